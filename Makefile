@@ -1,0 +1,42 @@
+# make book   install, run every chapter of EDITION, build the site     make lab    JupyterLab
+# make test   install, run the tests                                    make bench  time what must be fast
+PYTHON  ?= python3
+EDITION ?= recorded
+VENV    := .venv
+BIN     := $(VENV)/bin
+STAMP   := $(VENV)/.installed
+SOURCES := $(shell find src book editions _config.yml _toc.yml -type f -not -path '*/.*' -not -name '*.pyc')
+TESTS   := $(shell find tests benchmarks -type f -name '*.py') Makefile environment.yml README.md
+BUILT   := _build/$(EDITION)/.built
+# With real data at hand other tests run, so it has a stamp of its own.
+TESTED  := _build/.tested$(if $(ARLIB_DATA),-with-data)
+
+.PHONY: book test install lab bench clean constraints
+book: $(BUILT)
+test: $(TESTED)
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt tools/install.sh
+	PYTHON="$(PYTHON)" VENV="$(VENV)" sh tools/install.sh
+	@touch $@
+
+$(BUILT): $(STAMP) $(SOURCES)
+	$(BIN)/arlib run $(EDITION)
+	@touch $@
+
+$(TESTED): $(STAMP) $(SOURCES) $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@mkdir -p $(@D) && touch $@
+
+lab: $(STAMP)
+	$(BIN)/jupyter lab book/
+
+bench: $(STAMP)
+	for f in benchmarks/bench_*.py; do echo "== $$f"; $(BIN)/python $$f || exit 1; done
+
+constraints: $(STAMP)
+	( echo "# The exact versions behind the published book. Renewed by: make constraints"; \
+	  $(BIN)/pip freeze --exclude-editable | grep -iv '^arlib' ) > constraints.txt
+
+clean:
+	rm -rf _build $(VENV)

@@ -1,0 +1,29 @@
+"""Affective regions: which parts of a picture carry its sentiment, and what they add."""
+
+import lazy_loader
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=[
+        "algorithm",
+        "backbones",
+        "boxes",
+        "datasets",
+        "edges",
+        "editions",
+        "evaluation",
+        "figures",
+        "fusion",
+        "heads",
+        "images",
+        "prediction",
+        "proposals",
+        "ranking",
+        "scores",
+        "scoring",
+        "sentiment",
+    ],
+    submod_attrs={"prediction": ["Prediction", "predict"]},
+)

@@ -1,0 +1,199 @@
+"""The command line, thin over the library: `arlib run | predict | score | head`."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from arlib import __version__
+
+N = click.IntRange(min=1)
+WEIGHT = click.FloatRange(min=0)
+FILE = click.Path(path_type=Path)
+
+
+def main() -> None:
+    """Run the command line; what a person can mend is one line on stderr and exit status 1."""
+    logging.basicConfig(level=logging.WARNING, format="arlib: %(message)s")
+    try:
+        app()
+    except (ValueError, OSError, ImportError) as error:
+        click.echo(f"arlib: {error}", err=True)
+        sys.exit(1)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(__version__, prog_name="arlib")
+def app() -> None:
+    """Affective regions: which parts of a picture carry its sentiment."""
+
+
+@app.command()
+@click.argument("images", nargs=-1, required=True, type=FILE, metavar="IMAGE...")
+@click.option("--k", default=8, type=N, help="K, how many affective regions.")
+@click.option("--alpha", default=1.0, type=WEIGHT, help="alpha of Eq. 2.")
+@click.option("--beta", default=0.5, type=WEIGHT, help="beta of Eq. 3.")
+@click.option("--max-regions", default=100, type=N, help="N, how many proposals.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one an image.")
+@click.option("--overlay", default=".", type=FILE, help="Folder for NAME.regions.png.")
+@click.option("--no-overlay", is_flag=True, help="Draw no picture.")
+def predict(
+    images: tuple[Path, ...],
+    k: int,
+    alpha: float,
+    beta: float,
+    max_regions: int,
+    as_json: bool,
+    overlay: Path,
+    no_overlay: bool,
+) -> None:
+    """Predict each picture's sentiment and draw the regions that carry it.
+
+    The network is SqueezeNet 1.1 as torchvision publishes it (ARLIB_DATA/weights/, or downloaded),
+    under a linear head fitted on OASIS that ships with the package.
+    """
+    from arlib.images import ImageError, read_image
+    from arlib.prediction import predict as predict_image
+    from arlib.proposals import EdgeBoxes
+
+    failed = 0
+    for path in images:
+        try:
+            image = read_image(path)
+        except ImageError as error:
+            click.echo(f"arlib: {error}", err=True)
+            failed += 1
+            continue
+        found = predict_image(
+            image, proposals=EdgeBoxes(max_regions=max_regions), k=k, alpha=alpha, beta=beta
+        )
+        picture = None if no_overlay else overlay / f"{path.stem}.regions.png"
+        if picture is not None:
+            _write_overlay(image, found, picture)
+        if as_json:
+            facts = {"image": str(path), "overlay": picture and str(picture), **found.to_dict()}
+            click.echo(json.dumps(facts))
+        else:
+            click.echo(_described(path, found, picture))
+    if failed:
+        sys.exit(1)
+
+
+@app.command()
+@click.argument("edition")
+@click.option(
+    "--parameter", "-p", nargs=2, multiple=True, metavar="NAME VALUE", help="As often as needed."
+)
+@click.option("--record", is_flag=True, help="Also put fresh runs under book/results/.")
+def run(edition: str, parameter: tuple[tuple[str, str], ...], record: bool) -> None:
+    """Execute every chapter with an edition's parameters and build the site.
+
+    EDITION is the name of a file editions/EDITION.yaml. A parameter's VALUE is read as YAML:
+    `-p k 11`, `-p runs "[oasis-squeezenet1_1]"`.
+    """
+    from arlib import editions
+
+    root = editions.find_book()
+    overrides = {name: yaml.safe_load(value) for name, value in parameter}
+    chosen = editions.load_edition(root, edition, overrides)
+    site = editions.run_edition(root, chosen, record=record, say=click.echo)
+    click.echo(f"the book is at {site}")
+
+
+@app.command()
+@click.option("--dataset", help="A dataset under ARLIB_DATA.")
+@click.option("--images", type=FILE, help="Instead: a folder of pictures, without labels.")
+@click.option("--out", required=True, type=FILE, help="The store to write, e.g. scores.zarr.")
+@click.option("--head", type=FILE, help="Made by `arlib head`; by default the package's own.")
+@click.option("--proposals", default="edge_boxes", help="Proposal method.")
+@click.option("--max-regions", default=100, type=N, help="N, how many proposals.")
+@click.option("--crop", default="warp", type=click.Choice(["warp", "square"]))
+@click.option("--context", default=0.0, type=WEIGHT, help="Padding, share of a region's sides.")
+@click.option("--overwrite", is_flag=True, help="Replace what is at --out.")
+def score(
+    dataset: str | None,
+    images: Path | None,
+    out: Path,
+    head: Path | None,
+    proposals: str,
+    max_regions: int,
+    crop: Any,
+    context: float,
+    overwrite: bool,
+) -> None:
+    """Score every image and its regions, once; everything after it is arithmetic."""
+    from arlib import datasets, scoring
+    from arlib.backbones import load_backbone
+    from arlib.heads import LinearHead, default_head
+    from arlib.proposals import make
+
+    if (dataset is None) == (images is None):
+        raise click.UsageError("give one of --dataset NAME and --images FOLDER")
+    chosen = datasets.load(dataset) if dataset else datasets.pictures(images)
+    linear = LinearHead.load(head) if head else default_head()
+    scores = scoring.score(
+        chosen,
+        make(proposals, max_regions=max_regions),
+        load_backbone(linear.backbone),
+        out=out,
+        head=linear,
+        crop=crop,
+        context=context,
+        overwrite=overwrite,
+    )
+    left_out = len(scores.attrs["unreadable"])
+    click.echo(f"{out}: {scores.sizes['image']} images scored, {left_out} left out")
+
+
+@app.command()
+@click.argument("dataset")
+@click.option("--out", required=True, type=FILE, help="X.safetensors; X.json goes beside it.")
+@click.option("--backbone", default="squeezenet1_1", help="torchvision's name of the network.")
+@click.option("--seed", default=0, help="Of the inner folds that pick C.")
+def head(dataset: str, out: Path, backbone: str, seed: int) -> None:
+    """Fit a linear sentiment head on a frozen backbone's features of a labelled dataset."""
+    from arlib.runs import fit_dataset_head
+
+    made = fit_dataset_head(dataset, backbone, seed=seed)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    made.save(out)
+    click.echo(f"{out}: {made.provenance}")
+
+
+def _write_overlay(image: Any, prediction: Any, path: Path) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from arlib.figures import show_prediction
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    show_prediction(image, prediction).savefig(path, dpi=150, bbox_inches="tight")
+
+
+def _described(path: Path, prediction: Any, picture: Path | None) -> str:
+    """A prediction as people read it."""
+    first = next(iter(prediction.probability))
+    lines = [f"{path}: {prediction.label}"]
+    for name, of in (
+        ("fused", prediction.probability),
+        ("whole image", prediction.global_probability),
+    ):
+        shares = "  ".join(f"{emotion} {value:.3f}" for emotion, value in of.items())
+        lines.append(f"  {name:<12} {shares}")
+    lines.append(f"  region     x0    y0    x1    y1    obj  senti     AR  {first}")
+    for number, region in enumerate(prediction.regions, 1):
+        corners = " ".join(f"{edge:5.0f}" for edge in region.box)
+        measures = (region.objectness, region.sentiment_score, region.affective_score)
+        values = "  ".join(f"{value:.3f}" for value in (*measures, region.probability[first]))
+        lines.append(f"  {number:>6}  {corners}  {values}")
+    if picture is not None:
+        lines.append(f"  drawn in {picture}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,322 @@
+"""How good predictions are: metrics beside the majority line, with intervals, and sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
+
+from arlib.algorithm import affective_regions
+from arlib.fusion import late_fusion
+
+_TENTHS = tuple(i / 10 for i in range(11))
+_BLOCK = 2**20  # drawn images at once: bounds the bootstrap's memory for any number of images
+
+
+class Flips(NamedTuple):
+    """What changed between two predictions, in images: changed at all, to right, from right."""
+
+    changed: int
+    fixed: int
+    broken: int
+
+
+def majority_rate(labels: npt.ArrayLike | xr.DataArray) -> float:
+    """Give the accuracy of always answering the commonest label.
+
+    Args:
+        labels: Shape (n,), integer; -1 is unknown and left out.
+
+    Returns:
+        A rate in (0, 1].
+
+    Raises:
+        ValueError: Where no label is known.
+
+    Example:
+        >>> majority_rate([0, 0, 1, 0, -1])
+        0.75
+    """
+    labels = np.asarray(labels)
+    known = labels[labels >= 0]
+    if not known.size:
+        raise ValueError(f"no image has a label: all {labels.size} are -1")
+    return float(np.bincount(known).max() / known.size)
+
+
+def evaluate(
+    probability: npt.ArrayLike | xr.DataArray,
+    labels: npt.ArrayLike | xr.DataArray,
+    *,
+    confidence: float = 0.95,
+    n_bootstrap: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Measure predictions: accuracy, balanced accuracy and AUC, each beside the majority line.
+
+    The AUC is of emotion 0, the positive one; with more than two emotions it is the mean over each
+    against the rest. All intervals are percentile bootstraps over images, from the same resamples;
+    a resample that lacks an emotion says nothing of balanced accuracy and AUC, and is left out.
+
+    Args:
+        probability: Shape (image, emotion), finite; Eq. 3's response serves as well, if it has the
+            same sum in every image.
+        labels: Shape (image,), integer: the true emotion; -1 is unknown and left out.
+        confidence: Of the intervals, in (0, 1).
+        n_bootstrap: Resamples, at least 1.
+        seed: Of the resampling.
+
+    Returns:
+        Rows ``accuracy``, ``balanced_accuracy``, ``auc``; columns ``estimate``, ``low``, ``high``,
+        ``majority`` (always answering the commonest label: its rate, 1 / M and 0.5), ``images``
+        (that count) and ``unknown`` (left out). Balanced accuracy and AUC are NaN where an emotion
+        has no image.
+
+    Raises:
+        ValueError: Where shapes or values are not as above, or no label is known.
+
+    Example:
+        >>> table = evaluate([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.2, 0.8]], [0, 0, 1, 1])
+        >>> table.estimate.to_dict()
+        {'accuracy': 0.75, 'balanced_accuracy': 0.75, 'auc': 0.75}
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1, not {confidence}")
+    if n_bootstrap < 1:
+        raise ValueError(f"n_bootstrap must be at least 1, not {n_bootstrap}")
+    probability, truth, unknown = _known(probability, labels)
+    n, m = probability.shape
+    predicted = probability.argmax(-1)
+    estimate = [accuracy_score(truth, predicted), np.nan, np.nan]
+    if np.unique(truth).size == m:
+        areas = [roc_auc_score(truth == c, probability[:, c]) for c in _auc_emotions(m)]
+        estimate[1:] = balanced_accuracy_score(truth, predicted), np.mean(areas)
+    draws = _bootstrap(probability, truth, n_bootstrap, np.random.default_rng(seed))  # (3, draw)
+    tails = (1 - confidence) / 2, (1 + confidence) / 2
+    kept = [draw[~np.isnan(draw)] for draw in draws]
+    low, high = np.transpose([np.quantile(d, tails) if d.size else (np.nan,) * 2 for d in kept])
+    return pd.DataFrame(
+        {
+            "estimate": np.array(estimate, float),
+            "low": low,
+            "high": high,
+            "majority": [majority_rate(truth), 1 / m, 0.5],
+            "images": n,
+            "unknown": unknown,
+        },
+        index=pd.Index(["accuracy", "balanced_accuracy", "auc"], name="metric"),
+    )
+
+
+def by_fold(
+    probability: npt.ArrayLike | xr.DataArray,
+    labels: npt.ArrayLike | xr.DataArray,
+    folds: npt.ArrayLike | xr.DataArray,
+) -> pd.DataFrame:
+    """Measure accuracy fold by fold; the paper's protocol is the mean of the column.
+
+    Args:
+        probability: Shape (image, emotion), as for `evaluate`.
+        labels: Shape (image,); -1 is left out.
+        folds: Shape (image,), integer; -1 is left out.
+
+    Returns:
+        A row a ``fold``, in ascending order: ``images``, ``accuracy`` and ``majority``, the rate of
+        the fold's own commonest label.
+
+    Raises:
+        ValueError: As for `evaluate`.
+
+    Example:
+        >>> by_fold([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]], [0, 1, 1], [1, 1, 2]).accuracy.to_dict()
+        {1: 0.5, 2: 1.0}
+    """
+    labels, folds = np.asarray(labels), np.asarray(folds)
+    if folds.shape != labels.shape:
+        raise ValueError(f"folds must have the shape of labels, {labels.shape}, not {folds.shape}")
+    probability, truth, _ = _known(probability, np.where(folds >= 0, labels, -1))
+    images = pd.DataFrame({"truth": truth, "hit": probability.argmax(-1) == truth})
+    groups = images.groupby(folds[(labels >= 0) & (folds >= 0)])
+    table = groups.agg(
+        images=("hit", "size"), accuracy=("hit", "mean"), majority=("truth", majority_rate)
+    )
+    return table.rename_axis("fold")
+
+
+def flips(before: npt.ArrayLike, after: npt.ArrayLike, truth: npt.ArrayLike) -> Flips:
+    """Count the images whose label changed, and for better or worse.
+
+    Args:
+        before: Shape (image,), integer: the labels predicted first, say from whole images.
+        after: The same shape: the labels predicted then, say with regions.
+        truth: The same shape: the true labels; images with -1 are left out.
+
+    Returns:
+        The counts ``changed``, ``fixed`` and ``broken``; with more than two emotions, some changes
+        are neither.
+
+    Raises:
+        ValueError: Where the shapes differ.
+
+    Example:
+        >>> flips(before=[0, 0, 1, 1], after=[0, 1, 0, 0], truth=[0, 1, 0, 1])
+        Flips(changed=3, fixed=2, broken=1)
+    """
+    before, after, truth = np.asarray(before), np.asarray(after), np.asarray(truth)
+    if not before.shape == after.shape == truth.shape:
+        shapes = f"{before.shape}, {after.shape} and {truth.shape}"
+        raise ValueError(f"before, after and truth must have one shape, not {shapes}")
+    changed = (before != after) & (truth >= 0)
+    fixed, broken = changed & (after == truth), changed & (before == truth)
+    return Flips(int(changed.sum()), int(fixed.sum()), int(broken.sum()))
+
+
+def sweep(
+    scores: xr.Dataset,
+    k: Iterable[int] = range(1, 21),
+    alpha: npt.ArrayLike = _TENTHS,
+    beta: npt.ArrayLike = _TENTHS,
+    *,
+    base: float | str = "e",
+    rank_by: str = "both",
+    form: str = "euclidean",
+    fusion: str = "sum",
+) -> xr.Dataset:
+    """Measure Algorithm 1 for every K, alpha and beta.
+
+    Regions are ranked once for each alpha; the running mean of their predictions, best first, then
+    answers for every K and beta at once.
+
+    Args:
+        scores: As for `arlib.algorithm.respond`, with ``label``; images with -1 are left out.
+        k: Numbers of regions, each at least 1.
+        alpha: Eq. 2's tradeoffs, shape (a,).
+        beta: Eq. 3's tradeoffs, shape (b,).
+        base: Eq. 1's logarithm.
+        rank_by: ``"both"``, ``"objectness"`` or ``"sentiment"``; alpha matters only for the first.
+        form: Eq. 2's form, ``"euclidean"`` or ``"linear"``.
+        fusion: Eq. 3's form, ``"sum"`` or ``"convex"``.
+
+    Returns:
+        ``accuracy`` and ``balanced_accuracy`` (k, alpha, beta), with attributes ``images`` (that
+        count) and ``unknown`` (left out). Balanced accuracy is NaN where an emotion has no image.
+
+    Raises:
+        ValueError: As for `arlib.algorithm.respond`, and where no k, alpha, beta or label is given.
+    """
+    ks, alphas, betas = np.array(list(k)), np.atleast_1d(alpha), np.atleast_1d(beta)
+    for name, values in (("k", ks), ("alpha", alphas), ("beta", betas)):
+        if not values.size:
+            raise ValueError(f"{name} must hold at least one value")
+    if ks.dtype.kind not in "iu" or ks.min() < 1:
+        raise ValueError(f"k must hold whole numbers of at least 1, not {ks.tolist()}")
+    whole, truth, unknown = _known(scores.global_probability, scores.label)
+    labelled = scores.isel(image=scores.label.values >= 0)
+    one_hot = np.eye(whole.shape[-1])[truth]  # (image, emotion)
+    hits = np.empty((ks.size, alphas.size, betas.size, whole.shape[-1]))
+    for i, a in enumerate(alphas):
+        chosen = affective_regions(
+            labelled, int(ks.max()), alpha=a, base=base, rank_by=rank_by, form=form
+        )
+        mean = _running_mean(chosen.probability.transpose("image", "rank", "emotion").values)
+        response = late_fusion(
+            whole[:, None, None], mean[:, ks - 1, None, None], betas, fusion
+        )  # (image, k, beta, emotion)
+        right = response.argmax(-1) == truth[:, None, None]
+        hits[:, i] = np.tensordot(right, one_hot, (0, 0))
+    count = one_hot.sum(0)
+    with np.errstate(invalid="ignore"):
+        balanced = (hits / count).mean(-1)
+    dims = ("k", "alpha", "beta")
+    return xr.Dataset(
+        {"accuracy": (dims, hits.sum(-1) / truth.size), "balanced_accuracy": (dims, balanced)},
+        coords={"k": ks, "alpha": alphas, "beta": betas},
+        attrs={"images": truth.size, "unknown": unknown},
+    )
+
+
+def _known(
+    probability: npt.ArrayLike | xr.DataArray, labels: npt.ArrayLike | xr.DataArray
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Check the two and keep the images whose label is known; count the others."""
+    if isinstance(probability, xr.DataArray):
+        probability = probability.transpose("image", "emotion")
+        if isinstance(labels, xr.DataArray):
+            probability, labels = xr.align(probability, labels, join="exact")
+    probability, labels = np.asarray(probability), np.asarray(labels)
+    if probability.ndim != 2 or labels.shape != probability.shape[:1]:
+        raise ValueError(
+            "probability must have the shape (image, emotion) and labels (image,), "
+            f"not {probability.shape} and {labels.shape}"
+        )
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"labels must be integers, not {labels.dtype}")
+    m = probability.shape[1]
+    wrong = (labels < -1) | (labels >= m)
+    if wrong.any():
+        raise ValueError(f"labels must be in [-1, {m}) for {m} emotions, not {labels[wrong][0]}")
+    known = labels >= 0
+    if not known.any():
+        raise ValueError(f"no image has a label: all {labels.size} are -1")
+    wrong = ~np.isfinite(probability).all(-1) & known
+    if wrong.any():
+        i = int(wrong.argmax())
+        raise ValueError(
+            f"probability must be finite; of image {i} it is {probability[i].tolist()}"
+        )
+    return probability[known], labels[known].astype(np.intp), int((~known).sum())
+
+
+def _auc_emotions(m: int) -> range:
+    return range(1) if m == 2 else range(m)  # of two, either one's AUC is the other's
+
+
+def _bootstrap(
+    probability: np.ndarray, truth: np.ndarray, n_bootstrap: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Measure resamples of the images: accuracy, balanced accuracy and AUC, (3, n_bootstrap)."""
+    n = truth.size
+    block = max(1, _BLOCK // n)
+    measured = []
+    for start in range(0, n_bootstrap, block):
+        b = min(block, n_bootstrap - start)
+        drawn = rng.integers(n, size=(b, n)) + n * np.arange(b)[:, None]
+        weight = np.bincount(drawn.ravel(), minlength=b * n).reshape(b, n).astype(np.float64)
+        measured.append(_weighted_metrics(probability, truth, weight))
+    return np.concatenate(measured, axis=1)
+
+
+def _weighted_metrics(probability: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Measure with image j counted weight[i, j] times: (3, i)."""
+    m = probability.shape[1]
+    one_hot = np.eye(m)[truth]  # (image, emotion)
+    right = probability.argmax(-1) == truth
+    images, hits = weight @ one_hot, weight @ (one_hot * right[:, None])  # (i, emotion)
+    with np.errstate(invalid="ignore"):
+        balanced = (hits / images).mean(-1)
+        areas = [_weighted_auc(probability[:, c], truth == c, weight) for c in _auc_emotions(m)]
+    return np.stack([hits.sum(-1) / images.sum(-1), balanced, np.mean(areas, axis=0)])
+
+
+def _weighted_auc(score: np.ndarray, positive: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Give the share of (positive, negative) pairs in the right order, a tie counting half."""
+    order = np.argsort(score)
+    score, positive, weight = score[order], positive[order], weight[:, order]
+    ties = np.flatnonzero(np.r_[True, score[1:] != score[:-1]])  # where each group begins
+    above = np.add.reduceat(weight * positive, ties, axis=1)  # (i, group)
+    below = np.add.reduceat(weight * ~positive, ties, axis=1)
+    pairs = np.einsum("ig,ig->i", above, below.cumsum(1) - below / 2)
+    return pairs / (above.sum(1) * below.sum(1))
+
+
+def _running_mean(probability: np.ndarray) -> np.ndarray:
+    """Average the first 1, 2, … K regions that exist: (image, K, emotion), NaN where none does."""
+    exists = ~np.isnan(probability).any(-1, keepdims=True)
+    total = np.where(exists, probability, 0).cumsum(1)
+    with np.errstate(invalid="ignore"):
+        return total / exists.cumsum(1).astype(probability.dtype)

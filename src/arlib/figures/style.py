@@ -1,0 +1,35 @@
+"""What all figures share: sizes, and colours that the colour-blind and grey print tell apart."""
+
+from typing import Any
+
+import seaborn as sns
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette; positive is darker than negative, so that grey keeps them apart.
+POSITIVE, NEGATIVE = "#0072B2", "#E69F00"
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+NEUTRAL = "#555555"
+
+
+def new_figure(columns: int = 1, rows: int = 1, *, width: float = 7, height: float = 3.6) -> Any:
+    """Make an empty figure in the book's style, on a white ground that dark pages keep.
+
+    Args:
+        columns: panels side by side.
+        rows: panels above each other.
+        width: of the whole, inches.
+        height: of the whole, inches.
+
+    Returns:
+        The figure and its axes, as `matplotlib.pyplot.subplots` gives them.
+
+    Example:
+        >>> figure, (left, right) = new_figure(2)
+        >>> len(figure.axes)
+        2
+    """
+    with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
+        figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+        axes = figure.subplots(rows, columns)
+    return figure, axes

@@ -1,0 +1,157 @@
+"""A linear sentiment head on frozen features: fitted by scikit-learn, applied by NumPy."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+from scipy.special import softmax
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """Softmax of an affine map of penultimate features.
+
+    Attributes:
+        weight: (M, D) float32.
+        bias: (M,) float32.
+        emotions: the M classes, in order.
+        backbone: the network whose features it reads.
+        provenance: what it was fitted on and how; JSON values.
+
+    Example:
+        >>> head = LinearHead(np.eye(2, dtype=np.float32), np.zeros(2, np.float32),
+        ...                   ("positive", "negative"), "squeezenet1_1")
+        >>> head.probability(np.array([[0.0, 0.0]], dtype=np.float32))
+        array([[0.5, 0.5]], dtype=float32)
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    emotions: tuple[str, ...]
+    backbone: str
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that the parts belong together."""
+        classes = len(self.emotions)
+        if self.weight.shape[:1] != (classes,) or self.bias.shape != (classes,):
+            raise ValueError(
+                f"{classes} emotions need weight ({classes}, D) and bias ({classes},), "
+                f"not {self.weight.shape} and {self.bias.shape}"
+            )
+
+    def probability(self, features: np.ndarray) -> np.ndarray:
+        """Class probabilities (..., M) float32 of features (..., D)."""
+        if features.shape[-1] != self.weight.shape[1]:
+            raise ValueError(
+                f"this head reads {self.weight.shape[1]} features of {self.backbone}, "
+                f"not {features.shape[-1]}"
+            )
+        return softmax(features @ self.weight.T + self.bias, axis=-1).astype(np.float32)
+
+    def save(self, path: str | Path) -> None:
+        """Write `path` (safetensors) and, beside it, the same name with .json."""
+        path = Path(path)
+        weight = np.ascontiguousarray(self.weight)  # save_file ignores strides
+        save_file({"weight": weight, "bias": np.ascontiguousarray(self.bias)}, path)
+        facts = {"emotions": self.emotions, "backbone": self.backbone, **self.provenance}
+        path.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "LinearHead":
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: the .safetensors or its .json is not there.
+        """
+        path = Path(path)
+        tensors = load_file(path)
+        facts = json.loads(path.with_suffix(".json").read_text())
+        emotions, backbone = tuple(facts.pop("emotions")), facts.pop("backbone")
+        return cls(tensors["weight"], tensors["bias"], emotions, backbone, facts)
+
+
+def default_head() -> LinearHead:
+    """Load the head that ships with the package: SqueezeNet 1.1 features, fitted on OASIS.
+
+    Example:
+        >>> default_head().emotions
+        ('positive', 'negative')
+    """
+    return LinearHead.load(Path(__file__).parent / "assets" / "oasis-squeezenet1_1.safetensors")
+
+
+def fit_head(
+    features: np.ndarray,
+    labels: np.ndarray,
+    emotions: Sequence[str],
+    *,
+    backbone: str,
+    strengths: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0),
+    inner_folds: int = 5,
+    seed: int = 0,
+) -> LinearHead:
+    """Fit a logistic regression on standardised features, its C chosen by inner cross-validation.
+
+    The standardisation is folded into weight and bias, so that the head reads raw features.
+
+    Args:
+        features: (n, D) penultimate features.
+        labels: (n,) int, indices into `emotions`; every class must occur in every inner fold.
+        emotions: the M classes, in order.
+        backbone: the network that made the features.
+        strengths: candidates for scikit-learn's C, the inverse of the L2 penalty.
+        inner_folds: stratified folds on which log loss picks C.
+        seed: of the folds' shuffle.
+
+    Returns:
+        The head; `provenance` holds C and n.
+
+    Raises:
+        ValueError: a class with fewer images than inner folds, or labels outside 0..M-1.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> labels = np.repeat([0, 1], 50)
+        >>> head = fit_head(rng.normal(size=(100, 3)) + labels[:, None], labels,
+        ...                 ("positive", "negative"), backbone="squeezenet1_1")
+        >>> float(head.probability(np.array([-1.0, -1.0, -1.0]))[0]) > 0.9
+        True
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    labels = np.asarray(labels)
+    if labels.min() < 0 or labels.max() >= len(emotions):
+        raise ValueError(f"labels must lie in 0..{len(emotions) - 1}: {np.unique(labels)}")
+    counts = np.bincount(labels, minlength=len(emotions))
+    if counts.min() < inner_folds:
+        few = emotions[int(counts.argmin())]
+        raise ValueError(f"{counts.min()} images of {few!r} do not fill {inner_folds} inner folds")
+    folds = StratifiedKFold(inner_folds, shuffle=True, random_state=seed)
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
+        {"logisticregression__C": list(strengths)},
+        scoring="neg_log_loss",
+        cv=folds,
+    ).fit(features.astype(np.float64), labels)
+    scaler, regression = search.best_estimator_[0], search.best_estimator_[1]
+    coefficients, intercept = regression.coef_, regression.intercept_
+    if len(emotions) == 2:  # scikit-learn keeps the logit of class 1 alone
+        coefficients = np.concatenate([-coefficients, coefficients]) / 2
+        intercept = np.concatenate([-intercept, intercept]) / 2
+    weight = coefficients / scaler.scale_
+    bias = intercept - weight @ scaler.mean_
+    return LinearHead(
+        np.ascontiguousarray(weight, np.float32),
+        bias.astype(np.float32),
+        tuple(emotions),
+        backbone,
+        {"C": search.best_params_["logisticregression__C"], "images": len(labels)},
+    )

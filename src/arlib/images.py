@@ -1,0 +1,89 @@
+"""File -> RGB uint8 array: the one decoder of the project.
+
+Pillow rather than `torchvision.io`, whose decoders are deprecated since 0.29, drop transparency,
+read no TIFF or BMP, and tell a picture's size only once it is decoded (compared in
+`tests/test_images.py`).
+"""
+
+import stat
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MAX_PIXELS = 80_000_000
+"""The default bound of a picture's size: 240 MB as an array."""
+
+
+class ImageError(ValueError):
+    """A file that is no readable picture.
+
+    Attributes:
+        path: the file.
+        reason: why it cannot be read.
+    """
+
+    def __init__(self, path: str | Path, reason: str):
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = Path(path), reason
+
+
+def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read a picture as people see it: upright by its EXIF tag, in RGB.
+
+    Transparent pixels are shown over white, 16-bit grey is scaled by 255 / 65535, and of an
+    animation the first frame is taken. Colour profiles are not applied.
+
+    Args:
+        path: a regular file in any format that Pillow reads.
+        max_pixels: the largest width x height; a larger picture is refused from its header.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        ImageError: naming the path and the reason: not there, no image, truncated or damaged, too
+            large, or of a pixel type without a set range (floating point, 32 bit).
+
+    Example:
+        >>> import skimage, os
+        >>> read_image(os.path.join(skimage.data_dir, "coffee.png")).shape
+        (400, 600, 3)
+    """
+    path = Path(path)
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a named pipe would wait for ever
+            raise ImageError(path, "not a regular file")
+        if status.st_size == 0:
+            raise ImageError(path, "an empty file")
+        with Image.open(path) as image:
+            width, height = image.size
+            if width * height > max_pixels:
+                raise ImageError(path, f"{width} x {height} exceeds {max_pixels:,} pixels")
+            image.load()
+            deep = image.mode == "I" and image.format in ("PNG", "PPM")  # 0..65535, widened
+            return _rgb(path, ImageOps.exif_transpose(image), deep)
+    except (ImageError, MemoryError):
+        raise
+    except FileNotFoundError as error:
+        raise ImageError(path, "no such file") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(path, "no image, or of an unknown format") from error
+    except OSError as error:
+        raise ImageError(path, error.strerror or str(error)) from error
+    except Exception as error:  # a damaged file can raise anything in Pillow's format readers
+        raise ImageError(path, f"damaged ({type(error).__name__}: {error})") from error
+
+
+def _rgb(path: Path, image: Image.Image, deep: bool) -> np.ndarray:
+    if deep or image.mode.startswith("I;16"):
+        grey = np.rint(np.asarray(image).astype(np.float32) * (255 / 65535)).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=-1)
+    if image.mode in ("I", "F"):
+        raise ImageError(path, f"32-bit pixels (Pillow's mode {image.mode}) have no set range")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        ground = Image.new("RGBA", layer.size, "white")
+        image = Image.alpha_composite(ground, layer)
+    return np.array(image.convert("RGB"))

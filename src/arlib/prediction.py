@@ -1,0 +1,148 @@
+"""Algorithm 1 for one picture: propose, score, rank, fuse."""
+
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from arlib.algorithm import affective_regions, respond
+from arlib.backbones import Backbone, load_backbone
+from arlib.heads import LinearHead, default_head
+from arlib.images import read_image
+from arlib.proposals import EdgeBoxes
+from arlib.scoring import score_image
+from arlib.stream import Propose
+
+
+@dataclass(frozen=True)
+class Region:
+    """One affective region.
+
+    Attributes:
+        box: x0, y0, x1, y1 in pixels of the upright picture.
+        objectness: Obj_score.
+        sentiment_score: Eq. 1.
+        affective_score: Eq. 2.
+        probability: emotion -> s_ij.
+    """
+
+    box: tuple[float, float, float, float]
+    objectness: float
+    sentiment_score: float
+    affective_score: float
+    probability: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What Algorithm 1 says of one picture.
+
+    Attributes:
+        label: the emotion of the largest response.
+        response: emotion -> Y of Eq. 3; sums to 1 + beta where there is a region, else to 1.
+        probability: emotion -> Y, normalised to sum to 1.
+        global_probability: emotion -> Y_Global, the whole image alone.
+        regions: the K affective regions, best first; fewer where fewer were proposed.
+    """
+
+    label: str
+    response: dict[str, float]
+    probability: dict[str, float]
+    global_probability: dict[str, float]
+    regions: tuple[Region, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON values."""
+        return asdict(self)
+
+
+@lru_cache(maxsize=1)
+def default_network() -> Backbone:
+    """Load the default network, SqueezeNet 1.1 trained on ImageNet, once a process."""
+    return load_backbone("squeezenet1_1")
+
+
+def predict(
+    image_or_path: np.ndarray | str | Path,
+    *,
+    network: Backbone | None = None,
+    head: LinearHead | None = None,
+    proposals: Propose | None = None,
+    k: int = 8,
+    alpha: float = 1.0,
+    beta: float = 0.5,
+    device: str | None = None,
+) -> Prediction:
+    """Predict a picture's sentiment from the whole and its K affective regions (Algorithm 1).
+
+    Args:
+        image_or_path: (H, W, 3) uint8 RGB, or a file.
+        network: a fine-tuned network, or the backbone of `head`. None takes SqueezeNet 1.1 with
+            the head that ships with the package (or with `head`, if that is given).
+        head: a linear head on the network's features; None takes the network's own classes.
+        proposals: image -> Proposals; None takes `EdgeBoxes()`.
+        k: K, how many affective regions, >= 1.
+        alpha: of Eq. 2, >= 0.
+        beta: of Eq. 3, >= 0.
+        device: None takes a GPU if there is one.
+
+    Returns:
+        The prediction.
+
+    Raises:
+        ImageError: the file is no readable image.
+        WeightsError: the default network's weights cannot be had.
+
+    Example:
+        >>> from skimage.data import coffee
+        >>> from arlib.backbones import load_backbone
+        >>> network = load_backbone("squeezenet1_1", weights="random")
+        >>> found = predict(coffee(), network=network, head=default_head(), k=2)
+        >>> found.label in ("positive", "negative"), len(found.regions)
+        (True, 2)
+        >>> round(sum(found.response.values()), 5)
+        1.5
+    """
+    if network is None:
+        network, head = default_network(), head or default_head()
+    image = image_or_path if isinstance(image_or_path, np.ndarray) else read_image(image_or_path)
+    scores = score_image(image, proposals or EdgeBoxes(), network, head=head, device=device)
+    return prediction_from_scores(scores, k=k, alpha=alpha, beta=beta)
+
+
+def prediction_from_scores(scores, *, k: int, alpha: float, beta: float) -> Prediction:
+    """Turn scores of one image into a `Prediction`.
+
+    Args:
+        scores: scores with exactly one image.
+        k: K, >= 1.
+        alpha: of Eq. 2.
+        beta: of Eq. 3.
+    """
+    emotions = [str(name) for name in scores.emotion.values]
+
+    def named(values: np.ndarray) -> dict[str, float]:
+        return dict(zip(emotions, map(float, values), strict=True))
+
+    fused = respond(scores, k=k, alpha=alpha, beta=beta).isel(image=0)
+    best = affective_regions(scores, k=k, alpha=alpha).isel(image=0)
+    regions = tuple(
+        Region(
+            box=tuple(map(float, region.box.values)),  # type: ignore[arg-type]
+            objectness=float(region.objectness),
+            sentiment_score=float(region.sentiment_score),
+            affective_score=float(region.affective_score),
+            probability=named(region.probability.values),
+        )
+        for region in (best.isel(rank=rank) for rank in range(best.sizes["rank"]))
+        if int(region.region) >= 0
+    )
+    return Prediction(
+        label=emotions[int(fused.label)],
+        response=named(fused.response.values),
+        probability=named(fused.probability.values),
+        global_probability=named(scores.global_probability.values[0]),
+        regions=regions,
+    )

@@ -1,0 +1,63 @@
+"""What the tests share: settings, the place of real data, and scores without any image."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import settings
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+settings.register_profile("arlib", deadline=None)  # a busy machine is no failure
+settings.load_profile("arlib")
+
+
+def make_scores(n_images, n_regions, n_emotions=2, seed=0, missing=True):
+    """Random scores; if `missing`, the first image has no region, others few, the last no label."""
+    rng = np.random.default_rng(seed)
+    names = (
+        ["positive", "negative"] if n_emotions == 2 else [f"emotion{i}" for i in range(n_emotions)]
+    )
+    region, emotion = ("image", "region"), ("image", "emotion")
+    objectness = -np.sort(-rng.uniform(0, 1, (n_images, n_regions)))
+    corner = rng.uniform(0, 300, (n_images, n_regions, 2))
+    box = np.concatenate([corner, corner + rng.uniform(1, 100, corner.shape)], -1)
+    probability = rng.dirichlet(np.ones(n_emotions), (n_images, n_regions))
+    label = rng.integers(n_emotions, size=n_images)
+    if missing:
+        n_kept = rng.integers(1, n_regions + 1, n_images)
+        n_kept[0] = 0
+        gone = np.arange(n_regions) >= n_kept[:, None]
+        objectness[gone] = box[gone] = probability[gone] = np.nan
+        label[-1] = -1
+    return xr.Dataset(
+        {
+            "objectness": (region, objectness.astype(np.float32)),
+            "box": ((*region, "corner"), box.astype(np.float32)),
+            "region_probability": ((*region, "emotion"), probability.astype(np.float32)),
+            "global_probability": (
+                emotion,
+                rng.dirichlet(np.ones(n_emotions), n_images).astype(np.float32),
+            ),
+            "label": ("image", label.astype(np.int8)),
+            "fold": ("image", (np.arange(n_images) % 5).astype(np.int8)),
+        },
+        coords={
+            "image": np.array([f"image{i:04d}.jpg" for i in range(n_images)]),
+            "emotion": np.array(names),
+        },
+        attrs={"dataset": "random", "proposals": "random", "backbone": "none", "seed": seed},
+    )
+
+
+@pytest.fixture(scope="session", name="make_scores")
+def make_scores_fixture():
+    return make_scores
+
+
+@pytest.fixture(scope="session")
+def data_root():
+    if "ARLIB_DATA" not in os.environ:
+        pytest.skip("ARLIB_DATA is not set: real photographs are not here")
+    return Path(os.environ["ARLIB_DATA"])

@@ -1,0 +1,83 @@
+"""Linear heads: scikit-learn's own probabilities, kept by a file of a few KB."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from arlib.heads import LinearHead, default_head, fit_head
+
+RNG = np.random.default_rng(0)
+LABELS = np.repeat([0, 1, 2], [40, 30, 30])
+FEATURES = (RNG.normal(size=(100, 6)) * [1, 10, 0.1, 1, 1, 3] + LABELS[:, None]).astype(np.float32)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_head_is_scikit_learns_model(classes):
+    keep = np.isin(LABELS, range(classes))
+    features, labels = FEATURES[keep], LABELS[keep]
+    emotions = ("a", "b", "c")[:classes]
+    head = fit_head(features, labels, emotions, backbone="x", strengths=(0.1,))
+    scaled = StandardScaler().fit_transform(features.astype(float))
+    theirs = LogisticRegression(C=0.1, max_iter=2000).fit(scaled, labels).predict_proba(scaled)
+    np.testing.assert_allclose(head.probability(features), theirs, atol=1e-4)
+
+
+def test_strength_is_chosen_by_what_generalises():
+    noise = np.random.default_rng(1).normal(size=(100, 200))
+    labels = np.arange(100) % 2
+    head = fit_head(noise, labels, ("a", "b"), backbone="x")
+    assert head.provenance["C"] == 1e-4
+    assert head.provenance["images"] == 100
+
+
+def test_probabilities_broadcast_and_sum_to_one():
+    head = fit_head(FEATURES, LABELS, ("a", "b", "c"), backbone="x")
+    probability = head.probability(FEATURES.reshape(10, 10, 6))
+    assert probability.shape == (10, 10, 3)
+    assert probability.dtype == np.float32
+    np.testing.assert_allclose(probability.sum(-1), 1, rtol=1e-6)
+
+
+def test_a_head_survives_its_file(tmp_path):
+    head = fit_head(FEATURES, LABELS, ("a", "b", "c"), backbone="mobilenet_v2")
+    head.save(tmp_path / "h.safetensors")
+    again = LinearHead.load(tmp_path / "h.safetensors")
+    assert np.array_equal(head.weight, again.weight)
+    assert np.array_equal(head.bias, again.bias)
+    assert (head.emotions, head.backbone) == (again.emotions, again.backbone)
+    assert head.provenance == again.provenance
+    assert json.loads((tmp_path / "h.json").read_text())["backbone"] == "mobilenet_v2"
+
+
+def test_the_shipped_head_reads_squeezenet_features():
+    head = default_head()
+    assert head.backbone == "squeezenet1_1"
+    assert head.weight.shape == (2, 512)
+    assert head.provenance["dataset"] == "oasis"
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.repeat([0, 3], 50), r"labels must lie in 0\.\.1"),
+        (np.repeat([0, -1], 50), r"labels must lie in 0\.\.1"),
+        (np.repeat([0, 1], [97, 3]), "3 images of 'b' do not fill 5 inner folds"),
+    ],
+)
+def test_labels_that_cannot_be_fitted(labels, message):
+    with pytest.raises(ValueError, match=message):
+        fit_head(FEATURES, labels, ("a", "b"), backbone="x")
+
+
+def test_features_of_another_network():
+    head = fit_head(FEATURES, LABELS, ("a", "b", "c"), backbone="x")
+    with pytest.raises(ValueError, match="reads 6 features of x, not 5"):
+        head.probability(FEATURES[:, :5])
+
+
+def test_shapes_that_do_not_belong_together():
+    with pytest.raises(ValueError, match=r"2 emotions need weight \(2, D\)"):
+        LinearHead(np.zeros((3, 4)), np.zeros(3), ("a", "b"), "x")
