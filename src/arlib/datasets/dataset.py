@@ -1,0 +1,126 @@
+"""What a dataset is: where its images are, and what is known of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+POLARITY = ("positive", "negative")
+"""The two emotions of the paper, in the order of its P_Pos, P_Neg."""
+
+
+class DatasetError(ValueError):
+    """A dataset that is not there, or whose files contradict each other."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images on disk, their labels and their folds.
+
+    Attributes:
+        name: of the dataset.
+        root: the folder that `files` are relative to.
+        keys: (n,) str, unique: an image's name in the scores.
+        files: (n,) str, paths relative to `root`.
+        labels: (n,) int8, indices into `emotions`; -1 = unknown.
+        folds: (n,) int8, the fold in which an image is tested; -1 = none.
+        emotions: the M classes, in order.
+        counts: what was found on the way, such as rows without an image.
+
+    Raises:
+        DatasetError: the arrays differ in length, a key comes twice, or a label is out of range.
+    """
+
+    name: str
+    root: Path
+    keys: np.ndarray
+    files: np.ndarray
+    labels: np.ndarray
+    folds: np.ndarray
+    emotions: tuple[str, ...] = POLARITY
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that the arrays belong together."""
+        lengths = {len(a) for a in (self.keys, self.files, self.labels, self.folds)}
+        if len(lengths) != 1:
+            raise DatasetError(f"{self.name}: keys, files, labels, folds have lengths {lengths}")
+        unique, count = np.unique(self.keys, return_counts=True)
+        if (count > 1).any():
+            raise DatasetError(f"{self.name}: the key {str(unique[count > 1][0])!r} comes twice")
+        if len(self) and not -1 <= self.labels.min() <= self.labels.max() < len(self.emotions):
+            raise DatasetError(f"{self.name}: labels must lie in -1..{len(self.emotions) - 1}")
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.keys)
+
+    def path(self, index: int) -> Path:
+        """Locate an image's file."""
+        return self.root / str(self.files[index])
+
+    def subset(self, index: npt.ArrayLike) -> "Dataset":
+        """Take some of the images, by indices, a mask or a slice; `counts` stays as it was."""
+        index = index if isinstance(index, slice) else np.asarray(index)
+        arrays = {name: getattr(self, name)[index] for name in ("keys", "files", "labels", "folds")}
+        return replace(self, **arrays)
+
+
+def build(
+    name: str,
+    root: Path,
+    rows: Mapping[str, tuple[str, int, int]],
+    counts: Mapping[str, int],
+    emotions: tuple[str, ...] = POLARITY,
+) -> Dataset:
+    """Assemble a dataset from key -> (file, label, fold), in the order given.
+
+    Raises:
+        DatasetError: there is no image.
+    """
+    if not rows:
+        raise DatasetError(f"{name}: no image under {root}")
+    files, labels, folds = zip(*rows.values(), strict=True)
+    return Dataset(
+        name=name,
+        root=root,
+        keys=np.array(list(rows)),
+        files=np.array(files),
+        labels=np.array(labels, np.int8),
+        folds=np.array(folds, np.int8),
+        emotions=emotions,
+        counts=dict(counts),
+    )
+
+
+def stratified_folds(labels: npt.ArrayLike, n_folds: int, seed: int) -> np.ndarray:
+    """Deal images into folds 1 ... n_folds so that each fold has every label's share.
+
+    Args:
+        labels: (n,) int.
+        n_folds: at least 2, at most the images of the rarest label.
+        seed: of the shuffle.
+
+    Returns:
+        (n,) int8.
+
+    Raises:
+        DatasetError: a label has fewer images than there are folds.
+
+    Example:
+        >>> stratified_folds([0, 0, 0, 0, 1, 1], 2, seed=0)
+        array([2, 2, 1, 1, 1, 2], dtype=int8)
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    labels = np.asarray(labels)
+    fewest = int(np.unique(labels, return_counts=True)[1].min())
+    if not 2 <= n_folds <= fewest:
+        raise DatasetError(f"n_folds must be 2 to {fewest}, the rarest label's images: {n_folds}")
+    folds = np.zeros(len(labels), np.int8)
+    splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+    for number, (_, tested) in enumerate(splitter.split(labels, labels), 1):
+        folds[tested] = number
+    return folds

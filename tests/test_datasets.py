@@ -1,0 +1,235 @@
+"""Readers of datasets: each on a small copy of its layout, and on the real one where it is."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from arlib import datasets
+from arlib.datasets import Dataset, DatasetError
+
+
+def picture(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (4, 3)).save(path)
+
+
+@pytest.fixture
+def twitter2(tmp_path):
+    """Six labelled rows, five of them with an image, one in each partition."""
+    rows = [f"{i}.jpg\t{'negative' if i % 3 == 0 else 'positive'}" for i in range(1, 7)]
+    text = "\r\n".join(["Image\tSentiment", *rows]) + "\r\n"
+    (tmp_path / "groundTruthLabel.txt").write_bytes(text.encode())
+    for i in range(1, 6):
+        picture(tmp_path / f"partition{i}" / f"{6 - i}.jpg")
+    return tmp_path
+
+
+def test_twitter2_is_read_in_its_own_layout(twitter2):
+    ds = datasets.load("twitter2", twitter2)
+    assert len(ds) == 5
+    assert ds.keys.tolist() == ["1.jpg", "2.jpg", "3.jpg", "4.jpg", "5.jpg"]
+    assert ds.labels.tolist() == [0, 0, 1, 0, 0]
+    assert ds.folds.tolist() == [5, 4, 3, 2, 1]
+    assert ds.emotions == ("positive", "negative")
+    assert ds.counts == {"rows": 6, "rows without image": 1}
+    assert ds.path(0) == twitter2 / "partition5" / "1.jpg"
+    assert {ds.labels.dtype, ds.folds.dtype} == {np.dtype(np.int8)}
+
+
+def test_twitter2_refuses_what_contradicts_itself(twitter2):
+    labels = twitter2 / "groundTruthLabel.txt"
+    text = labels.read_text()
+    picture(twitter2 / "partition1" / "7.jpg")
+    with pytest.raises(DatasetError, match=r"1 images have no label: \['7.jpg'\]"):
+        datasets.load("twitter2", twitter2)
+    (twitter2 / "partition1" / "7.jpg").unlink()
+    labels.write_text(text + "8.jpg\thappy\n")
+    with pytest.raises(DatasetError, match=r"line 8: \['8.jpg', 'happy'\] is no label"):
+        datasets.load("twitter2", twitter2)
+    labels.write_text(text + "1.jpg\tnegative\n")
+    with pytest.raises(DatasetError, match=r"line 8: 1.jpg has two labels"):
+        datasets.load("twitter2", twitter2)
+    labels.write_text(text)
+    picture(twitter2 / "partition1" / "1.jpg")
+    with pytest.raises(DatasetError, match=r"1.jpg is in partition1/1.jpg and"):
+        datasets.load("twitter2", twitter2)
+
+
+def test_twitter2_names_what_is_missing(twitter2):
+    picture(twitter2 / "partition3" / "x.jpg")
+    for path in (twitter2 / "partition3").iterdir():
+        path.unlink()
+    (twitter2 / "partition3").rmdir()
+    with pytest.raises(DatasetError, match=r"no folder .*partition3"):
+        datasets.load("twitter2", twitter2)
+    (twitter2 / "groundTruthLabel.txt").unlink()
+    with pytest.raises(DatasetError, match=r"no label file .*groundTruthLabel.txt"):
+        datasets.load("twitter2", twitter2)
+
+
+@pytest.fixture
+def oasis(tmp_path):
+    """Ten images of each kind, one row without an image, one between the bounds; CR line ends."""
+    lines = [",Theme,Category,Valence_mean"]
+    for i in range(10):
+        lines += [f"I{i},Good {i},Object,{4.5 + i / 10}", f"J{i},Bad {i} ,Scene,{3.5 - i / 10}"]
+        picture(tmp_path / "images" / f"Good {i}.jpg")
+        picture(tmp_path / "images" / f"Bad {i}.jpg")
+    lines += ["K,Gone,Object,6.0", "L,Middling,Object,4.0"]
+    picture(tmp_path / "images" / "Middling.jpg")
+    (tmp_path / "OASIS.csv").write_bytes("\r".join(lines).encode())
+    return tmp_path
+
+
+def test_oasis_labels_by_valence(oasis):
+    ds = datasets.load("oasis", oasis)
+    assert len(ds) == 20
+    assert np.char.startswith(ds.keys, "Bad").tolist() == ds.labels.astype(bool).tolist()
+    assert ds.counts == {"rows": 22, "rows between the bounds": 1, "rows without image": 1}
+    assert ds.path(1).is_file()
+    for fold in range(1, 6):
+        assert np.bincount(ds.labels[ds.folds == fold]).tolist() == [2, 2]
+    again, other = datasets.load("oasis", oasis), datasets.load("oasis", oasis, seed=1)
+    assert (again.folds == ds.folds).all()
+    assert (other.folds != ds.folds).any()
+
+
+def test_oasis_bounds_are_parameters(oasis):
+    ds = datasets.load("oasis", oasis, positive_from=5.0, negative_to=3.0, n_folds=2)
+    assert np.bincount(ds.labels).tolist() == [5, 5]
+    with pytest.raises(DatasetError, match=r"negative_to 4.5 must be below positive_from 4.5"):
+        datasets.load("oasis", oasis, negative_to=4.5)
+    with pytest.raises(DatasetError, match="n_folds must be 2 to 10"):
+        datasets.load("oasis", oasis, n_folds=11)
+
+
+def test_oasis_refuses_what_contradicts_itself(oasis):
+    picture(oasis / "images" / "Stray.jpg")
+    with pytest.raises(DatasetError, match=r"1 images have no row: \['Stray'\]"):
+        datasets.load("oasis", oasis)
+    (oasis / "OASIS.csv").write_text("Theme,Mean\nx,4\n")
+    with pytest.raises(DatasetError, match="has no Theme or Valence_mean"):
+        datasets.load("oasis", oasis)
+    (oasis / "OASIS.csv").unlink()
+    with pytest.raises(DatasetError, match=r"no table .*OASIS.csv"):
+        datasets.load("oasis", oasis)
+
+
+def class_folders(root, classes, n=3):
+    for name in classes:
+        for i in range(n):
+            picture(root / name / f"{i}.PNG")
+
+
+def test_a_folder_of_class_folders(tmp_path):
+    class_folders(tmp_path, ["negative", "positive"])
+    (tmp_path / "negative" / "notes.txt").write_text("x")
+    (tmp_path / "negative" / ".hidden.png").write_text("x")
+    ds = datasets.load("folder", tmp_path, n_folds=3)
+    assert ds.emotions == ("positive", "negative")
+    assert ds.keys[0] == "positive/0.PNG"
+    assert ds.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert sorted(ds.folds.tolist()) == [1, 1, 2, 2, 3, 3]
+    assert ds.counts == {"other files": 1}
+    assert datasets.load("folder", tmp_path, n_folds=0).folds.tolist() == [-1] * 6
+
+
+def test_a_folder_of_other_classes_goes_by_name(tmp_path):
+    class_folders(tmp_path, ["joy", "anger", "fear"])
+    assert datasets.load("folder", tmp_path, n_folds=2).emotions == ("anger", "fear", "joy")
+
+
+def test_a_folder_that_is_none(tmp_path):
+    with pytest.raises(DatasetError, match=r"needs a folder for each of two classes: \[\]"):
+        datasets.load("folder", tmp_path)
+    class_folders(tmp_path, ["a", "b"])
+    picture(tmp_path / "stray.jpg")
+    with pytest.raises(DatasetError, match=r"1 images have no class folder: \['stray.jpg'\]"):
+        datasets.load("folder", tmp_path)
+    (tmp_path / "stray.jpg").unlink()
+    (tmp_path / "c").mkdir()
+    with pytest.raises(DatasetError, match=r"no picture in .*c"):
+        datasets.load("folder", tmp_path)
+
+
+def test_pictures_without_labels(tmp_path):
+    picture(tmp_path / "a.jpg")
+    picture(tmp_path / "more" / "b.png")
+    (tmp_path / "c.txt").write_text("x")
+    ds = datasets.pictures(tmp_path)
+    assert ds.keys.tolist() == ["a.jpg", "more/b.png"]
+    assert ds.labels.tolist() == ds.folds.tolist() == [-1, -1]
+    with pytest.raises(DatasetError, match="no folder"):
+        datasets.pictures(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="no image under"):
+        datasets.pictures(tmp_path / "empty")
+
+
+def test_what_is_not_here_says_what_to_get(monkeypatch, tmp_path):
+    monkeypatch.delenv("ARLIB_DATA", raising=False)
+    with pytest.raises(DatasetError, match="set ARLIB_DATA to the folder that holds twitter2/"):
+        datasets.load("twitter2")
+    monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
+    with pytest.raises(DatasetError, match=rf"oasis is not at {tmp_path}/oasis: get the Open"):
+        datasets.load("oasis")
+    with pytest.raises(DatasetError, match="no dataset 'emotion6'; there are folder, oasis"):
+        datasets.load("emotion6")
+
+
+def make(**changes):
+    arrays = {
+        "keys": np.array(["a", "b"]),
+        "files": np.array(["a.jpg", "b.jpg"]),
+        "labels": np.array([0, 1], np.int8),
+        "folds": np.array([1, 2], np.int8),
+    }
+    return Dataset(name="x", root=None, **{**arrays, **changes})
+
+
+def test_a_dataset_checks_its_parts():
+    with pytest.raises(DatasetError, match="have lengths"):
+        make(folds=np.array([1], np.int8))
+    with pytest.raises(DatasetError, match="the key 'a' comes twice"):
+        make(keys=np.array(["a", "a"]))
+    with pytest.raises(DatasetError, match=r"labels must lie in -1..1"):
+        make(labels=np.array([0, 2], np.int8))
+
+
+def test_a_subset_keeps_what_belongs_together():
+    for index in ([1], np.array([False, True]), slice(1, None)):
+        part = make().subset(index)
+        assert (part.keys[0], part.files[0], part.labels[0], part.folds[0]) == ("b", "b.jpg", 1, 2)
+
+
+@given(st.lists(st.integers(0, 3), min_size=40, max_size=200), st.integers(2, 4), st.integers(0, 9))
+def test_stratified_folds_hold_every_labels_share(labels, n_folds, seed):
+    labels = np.array(labels)
+    counts = np.unique(labels, return_counts=True)[1]
+    if counts.min() < n_folds:
+        with pytest.raises(DatasetError, match="n_folds must be"):
+            datasets.stratified_folds(labels, n_folds, seed)
+        return
+    folds = datasets.stratified_folds(labels, n_folds, seed)
+    assert set(folds) == set(range(1, n_folds + 1))
+    for label in np.unique(labels):
+        share = np.bincount(folds[labels == label], minlength=n_folds + 1)[1:]
+        assert share.max() - share.min() <= 1
+
+
+def test_the_real_twitter2(data_root):
+    ds = datasets.load("twitter2", data_root / "twitter2")
+    assert np.bincount(ds.labels).tolist() == [470, 133]
+    assert np.bincount(ds.folds)[1:].tolist() == [121, 121, 121, 121, 119]
+    positives = [int(((ds.labels == 0) & (ds.folds == fold)).sum()) for fold in range(1, 6)]
+    assert positives == [95, 99, 84, 98, 94]
+    assert ds.counts == {"rows": 810, "rows without image": 207}
+
+
+def test_the_real_oasis(data_root):
+    ds = datasets.load("oasis", data_root / "oasis")
+    assert len(ds) == 637
+    assert all(ds.path(i).is_file() for i in range(len(ds)))
+    assert ds.counts["rows"] == 900
