@@ -84,12 +84,13 @@ def load_edition(root: Path, name: str, overrides: Mapping[str, Any] | None = No
     settings = {f.name for f in fields(Experiment)}
     if experiment is not None:
         _refuse_unknown(experiment, settings, f"the experiment of editions/{name}.yaml")
-    for key, value in (overrides or {}).items():
-        if experiment is not None and key in settings:
-            experiment[key] = value
-        else:
-            parameters[key] = value
     declared = declared_parameters(root)
+    for key, value in (overrides or {}).items():
+        of_experiment = experiment is not None and key in settings
+        if of_experiment:
+            experiment[key] = value
+        if key in declared or not of_experiment:  # the seed is one of both
+            parameters[key] = value
     for key, value in parameters.items():
         if key not in declared:
             known = sorted(declared) + (sorted(settings) if experiment is not None else [])
@@ -204,6 +205,7 @@ def execute_chapter(source: Path, target: Path, parameters: Mapping[str, Any]) -
             str(target),
             parameters=mine,
             kernel_name="python3",
+            language="python",  # the metadata that would say so is stripped in git
             cwd=str(target.parent),
             progress_bar=sys.stderr.isatty(),
         )

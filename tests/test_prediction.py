@@ -1,0 +1,121 @@
+"""Algorithm 1 for one picture, against a loop straight from the paper."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from arlib.proposals import EdgeBoxes, Grid
+from PIL import Image
+
+from arlib import predict
+from arlib.backbones import load_backbone
+from arlib.images import ImageError
+from arlib.prediction import Prediction, prediction_from_scores
+
+
+def algorithm_1(scores, k, alpha, beta):
+    """Steps 4 to 10 of the paper's Algorithm 1 for the one image in `scores`."""
+    one = scores.isel(image=0)
+    ranked = []
+    for j, (objectness, s) in enumerate(
+        zip(one.objectness.values, one.region_probability.values, strict=True)
+    ):
+        if math.isnan(objectness):
+            continue
+        senti = 1 + sum(p * math.log(p) for p in s.tolist() if p > 0)
+        ranked.append((-math.sqrt(objectness**2 + alpha * senti**2), j))
+    best = [j for _, j in sorted(ranked)[:k]]
+    whole = one.global_probability.values.astype(float)
+    if not best:
+        return best, whole
+    mean = sum(one.region_probability.values[j].astype(float) for j in best) / len(best)
+    return best, whole + beta * mean
+
+
+@pytest.mark.parametrize(
+    ("k", "alpha", "beta"), [(1, 1, 0.5), (3, 0.2, 0.9), (20, 5, 0), (8, 0, 2)]
+)
+@pytest.mark.parametrize("seed", range(4))
+def test_it_is_algorithm_1(make_scores, k, alpha, beta, seed):
+    scores = make_scores(3, 6, seed=seed).isel(image=[seed % 3])
+    best, response = algorithm_1(scores, k, alpha, beta)
+    found = prediction_from_scores(scores, k=k, alpha=alpha, beta=beta)
+    boxes = scores.box.values[0]
+    assert [region.box for region in found.regions] == [tuple(boxes[j].tolist()) for j in best]
+    np.testing.assert_allclose(list(found.response.values()), response, rtol=1e-6)
+    np.testing.assert_allclose(list(found.probability.values()), response / response.sum(), 1e-6)
+    assert found.label == ("positive", "negative")[int(response.argmax())]
+    assert sum(found.response.values()) == pytest.approx(1 + (beta if best else 0))
+
+
+@pytest.fixture(scope="module")
+def network():
+    return load_backbone("squeezenet1_1", classes=2, weights="random")
+
+
+def test_a_file_and_its_array_predict_the_same(network, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    settings = {"network": network, "proposals": Grid(max_regions=10), "k": 3}
+    found = predict(tmp_path / "x.png", **settings)
+    assert found == predict(pixels, **settings)
+    assert len(found.regions) == 3
+    affective = [region.affective_score for region in found.regions]
+    assert affective == sorted(affective, reverse=True)
+    for region in found.regions:
+        assert region.affective_score == pytest.approx(
+            math.hypot(region.objectness, region.sentiment_score), rel=1e-5
+        )
+        assert sum(region.probability.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_picture_without_any_region_is_judged_whole(network):
+    flat = np.full((50, 50, 3), 128, np.uint8)
+    found = predict(flat, network=network, proposals=EdgeBoxes())
+    assert found.regions == ()
+    assert found.response == found.global_probability
+    assert sum(found.probability.values()) == pytest.approx(1)
+
+
+def test_it_is_json(network):
+    picture = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    found = predict(picture, network=network, proposals=Grid(max_regions=4), k=2)
+    facts = json.loads(json.dumps(found.to_dict()))
+    assert facts["label"] == found.label
+    assert list(facts["probability"]) == ["positive", "negative"]
+    assert set(facts["regions"][0]) == {
+        "box",
+        "objectness",
+        "sentiment_score",
+        "affective_score",
+        "probability",
+    }
+    assert isinstance(found, Prediction)
+
+
+def test_what_is_no_picture(network, tmp_path):
+    with pytest.raises(ImageError, match="no such file"):
+        predict(tmp_path / "absent.jpg", network=network)
+    with pytest.raises(ValueError, match="uint8"):
+        predict(np.zeros((5, 5)), network=network)
+
+
+def test_bad_settings(network):
+    picture = np.zeros((40, 40, 3), np.uint8)
+    settings = {"network": network, "proposals": Grid(max_regions=4)}
+    with pytest.raises(ValueError, match="k must be a whole number of at least 1, not 0"):
+        predict(picture, **settings, k=0)
+    with pytest.raises(ValueError, match="alpha must be a number of at least 0"):
+        predict(picture, **settings, alpha=-1.0)
+    with pytest.raises(ValueError, match="beta must be a number of at least 0"):
+        predict(picture, **settings, beta=-1.0)
+
+
+def test_the_default_network_on_a_photograph(data_root):
+    """SqueezeNet 1.1 with torchvision's weights under the head that ships with the package."""
+    from skimage.data import chelsea
+
+    found = predict(chelsea())
+    assert len(found.regions) == 8
+    assert found.label == "positive"  # a cat

@@ -1,0 +1,263 @@
+"""Scoring: the batched, threaded stream against a loop over crops; unreadable files left out."""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from arlib.proposals import Proposals
+from PIL import Image
+
+from arlib import datasets, scoring
+from arlib.backbones import load_backbone, weights_sha256
+from arlib.crops import crop_regions
+from arlib.heads import LinearHead
+from arlib.images import read_image
+from arlib.scores import ScoresError, open_scores
+from arlib.stream import Item, prefetch, preparer, through
+
+SIZES = [(64, 48), (40, 70), (120, 90), (33, 33), (200, 20)]
+
+
+@dataclass(frozen=True)
+class Halves:
+    """No region for pictures narrower than 40 pixels, two below 100, else three."""
+
+    max_regions: int = 4
+
+    def __call__(self, image):
+        height, width = image.shape[:2]
+        halves = [[0, 0, width / 2, height], [width / 2, 0, width, height], [1, 1, 9, 9]]
+        n = 0 if width < 40 else 2 if width < 100 else 3
+        objectness = np.linspace(0.9, 0.1, 3)[:n]
+        return Proposals(np.array(halves[:n], np.float32).reshape(-1, 4), np.float32(objectness))
+
+
+@pytest.fixture(scope="module")
+def network():
+    return load_backbone("squeezenet1_1", classes=2, weights="random")
+
+
+def linear_head(seed=0, backbone="squeezenet1_1"):
+    weight = np.random.default_rng(seed).normal(size=(2, 512)).astype(np.float32)
+    return LinearHead(weight, np.zeros(2, np.float32), ("positive", "negative"), backbone)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    rng = np.random.default_rng(0)
+    for number, (width, height) in enumerate(SIZES):
+        folder = tmp_path / "photos" / ("positive" if number % 2 else "negative")
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return datasets.load("folder", tmp_path / "photos", n_folds=2)
+
+
+def brute_force(image, network, head=None, **settings):
+    """Algorithm 1's network half, one crop at a time: global and region probabilities."""
+    preprocessing = network.preprocessing
+    found = Halves()(image)
+    whole = np.array([[0, 0, image.shape[1], image.shape[0]]])
+    probabilities = []
+    for box, how in [(whole, {}), *((box[None], settings) for box in found.boxes)]:
+        crop = crop_regions(image, box, preprocessing.size, fill=preprocessing.fill, **how)
+        with torch.inference_mode():
+            features, logits = network.features_and_logits(preprocessing.normalize(crop))
+        own = logits.softmax(1).numpy()
+        probabilities.append((own if head is None else head.probability(features.numpy()))[0])
+    return probabilities[0], probabilities[1:], found
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+@pytest.mark.parametrize("settings", [{}, {"crop": "square", "context": 0.2}])
+def test_scores_are_those_of_a_loop(dataset, network, tmp_path, batch_size, settings):
+    scores = scoring.score(
+        dataset,
+        Halves(),
+        network,
+        out=tmp_path / "s.zarr",
+        batch_size=batch_size,
+        progress=False,
+        **settings,
+    )
+    assert scores.image.values.tolist() == dataset.keys.tolist()
+    assert scores.sizes["region"] == 4
+    for i in range(len(dataset)):
+        one = scores.isel(image=i)
+        image = read_image(dataset.path(i))
+        whole, regions, found = brute_force(image, network, **settings)
+        n = len(found)
+        np.testing.assert_allclose(one.global_probability, whole, atol=2e-4)
+        if n:
+            np.testing.assert_allclose(one.region_probability[:n], regions, atol=2e-4)
+        np.testing.assert_array_equal(one.box[:n], found.boxes)
+        np.testing.assert_array_equal(one.objectness[:n], found.objectness)
+        assert np.isnan(one.objectness[n:]).all()
+        assert np.isnan(one.region_probability[n:]).all()
+        assert int(one.label) == dataset.labels[i]
+        assert int(one.fold) == dataset.folds[i]
+
+
+def test_each_image_is_judged_by_the_head_of_its_fold(dataset, network, tmp_path):
+    heads = {1: linear_head(1), 2: linear_head(2)}
+    scores = scoring.score(
+        dataset, Halves(), network, out=tmp_path / "s.zarr", head=heads, progress=False
+    )
+    for i in range(len(dataset)):
+        image = read_image(dataset.path(i))
+        whole, regions, _ = brute_force(image, network, heads[int(dataset.folds[i])])
+        one = scores.isel(image=i)
+        np.testing.assert_allclose(one.global_probability, whole, atol=1e-3)
+        if regions:
+            np.testing.assert_allclose(one.region_probability[: len(regions)], regions, atol=1e-3)
+
+
+def test_provenance_says_what_made_the_scores(dataset, network, tmp_path):
+    out = tmp_path / "s.zarr"
+    scoring.score(dataset, Halves(), network, out=out, head=linear_head(), progress=False)
+    attrs = open_scores(out).attrs
+    assert attrs["dataset"] == "folder"
+    assert attrs["proposals"] == {"method": "Halves", "max_regions": 4}
+    assert attrs["backbone"] == "squeezenet1_1"
+    assert attrs["weights_sha256"] == weights_sha256(network)
+    assert attrs["parameters"] == {"crop": "warp", "context": 0.0}
+    assert attrs["unreadable"] == {}
+
+
+def test_an_unreadable_image_is_reported_and_left_out(dataset, network, tmp_path, caplog):
+    whole = scoring.score(dataset, Halves(), network, out=tmp_path / "a.zarr", progress=False)
+    truncated, gone = dataset.path(1), dataset.path(3)
+    truncated.write_bytes(truncated.read_bytes()[:-500])
+    gone.unlink()
+    with caplog.at_level(logging.WARNING):
+        part = scoring.score(dataset, Halves(), network, out=tmp_path / "b.zarr", progress=False)
+    assert set(part.attrs["unreadable"]) == {dataset.keys[1], dataset.keys[3]}
+    assert part.attrs["unreadable"][str(dataset.keys[3])] == "no such file"
+    assert str(truncated) in caplog.text
+    kept = whole.isel(image=[0, 2, 4])
+    np.testing.assert_array_equal(part.image, kept.image)
+    xr.testing.assert_allclose(part.drop_attrs(), kept.drop_attrs(), atol=1e-5)
+
+
+def test_nothing_readable_is_an_error_and_writes_nothing(dataset, network, tmp_path):
+    for i in range(len(dataset)):
+        dataset.path(i).write_bytes(b"")
+    with pytest.raises(ScoresError, match="no image was scored"):
+        scoring.score(dataset, Halves(), network, out=tmp_path / "s.zarr", progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def test_an_error_on_the_way_leaves_nothing_behind(dataset, network, tmp_path):
+    def breaks(image):
+        if image.shape[1] == 33:
+            raise RuntimeError("out of luck")
+        return Halves()(image)
+
+    breaks.max_regions = 4
+    with pytest.raises(RuntimeError, match="out of luck"):
+        scoring.score(dataset, breaks, network, out=tmp_path / "s.zarr", progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def test_what_is_there_is_not_overwritten_unasked(dataset, network, tmp_path):
+    out = tmp_path / "s.zarr"
+    first = dataset.subset([0])
+    scoring.score(first, Halves(), network, out=out, progress=False)
+    with pytest.raises(FileExistsError, match="remove it, or ask to overwrite it"):
+        scoring.score(dataset, Halves(), network, out=out, progress=False)
+    again = scoring.score(dataset, Halves(), network, out=out, progress=False, overwrite=True)
+    assert again.sizes["image"] == len(dataset)
+
+
+def test_heads_and_network_must_speak_of_the_datasets_emotions(dataset, network, tmp_path):
+    def refused(head=None, network=network):
+        with pytest.raises(ValueError, match=r".") as caught:
+            scoring.score(dataset, Halves(), network, out=tmp_path / "s.zarr", head=head)
+        return str(caught.value)
+
+    three = load_backbone("squeezenet1_1", classes=3, weights="random")
+    assert "squeezenet1_1 tells 3 classes apart, folder has 2" in refused(network=three)
+    assert refused({1: linear_head()}) == "no head for fold(s) [2] of folder"
+    assert "reads features of vgg16, not of squeezenet1_1" in refused(linear_head(0, "vgg16"))
+    other = LinearHead(np.zeros((2, 512)), np.zeros(2), ("joy", "fear"), "squeezenet1_1")
+    assert "tells ('joy', 'fear') apart" in refused(other)
+
+
+def test_one_picture_in_memory(network):
+    image = np.random.default_rng(1).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    scores = scoring.score_image(image, Halves(), network)
+    whole, regions, found = brute_force(image, network)
+    assert dict(scores.sizes) == {"image": 1, "region": 3, "corner": 4, "emotion": 2}
+    np.testing.assert_allclose(scores.global_probability[0], whole, atol=2e-4)
+    np.testing.assert_allclose(scores.region_probability[0], regions, atol=2e-4)
+    np.testing.assert_array_equal(scores.box[0], found.boxes)
+    narrow = scoring.score_image(image[:, :30], Halves(), network, head=linear_head())
+    assert narrow.sizes["region"] == 0
+
+
+def test_features_are_those_of_the_whole_images(dataset, network):
+    gone = dataset.path(2)
+    gone.write_bytes(b"no image")
+    features, unreadable = scoring.image_features(dataset, network, progress=False)
+    assert unreadable == {str(dataset.keys[2]): "no image, or of an unknown format"}
+    assert np.isnan(features[2]).all()
+    for i in (0, 1, 3, 4):
+        image = read_image(dataset.path(i))
+        whole = np.array([[0, 0, image.shape[1], image.shape[0]]])
+        pixels = network.preprocessing.normalize(crop_regions(image, whole, 224))
+        with torch.inference_mode():
+            expected = network.features(pixels)[0].numpy()
+        np.testing.assert_allclose(features[i], expected, atol=1e-3)
+
+
+def test_preparing_stays_a_few_images_ahead(dataset, network):
+    """What bounds memory: however many images there are, few wait for the network."""
+    many = datasets.Dataset(
+        name="many",
+        root=dataset.root,
+        keys=np.array([str(i) for i in range(60)]),
+        files=np.repeat(dataset.files[:1], 60),
+        labels=np.zeros(60, np.int8),
+        folds=np.zeros(60, np.int8),
+    )
+    prepared = []
+    prepare = preparer(network, Halves(), "warp", 0.0)
+
+    def counted(index, image):
+        prepared.append(index)
+        return prepare(index, image)
+
+    for taken, (index, item) in enumerate(prefetch(many, counted, workers=2), 1):
+        assert index == taken - 1
+        assert isinstance(item, Item)
+        assert len(prepared) - taken <= 4
+    assert sorted(prepared) == list(range(60))
+
+
+def test_batches_are_full_across_images():
+    sizes = []
+
+    def run(crops):
+        sizes.append(len(crops))
+        return crops.float().mean((1, 2, 3)).numpy()[:, None]
+
+    items = [
+        Item(i, Halves()(np.zeros((9, 9, 3))), torch.full((n, 3, 2, 2), i, dtype=torch.uint8))
+        for i, n in enumerate([1, 5, 2, 7, 1, 1])
+    ]
+    passed = list(through(run, items, batch_size=4))
+    assert sizes == [4, 4, 4, 4, 1]
+    assert [item.index for item, _ in passed] == list(range(6))
+    for item, output in passed:
+        assert output.tolist() == [[item.index]] * len(item.crops)
+
+
+def test_progress_shows_rate_and_time_left(dataset, network, tmp_path, capsys):
+    scoring.score(dataset, Halves(), network, out=tmp_path / "s.zarr")
+    shown = capsys.readouterr().err
+    assert "folder: 100%" in shown
+    assert "5/5" in shown
+    assert "image/s" in shown or "s/image" in shown
