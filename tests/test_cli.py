@@ -164,6 +164,12 @@ def test_score_a_folder_with_a_head_of_ones_own(folder, tmp_path):
     assert scores.image.values.tolist() == ["cat.jpg", "cup.png"]
     assert scores.sizes["region"] == 6
     assert (scores.label == -1).all()
+    mine = ["--head", tmp_path / "h.safetensors", "--out", tmp_path / "b.zarr"]
+    done = arlib(*plain, *mine, cwd=tmp_path, ARLIB_DATA=folder)
+    assert done.returncode == 0, done.stderr
+    own_scores = open_scores(tmp_path / "b.zarr")
+    assert own_scores.emotion.values.tolist() == ["good", "bad"]
+    assert np.array_equal(own_scores.global_probability, scores.global_probability)
     twice = arlib(*plain, "--out", tmp_path / "a.zarr", cwd=tmp_path, ARLIB_DATA=folder)
     assert twice.returncode == 1
     assert "exists already" in twice.stderr

@@ -1,5 +1,7 @@
 """Readers of datasets: each on a small copy of its layout, and on the real one where it is."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -217,6 +219,47 @@ def test_stratified_folds_hold_every_labels_share(labels, n_folds, seed):
     for label in np.unique(labels):
         share = np.bincount(folds[labels == label], minlength=n_folds + 1)[1:]
         assert share.max() - share.min() <= 1
+
+
+def write_coco(root, **changes):
+    content = {
+        "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 3, "file_name": "b.jpg"}],
+        "annotations": [
+            {"image_id": 3, "bbox": [1, 2, 10, 20], "iscrowd": 0},
+            {"image_id": 3, "bbox": [0, 0, 5, 5], "iscrowd": 1},
+            {"image_id": 3, "bbox": [4.5, 0, 5, 5]},
+        ],
+    }
+    picture(root / "images" / "a.jpg")
+    picture(root / "images" / "b.jpg")
+    (root / "instances.json").write_text(json.dumps(content | changes))
+
+
+def test_coco_ground_truth(tmp_path):
+    write_coco(tmp_path)
+    truth = datasets.coco(tmp_path)
+    assert [path.name for path in truth.files] == ["a.jpg", "b.jpg"]
+    assert truth.boxes[0].shape == (0, 4)
+    assert truth.boxes[1].tolist() == [[1, 2, 11, 22], [4.5, 0, 9.5, 5]]
+    assert len(truth) == 2
+
+
+def test_coco_that_is_none(tmp_path):
+    with pytest.raises(DatasetError, match=r"no .*instances\.json"):
+        datasets.coco(tmp_path)
+    write_coco(tmp_path, annotations=[{"image_id": 9, "bbox": [0, 0, 1, 1]}])
+    with pytest.raises(DatasetError, match=r"not in COCO's format \(KeyError\(9\)\)"):
+        datasets.coco(tmp_path)
+    write_coco(tmp_path)
+    (tmp_path / "images" / "b.jpg").unlink()
+    with pytest.raises(DatasetError, match=r"1 images are missing: \['b.jpg'\]"):
+        datasets.coco(tmp_path)
+
+
+def test_the_real_coco(data_root):
+    truth = datasets.coco(data_root / "coco_val64")
+    assert len(truth) == 64
+    assert sum(map(len, truth.boxes)) > 400
 
 
 def test_the_real_twitter2(data_root):

@@ -22,7 +22,7 @@ MODULES = {
 LAYERS = """
     images boxes sentiment ranking fusion figures.style
     edges algorithm scores backbones heads datasets.dataset
-    proposals evaluation crops datasets.twitter2 datasets.oasis datasets.folder
+    proposals evaluation crops datasets.twitter2 datasets.oasis datasets.folder datasets.coco
     datasets
     stream
     scoring

@@ -5,13 +5,13 @@ import math
 
 import numpy as np
 import pytest
-from arlib.proposals import EdgeBoxes, Grid
 from PIL import Image
 
 from arlib import predict
 from arlib.backbones import load_backbone
 from arlib.images import ImageError
 from arlib.prediction import Prediction, prediction_from_scores
+from arlib.proposals import EdgeBoxes, Grid
 
 
 def algorithm_1(scores, k, alpha, beta):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from arlib.proposals import Proposals
 from PIL import Image
 
 from arlib import datasets, scoring
@@ -15,6 +14,7 @@ from arlib.backbones import load_backbone, weights_sha256
 from arlib.crops import crop_regions
 from arlib.heads import LinearHead
 from arlib.images import read_image
+from arlib.proposals import Proposals
 from arlib.scores import ScoresError, open_scores
 from arlib.stream import Item, prefetch, preparer, through
 

@@ -131,10 +131,13 @@ def score(
     from arlib.heads import LinearHead, default_head
     from arlib.proposals import make
 
-    if (dataset is None) == (images is None):
-        raise click.UsageError("give one of --dataset NAME and --images FOLDER")
-    chosen = datasets.load(dataset) if dataset else datasets.pictures(images)
     linear = LinearHead.load(head) if head else default_head()
+    if dataset and not images:
+        chosen = datasets.load(dataset)
+    elif images and not dataset:
+        chosen = datasets.pictures(images, linear.emotions)
+    else:
+        raise click.UsageError("give one of --dataset NAME and --images FOLDER")
     scores = scoring.score(
         chosen,
         make(proposals, max_regions=max_regions),

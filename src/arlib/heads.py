@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
+from safetensors.numpy import save as safetensors
 from scipy.special import softmax
 
 
@@ -56,8 +57,8 @@ class LinearHead:
     def save(self, path: str | Path) -> None:
         """Write `path` (safetensors) and, beside it, the same name with .json."""
         path = Path(path)
-        weight = np.ascontiguousarray(self.weight)  # save_file ignores strides
-        save_file({"weight": weight, "bias": np.ascontiguousarray(self.bias)}, path)
+        weight = np.ascontiguousarray(self.weight)  # safetensors ignores strides
+        path.write_bytes(safetensors({"weight": weight, "bias": np.ascontiguousarray(self.bias)}))
         facts = {"emotions": self.emotions, "backbone": self.backbone, **self.provenance}
         path.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from arlib.datasets.coco import GroundTruth, coco
 from arlib.datasets.dataset import POLARITY, Dataset, DatasetError, build, stratified_folds
 from arlib.datasets.folder import folder, pictures
 from arlib.datasets.oasis import oasis
@@ -14,7 +15,9 @@ __all__ = [
     "POLARITY",
     "Dataset",
     "DatasetError",
+    "GroundTruth",
     "build",
+    "coco",
     "folder",
     "load",
     "names",

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 POSITIVE, NEGATIVE = "#0072B2", "#E69F00"
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 MARKERS = ("o", "s", "^", "D", "v", "P")
+LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 NEUTRAL = "#555555"
 
 

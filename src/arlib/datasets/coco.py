@@ -1,0 +1,62 @@
+"""COCO-format ground truth: which boxes objects really have, to measure proposals against."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from arlib.datasets.dataset import DatasetError
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """Pictures and the boxes of the objects in them.
+
+    Attributes:
+        files: n pictures.
+        boxes: for each, (m, 4) float32 xyxy in pixels; m may be 0.
+    """
+
+    files: tuple[Path, ...]
+    boxes: tuple[np.ndarray, ...]
+
+    def __len__(self) -> int:
+        """Count the pictures."""
+        return len(self.files)
+
+
+def coco(root: str | Path) -> GroundTruth:
+    """Read `instances.json` and `images/`, as COCO lays them out (Lin et al. 2014).
+
+    Crowds (`iscrowd`) are left out: one box around many objects is no object.
+
+    Args:
+        root: the folder that holds both.
+
+    Returns:
+        The pictures in the file's order.
+
+    Raises:
+        DatasetError: the file or a picture is missing, or the file is of another format.
+    """
+    root = Path(root)
+    path = root / "instances.json"
+    if not path.is_file():
+        raise DatasetError(f"coco: no {path}")
+    try:
+        content = json.loads(path.read_text())
+        names = {image["id"]: image["file_name"] for image in content["images"]}
+        boxes: dict[int, list] = {key: [] for key in names}
+        for annotation in content["annotations"]:
+            if not annotation.get("iscrowd"):
+                x, y, width, height = annotation["bbox"]
+                boxes[annotation["image_id"]].append([x, y, x + width, y + height])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"coco: {path} is not in COCO's format ({error!r})") from error
+    files = tuple(root / "images" / name for name in names.values())
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise DatasetError(f"coco: {len(missing)} images are missing: {missing[:5]}")
+    arrays = (np.array(each, np.float32).reshape(-1, 4) for each in boxes.values())
+    return GroundTruth(files, tuple(arrays))

@@ -1,0 +1,79 @@
+"""Chapter 1: edge maps, proposed boxes, and how many objects they find."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from arlib.figures.pictures import draw_boxes, show_picture
+from arlib.figures.style import COLOURS, LINES, MARKERS, NEUTRAL, new_figure
+
+
+def show_edges(images: Mapping[str, np.ndarray], edges: Mapping[str, np.ndarray]) -> Figure:
+    """Put pictures above their edge maps; strong edges are dark.
+
+    Args:
+        images: name -> (H, W, 3) uint8 RGB.
+        edges: name -> (H, W) in [0, 1].
+    """
+    figure, axes = new_figure(len(images), 2, width=7, height=4.4)
+    axes = axes.reshape(2, -1)
+    for column, name in enumerate(images):
+        show_picture(axes[0, column], images[name], name)
+        show_picture(axes[1, column], 1 - edges[name])
+    return figure
+
+
+def show_proposals(image: np.ndarray, boxes: Mapping[str, np.ndarray]) -> Figure:
+    """Draw the boxes of several methods on copies of one picture, two a row.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        boxes: method -> (N, 4) xyxy in pixels, best first; the first is drawn thickest.
+    """
+    rows = -(-len(boxes) // 2)
+    figure, axes = new_figure(min(2, len(boxes)), rows, width=7, height=2.6 * rows)
+    for panel, (name, some) in zip(np.ravel(axes), boxes.items(), strict=False):
+        show_picture(panel, image, name)
+        draw_boxes(panel, some[1:], colours=COLOURS[0], linewidth=1)
+        draw_boxes(panel, some[:1], colours=COLOURS[1], linewidth=2.5)
+    return figure
+
+
+def plot_objectness(objectness: Mapping[str, np.ndarray]) -> Figure:
+    """Plot objectness against rank, a line a picture.
+
+    Args:
+        objectness: picture -> (N,) scores, best first.
+    """
+    figure, axes = new_figure(height=3)
+    for number, (name, scores) in enumerate(objectness.items()):
+        rank = np.arange(1, len(scores) + 1)
+        axes.plot(rank, scores, color=COLOURS[number], linestyle=LINES[number], label=name)
+    axes.set(xlabel="rank of the region", ylabel="objectness", ylim=(0, None))
+    axes.legend()
+    return figure
+
+
+def plot_recall(curves: pd.DataFrame, iou: float = 0.5) -> Figure:
+    """Plot the share of objects found against the number of boxes.
+
+    Args:
+        curves: recall in [0, 1]; index = number of boxes an image, a column a method.
+        iou: the overlap that counts as found.
+    """
+    figure, axes = new_figure()
+    for number, name in enumerate(curves.columns):
+        axes.plot(
+            curves.index,
+            curves[name],
+            color=COLOURS[number],
+            marker=MARKERS[number],
+            linestyle=LINES[number],
+            label=name,
+        )
+    axes.axvline(100, color=NEUTRAL, linewidth=1)
+    axes.set(xscale="log", ylim=(0, 1), xlabel="boxes an image", ylabel=f"recall at IoU {iou:g}")
+    axes.legend()
+    return figure

@@ -1,0 +1,108 @@
+"""EdgeBoxes (Zitnick and Dollar 2014): a box is good if outlines lie wholly inside it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from arlib.edges import check_image, edge_map, structured_edges
+from arlib.proposals.checks import check_between, check_count, working_copy
+from arlib.proposals.types import Proposals, clipped
+
+
+@dataclass(frozen=True)
+class EdgeBoxes:
+    """Propose boxes from a thinned colour edge map, or from a structured forest's.
+
+    OpenCV does the search (`cv2.ximgproc.createEdgeBoxes`). Every call makes a detector of its own:
+    a reused one remembers, and returns other boxes for the same image. A picture without an edge
+    has no proposals.
+
+    Attributes:
+        max_regions: N, the most boxes an image.
+        alpha: IoU of neighbouring windows in the search, in (0, 1).
+        beta: IoU at which the worse of two boxes is dropped, in (0, 1).
+        eta: factor by which `beta` falls after each box, in (0, 1].
+        min_score: boxes below that are dropped, >= 0.
+        edge_min_mag: edges below that are ignored, in [0, 1).
+        edge_merge_thr: difference of direction at which edges are no longer one group, > 0.
+        cluster_min_mag: groups whose strengths sum to less are ignored, >= 0.
+        max_aspect_ratio: of a box, >= 1.
+        min_box_area: of a box, in pixels of the working copy, >= 1.
+        gamma: affinity's sensitivity to direction, > 0.
+        kappa: the exponent by which large boxes are penalised, > 0.
+        sigma: smoothing before edges are taken, in pixels of the working copy, > 0.
+        max_side: a larger picture is worked on in a copy with this longer side, >= 16.
+        model: path of a structured-forest model; None takes our own edge map.
+
+    Raises:
+        ValueError: a setting is out of its range, before OpenCV sees it; it would return nothing
+            or never return.
+
+    Example:
+        >>> picture = np.full((120, 160, 3), 255, np.uint8)
+        >>> picture[30:90, 40:110] = 0
+        >>> EdgeBoxes(max_regions=1)(picture).boxes.round(-1)
+        array([[ 40.,  30., 110.,  90.]], dtype=float32)
+    """
+
+    max_regions: int = 100
+    alpha: float = 0.65
+    beta: float = 0.55
+    eta: float = 1.0
+    min_score: float = 0.01
+    edge_min_mag: float = 0.1
+    edge_merge_thr: float = 1.0
+    cluster_min_mag: float = 0.5
+    max_aspect_ratio: float = 3.0
+    min_box_area: float = 200.0
+    gamma: float = 2.0
+    kappa: float = 1.5
+    sigma: float = 2.0
+    max_side: int = 640
+    model: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check every setting."""
+        check_count("max_regions", self.max_regions, 1)
+        check_count("max_side", self.max_side, 16)
+        for name in ("alpha", "beta"):
+            check_between(name, getattr(self, name), 0, 1)
+        check_between("eta", self.eta, 0, 1, include_high=True)
+        check_between("edge_min_mag", self.edge_min_mag, 0, 1, include_low=True)
+        for name in ("min_score", "cluster_min_mag"):
+            check_between(name, getattr(self, name), 0, np.inf, include_low=True)
+        for name in ("max_aspect_ratio", "min_box_area"):
+            check_between(name, getattr(self, name), 1, np.inf, include_low=True)
+        for name in ("edge_merge_thr", "gamma", "kappa", "sigma"):
+            check_between(name, getattr(self, name), 0, np.inf)
+
+    def __call__(self, image: np.ndarray) -> Proposals:
+        """Propose boxes for an image (H, W, 3) uint8 RGB."""
+        import cv2
+
+        check_image(image)
+        small, scale = working_copy(image, self.max_side)
+        if self.model is None:
+            magnitude, orientation = edge_map(small, self.sigma)
+        else:
+            magnitude, orientation = structured_edges(small, self.model)
+        detector = cv2.ximgproc.createEdgeBoxes(
+            maxBoxes=self.max_regions,
+            alpha=self.alpha,
+            beta=self.beta,
+            eta=self.eta,
+            minScore=self.min_score,
+            edgeMinMag=self.edge_min_mag,
+            edgeMergeThr=self.edge_merge_thr,
+            clusterMinMag=self.cluster_min_mag,
+            maxAspectRatio=self.max_aspect_ratio,
+            minBoxArea=self.min_box_area,
+            gamma=self.gamma,
+            kappa=self.kappa,
+        )
+        found, scores = detector.getBoundingBoxes(magnitude, orientation)
+        if scores is None:
+            return clipped([], [], image, self.max_regions)
+        boxes = np.array(found, np.float64)
+        boxes[:, 2:] += boxes[:, :2]  # xywh -> xyxy
+        return clipped(boxes * scale, np.ravel(scores), image, self.max_regions)
