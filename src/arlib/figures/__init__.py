@@ -1,7 +1,17 @@
 """Every figure of the book, a function each: data in, a matplotlib `Figure` out."""
 
+from arlib.figures.experiments import plot_k, plot_results, plot_sweep
+from arlib.figures.fusion import plot_decision, plot_flips
 from arlib.figures.pictures import draw_boxes, show_picture, show_prediction
 from arlib.figures.proposals import plot_objectness, plot_recall, show_edges, show_proposals
+from arlib.figures.regions import (
+    plot_accuracy_by_score,
+    plot_decidedness,
+    plot_overlap,
+    plot_plane,
+    plot_sentiment_score,
+    show_choices,
+)
 from arlib.figures.style import COLOURS, LINES, MARKERS, NEGATIVE, NEUTRAL, POSITIVE, new_figure
 
 __all__ = [
@@ -13,8 +23,19 @@ __all__ = [
     "POSITIVE",
     "draw_boxes",
     "new_figure",
+    "plot_accuracy_by_score",
+    "plot_decidedness",
+    "plot_decision",
+    "plot_flips",
+    "plot_k",
     "plot_objectness",
+    "plot_overlap",
+    "plot_plane",
     "plot_recall",
+    "plot_results",
+    "plot_sentiment_score",
+    "plot_sweep",
+    "show_choices",
     "show_edges",
     "show_picture",
     "show_prediction",

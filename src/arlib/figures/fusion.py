@@ -1,0 +1,67 @@
+"""Chapter 5: which labels fusion can change, and which it does."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from arlib.figures.style import COLOURS, LINES, MARKERS, NEGATIVE, NEUTRAL, POSITIVE, new_figure
+
+
+def plot_flips(table: pd.DataFrame) -> Figure:
+    """Plot, against beta, the share of labels that fusion could change and that it did change.
+
+    Args:
+        table: index = beta; columns `could` and `did`, shares of images in [0, 1].
+    """
+    figure, axes = new_figure(height=3)
+    for number, (column, label) in enumerate(
+        (("could", "could change at most"), ("did", "changed"))
+    ):
+        axes.plot(
+            table.index,
+            table[column],
+            color=COLOURS[number],
+            marker=MARKERS[number],
+            linestyle=LINES[number],
+            label=label,
+        )
+    axes.set(xlabel="beta", ylabel="share of images", ylim=(0, None))
+    axes.legend()
+    return figure
+
+
+def plot_decision(whole: np.ndarray, regions: np.ndarray, label: np.ndarray, beta: float) -> Figure:
+    """Show images by what the whole says and what the regions say, with the line that decides.
+
+    Args:
+        whole: (n,) P(positive) of the whole image.
+        regions: (n,) mean P(positive) of the affective regions.
+        label: (n,) 0 = positive, 1 = negative.
+        beta: of Eq. 3; above the line the response is positive.
+    """
+    figure, axes = new_figure(width=6, height=4.6)
+    for value, name, colour, marker in (
+        (0, "labelled positive", POSITIVE, "o"),
+        (1, "labelled negative", NEGATIVE, "^"),
+    ):
+        mine = label == value
+        axes.plot(
+            whole[mine],
+            regions[mine],
+            linestyle="",
+            marker=marker,
+            markersize=4,
+            alpha=0.7,
+            color=colour,
+            label=name,
+        )
+    x = np.linspace(0, 1, 101)
+    if beta > 0:  # whole - 1/2 + beta (regions - 1/2) = 0
+        y = 0.5 - (x - 0.5) / beta
+        seen = (y >= 0) & (y <= 1)
+        axes.plot(x[seen], y[seen], color="black", label=f"Eq. 3 decides, beta = {beta:g}")
+    axes.axvline(0.5, color=NEUTRAL, linestyle=LINES[1], label="the whole image decides")
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.set(xlabel="P(positive) of the whole image", ylabel="mean P(positive) of its regions")
+    axes.legend(loc="lower right", fontsize=8)
+    return figure
