@@ -208,6 +208,7 @@ def execute_chapter(source: Path, target: Path, parameters: Mapping[str, Any]) -
             language="python",  # the metadata that would say so is stripped in git
             cwd=str(target.parent),
             progress_bar=sys.stderr.isatty(),
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],
         )
     except PapermillExecutionError as error:
         raise EditionError(
