@@ -228,7 +228,8 @@ def build_site(stage: Path, build: Path) -> Path:
     """
     output = build / "site"
     shutil.rmtree(output, ignore_errors=True)
-    command = [sys.executable, "-m", "jupyter_book.cli.main", "build", str(stage)]
+    start = "from jupyter_book.cli.main import main; main()"  # of this very environment
+    command = [sys.executable, "-c", start, "build", str(stage)]
     command += ["--path-output", str(output), "-W", "--keep-going"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     fresh = output / "_build" / "html"

@@ -95,12 +95,12 @@ def take_regions(values: npt.ArrayLike | xr.DataArray, index: npt.ArrayLike | xr
     """Look up what belongs to the regions that `top_regions` chose.
 
     Args:
-        values: Shape (…, N, *rest), where the leading axes are those of `index`: any quantity of a
+        values: Shape (…, N, …), where the leading axes are those of `index`: any quantity of a
             region, such as its box. Of a DataArray, N is the dimension ``region``.
         index: Shape (…, K), integer, in [-1, N); of a DataArray, K is the dimension ``rank``.
 
     Returns:
-        Shape (…, K, *rest), NaN where the index is -1; float dtypes are kept, others become float.
+        Shape (…, K, …), NaN where the index is -1; float dtypes are kept, others become float.
 
     Raises:
         ValueError: Where an index is out of its range.

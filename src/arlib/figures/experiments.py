@@ -63,7 +63,7 @@ def plot_k(curves: pd.DataFrame, whole: float, majority: float) -> Figure:
     axes.axhline(majority, color=NEUTRAL, linestyle=LINES[1], label="always the commonest label")
     axes.set(xlabel="K, regions fused", ylabel="accuracy")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(fontsize=8, ncols=2)
+    axes.legend(fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
     return figure
 
 

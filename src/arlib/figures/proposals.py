@@ -17,11 +17,11 @@ def show_edges(images: Mapping[str, np.ndarray], edges: Mapping[str, np.ndarray]
         images: name -> (H, W, 3) uint8 RGB.
         edges: name -> (H, W) in [0, 1].
     """
-    figure, axes = new_figure(len(images), 2, width=7, height=4.4)
+    figure, axes = new_figure(len(images), 2, width=7, height=3.5)
     axes = axes.reshape(2, -1)
     for column, name in enumerate(images):
         show_picture(axes[0, column], images[name], name)
-        show_picture(axes[1, column], 1 - edges[name])
+        show_picture(axes[1, column], 1 - edges[name] ** 0.5)  # so that faint ones show
     return figure
 
 

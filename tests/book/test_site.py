@@ -1,0 +1,188 @@
+"""The built pages: whole by themselves, linked, and rendered by a browser at two widths."""
+
+import http.server
+import re
+import shutil
+import subprocess
+import threading
+from functools import partial
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+class Page(HTMLParser):
+    """Collects what a page links to, loads, and anchors."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.loaded, self.ids, self.images = [], [], set(), []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.ids |= {found["id"]} if "id" in found else set()
+        if tag == "a" and found.get("href"):
+            self.links.append(found["href"])
+        if tag == "link" and found.get("rel") in ("stylesheet", "preload", "icon"):
+            self.loaded.append(found["href"])
+        if tag in ("script", "img", "iframe", "source") and found.get("src"):
+            self.loaded.append(found["src"])
+        if tag == "img":
+            self.images.append(found)
+
+
+@pytest.fixture(scope="session")
+def site(book):
+    return book / "html"
+
+
+@pytest.fixture(scope="session")
+def pages(site):
+    return {path: Page(path) for path in site.rglob("*.html") if "_static" not in path.parts}
+
+
+def test_every_page_of_the_contents_is_there(site):
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    pages = [page["file"] for part in toc["parts"] for page in part["chapters"]]
+    for name in [toc["root"], *pages]:
+        assert (site / f"{name}.html").is_file(), name
+
+
+def test_pages_load_nothing_from_another_host(pages):
+    for path, page in pages.items():
+        for address in page.loaded:
+            assert not re.match(r"(https?:)?//", address), f"{path.name}: {address}"
+
+
+def test_every_link_within_the_site_leads_somewhere(pages):
+    for path, page in pages.items():
+        for link in page.links:
+            if re.match(r"[a-z]+:", link) or link in ("#", ""):
+                continue
+            name, _, anchor = link.partition("#")
+            target = (path.parent / name.split("?")[0]).resolve() if name else path
+            assert target.exists(), f"{path.name}: {link}"
+            if anchor and target in pages:
+                assert anchor in pages[target].ids, f"{path.name}: {link}"
+
+
+def test_every_figure_has_alt_text_and_a_numbered_caption(site, pages):
+    for path in sorted((site / "book").glob("0*.html")):
+        shown = [image for image in pages[path].images if "_images/" in image["src"]]
+        assert len(shown) >= 2
+        for image in shown:
+            assert len(image.get("alt", "")) > 30, f"{path.name}: {image['src']}"
+        text = path.read_text()
+        assert len(re.findall(r"Fig\. \d+", text)) >= len(shown)
+
+
+def test_no_page_shows_an_unresolved_reference(site):
+    for path in site.rglob("*.html"):
+        if "_static" in path.parts:
+            continue
+        text = re.sub(r"<(script|style)[\s\S]*?</\1>", "", path.read_text())
+        for left in ("{glue", "{ref}", "{eq}", "{doc}", "{cite}", "Traceback", "np.float64("):
+            assert left not in text, f"{path.name}: {left}"
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is on the PATH")
+    return found
+
+
+@pytest.fixture(scope="session")
+def served(site):
+    """The site over HTTP, and every path that was asked for."""
+    asked = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_request(self, code="-", size="-"):
+            asked.append((self.path, int(code)))
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(Handler, directory=str(site))
+    )
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def browse(chromium, address, tmp_path, *options):
+    """Run a headless browser that cannot reach any host but this one."""
+    command = [
+        chromium,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+        "--hide-scrollbars",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--virtual-time-budget=15000",
+        *options,
+        address,
+    ]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+
+
+CHAPTER_NAMES = [p.stem for p in sorted((ROOT / "book").glob("0*.ipynb"))]
+
+
+@pytest.mark.parametrize("name", CHAPTER_NAMES)
+def test_a_browser_renders_the_mathematics(chromium, served, tmp_path, name):
+    address, asked = served
+    dom = browse(chromium, f"{address}/book/{name}.html", tmp_path, "--dump-dom").stdout
+    assert "<mjx-container" in dom
+    assert "mjx-merror" not in dom
+    failed = [path for path, code in asked if code >= 400 and "favicon" not in path]
+    assert failed == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 1600), (500, 1600)])
+def test_a_browser_shows_the_page(chromium, served, tmp_path, width, height):
+    address, _ = served
+    shot = tmp_path / "page.png"
+    size = f"--window-size={width},{height}"
+    page = f"{address}/book/05_fusion.html"
+    browse(chromium, page, tmp_path, size, f"--screenshot={shot}")
+    pixels = np.asarray(Image.open(shot).convert("L"))
+    assert pixels.shape == (height, width)
+    assert pixels.std() > 15, "the page is nearly blank"
+    assert (pixels < 128).mean() > 0.005
+
+
+@pytest.mark.parametrize("name", ["index", *(f"book/{name}" for name in CHAPTER_NAMES)])
+def test_nothing_is_wider_than_a_phone(chromium, site, served, tmp_path, name):
+    """Loads the page in a frame 390 pixels wide and asks how wide its content became."""
+    address, _ = served
+    probe = site / "_static" / "probe.html"
+    probe.write_text(
+        f"<iframe id=f width=390 height=800 src='/{name}.html'></iframe><p id=said></p><script>"
+        "document.getElementById('f').onload = e => setTimeout(() => {"
+        "const page = e.target.contentDocument.documentElement;"
+        "document.getElementById('said').textContent = 'WIDTH ' + page.scrollWidth;}, 3000)"
+        "</script>"
+    )
+    dom = browse(chromium, f"{address}/_static/probe.html", tmp_path, "--dump-dom").stdout
+    width = int(re.search(r"WIDTH (\d+)", dom).group(1))
+    assert width <= 400

@@ -1,0 +1,159 @@
+"""Every figure of the book draws the data that it was given."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from arlib import figures
+from arlib.figures import NEGATIVE, POSITIVE
+
+RNG = np.random.default_rng(0)
+IMAGE = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+BOXES = np.array([[1, 2, 11, 12], [3, 3, 9, 9], [0, 0, 30, 20], [5, 1, 8, 4]])
+
+
+def line(axes, label):
+    (found,) = [one for one in axes.get_lines() if one.get_label() == label]
+    return found.get_xdata(), found.get_ydata()
+
+
+def test_edges_below_their_pictures():
+    edges = {"a": RNG.random((20, 30)), "b": np.zeros((20, 30))}
+    panels = figures.show_edges({"a": IMAGE, "b": IMAGE}, edges).axes
+    assert [panel.get_title() for panel in panels] == ["a", "b", "", ""]
+    shown = panels[2].images[0].get_array()
+    assert np.unravel_index(shown.argmin(), shown.shape) == np.unravel_index(
+        edges["a"].argmax(), shown.shape
+    )
+    assert (panels[3].images[0].get_array() == 1).all()
+
+
+@pytest.mark.parametrize("methods", [1, 2, 3, 4])
+def test_proposals_a_panel_a_method(methods):
+    some = {f"m{i}": BOXES[: i + 1] for i in range(methods)}
+    panels = [p for p in figures.show_proposals(IMAGE, some).axes if p.get_title()]
+    assert [panel.get_title() for panel in panels] == list(some)
+    assert [len(panel.patches) for panel in panels] == [2 * (i + 1) for i in range(methods)]
+
+
+def test_objectness_against_rank():
+    (axes,) = figures.plot_objectness({"cup": np.array([0.9, 0.5]), "cat": np.array([0.4])}).axes
+    x, y = line(axes, "cup")
+    assert (x.tolist(), y.tolist()) == ([1, 2], [0.9, 0.5])
+
+
+def test_recall_curves():
+    curves = pd.DataFrame({"A": [0.1, 0.5], "B": [0.0, 0.3]}, index=[1, 100])
+    (axes,) = figures.plot_recall(curves, iou=0.7).axes
+    assert line(axes, "B")[1].tolist() == [0.0, 0.3]
+    assert axes.get_ylabel() == "recall at IoU 0.7"
+    assert axes.get_xscale() == "log"
+
+
+def test_sentiment_curves():
+    p = np.linspace(0, 1, 5)
+    (axes,) = figures.plot_sentiment_score({"base e": p**2, "base 2": p}, p).axes
+    assert line(axes, "base e")[1].tolist() == (p**2).tolist()
+
+
+def test_decidedness_as_densities():
+    (axes,) = figures.plot_decidedness(RNG.random(100), RNG.random(900), (0, 1)).axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "regions",
+        "whole images",
+    ]
+    area = sum(bar.get_height() * bar.get_width() for bar in axes.containers[0])
+    assert area == pytest.approx(1)
+
+
+def test_accuracy_by_score():
+    table = pd.DataFrame(
+        {"score": [0.3, 0.6], "accuracy": [0.5, 0.9], "low": [0.4, 0.8], "high": [0.6, 1.0]}
+    )
+    (axes,) = figures.plot_accuracy_by_score(table, 0.7).axes
+    points = axes.containers[0].lines[0]
+    assert points.get_ydata().tolist() == [0.5, 0.9]
+    assert line(axes, "always the commonest label")[1] == [0.7, 0.7]
+
+
+def test_plane_marks_the_chosen():
+    obj, senti = RNG.random(200), RNG.random(200)
+    chosen = np.arange(200) < 5
+    axes = figures.plot_plane(obj, senti, chosen, alpha=1.0).axes[0]
+    x, y = line(axes, "chosen")
+    assert x.tolist() == obj[:5].tolist()
+    assert y.tolist() == senti[:5].tolist()
+
+
+def test_overlap_lines():
+    shares = pd.DataFrame({"objectness": [1, 0.2], "sentiment": [0.1, 0.8]}, index=[0, 1])
+    (axes,) = figures.plot_overlap(shares).axes
+    assert line(axes, "also chosen by sentiment")[1].tolist() == [0.1, 0.8]
+
+
+def test_choices_a_panel_a_rule():
+    panels = figures.show_choices({"a": BOXES[:1], "b": BOXES[:2]}, BOXES).axes
+    assert [panel.get_title() for panel in panels] == ["a", "b"]
+    assert [[t.get_text() for t in panel.texts] for panel in panels] == [["1"], ["1", "2"]]
+    assert panels[0].get_xlim() == (0, 30)
+    assert panels[0].get_ylim() == (20, 0), "y runs downwards, as in a picture"
+
+
+def test_flips():
+    table = pd.DataFrame({"could": [0.0, 0.4], "did": [0.0, 0.1]}, index=[0.0, 0.5])
+    (axes,) = figures.plot_flips(table).axes
+    assert line(axes, "changed")[1].tolist() == [0.0, 0.1]
+    assert line(axes, "could change at most")[0].tolist() == [0.0, 0.5]
+
+
+@pytest.mark.parametrize("beta", [0.5, 2.0])
+def test_decision_line_is_where_eq_3_is_even(beta):
+    from arlib.fusion import late_fusion
+
+    whole, regions, label = np.array([0.2, 0.9]), np.array([0.4, 0.8]), np.array([1, 0])
+    (axes,) = figures.plot_decision(whole, regions, label, beta).axes
+    assert line(axes, "labelled positive")[0].tolist() == [0.9]
+    assert line(axes, "labelled negative")[1].tolist() == [0.4]
+    x, y = line(axes, f"Eq. 3 decides, beta = {beta:g}")
+    both = np.stack([x, 1 - x], -1), np.stack([y, 1 - y], -1)[:, None]
+    np.testing.assert_allclose(late_fusion(*both, beta) @ [1, -1], 0, atol=1e-12)
+    colours = {one.get_label(): one.get_color() for one in axes.get_lines()}
+    assert colours["labelled positive"] == POSITIVE
+    assert colours["labelled negative"] == NEGATIVE
+
+
+def test_decision_without_regions_has_one_line():
+    half = np.array([0.5])
+    (axes,) = figures.plot_decision(half, half, np.array([0]), 0.0).axes
+    assert not [one for one in axes.get_lines() if one.get_label().startswith("Eq. 3")]
+
+
+def test_results_a_panel_a_run():
+    table = pd.DataFrame(
+        {"estimate": [0.7, 0.8], "low": [0.6, 0.7], "high": [0.8, 0.9], "majority": [0.75, 0.75]},
+        index=["whole image", "fused"],
+    )
+    panels = figures.plot_results({"one": table, "two": table}).axes
+    assert [panel.get_title(loc="left") for panel in panels] == ["one", "two"]
+    for panel in panels:
+        assert panel.containers[0].lines[0].get_xdata().tolist() == [0.7, 0.8]
+        assert [t.get_text() for t in panel.get_yticklabels()] == ["whole image", "fused"]
+
+
+def test_accuracy_over_k():
+    curves = pd.DataFrame({"obj": [0.7, 0.8], "senti": [0.6, 0.9]}, index=[1, 2])
+    (axes,) = figures.plot_k(curves, whole=0.75, majority=0.78).axes
+    assert line(axes, "senti")[1].tolist() == [0.6, 0.9]
+    assert line(axes, "whole image alone")[1] == [0.75, 0.75]
+
+
+def test_sweep_map_has_alpha_upwards():
+    values = np.arange(6).reshape(2, 3) / 10
+    accuracy = xr.DataArray(
+        values, dims=("alpha", "beta"), coords={"alpha": [0, 1], "beta": [0, 0.5, 1]}
+    )
+    axes = figures.plot_sweep(accuracy.transpose("beta", "alpha")).axes[0]
+    mesh = axes.collections[0].get_array()
+    np.testing.assert_array_equal(np.asarray(mesh), values)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("beta", "alpha")

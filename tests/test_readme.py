@@ -1,0 +1,57 @@
+"""The README's table is that of the recorded runs."""
+
+from pathlib import Path
+
+from arlib.runs import open_run
+
+ROOT = Path(__file__).parents[1]
+TITLES = {"twitter2": "Twitter II", "oasis": "OASIS"}
+NETWORKS = {"mobilenet_v2": "MobileNetV2", "squeezenet1_1": "SqueezeNet 1.1"}
+WAYS = ("whole image", "+ obj + senti (K = 8)")
+
+
+def table():
+    """The README's table, from run.json of every recorded run."""
+    lines = [
+        "| dataset | network | majority | accuracy, whole | fused | AUC, whole | fused |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for dataset, title in TITLES.items():
+        for backbone, network in NETWORKS.items():
+            _, facts = open_run(ROOT / "book" / "results" / f"{dataset}-{backbone}")
+            cells = [title, network, f"{facts['dataset']['majority']:.1%}"]
+            rows = [facts["results"][way] for way in WAYS]
+            for row in rows:
+                a = {name: 100 * row["accuracy"][name] for name in ("estimate", "low", "high")}
+                cells.append(f"{a['estimate']:.1f} [{a['low']:.1f}, {a['high']:.1f}]")
+            cells += [f"{row['auc']['estimate']:.3f}" for row in rows]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def test_the_table_is_that_of_the_recorded_runs():
+    text = (ROOT / "README.md").read_text()
+    shown = text.partition("<!-- results -->")[2].partition("<!-- /results -->")[0].strip()
+    assert shown == table()
+
+
+def test_what_it_says_of_the_runs_is_so():
+    for backbone in NETWORKS:
+        _, facts = open_run(ROOT / "book" / "results" / f"twitter2-{backbone}")
+        for row in facts["results"].values():
+            accuracy = row["accuracy"]
+            assert accuracy["low"] < accuracy["majority"] < accuracy["high"]
+        _, facts = open_run(ROOT / "book" / "results" / f"oasis-{backbone}")
+        accuracy = facts["results"]["whole image"]["accuracy"]
+        assert accuracy["low"] > accuracy["majority"]
+
+
+def test_every_path_that_it_names_is_there():
+    import re
+
+    text = (ROOT / "README.md").read_text()
+    for path in re.findall(r"(?:book|src|tests)/[\w./-]+\w", text):
+        assert (ROOT / path).exists(), path
+    targets = {line.split(":")[0] for line in (ROOT / "Makefile").read_text().splitlines()}
+    for target in re.findall(r"make (\w+)", text):
+        assert target in targets or target in "make sure", target
