@@ -20,14 +20,16 @@ MODULES = {
 
 # Imports run downwards only: a module imports from the lines above its own.
 LAYERS = """
-    images boxes sentiment ranking fusion figures.style
+    images boxes sentiment ranking fusion figures.style proposals.types proposals.checks
     edges algorithm scores backbones heads datasets.dataset
+    proposals.controls proposals.edge_boxes proposals.selective_search
     proposals evaluation crops datasets.twitter2 datasets.oasis datasets.folder datasets.coco
     datasets
-    stream
+    stream recall
     scoring
     prediction runs
-    figures.pictures figures.regions figures.fusion figures.experiments figures.proposals
+    figures.pictures
+    figures.regions figures.fusion figures.experiments figures.proposals
     figures
     editions
     cli

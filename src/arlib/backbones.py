@@ -272,7 +272,8 @@ def _classifier(network: nn.Module) -> tuple[str, nn.Module]:
 
 
 def _outputs(classifier: nn.Module) -> int:
-    return int(classifier.weight.shape[0])
+    assert isinstance(classifier, nn.Linear | nn.Conv2d)
+    return classifier.weight.shape[0]
 
 
 def _swap_classifier(network: nn.Module, classes: int) -> None:

@@ -83,9 +83,11 @@ def thin(strength: np.ndarray, orientation: np.ndarray) -> np.ndarray:
 
     x, y = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in strength.shape[::-1]))
     dx, dy = np.cos(orientation), np.sin(orientation)
-    how = {"interpolation": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
-    before = cv2.remap(strength, x - dx, y - dy, **how)
-    after = cv2.remap(strength, x + dx, y + dy, **how)
+
+    def shifted(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return cv2.remap(strength, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+    before, after = shifted(x - dx, y - dy), shifted(x + dx, y + dy)
     return np.where((strength >= before) & (strength >= after), strength, 0).astype(np.float32)
 
 

@@ -135,7 +135,7 @@ def chapter_parameters(path: Path) -> dict[str, Any]:
         if not isinstance(target, ast.Name):
             raise EditionError(f"{path.name}, parameters: {ast.unparse(line)!r} sets no name")
         try:
-            found[target.id] = ast.literal_eval(line.value)  # type: ignore[attr-defined]
+            found[target.id] = ast.literal_eval(line.value)
         except ValueError as error:
             raise EditionError(f"{path.name}: {ast.unparse(line)!r} is no literal") from error
     return found

@@ -261,7 +261,9 @@ def _pack(rows: list[dict[str, Any]], dataset: Dataset, regions: int) -> xr.Data
     return assemble_scores(
         dataset.keys[index].tolist(),
         dataset.emotions,
-        **padded,
+        objectness=padded["objectness"],
+        box=padded["box"],
+        region_probability=padded["region_probability"],
         global_probability=np.stack([row["global_probability"] for row in rows]),
         label=dataset.labels[index],
         fold=dataset.folds[index],

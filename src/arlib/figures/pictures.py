@@ -85,7 +85,7 @@ def show_prediction(image: np.ndarray, prediction: "Prediction") -> Figure:
     figure, (left, right) = new_figure(2, width=9, height=min(6, max(3, 4.5 * height / width)))
     label, regions = prediction.label, prediction.regions
     numbers = [str(number) for number in range(1, len(regions) + 1)]
-    agree = [max(region.probability, key=region.probability.get) == label for region in regions]
+    agree = [region.probability[label] == max(region.probability.values()) for region in regions]
     colours = [POSITIVE if same else NEGATIVE for same in agree]
     show_picture(left, image, label)
     boxes = np.array([region.box for region in regions]).reshape(-1, 4)

@@ -101,8 +101,8 @@ def plot_plane(
         alpha=0.6,
         label="chosen",
     )
-    x = np.linspace(*axes.get_xlim(), 100)
-    y = np.linspace(*axes.get_ylim(), 100)
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    x, y = np.linspace(left, right, 100), np.linspace(bottom, top, 100)
     affective = np.hypot(x[None], np.sqrt(alpha) * y[:, None])
     axes.contour(x, y, affective, levels=8, colors=COLOURS[5], linewidths=0.8)
     axes.set(xlabel="objectness", ylabel="sentiment score")
