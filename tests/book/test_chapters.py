@@ -141,6 +141,8 @@ def test_06_tells_the_results_of_the_recorded_run(glued):
         facts["results"]["whole image"]["accuracy"]["estimate"]
     )
     assert found["ch06-best-of-all"] >= found["ch06-fused"]
+    assert found["ch06-helped"] == "oasis-mobilenet_v2"
+    assert found["ch06-harmed"] == "none"
     assert found["ch06-settings"] == 20 * 11 * 11
     assert found["ch06-runs"] == 4
 
