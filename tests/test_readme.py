@@ -25,7 +25,8 @@ def changed(scores):
 def table():
     """The README's table, from run.json of every recorded run."""
     lines = [
-        "| dataset | network | majority | accuracy, whole | fused | AUC, whole | fused | labels mended : broken (p) |",
+        "| dataset | network | majority | accuracy, whole | fused | AUC, whole | fused "
+        "| labels mended : broken (p) |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for dataset, title in TITLES.items():

@@ -2,6 +2,7 @@
 
 import ast
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -46,7 +47,8 @@ def glued(book):
                 record = output.get("metadata", {}).get("scrapbook")
                 if record:
                     text = output["data"][record["mime_prefix"] + "text/plain"]
-                    values[record["name"]] = ast.literal_eval(text)
+                    with suppress(SyntaxError):  # a table, not a value
+                        values[record["name"]] = ast.literal_eval(text)
         return values
 
     return of

@@ -89,8 +89,9 @@ def test_no_page_shows_an_unresolved_reference(site):
         if "_static" in path.parts:
             continue
         text = re.sub(r"<(script|style)[\s\S]*?</\1>", "", path.read_text())
-        for left in ("{glue", "{ref}", "{eq}", "{doc}", "{cite}", "Traceback", "np.float64("):
+        for left in ("{glue", "{ref}", "{eq}", "{doc}", "{cite}", "np.float64("):
             assert left not in text, f"{path.name}: {left}"
+        assert "Traceback" not in text or path.name == "api.html", path.name  # its examples
 
 
 @pytest.fixture(scope="session")
@@ -153,7 +154,7 @@ def test_a_browser_renders_the_mathematics(chromium, served, tmp_path, name):
     address, asked = served
     dom = browse(chromium, f"{address}/book/{name}.html", tmp_path, "--dump-dom").stdout
     assert "<mjx-container" in dom
-    assert "mjx-merror" not in dom
+    assert "<mjx-merror" not in dom
     failed = [path for path, code in asked if code >= 400 and "favicon" not in path]
     assert failed == []
 
@@ -178,11 +179,12 @@ def test_nothing_is_wider_than_a_phone(chromium, site, served, tmp_path, name):
     probe = site / "_static" / "probe.html"
     probe.write_text(
         f"<iframe id=f width=390 height=800 src='/{name}.html'></iframe><p id=said></p><script>"
-        "document.getElementById('f').onload = e => setTimeout(() => {"
-        "const page = e.target.contentDocument.documentElement;"
-        "document.getElementById('said').textContent = 'WIDTH ' + page.scrollWidth;}, 3000)"
+        "setInterval(() => {"
+        "const page = document.getElementById('f').contentDocument;"
+        "document.getElementById('said').textContent ="
+        "`${page.readyState} ${page.documentElement.scrollWidth}`}, 200)"
         "</script>"
     )
     dom = browse(chromium, f"{address}/_static/probe.html", tmp_path, "--dump-dom").stdout
-    width = int(re.search(r"WIDTH (\d+)", dom).group(1))
-    assert width <= 400
+    width = int(re.search(r"<p id=\"said\">complete (\d+)", dom).group(1))
+    assert width == 390
