@@ -146,6 +146,8 @@ def browse(chromium, address, tmp_path, *options):
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
 
 
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
+PAGES = [TOC["root"], *(page["file"] for part in TOC["parts"] for page in part["chapters"])]
 CHAPTER_NAMES = [p.stem for p in sorted((ROOT / "book").glob("0*.ipynb"))]
 
 
@@ -172,7 +174,7 @@ def test_a_browser_shows_the_page(chromium, served, tmp_path, width, height):
     assert (pixels < 128).mean() > 0.005
 
 
-@pytest.mark.parametrize("name", ["index", *(f"book/{name}" for name in CHAPTER_NAMES)])
+@pytest.mark.parametrize("name", PAGES)
 def test_nothing_is_wider_than_a_phone(chromium, site, served, tmp_path, name):
     """Loads the page in a frame 390 pixels wide and asks how wide its content became."""
     address, _ = served
