@@ -192,7 +192,7 @@ def make(**changes):
 
 
 def test_a_dataset_checks_its_parts():
-    with pytest.raises(DatasetError, match="have lengths"):
+    with pytest.raises(DatasetError, match="arrays of different lengths"):
         make(folds=np.array([1], np.int8))
     with pytest.raises(DatasetError, match="the key 'a' comes twice"):
         make(keys=np.array(["a", "a"]))

@@ -14,7 +14,7 @@ import torch
 from arlib.backbones import Backbone
 from arlib.crops import CropMode, crop_regions
 from arlib.datasets import Dataset
-from arlib.images import ImageError, read_image
+from arlib.images import ImageError
 from arlib.proposals import Proposals
 
 Propose = Callable[[np.ndarray], Proposals]
@@ -68,7 +68,7 @@ def prefetch(
 
     def work(index: int) -> Item | ImageError:
         try:
-            return prepare(index, read_image(dataset.path(index)))
+            return prepare(index, dataset.read(index))
         except ImageError as error:
             return error
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from arlib.datasets import scenes
 from arlib.datasets.coco import GroundTruth, coco
 from arlib.datasets.dataset import POLARITY, Dataset, DatasetError, build, stratified_folds
 from arlib.datasets.folder import folder, pictures
@@ -23,6 +24,7 @@ __all__ = [
     "names",
     "oasis",
     "pictures",
+    "scenes",
     "stratified_folds",
     "twitter2",
 ]
@@ -37,14 +39,23 @@ _LOADERS: dict[str, tuple[Callable[..., Dataset], str]] = {
 }
 
 
+_DRAWN: dict[str, Callable[..., Dataset]] = {
+    "scenes-objects": scenes.objects,
+    "scenes-tagged": scenes.tagged,
+    "scenes-judged": scenes.judged,
+    "scenes-folded": scenes.folded,
+}
+
+
 def names() -> list[str]:
     """Every dataset that `load` knows.
 
     Example:
         >>> names()
-        ['folder', 'oasis', 'twitter2']
+        ['folder', 'oasis', 'scenes-folded', 'scenes-judged', 'scenes-objects', 'scenes-tagged',
+         'twitter2']
     """
-    return sorted(_LOADERS)
+    return sorted([*_LOADERS, *_DRAWN])
 
 
 def load(name: str, root: str | Path | None = None, **settings: Any) -> Dataset:
@@ -53,7 +64,8 @@ def load(name: str, root: str | Path | None = None, **settings: Any) -> Dataset:
     Args:
         name: one of `names()`.
         root: its folder; None takes `$ARLIB_DATA/<name>`.
-        settings: of its reader, such as `n_folds` of `oasis`.
+        settings: of its reader, such as `n_folds` of `oasis`. Scenes are drawn, not read: theirs
+            are `world`, `n` (600) and `seed`.
 
     Returns:
         The dataset.
@@ -66,8 +78,10 @@ def load(name: str, root: str | Path | None = None, **settings: Any) -> Dataset:
         >>> load("flickr")
         Traceback (most recent call last):
         ...
-        arlib.datasets.dataset.DatasetError: no dataset 'flickr'; there are folder, oasis, twitter2
+        arlib.datasets.dataset.DatasetError: no dataset 'flickr'; there are folder, oasis, ...
     """
+    if name in _DRAWN:
+        return _DRAWN[name](**{"world": scenes.World(), "n": 600, **settings})
     if name not in _LOADERS:
         raise DatasetError(f"no dataset {name!r}; there are {', '.join(names())}")
     loader, source = _LOADERS[name]

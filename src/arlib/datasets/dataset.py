@@ -1,11 +1,14 @@
 """What a dataset is: where its images are, and what is known of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from arlib.images import read_image
 
 POLARITY = ("positive", "negative")
 """The two emotions of the paper, in the order of its P_Pos, P_Neg."""
@@ -23,11 +26,15 @@ class Dataset:
         name: of the dataset.
         root: the folder that `files` are relative to.
         keys: (n,) str, unique: an image's name in the scores.
-        files: (n,) str, paths relative to `root`.
+        files: (n,) str, paths relative to `root`; where pictures are drawn, their numbers.
         labels: (n,) int8, indices into `emotions`; -1 = unknown.
         folds: (n,) int8, the fold in which an image is tested; -1 = none.
         emotions: the M classes, in order.
         counts: what was found on the way, such as rows without an image.
+        draw: number -> (H, W, 3) uint8 RGB, for pictures that are drawn; None reads files.
+        regions: (n, R, 4) float32 xyxy in pixels, the regions that are known to carry the
+            sentiment, NaN where an image has fewer; None where they are not known.
+        tags: (n,) str, what people wrote to the images; None where nothing is known.
 
     Raises:
         DatasetError: the arrays differ in length, a key comes twice, or a label is out of range.
@@ -41,12 +48,15 @@ class Dataset:
     folds: np.ndarray
     emotions: tuple[str, ...] = POLARITY
     counts: Mapping[str, int] = field(default_factory=dict)
+    draw: Callable[[int], np.ndarray] | None = None
+    regions: np.ndarray | None = None
+    tags: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Check that the arrays belong together."""
-        lengths = {len(a) for a in (self.keys, self.files, self.labels, self.folds)}
-        if len(lengths) != 1:
-            raise DatasetError(f"{self.name}: keys, files, labels, folds have lengths {lengths}")
+        lengths = {name: len(array) for name, array in self._arrays().items()}
+        if len(set(lengths.values())) != 1:
+            raise DatasetError(f"{self.name}: arrays of different lengths: {lengths}")
         unique, count = np.unique(self.keys, return_counts=True)
         if (count > 1).any():
             raise DatasetError(f"{self.name}: the key {str(unique[count > 1][0])!r} comes twice")
@@ -61,11 +71,25 @@ class Dataset:
         """Locate an image's file."""
         return self.root / str(self.files[index])
 
+    def read(self, index: int) -> np.ndarray:
+        """Read or draw an image: (H, W, 3) uint8 RGB, upright.
+
+        Raises:
+            ImageError: the file is no image, or cannot be read.
+        """
+        if self.draw is not None:
+            return self.draw(int(self.files[index]))
+        return read_image(self.path(index))
+
     def subset(self, index: npt.ArrayLike) -> "Dataset":
         """Take some of the images, by indices, a mask or a slice; `counts` stays as it was."""
         index = index if isinstance(index, slice) else np.asarray(index)
-        arrays = {name: getattr(self, name)[index] for name in ("keys", "files", "labels", "folds")}
-        return replace(self, **arrays)
+        taken: dict[str, Any] = {name: array[index] for name, array in self._arrays().items()}
+        return replace(self, **taken)
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        names = ("keys", "files", "labels", "folds", "regions", "tags")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 def build(

@@ -1,0 +1,201 @@
+"""The world of affective scenes: what causes what, and every setting of signal and noise.
+
+    whole ~ N(0, 1)          the picture's own mood: light, warmth, weather
+    local ~ N(0, 1)          the mood of its expressive objects
+    valence = sqrt(1 - share) * whole + sqrt(share) * local
+
+Nothing else carries sentiment: shapes, surfaces, colours, places and sizes are drawn
+independently of both moods. An object's class (shape and surface) has a typical colour, as things
+have.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from arlib.datasets.dataset import DatasetError
+from arlib.datasets.scenes.shapes import ANGLES, COLOURS, EXTENTS, SHAPES, SURFACES
+
+WINDOW = 56
+"""Pixels that an object's window is wide and high; no object is larger."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Every setting, in one place; gains are by one standard deviation of mood.
+
+    Attributes:
+        size: height and width of a picture in pixels.
+        local_share: the share of valence's variance that is the objects' expression, in [0, 1].
+        expressive: fewest and most objects with a face, each wearing the local mood.
+        plain: fewest and most objects without one.
+        radius: smallest and largest radius of an object.
+        light_signal: brightness by the whole mood, as a share of it.
+        light_noise: brightness by chance, likewise.
+        warmth_signal: red over blue by the whole mood, as a share.
+        warmth_noise: red over blue by chance, likewise.
+        weather_signal: sunshine (above 0) or rain (below 0) by the whole mood.
+        weather_noise: the same by chance.
+        expression_noise: how far an object's expression strays from the local mood.
+        tone: how much lighter an object of the best mood is, beside its face; darker of the worst.
+        colour_noise: how far an object's colour strays from its class's, in grey levels.
+        texture: standard deviation of the background's slow colours, in grey levels.
+        pixel_noise: standard deviation of the camera's noise, in grey levels.
+        judge_noise: standard deviation of an annotator's error, in units of valence.
+        tag_noise: likewise, of the person who tags a picture with an adjective.
+        tag_flip: share of tags whose adjective has the wrong sign for no reason.
+        close_ups: share of the tagged pictures that show one expressive object close up.
+    """
+
+    size: int = 128
+    local_share: float = 0.5
+    expressive: tuple[int, int] = (1, 3)
+    plain: tuple[int, int] = (1, 4)
+    radius: tuple[float, float] = (13.0, 26.0)
+    light_signal: float = 0.10
+    light_noise: float = 0.10
+    warmth_signal: float = 0.10
+    warmth_noise: float = 0.10
+    weather_signal: float = 0.5
+    weather_noise: float = 0.7
+    expression_noise: float = 0.5
+    tone: float = 0.35
+    colour_noise: float = 30.0
+    texture: float = 16.0
+    pixel_noise: float = 8.0
+    judge_noise: float = 0.4
+    tag_noise: float = 0.5
+    tag_flip: float = 0.1
+    close_ups: float = 0.4
+
+    def __post_init__(self) -> None:
+        """Refuse settings that draw nothing sensible."""
+        if not 0 <= self.local_share <= 1:
+            raise DatasetError(f"local_share must lie in [0, 1], not {self.local_share}")
+        if self.size < WINDOW:
+            raise DatasetError(f"size must be {WINDOW} or more, not {self.size}")
+        if not 0 < self.radius[0] <= self.radius[1] <= WINDOW / 2 - 1:
+            raise DatasetError(f"radius must rise within (0, {WINDOW / 2 - 1}], not {self.radius}")
+        for low, high in (self.expressive, self.plain):
+            if not 0 <= low <= high:
+                raise DatasetError(f"a number of objects must rise from 0, not {(low, high)}")
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """What is in n pictures with J places for objects each, back to front; no pixel yet.
+
+    Attributes:
+        world: the settings.
+        whole: (n,) the picture's own mood.
+        local: (n,) its objects' mood.
+        light: (n,) brightness, as a share.
+        warmth: (n,) red over blue, as a share.
+        weather: (n,) sunshine above 0, rain below.
+        ground: (n, 3) the background's colour.
+        gradient: (n, 2) how the light falls off along y and x.
+        texture: (n, 3, 8, 8) the background's slow colours.
+        grain: (n, 2) where the camera's noise begins.
+        present: (n, J) bool, is there an object.
+        face: (n, J) bool, does it have a face.
+        shape: (n, J) index into SHAPES.
+        surface: (n, J) index into SURFACES.
+        center: (n, J, 2) x, y in pixels.
+        radius: (n, J) pixels.
+        turn: (n, J) in 1/720 of a full turn, from x to y.
+        colour: (n, J, 3) RGB.
+        expression: (n, J) the object's own mood; 0 without a face.
+    """
+
+    world: World
+    whole: np.ndarray
+    local: np.ndarray
+    light: np.ndarray
+    warmth: np.ndarray
+    weather: np.ndarray
+    ground: np.ndarray
+    gradient: np.ndarray
+    texture: np.ndarray
+    grain: np.ndarray
+    present: np.ndarray
+    face: np.ndarray
+    shape: np.ndarray
+    surface: np.ndarray
+    center: np.ndarray
+    radius: np.ndarray
+    turn: np.ndarray
+    colour: np.ndarray
+    expression: np.ndarray
+
+    def __len__(self) -> int:
+        """Count the pictures."""
+        return len(self.whole)
+
+    @property
+    def valence(self) -> np.ndarray:
+        """How the pictures really feel: (n,), standard normal, positive above 0."""
+        share = self.world.local_share
+        return np.sqrt(1 - share) * self.whole + np.sqrt(share) * self.local
+
+    def boxes(self) -> np.ndarray:
+        """Tight boxes of all objects: (n, J, 4) float32 xyxy in pixels; NaN where there is none."""
+        extent = EXTENTS[self.shape, self.turn % ANGLES]  # (n, J, 4)
+        box = np.tile(self.center, 2) + self.radius[..., None] * extent
+        box = np.clip(box, 0, self.world.size).astype(np.float32)
+        return np.where(self.present[..., None], box, np.float32(np.nan))
+
+
+def draw_scenes(world: World, n: int, seed: int) -> Scenes:
+    """Draw what is in n pictures.
+
+    Args:
+        world: the settings.
+        n: how many.
+        seed: of everything random; another n is another draw.
+    """
+    rng = np.random.default_rng(seed)
+    places = world.expressive[1] + world.plain[1]
+    whole, local = rng.normal(size=(2, n))
+    face, present = _who_is_there(world, n, rng)
+    reach = WINDOW // 2 - 8  # an object may reach over the picture's border a little
+    expression = local[:, None] + world.expression_noise * rng.normal(size=(n, places))
+    shape = rng.integers(0, len(SHAPES), (n, places))
+    surface = rng.integers(0, len(SURFACES), (n, places))
+    colour = COLOURS[shape, surface] + world.colour_noise * rng.normal(size=(n, places, 3))
+
+    def shown(signal: float, noise: float) -> np.ndarray:
+        return (signal * whole + noise * rng.normal(size=n)).astype(np.float32)
+
+    return Scenes(
+        world,
+        whole,
+        local,
+        light=shown(world.light_signal, world.light_noise),
+        warmth=shown(world.warmth_signal, world.warmth_noise),
+        weather=shown(world.weather_signal, world.weather_noise),
+        ground=rng.uniform(110, 150, (n, 3)).astype(np.float32),
+        gradient=rng.normal(0, 0.15, (n, 2)).astype(np.float32),
+        texture=rng.normal(0, world.texture, (n, 3, 8, 8)).astype(np.float32),
+        grain=rng.integers(0, 64, (n, 2)),
+        present=present,
+        face=face,
+        shape=shape,
+        surface=surface,
+        center=rng.integers(reach, world.size - reach + 1, (n, places, 2)),
+        radius=rng.uniform(*world.radius, (n, places)).astype(np.float32),
+        turn=rng.integers(-60, 61, (n, places)),
+        colour=colour.astype(np.float32),
+        expression=np.where(face, expression, 0).astype(np.float32),
+    )
+
+
+def _who_is_there(world: World, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the J places hold an object with a face, and any object: two (n, J) bool."""
+    most = world.expressive[1]
+    place = np.arange(most + world.plain[1])
+    faces = rng.integers(world.expressive[0], most + 1, (n, 1))
+    plain = rng.integers(world.plain[0], world.plain[1] + 1, (n, 1))
+    face = place < faces
+    present = face | ((place >= most) & (place < most + plain))
+    order = rng.permuted(np.tile(place, (n, 1)), axis=1)  # who stands before whom
+    return np.take_along_axis(face, order, 1), np.take_along_axis(present, order, 1)
