@@ -36,7 +36,8 @@ bench: $(STAMP)
 
 constraints: $(STAMP)
 	( echo "# The exact versions behind the published book. Renewed by: make constraints"; \
-	  $(BIN)/pip freeze --exclude-editable | grep -iv '^arlib' ) > constraints.txt
+	  $(BIN)/pip freeze --exclude-editable | grep -iv '^arlib\|-headless==' \
+	  | sed 's/^opencv-contrib-python==\(.*\)/&\nopencv-contrib-python-headless==\1/' ) > constraints.txt
 
 clean:
 	rm -rf _build $(VENV)

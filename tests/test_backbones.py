@@ -142,7 +142,7 @@ def test_missing_weights_name_the_file(tmp_path, monkeypatch, with_data):
 
 
 def test_unknown_network():
-    with pytest.raises(ValueError, match="no network 'vgg17' in torchvision; there are alexnet,"):
+    with pytest.raises(ValueError, match="no network 'vgg17'; there are alexnet,"):
         load_backbone("vgg17")
 
 

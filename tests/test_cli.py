@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
 
 
 def test_every_command_explains_itself(tmp_path):
-    for arguments in ([], ["predict"], ["run"], ["score"], ["head"]):
+    for arguments in ([], ["predict"], ["run"], ["score"], ["head"], ["finetune"]):
         done = arlib(*arguments, "--help", cwd=tmp_path)
         assert done.returncode == 0
         assert "Usage: " in done.stdout
@@ -193,3 +193,35 @@ scoring.score(datasets.pictures({str(folder)!r}), Grid(max_regions=2), network, 
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
     assert done.returncode == -9
     assert not (tmp_path / "s.zarr").exists()
+
+
+class TestFinetune:
+    def arguments(self, out, *more):
+        fixed = ["--backbone", "vgg_tiny", "--weights", "random", "--out", out]
+        quick = ["-p", "iterations", 4, "-p", "round", 2, "-p", "batch_size", 8]
+        return ["finetune", "scenes-judged", *fixed, *quick, *more]
+
+    def test_trains_says_how_well_and_does_not_train_twice(self, tmp_path):
+        done = arlib(*self.arguments("tuned"), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "val_accuracy" in done.stdout
+        assert (
+            load_backbone("vgg_tiny", weights=tmp_path / "tuned/network.safetensors").classes == 2
+        )
+        again = arlib(*self.arguments("tuned"), cwd=tmp_path)
+        assert again.stdout == done.stdout
+
+    @pytest.mark.parametrize(
+        ("more", "told"),
+        [
+            (("-p", "epoch", 3), "no setting 'epoch' of training; there are"),
+            (("-p", "lr", "fast"), "lr must be float, not 'fast'"),
+            (("-p", "batch_size", 9999), "a batch of 9999 is larger than scenes-judged"),
+            (("--weights", "no.safetensors"), "no weights file no.safetensors"),
+        ],
+    )
+    def test_what_it_cannot_do_is_one_line(self, tmp_path, more, told):
+        done = arlib(*self.arguments("tuned", *more), cwd=tmp_path)
+        assert done.returncode == 1
+        assert told in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1

@@ -15,6 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
+from arlib.vgg_tiny import vgg_tiny
+
 
 class WeightsError(ValueError):
     """Weights that are missing, or that do not fit the network."""
@@ -130,14 +132,14 @@ class Backbone(nn.Module):
 
 
 def names() -> list[str]:
-    """Every classification network that torchvision can build.
+    """Every classification network that torchvision can build, and this project's `vgg_tiny`.
 
     Example:
-        >>> {"vgg16", "mobilenet_v2", "squeezenet1_1"} <= set(names())
+        >>> {"vgg16", "mobilenet_v2", "squeezenet1_1", "vgg_tiny"} <= set(names())
         True
     """
     models = _torchvision_models()
-    return models.list_models(module=models)
+    return sorted([*models.list_models(module=models), "vgg_tiny"])
 
 
 def load_backbone(
@@ -170,24 +172,28 @@ def load_backbone(
         >>> tuple(features.shape), tuple(logits.shape), backbone.preprocessing.size
         ((1, 512), (1, 2), 224)
     """
-    models = _torchvision_models()
     if name not in names():
-        raise ValueError(f"no network {name!r} in torchvision; there are {', '.join(names())}")
+        raise ValueError(f"no network {name!r}; there are {', '.join(names())}")
     state = None if weights == "random" else _find_weights(name, weights)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        extra = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
-        network = models.get_model(name, weights=None, **extra)
+        network = _build(name)
         if state is not None:
             state = _fit(network, state, name)
             network.load_state_dict(state)
         if classes is not None:
             _swap_classifier(network, classes)
-    transform = models.get_model_weights(name).DEFAULT.transforms()
-    preprocessing = Preprocessing(
-        transform.crop_size[0], tuple(transform.mean), tuple(transform.std)
-    )
-    return Backbone(name, network, preprocessing).eval()
+    return Backbone(name, network, _preprocessing(name)).eval()
+
+
+def classifier_parameters(
+    backbone: Backbone,
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Split a network's parameters: those of the pre-trained body, those of the classifier."""
+    head = list(_classifier(backbone.network)[1].parameters())
+    ours = {id(parameter) for parameter in head}
+    body = [parameter for parameter in backbone.network.parameters() if id(parameter) not in ours]
+    return body, head
 
 
 def save_weights(backbone: Backbone, path: str | Path) -> None:
@@ -217,12 +223,28 @@ def weights_file(name: str) -> Path | None:
     return Path(root, "weights", f"{name}.safetensors") if root else None
 
 
+def _build(name: str) -> nn.Module:
+    if name == "vgg_tiny":
+        return vgg_tiny()
+    extra = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    return _torchvision_models().get_model(name, weights=None, **extra)
+
+
+def _preprocessing(name: str) -> Preprocessing:
+    if name == "vgg_tiny":
+        return Preprocessing(48, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    transform = _torchvision_models().get_model_weights(name).DEFAULT.transforms()
+    return Preprocessing(transform.crop_size[0], tuple(transform.mean), tuple(transform.std))
+
+
 def _find_weights(name: str, weights: str | Path) -> dict[str, torch.Tensor]:
     if weights != "auto":
         return _read(Path(weights))
     local = weights_file(name)
     if local is not None and local.is_file():
         return _read(local)
+    if name == "vgg_tiny":
+        raise WeightsError("vgg_tiny has no published weights: train it, and name its file")
     enum = _torchvision_models().get_model_weights(name).DEFAULT
     try:
         return enum.get_state_dict(progress=True, check_hash=True, weights_only=True)

@@ -1,4 +1,4 @@
-"""The command line, thin over the library: `arlib run | predict | score | head`."""
+"""The command line, thin over the library: `arlib run | predict | score | head | finetune`."""
 
 import json
 import logging
@@ -165,6 +165,52 @@ def head(dataset: str, out: Path, backbone: str, seed: int) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     made.save(out)
     click.echo(f"{out}: {made.provenance}")
+
+
+@app.command()
+@click.argument("dataset")
+@click.option("--out", required=True, type=FILE, help="Folder for weights, checkpoints and logs.")
+@click.option("--backbone", default="vgg16", help="torchvision's name of the network.")
+@click.option("--weights", default="auto", help="auto, random, or a safetensors file.")
+@click.option("--hold-out", default=1, help="The fold that validates; 0 trains on everything.")
+@click.option("--devices", default=1, type=N, help="Processes that share each batch.")
+@click.option(
+    "--parameter", "-p", nargs=2, multiple=True, metavar="NAME VALUE", help="As often as needed."
+)
+def finetune(
+    dataset: str,
+    out: Path,
+    backbone: str,
+    weights: str,
+    hold_out: int,
+    devices: int,
+    parameter: tuple[tuple[str, str], ...],
+) -> None:
+    """Fine-tune a pre-trained network on a labelled dataset; the same command again resumes.
+
+    Parameters are those of arlib.training.Training, such as `-p epochs 3 -p lr 0.001`.
+    """
+    from arlib import datasets
+    from arlib.backbones import load_backbone
+    from arlib.finetuning import finetune as train
+    from arlib.finetuning import learning_curve
+    from arlib.training import parse_training
+
+    plan = parse_training({name: yaml.safe_load(value) for name, value in parameter})
+    chosen = datasets.load(dataset)
+    held_out = chosen.folds == hold_out
+    validation = chosen.subset(held_out) if held_out.any() else None
+    network = load_backbone(backbone, classes=len(chosen.emotions), weights=weights, seed=plan.seed)
+    train(
+        network,
+        chosen.subset((chosen.labels >= 0) & ~held_out),
+        out,
+        training=plan,
+        validation=validation,
+        devices=devices,
+    )
+    last = {name: round(value, 4) for name, value in learning_curve(out)[-1].items()}
+    click.echo(f"{out / 'network.safetensors'}: {last}")
 
 
 def _write_overlay(image: Any, prediction: Any, path: Path) -> None:
