@@ -157,3 +157,38 @@ def test_sweep_map_has_alpha_upwards():
     mesh = axes.collections[0].get_array()
     np.testing.assert_array_equal(np.asarray(mesh), values)
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("beta", "alpha")
+
+
+def test_rows_of_pictures_stand_side_by_side():
+    pictures = RNG.integers(0, 256, (3, 10, 12, 3), dtype=np.uint8)
+    panels = figures.show_rows({"a": pictures, "b": pictures[::-1]}).axes
+    assert [panel.get_title(loc="left") for panel in panels] == ["a", "b"]
+    shown = panels[1].images[0].get_array()
+    assert shown.shape == (10, 36, 3)
+    assert (shown[:, :12] == pictures[2]).all()
+
+
+def test_learning_curves_and_chance():
+    curve = pd.DataFrame({"step": [9, 19], "val_accuracy": [0.5, 0.75]})
+    (axes,) = figures.plot_learning({"a": curve}, chance=0.25).axes
+    steps, accuracy = line(axes, "a")
+    assert list(steps) == [10, 20]
+    assert list(accuracy) == [0.5, 0.75]
+    assert set(line(axes, "chance")[1]) == {0.25}
+
+
+def test_filters_are_stretched_to_their_own_range():
+    filters = RNG.normal(size=(20, 3, 5, 5)) * np.arange(1, 21)[:, None, None, None]
+    (axes,) = figures.show_filters({"a": filters}, most=4).axes
+    shown = axes.images[0].get_array()
+    assert shown.shape == (5, 4 * 6, 3)
+    for number in range(4):
+        tile = shown[:, 6 * number : 6 * number + 5]
+        assert (tile.min(), tile.max()) == (0, 1)
+
+
+def test_reliability_beside_the_diagonal():
+    table = pd.DataFrame({"confidence": [0.6, 0.9], "accuracy": [0.5, 1.0]})
+    (axes,) = figures.plot_reliability({"a": table}).axes
+    confidence, accuracy = line(axes, "a")
+    assert list(zip(confidence, accuracy, strict=True)) == [(0.6, 0.5), (0.9, 1.0)]

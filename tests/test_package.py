@@ -20,16 +20,22 @@ MODULES = {
 
 # Imports run downwards only: a module imports from the lines above its own.
 LAYERS = """
-    images boxes sentiment ranking fusion figures.style proposals.types proposals.checks
+    images boxes sentiment ranking fusion figures.style proposals.types proposals.checks vgg_tiny
+    cache calibration datasets.scenes.shapes
     edges algorithm scores backbones heads datasets.dataset
+    datasets.scenes.world
+    datasets.scenes.drawing
+    datasets.scenes.sets
+    datasets.scenes
     proposals.controls proposals.edge_boxes proposals.selective_search
     proposals evaluation crops datasets.twitter2 datasets.oasis datasets.folder datasets.coco
     datasets
-    stream recall
-    scoring
+    stream recall batches training
+    scoring finetuning
     prediction runs
+    miniature
     figures.pictures
-    figures.regions figures.fusion figures.experiments figures.proposals
+    figures.regions figures.fusion figures.experiments figures.proposals figures.training
     figures
     editions
     cli

@@ -9,7 +9,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -92,7 +92,7 @@ def measure(experiment: Experiment, backbone: str, folder: str | Path) -> Path:
     network = load_backbone(backbone, weights=experiment.weights, seed=experiment.seed)
     clock = time.perf_counter
     started = clock()
-    features, unreadable = image_features(dataset, network)
+    features, _ = image_features(dataset, network)
     seconds = {"features": clock() - started}
     started = clock()
     usable = ~np.isnan(features).any(axis=1) & (dataset.labels >= 0)
@@ -107,31 +107,65 @@ def measure(experiment: Experiment, backbone: str, folder: str | Path) -> Path:
             seed=experiment.seed,
         )
     seconds["heads"] = clock() - started
-    started = clock()
-    final = Path(folder, run_name(experiment.dataset, backbone))
-    fresh = final.with_name(f".{final.name}.partial-{os.getpid()}")
-    shutil.rmtree(fresh, ignore_errors=True)
-    scores = score(
-        dataset,
-        make(experiment.proposals, max_regions=experiment.max_regions),
-        network,
-        out=fresh / "scores.zarr",
-        head=heads,
-        crop=experiment.crop,  # type: ignore[arg-type]
-        context=experiment.context,
+    propose = make(experiment.proposals, max_regions=experiment.max_regions)
+
+    def scored(out: Path) -> xr.Dataset:
+        return score(
+            dataset,
+            propose,
+            network,
+            out=out,
+            head=heads,
+            crop=experiment.crop,  # type: ignore[arg-type]
+            context=experiment.context,
+        )
+
+    return write_run(
+        Path(folder, run_name(experiment.dataset, backbone)),
+        scored,
+        experiment={**asdict(experiment), "backbones": [backbone]},
+        counts=dataset.counts,
+        seconds=seconds,
     )
-    seconds["scoring"] = clock() - started
+
+
+def write_run(
+    folder: Path,
+    produce: Callable[[Path], xr.Dataset],
+    *,
+    experiment: Mapping[str, Any],
+    counts: Mapping[str, int],
+    seconds: Mapping[str, float] | None = None,
+) -> Path:
+    """Score, evaluate, and put the whole run in its place in one rename.
+
+    Args:
+        folder: the run's; replaced when it is there.
+        produce: writes scores to the path that it is given, and returns them.
+        experiment: the settings, for run.json; JSON values.
+        counts: what was found when the dataset was read.
+        seconds: how long earlier steps took.
+
+    Returns:
+        `folder`, which now holds `scores.zarr` and `run.json`.
+    """
+    fresh = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    started = time.perf_counter()
+    scores = produce(fresh / "scores.zarr")
+    taken = {**(seconds or {}), "scoring": time.perf_counter() - started}
+    found = {"counts": dict(counts), "unreadable": scores.attrs["unreadable"]}
     facts = {
-        "experiment": {**asdict(experiment), "backbones": [backbone]},
-        "dataset": describe(scores) | {"counts": dict(dataset.counts), "unreadable": unreadable},
+        "experiment": experiment,
+        "dataset": describe(scores) | found,
         "results": results(scores),
-        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+        "seconds": {name: round(value, 1) for name, value in taken.items()},
         "machine": machine(),
     }
     (fresh / "run.json").write_text(json.dumps(facts, indent=1) + "\n")
-    shutil.rmtree(final, ignore_errors=True)
-    fresh.rename(final)
-    return final
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
+    return folder
 
 
 def fit_dataset_head(name: str, backbone: str, *, seed: int = 0) -> LinearHead:

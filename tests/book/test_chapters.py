@@ -79,8 +79,8 @@ class TestEveryChapter:
                 assert output.get("name") != "stderr", output.get("text")
 
 
-def test_only_the_first_chapter_needs_opencv(book):
-    for path in CHAPTERS[1:]:
+def test_the_chapters_on_scores_need_no_network_and_no_opencv():
+    for path in CHAPTERS[2:]:
         for module in ("torch", "cv2"):
             assert f"import {module}" not in (ROOT / path).read_text()
 
@@ -176,3 +176,18 @@ def test_oasis_carries_signal():
         _, facts = open_run(RESULTS / f"oasis-{backbone}")
         whole = facts["results"]["whole image"]["accuracy"]
         assert whole["low"] > whole["majority"]
+
+
+def test_02_trains_and_says_what_it_found(glued):
+    found = glued("02_finetuning")
+    assert 0 <= found["ch02-objects"] <= 1
+    assert found["ch02-chance"] == pytest.approx(1 / 36)
+    assert 0.1 < found["ch02-wrong"] < 0.4
+    better = found["ch02-auc"] > found["ch02-auc-scratch"]
+    assert found["ch02-transfer"] == ("more" if better else "no more")
+    costs = found["ch02-auc-clean"] > found["ch02-auc"]
+    assert found["ch02-noise"] == ("costs" if costs else "does not cost")
+    sure = found["ch02-temperature"] > 1
+    assert found["ch02-confidence"] == ("too sure of itself" if sure else "not sure enough")
+    assert found["ch02-whole"] == pytest.approx(found["ch02-auc"], abs=1e-3)  # two ways to score
+    assert found["ch02-moved"] > 0

@@ -13,6 +13,7 @@ from arlib.figures.regions import (
     show_choices,
 )
 from arlib.figures.style import COLOURS, LINES, MARKERS, NEGATIVE, NEUTRAL, POSITIVE, new_figure
+from arlib.figures.training import plot_learning, plot_reliability, show_filters, show_rows
 
 __all__ = [
     "COLOURS",
@@ -28,16 +29,20 @@ __all__ = [
     "plot_decision",
     "plot_flips",
     "plot_k",
+    "plot_learning",
     "plot_objectness",
     "plot_overlap",
     "plot_plane",
     "plot_recall",
+    "plot_reliability",
     "plot_results",
     "plot_sentiment_score",
     "plot_sweep",
     "show_choices",
     "show_edges",
+    "show_filters",
     "show_picture",
     "show_prediction",
     "show_proposals",
+    "show_rows",
 ]

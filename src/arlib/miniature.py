@@ -1,0 +1,173 @@
+"""The paper's protocol in miniature, live: pre-train, fine-tune, propose, score, in minutes.
+
+Every step is taken once and kept (`arlib.cache`), so that chapters share it.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from arlib.backbones import Backbone, load_backbone
+from arlib.cache import folder_for
+from arlib.datasets import Dataset
+from arlib.datasets.scenes import World, draw_scenes, folded, judged, objects, tagged
+from arlib.finetuning import finetune
+from arlib.proposals import make as make_proposals
+from arlib.runs import write_run
+from arlib.scoring import score
+from arlib.training import Training
+
+_TESTED: dict[str, Callable[..., Dataset]] = {"judged": judged, "folded": folded}
+_SEEDS = {"objects": 1, "tagged": 2, "judged": 3, "folded": 4}  # no two sets share a picture
+
+PRETRAINING = Training(epochs=4, batch_size=32, lr=0.02, head_factor=1, step=0.6)
+FINETUNING = Training(epochs=1, batch_size=32, lr=0.01, head_factor=2, step=0.7, round=40)
+
+
+@dataclass(frozen=True)
+class Miniature:
+    """Settings of the whole chain.
+
+    Attributes:
+        world: where pictures come from.
+        seed: of the pictures and of the training.
+        scale: how large the sets are, as a share of the sizes that follow.
+        n_objects: pictures of objects, for pre-training; a tenth is held out.
+        n_tagged: tagged pictures, for fine-tuning; a tenth is held out.
+        n_tested: pictures in each of the sets that are scored.
+        backbone: the network.
+        pretraining: how it learns objects.
+        finetuning: how it then learns sentiment.
+        proposals: a name in `arlib.proposals.make`.
+        max_regions: N, the most regions an image.
+    """
+
+    world: World = field(default_factory=World)
+    seed: int = 0
+    scale: float = 1.0
+    n_objects: int = 8000
+    n_tagged: int = 16000
+    n_tested: int = 600
+    backbone: str = "vgg_tiny"
+    pretraining: Training = PRETRAINING
+    finetuning: Training = FINETUNING
+    proposals: str = "edge_boxes"
+    max_regions: int = 60
+
+    def dataset(self, name: str) -> Dataset:
+        """Make one of the four sets: "objects", "tagged", "judged" or "folded"."""
+        seed = 1000 * self.seed + _SEEDS[name]
+        if name == "objects":  # whose labels no sentiment decides
+            made = objects(replace(self.world, local_share=0.5), self._scaled(self.n_objects), seed)
+            tenth = np.arange(len(made)) % 10 == 0
+            return replace(made, folds=np.where(tenth, 1, -1).astype(np.int8))
+        if name == "tagged":
+            return tagged(self.world, self._scaled(self.n_tagged), seed)
+        return _TESTED[name](self.world, self._scaled(self.n_tested), seed)
+
+    def _scaled(self, n: int) -> int:
+        return max(100, round(self.scale * n))
+
+    def _facts(self, *names: str) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if name in names}
+
+
+def pretrain(settings: Miniature, *, progress: bool = True) -> tuple[Backbone, Path]:
+    """Train a network on the object set, or take it from the cache.
+
+    Args:
+        settings: of the chain.
+        progress: show a bar.
+
+    Returns:
+        The network, of as many classes as there are objects, and the folder of its training.
+    """
+    made = settings.dataset("objects")
+    network = load_backbone(
+        settings.backbone, classes=len(made.emotions), weights="random", seed=settings.seed
+    )
+    facts = settings._facts("seed", "scale", "n_objects", "backbone", "pretraining")
+    facts["world"] = asdict(replace(settings.world, local_share=0.5))
+    folder = folder_for("pretrained", facts)
+    return _train(network, made, folder, settings.pretraining, settings.seed, progress), folder
+
+
+def fine_tune(
+    settings: Miniature,
+    *,
+    pretrained: bool = True,
+    clean: bool = False,
+    progress: bool = True,
+) -> tuple[Backbone, Path]:
+    """Train the network on the tagged set, or take it from the cache.
+
+    Args:
+        settings: of the chain.
+        pretrained: start from `pretrain`; otherwise from random weights.
+        clean: learn from the sign of the valence instead of the tags.
+        progress: show a bar.
+
+    Returns:
+        The network, of two classes, and the folder of its training.
+    """
+    made = settings.dataset("tagged")
+    if clean:
+        seed = 1000 * settings.seed + _SEEDS["tagged"]
+        made = replace(made, labels=(draw_scenes(settings.world, len(made), seed).valence <= 0))
+        made = replace(made, labels=made.labels.astype(np.int8))
+    weights: str | Path = "random"
+    if pretrained:
+        weights = pretrain(settings, progress=progress)[1] / "network.safetensors"
+    network = load_backbone(settings.backbone, classes=2, weights=weights, seed=settings.seed)
+    facts = {**asdict(settings), "pretrained": pretrained, "clean": clean}
+    for of_scoring in ("n_tested", "proposals", "max_regions"):
+        del facts[of_scoring]
+    folder = folder_for("finetuned", facts)
+    return _train(network, made, folder, settings.finetuning, settings.seed, progress), folder
+
+
+def scored(settings: Miniature, name: str = "judged", *, progress: bool = True) -> Path:
+    """Score a tested set with the fine-tuned network, or take the run from the cache.
+
+    Args:
+        settings: of the chain.
+        name: "judged" or "folded".
+        progress: show bars.
+
+    Returns:
+        The run's folder, as `arlib.runs.open_run` opens it.
+    """
+    run = folder_for(f"scored-{name}", asdict(settings)) / f"scenes-{name}"
+    if not (run / "run.json").exists():
+        network, folder = fine_tune(settings, progress=progress)
+        made = settings.dataset(name)
+        propose = make_proposals(settings.proposals, max_regions=settings.max_regions)
+        write_run(
+            run,
+            lambda out: score(made, propose, network, out=out, batch_size=256, progress=progress),
+            experiment={"miniature": asdict(settings), "network": folder.name},
+            counts=made.counts,
+        )
+    return run
+
+
+def _train(
+    network: Backbone,
+    made: Dataset,
+    folder: Path,
+    training: Training,
+    seed: int,
+    progress: bool,
+) -> Backbone:
+    held_out = made.folds == 1
+    return finetune(
+        network,
+        made.subset(~held_out),
+        folder,
+        training=replace(training, seed=seed),
+        validation=made.subset(held_out),
+        progress=progress,
+    )
