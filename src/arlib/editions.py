@@ -205,7 +205,7 @@ def execute_chapter(source: Path, target: Path, parameters: Mapping[str, Any]) -
             str(target),
             parameters=mine,
             kernel_name="python3",
-            language="python",  # the metadata that would say so is stripped in git
+            language="python",  # a notebook whose metadata were stripped does not say so
             cwd=str(target.parent),
             progress_bar=sys.stderr.isatty(),
             extra_arguments=["--IPKernelApp.log_level=ERROR"],

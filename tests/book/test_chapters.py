@@ -29,6 +29,7 @@ class TestEveryChapter:
         notebook = nbformat.read(ROOT / path, as_version=4)
         nbformat.validate(notebook)
         assert set(notebook.metadata) == {"kernelspec"}
+        assert notebook.metadata.kernelspec.language == "python"  # or ruff passes over it
         for cell in cells(path, "code"):
             assert cell.outputs == []
             assert cell.execution_count is None
