@@ -192,3 +192,14 @@ def test_reliability_beside_the_diagonal():
     (axes,) = figures.plot_reliability({"a": table}).axes
     confidence, accuracy = line(axes, "a")
     assert list(zip(confidence, accuracy, strict=True)) == [(0.6, 0.5), (0.9, 1.0)]
+
+
+def test_gains_and_their_means():
+    gains = pd.DataFrame({"share": [0, 0, 1], "gain": [0.1, 0.3, 0.5]})
+    summary = pd.DataFrame(
+        {"mean": [0.2, 0.5], "low": [0.1, 0.4], "high": [0.3, 0.6]}, index=[0, 1]
+    )
+    (axes,) = figures.plot_gain(gains, summary).axes
+    assert list(line(axes, "a seed")[1]) == [0.1, 0.3, 0.5]
+    (bars,) = axes.containers
+    assert list(bars[0].get_ydata()) == [0.2, 0.5]

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.stats import t
 
 from arlib import editions
 from arlib.algorithm import respond
@@ -192,3 +194,23 @@ def test_02_trains_and_says_what_it_found(glued):
     assert found["ch02-confidence"] == ("too sure of itself" if sure else "not sure enough")
     assert found["ch02-whole"] == pytest.approx(found["ch02-auc"], abs=1e-3)  # two ways to score
     assert found["ch02-moved"] > 0
+
+
+def test_the_recorded_gains_are_what_02_says(glued):
+    facts = json.loads((RESULTS / "local_share.json").read_text())
+    rows = pd.DataFrame(facts["rows"])
+    assert rows.groupby("share").size().tolist() == [5, 5, 5]
+    found = glued("02_finetuning")
+    for share, name in {0.0: "none", 1.0: "all"}.items():
+        some = rows[rows.share == share]
+        gain = some.auc_fused - some.auc_whole
+        half = t.ppf(0.975, 4) * gain.std() / np.sqrt(5)
+        assert found[f"ch02-gain-{name}"] == pytest.approx(gain.mean())
+        told = (
+            "gains"
+            if gain.mean() > half
+            else "loses"
+            if gain.mean() < -half
+            else "neither gains nor loses"
+        )
+        assert found[f"ch02-says-{name}"] == told

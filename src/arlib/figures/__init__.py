@@ -13,7 +13,13 @@ from arlib.figures.regions import (
     show_choices,
 )
 from arlib.figures.style import COLOURS, LINES, MARKERS, NEGATIVE, NEUTRAL, POSITIVE, new_figure
-from arlib.figures.training import plot_learning, plot_reliability, show_filters, show_rows
+from arlib.figures.training import (
+    plot_gain,
+    plot_learning,
+    plot_reliability,
+    show_filters,
+    show_rows,
+)
 
 __all__ = [
     "COLOURS",
@@ -28,6 +34,7 @@ __all__ = [
     "plot_decidedness",
     "plot_decision",
     "plot_flips",
+    "plot_gain",
     "plot_k",
     "plot_learning",
     "plot_objectness",

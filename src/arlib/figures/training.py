@@ -89,3 +89,35 @@ def plot_reliability(tables: Mapping[str, pd.DataFrame]) -> Figure:
     axes.set(xlabel="confidence", ylabel="accuracy")
     axes.legend(fontsize=8, frameon=False)
     return figure
+
+
+def plot_gain(gains: pd.DataFrame, summary: pd.DataFrame) -> Figure:
+    """Plot what fusion gains over the local share: every run, and the mean with its interval.
+
+    Args:
+        gains: columns `share` and `gain`, a row a run.
+        summary: index share; columns `mean`, `low` and `high`.
+    """
+    figure, axes = new_figure(width=5.5, height=3.2)
+    axes.axhline(0, color=NEUTRAL, linestyle=":")
+    axes.plot(
+        gains["share"],
+        gains["gain"],
+        linestyle="",
+        marker=MARKERS[1],
+        color=COLOURS[1],
+        alpha=0.7,
+        label="a seed",
+    )
+    axes.errorbar(
+        summary.index,
+        summary["mean"],
+        yerr=[summary["mean"] - summary["low"], summary["high"] - summary["mean"]],
+        color=COLOURS[0],
+        marker=MARKERS[0],
+        capsize=4,
+        label="mean, 95 % interval",
+    )
+    axes.set(xlabel="local share", ylabel="AUC, fused - whole")
+    axes.legend(fontsize=8, frameon=False)
+    return figure
