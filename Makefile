@@ -1,7 +1,7 @@
 # make book   install, run every chapter of EDITION, build the site     make lab    JupyterLab
 # make test   install, run the tests                                    make bench  time what must be fast
 PYTHON  ?= python3
-EDITION ?= recorded
+EDITION ?= scenes
 VENV    := .venv
 BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.installed

@@ -57,6 +57,54 @@ def test_classifier_is_swapped(name, classes, batch):
         assert backbone(batch).shape == (2, classes)
 
 
+class TestTheSmallNetworks:
+    """Those of the embedded world, at 48 pixels."""
+
+    small = torch.randn(4, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+
+    @pytest.mark.parametrize("name", ["vgg_tiny", "alexnet_tiny"])
+    def test_they_build_with_the_classes_asked_for(self, name):
+        assert name in backbones.names()
+        whole, swapped = (
+            load_backbone(name, classes=classes, weights="random", seed=1) for classes in (None, 5)
+        )
+        assert (whole.classes, swapped.classes) == (36, 5)
+        assert whole.preprocessing.size == 48
+        with torch.inference_mode():
+            features, logits = swapped.features_and_logits(self.small)
+            assert features.shape == (4, 128)
+            assert logits.shape == (4, 5)
+            torch.testing.assert_close(whole.features(self.small), features)
+            torch.testing.assert_close(swapped.network[-1](features), logits)
+
+    @pytest.mark.parametrize("name", ["vgg_tiny", "alexnet_tiny"])
+    def test_they_answer_the_same_again(self, name):
+        network = load_backbone(name, classes=2, weights="random")
+        with torch.inference_mode():
+            first = network(self.small)
+            assert torch.equal(network(self.small), first)
+            torch.testing.assert_close(network.for_inference()(self.small), first)
+        again = load_backbone(name, classes=2, weights="random")
+        assert weights_sha256(again) == weights_sha256(network)
+
+    def test_dropout_works_in_training_alone(self):
+        network = load_backbone("alexnet_tiny", classes=2, weights="random").train()
+        torch.manual_seed(0)
+        with torch.inference_mode():
+            assert not torch.equal(network(self.small), network(self.small))
+
+    def test_they_learn_everywhere(self):
+        for name in ("vgg_tiny", "alexnet_tiny"):
+            network = load_backbone(name, classes=2, weights="random")
+            network(self.small).square().sum().backward()
+            assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+    def test_nobody_publishes_their_weights(self, monkeypatch):
+        monkeypatch.delenv("ARLIB_DATA", raising=False)
+        with pytest.raises(WeightsError, match="alexnet_tiny has no published weights: train it"):
+            load_backbone("alexnet_tiny")
+
+
 def test_swapping_keeps_the_rest():
     whole = load_backbone("mobilenet_v2", weights="random", seed=1).network.features
     swapped = load_backbone("mobilenet_v2", classes=2, weights="random", seed=1).network.features

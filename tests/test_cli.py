@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -211,6 +212,13 @@ class TestFinetune:
         again = arlib(*self.arguments("tuned"), cwd=tmp_path)
         assert again.stdout == done.stdout
 
+    def test_progressive_drops_pictures_and_trains_on(self, tmp_path):
+        done = arlib(*self.arguments("tuned", "--progressive"), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"dropped \d+\.\d% of 480 pictures", done.stdout)
+        assert (tmp_path / "tuned/progressive/network.safetensors").is_file()
+        assert (tmp_path / "tuned/network.safetensors").is_file()
+
     @pytest.mark.parametrize(
         ("more", "told"),
         [
@@ -218,6 +226,10 @@ class TestFinetune:
             (("-p", "lr", "fast"), "lr must be float, not 'fast'"),
             (("-p", "batch_size", 9999), "a batch of 9999 is larger than scenes-judged"),
             (("--weights", "no.safetensors"), "no weights file no.safetensors"),
+            (
+                ("--hold-out", 9),
+                "is in fold 9; its folds: [1, 2, 3, 4, 5]",
+            ),
         ],
     )
     def test_what_it_cannot_do_is_one_line(self, tmp_path, more, told):

@@ -1,6 +1,7 @@
 """Readers of datasets: each on a small copy of its layout, and on the real one where it is."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 from arlib import datasets
 from arlib.datasets import Dataset, DatasetError
+from arlib.datasets.scenes import World, draw_scenes, ground_truth, judged, render
 
 
 def picture(path):
@@ -206,6 +208,28 @@ def test_a_subset_keeps_what_belongs_together():
         assert (part.keys[0], part.files[0], part.labels[0], part.folds[0]) == ("b", "b.jpg", 1, 2)
 
 
+@pytest.mark.parametrize(
+    ("picture", "told"),
+    [
+        (np.full((4, 3, 3), np.nan), r"x: b is drawn as float64 \(4, 3, 3\); a picture is"),
+        (np.zeros((4, 3, 3), np.float32), r"b is drawn as float32 \(4, 3, 3\)"),
+        (np.zeros((4, 3, 3), bool), r"b is drawn as bool"),
+        (np.zeros((4, 3), np.uint8), r"b is drawn as uint8 \(4, 3\)"),
+        (np.zeros((4, 3, 4), np.uint8), r"b is drawn as uint8 \(4, 3, 4\)"),
+    ],
+)
+def test_what_is_drawn_must_be_a_picture(picture, told):
+    drawn = make(files=np.array(["0", "1"]), draw=lambda number: picture)
+    with pytest.raises(DatasetError, match=told):
+        drawn.read(1)
+
+
+def test_what_is_drawn_is_asked_for_by_its_number():
+    pictures = np.arange(2 * 4 * 3 * 3, dtype=np.uint8).reshape(2, 4, 3, 3)
+    drawn = make(files=np.array(["1", "0"]), draw=pictures.__getitem__)
+    assert (drawn.read(0) == pictures[1]).all()
+
+
 @given(st.lists(st.integers(0, 3), min_size=40, max_size=200), st.integers(2, 4), st.integers(0, 9))
 def test_stratified_folds_hold_every_labels_share(labels, n_folds, seed):
     labels = np.array(labels)
@@ -238,7 +262,7 @@ def write_coco(root, **changes):
 def test_coco_ground_truth(tmp_path):
     write_coco(tmp_path)
     truth = datasets.coco(tmp_path)
-    assert [path.name for path in truth.files] == ["a.jpg", "b.jpg"]
+    assert truth.read(0).shape == (3, 4, 3)
     assert truth.boxes[0].shape == (0, 4)
     assert truth.boxes[1].tolist() == [[1, 2, 11, 22], [4.5, 0, 9.5, 5]]
     assert len(truth) == 2
@@ -254,6 +278,39 @@ def test_coco_that_is_none(tmp_path):
     (tmp_path / "images" / "b.jpg").unlink()
     with pytest.raises(DatasetError, match=r"1 images are missing: \['b.jpg'\]"):
         datasets.coco(tmp_path)
+
+
+def test_the_ground_truth_of_drawn_pictures_is_every_object():
+    world = World()
+    truth, scenes = ground_truth(world, 40, seed=3), draw_scenes(world, 40, seed=3)
+    assert len(truth) == 40
+    for found, boxes, present in zip(truth.boxes, scenes.boxes(), scenes.present, strict=True):
+        assert found.dtype == np.float32
+        expected = [box.tolist() for box, there in zip(boxes, present, strict=True) if there]
+        assert found.tolist() == expected
+    faces = judged(world, 40, seed=3)
+    for index, (found, known) in enumerate(zip(truth.boxes, faces.regions, strict=True)):
+        assert (truth.read(index) == faces.read(index)).all(), "the same pictures as the sets'"
+        known = known[~np.isnan(known).any(axis=1)]
+        assert {tuple(box) for box in known} <= {tuple(box) for box in found}
+
+
+def test_the_ground_truth_lies_where_something_is_drawn():
+    """An object alone: what the picture without it lacks is within its box, and fills it."""
+    quiet = {"texture": 0, "pixel_noise": 0, "light_noise": 0, "warmth_noise": 0}
+    world = World(expressive=(0, 0), plain=(1, 1), weather_noise=0, weather_signal=0, **quiet)
+    truth = ground_truth(world, 20, seed=1)
+    scenes = draw_scenes(world, 20, seed=1)
+    bare = render(replace(scenes, present=np.zeros_like(scenes.present)), range(20))
+    for index, ((box,), empty) in enumerate(zip(truth.boxes, bare, strict=True)):
+        rows, columns = np.nonzero((truth.read(index) != empty).any(axis=-1))
+        found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert np.abs(found - box).max() <= 1.5
+
+
+def test_a_picture_without_an_object_has_no_box():
+    truth = ground_truth(World(expressive=(0, 0), plain=(0, 0)), 3)
+    assert [boxes.shape for boxes in truth.boxes] == [(0, 4)] * 3
 
 
 def test_the_real_coco(data_root):

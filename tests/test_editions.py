@@ -9,8 +9,11 @@ import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from arlib import editions
+from arlib.datasets.scenes import World
 from arlib.editions import Edition, EditionError
+from arlib.miniature import Miniature
 from arlib.runs import Experiment
+from arlib.training import Training
 
 PARAMETERS = "k: int = 8  # K, how many\nalpha: float = 1.0\nruns: list = ['a', 'b']\nname = 'x'"
 
@@ -174,6 +177,102 @@ def test_an_edition_with_an_experiment_says_what_is_missing(book, monkeypatch):
     with pytest.raises(ValueError, match=r"twitter2 is not here: get .* set ARLIB_DATA"):
         editions.run_edition(book, edition, say=str)
     assert not (book / "_build" / "fresh" / "html").exists()
+
+
+@pytest.fixture
+def drawn(book):
+    """The same book with an edition of drawn pictures, and a chapter that names two settings."""
+    own = PARAMETERS + "\nmax_regions: int = 60\nlocal_share: float = 0.5\nrun = 'x'"
+    told = "from pathlib import Path\nprint(sorted(p.name for p in Path('results').iterdir()))"
+    nbformat.write(chapter(told, parameters=own), book / "book" / "one.ipynb")
+    raw = {
+        "title": "Drawn",
+        "experiment": {"dataset": "scenes", "scale": 0.1, "max_regions": 5},
+        "parameters": {"k": 3},
+    }
+    (book / "editions" / "drawn.yaml").write_text(yaml.safe_dump(raw))
+    return book
+
+
+def test_an_experiment_on_scenes_is_the_chain_in_miniature(drawn):
+    edition = editions.load_edition(drawn, "drawn")
+    assert edition.experiment == Miniature(scale=0.1, max_regions=5)
+    changed = editions.load_edition(drawn, "drawn", {"local_share": 1, "backbone": "alexnet_tiny"})
+    assert changed.experiment == Miniature(
+        world=World(local_share=1.0), scale=0.1, max_regions=5, backbone="alexnet_tiny"
+    )
+
+
+def test_its_settings_reach_the_chapters_that_declare_them(drawn):
+    assert editions.load_edition(drawn, "drawn").parameters == {"max_regions": 5, "k": 3}
+    overrides = {"max_regions": 7, "local_share": 1.0, "seed": 2, "k": 4}
+    changed = editions.load_edition(drawn, "drawn", overrides)
+    assert changed.parameters == {"max_regions": 7, "local_share": 1.0, "k": 4}
+    assert changed.experiment == Miniature(
+        world=World(local_share=1.0), seed=2, scale=0.1, max_regions=7
+    )
+    fresh = editions.load_edition(drawn, "fresh")
+    assert fresh.parameters == {"max_regions": 5}, "so do those of an experiment on photographs"
+
+
+@pytest.mark.parametrize(
+    ("experiment", "message"),
+    [
+        (
+            {"scales": 1.0},
+            r"unknown key\(s\) \['scales'\]; there are \['backbone', 'dataset', 'loc",
+        ),
+        ({"backbones": ["vgg16"]}, r"unknown key\(s\) \['backbones'\]; there are \['backbone'"),
+        ({"seed": 0.5}, "seed must be int, not 0.5"),
+        ({"scale": "small"}, "scale must be float, not 'small'"),
+        ({"backbone": ["vgg_tiny"]}, r"backbone must be str, not \['vgg_tiny'\]"),
+        ({"local_share": 2.0}, r"local_share must lie in \[0, 1\], not 2.0"),
+        ({"dataset": "twitter2", "scale": 1.0}, r"unknown key\(s\) \['scale'\]; .*'backbones'"),
+        ({"dataset": "twitter2"}, "an experiment on photographs needs backbones"),
+        ({"dataset": None}, "an experiment on photographs needs backbones"),
+    ],
+)
+def test_an_experiment_that_cannot_be_is_refused(drawn, experiment, message):
+    raw = {"title": "Drawn", "experiment": {"dataset": "scenes", **experiment}}
+    (drawn / "editions" / "drawn.yaml").write_text(yaml.safe_dump(raw))
+    with pytest.raises(EditionError, match=message):
+        editions.load_edition(drawn, "drawn")
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        ("drawn", {"scale": "small"}, "scale must be float, not 'small'"),
+        ("drawn", {"scales": 1.0}, r"no parameter 'scales' in edition drawn; .*'scale'"),
+        ("drawn", {"dataset": "twitter2"}, "an experiment on photographs needs backbones"),
+        ("fresh", {"dataset": "scenes"}, "no setting 'backbones' of the embedded world"),
+    ],
+)
+def test_overrides_of_an_experiment_are_checked_too(drawn, name, overrides, message):
+    with pytest.raises(EditionError, match=message):
+        editions.load_edition(drawn, name, overrides)
+
+
+@pytest.mark.parametrize("name", ["plain", "drawn"])
+def test_only_photographs_are_recorded(drawn, name):
+    edition = editions.load_edition(drawn, name)
+    with pytest.raises(EditionError, match=f"edition {name} scores no photographs: nothing to rec"):
+        editions.run_edition(drawn, edition, record=True, say=str)
+    assert not (drawn / "_build").exists()
+
+
+def test_drawn_runs_lie_beside_the_chapters(drawn, tmp_path, monkeypatch):
+    monkeypatch.setenv("ARLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(editions, "build_site", lambda stage, build: stage)
+    quick = Training(iterations=2, round=2, batch_size=16, lr=0.01)
+    tiny = Miniature(scale=0.0, pretraining=quick, finetuning=quick, proposals="grid")
+    said = []
+    edition = Edition("drawn", "Drawn", {"k": 3}, tiny)
+    stage = editions.run_edition(drawn, edition, say=said.append)
+    done = nbformat.read(stage / "book" / "one.ipynb", as_version=4)
+    assert done.cells[-1].outputs[0].text == "['scenes-folded', 'scenes-judged']\n"
+    assert said[:2] == ["scoring: scenes-judged", "scoring: scenes-folded"]
+    assert not (drawn / "book" / "results").exists()
 
 
 def test_every_edition_of_the_book_is_well_formed():

@@ -3,12 +3,16 @@
 import json
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from arlib import training
 from arlib.backbones import load_backbone, save_weights
@@ -143,6 +147,18 @@ class TestARun:
         assert same(whole, run(few, tmp_path / "cut", validation=few))
         assert learning_curve(tmp_path / "cut") == learning_curve(tmp_path / "whole")
 
+    @pytest.mark.parametrize("step", [1, 6, 8])
+    def test_resumed_drops_the_same(self, few, tmp_path, step):
+        def start(folder):
+            made = load_backbone("alexnet_tiny", classes=2, weights="random")
+            return finetune(made, few, tmp_path / folder, training=TRAINING, progress=False)
+
+        with pytest.MonkeyPatch.context() as patch:
+            cut_at(step, patch)
+            with pytest.raises(Cut):
+                start("cut")
+        assert same(start("whole"), start("cut"))
+
     def test_every_round_goes_on_where_the_last_one_ended(self, few, tmp_path, monkeypatch):
         seen = []
         item = Pictures.__getitem__
@@ -218,6 +234,12 @@ class TestBadInput:
         with pytest.raises(TrainingError, match="holds another run"):
             run(few, tmp_path, replace(TRAINING, lr=0.5))
 
+    def test_the_same_pictures_under_other_labels_are_another_run(self, few, tmp_path):
+        run(few, tmp_path)
+        turned = replace(few, labels=1 - few.labels)
+        with pytest.raises(TrainingError, match=r"another run \(its images_sha256 differ\)"):
+            run(turned, tmp_path)
+
     def test_an_unreadable_picture_is_named(self, tmp_path):
         from arlib.datasets import load
         from arlib.images import ImageError
@@ -229,6 +251,97 @@ class TestBadInput:
         broken = load("folder", tmp_path, n_folds=0)
         with pytest.raises(ImageError, match=r"\.png"):
             run(broken, tmp_path / "run", replace(TRAINING, batch_size=4))
+
+
+class TestACheckpointThatDoesNotFit:
+    """Each stands in `checkpoints/` when the run starts, and is told by its name."""
+
+    def told(self, few, folder, **change):
+        with pytest.raises(TrainingError, match=r".") as caught:
+            run(few, folder, **change)
+        (path,) = (folder / "checkpoints").glob("*.ckpt")
+        assert str(path) in str(caught.value)
+        assert str(caught.value).endswith(
+            "remove it, and training goes on from the one before, or from the start"
+        )
+        return str(caught.value)
+
+    @hypothesis.settings(max_examples=30)
+    @given(st.binary(max_size=60))
+    @example(b"")
+    @example(b"no checkpoint")
+    @example(b".")  # an IndexError of torch's own
+    @example(b"G")  # a struct.error
+    @example(b"\x80\x02}q\x00.")
+    @example(b"PK\x03\x04")
+    def test_garbage(self, few, garbage):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "checkpoints", "00000004.ckpt")
+            path.parent.mkdir()
+            path.write_bytes(garbage)
+            assert "is no checkpoint of a training" in self.told(few, Path(folder))
+
+    @pytest.mark.parametrize("content", [[1], {"weights": {}}, {"state_dict": {"a": 1}}, "text"])
+    def test_something_else_that_torch_has_saved(self, few, tmp_path, content):
+        (tmp_path / "checkpoints").mkdir()
+        torch.save(content, tmp_path / "checkpoints" / "00000004.ckpt")
+        assert "is no checkpoint of a training" in self.told(few, tmp_path)
+
+    def cut_short(self, pictures, folder, other):
+        with pytest.MonkeyPatch.context() as patch:
+            cut_at(5, patch)
+            with pytest.raises(Cut):
+                finetune(other, pictures, folder, training=TRAINING, progress=False)
+
+    def test_half_of_one(self, few, tmp_path):
+        self.cut_short(few, tmp_path, network())
+        (path,) = (tmp_path / "checkpoints").glob("*.ckpt")
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        assert "is no checkpoint of a training" in self.told(few, tmp_path)
+        path.unlink()
+        assert same(run(few, tmp_path), run(few, tmp_path / "whole"))
+
+    @pytest.mark.parametrize(("name", "classes"), [("alexnet_tiny", 2), ("vgg_tiny", 3)])
+    def test_one_of_another_network(self, few, tmp_path, name, classes):
+        other = load_backbone(name, classes=classes, weights="random")
+        emotions = ("positive", "negative", "neutral")[:classes]
+        self.cut_short(replace(few, emotions=emotions), tmp_path / "theirs", other)
+        (tmp_path / "ours").mkdir()
+        (tmp_path / "theirs" / "checkpoints").rename(tmp_path / "ours" / "checkpoints")
+        assert "is a checkpoint of another network" in self.told(few, tmp_path / "ours")
+
+
+class TestTheMachine:
+    def settled(self, monkeypatch, *, gpu=False, bf16=False, cores=8, **given):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bf16)
+        monkeypatch.setattr("os.cpu_count", lambda: cores)
+        plan = Training(**given).planned(320)
+        return plan.precision, plan.workers
+
+    def test_without_a_gpu_nothing_is_halved_and_no_process_loads(self, monkeypatch):
+        assert self.settled(monkeypatch) == ("32-true", 0)
+        assert self.settled(monkeypatch, bf16=True) == ("32-true", 0)
+
+    def test_beside_a_gpu_all_cores_but_one_load(self, monkeypatch):
+        assert self.settled(monkeypatch, gpu=True, bf16=True) == ("bf16-mixed", 7)
+        assert self.settled(monkeypatch, gpu=True) == ("32-true", 7)
+        assert self.settled(monkeypatch, gpu=True, cores=1) == ("32-true", 1)
+        assert self.settled(monkeypatch, gpu=True, cores=None) == ("32-true", 1)
+
+    @pytest.mark.parametrize("gpu", [True, False])
+    def test_what_is_named_stays(self, monkeypatch, gpu):
+        given = {"precision": "16-mixed", "workers": 3}
+        assert self.settled(monkeypatch, gpu=gpu, bf16=True, **given) == ("16-mixed", 3)
+        assert self.settled(monkeypatch, gpu=gpu, precision="32-true", workers=0) == ("32-true", 0)
+
+    def test_a_run_writes_down_its_precision_and_goes_on_beside_other_cores(self, few, tmp_path):
+        one = run(few, tmp_path, replace(TRAINING, workers=0))
+        plan = json.loads((tmp_path / "plan.json").read_text())["training"]
+        assert plan["precision"] in ("32-true", "bf16-mixed")
+        assert same(one, run(few, tmp_path, replace(TRAINING, workers=3)))
+        with pytest.raises(TrainingError, match=r"another run \(its training differ\)"):
+            run(few, tmp_path, replace(TRAINING, precision="16-mixed"))
 
 
 FULL_DISK = """

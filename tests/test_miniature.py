@@ -1,13 +1,25 @@
 """The chain in miniature: every step once, kept under a name that covers what it stands on."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, fields, replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from arlib import cache
 from arlib.datasets.scenes import World, draw_scenes
-from arlib.miniature import Miniature, fine_tune, pretrain, scored
+from arlib.miniature import (
+    SETTINGS,
+    Miniature,
+    fine_tune,
+    parse_miniature,
+    pretrain,
+    progressive,
+    restore_miniature,
+    scored,
+)
 from arlib.runs import open_run
 from arlib.training import Training
 
@@ -79,3 +91,90 @@ def test_clean_labels_are_the_sign_of_the_valence():
     scratch = fine_tune(TINY, pretrained=False, progress=False)[1]
     assert scratch not in folders
     assert np.isfinite(share)
+
+
+def test_progressive_drops_tagged_pictures_and_trains_on(monkeypatch):
+    slow = Training(iterations=8, round=4, batch_size=4, lr=0.02, head_factor=1.0)
+    settings = replace(TINY, finetuning=slow)
+    done = progressive(settings, progress=False)
+    assert done.kept.size == (settings.dataset("tagged").folds != 1).sum()
+    assert 4 <= done.kept.sum() < done.kept.size
+    (folder,) = cache.cache_dir().glob("pcnn-*")
+    facts = json.loads((folder / "dropped.json").read_text())
+    assert facts["pictures"] == done.kept.size
+    before = fine_tune(settings, progress=False)[0].state_dict()
+    assert any((before[name] != value).any() for name, value in done.network.state_dict().items())
+
+    def refuse(*_):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("arlib.training.Finetuner.training_step", refuse)
+    again = progressive(replace(settings, max_regions=5), progress=False)
+    assert (again.kept == done.kept).all()
+
+
+@pytest.mark.parametrize("name", ["judged", "folded"])
+def test_an_edition_s_runs_are_those_that_are_scored(name, tmp_path):
+    runs = TINY.runs(progress=False)
+    assert sorted(runs) == ["scenes-folded", "scenes-judged"]
+    made = runs[f"scenes-{name}"](tmp_path)
+    assert made == scored(TINY, name, progress=False)
+    assert made.name == f"scenes-{name}"
+
+
+def test_names_and_values_make_settings():
+    assert parse_miniature({}) == Miniature()
+    assert parse_miniature(SETTINGS) == Miniature()
+    settings = {"scale": 1, "seed": 2, "backbone": "alexnet_tiny", "local_share": 0}
+    made = parse_miniature(settings)
+    assert made == Miniature(scale=1, seed=2, backbone="alexnet_tiny", world=World(local_share=0.0))
+    assert settings == {"scale": 1, "seed": 2, "backbone": "alexnet_tiny", "local_share": 0}
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (
+            {"scales": 1.0},
+            "no setting 'scales' of the embedded world; there are local_share, scale, seed, ",
+        ),
+        ({"pretraining": {}}, "no setting 'pretraining' of the embedded world"),
+        ({"seed": 0.5}, "seed must be int, not 0.5"),
+        ({"scale": "small"}, "scale must be float, not 'small'"),
+        ({"max_regions": True}, "max_regions must be int, not True"),
+        ({"local_share": 1.5}, r"local_share must lie in \[0, 1\], not 1.5"),
+    ],
+)
+def test_settings_that_are_none_are_refused(settings, told):
+    with pytest.raises(ValueError, match=told):
+        parse_miniature(settings)
+
+
+WHOLE = st.integers(1, 10**6)
+SHARE = st.floats(0, 1)
+PAIR = st.tuples(st.integers(0, 3), st.integers(3, 6))
+
+
+@given(
+    st.builds(
+        Miniature,
+        world=st.builds(World, local_share=SHARE, expressive=PAIR, plain=PAIR, tone=SHARE),
+        seed=WHOLE,
+        scale=SHARE,
+        n_tagged=WHOLE,
+        backbone=st.sampled_from(["vgg_tiny", "alexnet_tiny"]),
+        pretraining=st.builds(Training, epochs=st.floats(1, 9), class_weights=st.booleans()),
+        finetuning=st.builds(Training, iterations=WHOLE, precision=st.just("32-true")),
+        max_regions=WHOLE,
+    )
+)
+def test_settings_come_back_from_json(settings):
+    again = restore_miniature(json.loads(json.dumps(asdict(settings))))
+    assert again == settings
+    for field in fields(settings):
+        assert type(getattr(again, field.name)) is type(getattr(settings, field.name))
+
+
+def test_a_run_tells_how_its_pictures_are_drawn():
+    _, facts = open_run(scored(TINY, progress=False))
+    assert restore_miniature(facts["experiment"]["miniature"]) == TINY

@@ -20,22 +20,26 @@ MODULES = {
 
 # Imports run downwards only: a module imports from the lines above its own.
 LAYERS = """
-    images boxes sentiment ranking fusion figures.style proposals.types proposals.checks vgg_tiny
-    cache calibration datasets.scenes.shapes
+    images boxes sentiment ranking fusion figures.style proposals.types proposals.checks tiny
+    cache calibration datasets.scenes.shapes settings machine intervals
     edges algorithm scores backbones heads datasets.dataset
     datasets.scenes.world
     datasets.scenes.drawing
     datasets.scenes.sets
     datasets.scenes
-    proposals.controls proposals.edge_boxes proposals.selective_search
-    proposals evaluation crops datasets.twitter2 datasets.oasis datasets.folder datasets.coco
+    proposals.controls proposals.edge_boxes proposals.selective_search proposals.saliency
+    proposals evaluation localization crops
+    datasets.twitter2 datasets.oasis datasets.folder datasets.coco
     datasets
     stream recall batches training
-    scoring finetuning
-    prediction runs
+    scoring whole finetuning
+    baselines
+    baselines.pcnn prediction runs
     miniature
+    shelf
     figures.pictures
     figures.regions figures.fusion figures.experiments figures.proposals figures.training
+    figures.localization
     figures
     editions
     cli
@@ -72,7 +76,8 @@ def test_the_maths_know_no_torch_no_opencv_and_no_files():
 
 
 def test_what_the_later_chapters_import_knows_no_torch_and_no_opencv():
-    after = "import arlib.runs, arlib.figures, arlib.evaluation, arlib.algorithm"
+    first = "arlib.runs, arlib.figures, arlib.evaluation, arlib.algorithm"
+    after = f"import {first}, arlib.shelf, arlib.localization"
     assert loads({"torch", "cv2"}, after=after) == []
 
 

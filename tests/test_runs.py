@@ -12,7 +12,7 @@ from arlib.algorithm import respond
 from arlib.backbones import load_backbone
 from arlib.evaluation import evaluate
 from arlib.runs import Experiment
-from arlib.scoring import image_features
+from arlib.whole import image_features
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from arlib.images import read_image
 from arlib.proposals import Proposals
 from arlib.scores import ScoresError, open_scores
 from arlib.stream import Item, prefetch, preparer, through
+from arlib.whole import image_features
 
 SIZES = [(64, 48), (40, 70), (120, 90), (33, 33), (200, 20)]
 
@@ -201,7 +202,7 @@ def test_one_picture_in_memory(network):
 def test_features_are_those_of_the_whole_images(dataset, network):
     gone = dataset.path(2)
     gone.write_bytes(b"no image")
-    features, unreadable = scoring.image_features(dataset, network, progress=False)
+    features, unreadable = image_features(dataset, network, progress=False)
     assert unreadable == {str(dataset.keys[2]): "no image, or of an unknown format"}
     assert np.isnan(features[2]).all()
     for i in (0, 1, 3, 4):

@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 
 from arlib.datasets.scenes import World
+from arlib.machine import machine
 from arlib.miniature import Miniature, scored
-from arlib.runs import machine, open_run
+from arlib.runs import open_run
 
 SEEDS, SHARES, SCALE = range(5), (0.0, 0.5, 1.0), 0.5
 WHOLE, FUSED = "whole image", "+ obj + senti (K = 8)"

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
-from arlib.vgg_tiny import vgg_tiny
+from arlib.tiny import NETWORKS, SIZE
 
 
 class WeightsError(ValueError):
@@ -132,14 +132,14 @@ class Backbone(nn.Module):
 
 
 def names() -> list[str]:
-    """Every classification network that torchvision can build, and this project's `vgg_tiny`.
+    """Every classification network that torchvision can build, and this project's small ones.
 
     Example:
         >>> {"vgg16", "mobilenet_v2", "squeezenet1_1", "vgg_tiny"} <= set(names())
         True
     """
     models = _torchvision_models()
-    return sorted([*models.list_models(module=models), "vgg_tiny"])
+    return sorted([*models.list_models(module=models), *NETWORKS])
 
 
 def load_backbone(
@@ -224,15 +224,15 @@ def weights_file(name: str) -> Path | None:
 
 
 def _build(name: str) -> nn.Module:
-    if name == "vgg_tiny":
-        return vgg_tiny()
+    if name in NETWORKS:
+        return NETWORKS[name]()
     extra = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
     return _torchvision_models().get_model(name, weights=None, **extra)
 
 
 def _preprocessing(name: str) -> Preprocessing:
-    if name == "vgg_tiny":
-        return Preprocessing(48, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    if name in NETWORKS:
+        return Preprocessing(SIZE, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     transform = _torchvision_models().get_model_weights(name).DEFAULT.transforms()
     return Preprocessing(transform.crop_size[0], tuple(transform.mean), tuple(transform.std))
 
@@ -243,8 +243,8 @@ def _find_weights(name: str, weights: str | Path) -> dict[str, torch.Tensor]:
     local = weights_file(name)
     if local is not None and local.is_file():
         return _read(local)
-    if name == "vgg_tiny":
-        raise WeightsError("vgg_tiny has no published weights: train it, and name its file")
+    if name in NETWORKS:
+        raise WeightsError(f"{name} has no published weights: train it, and name its file")
     enum = _torchvision_models().get_model_weights(name).DEFAULT
     try:
         return enum.get_state_dict(progress=True, check_hash=True, weights_only=True)

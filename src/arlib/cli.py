@@ -175,6 +175,9 @@ def head(dataset: str, out: Path, backbone: str, seed: int) -> None:
 @click.option("--hold-out", default=1, help="The fold that validates; 0 trains on everything.")
 @click.option("--devices", default=1, type=N, help="Processes that share each batch.")
 @click.option(
+    "--progressive", is_flag=True, help="Then drop undecided pictures, and train on: PCNN."
+)
+@click.option(
     "--parameter", "-p", nargs=2, multiple=True, metavar="NAME VALUE", help="As often as needed."
 )
 def finetune(
@@ -184,6 +187,7 @@ def finetune(
     weights: str,
     hold_out: int,
     devices: int,
+    progressive: bool,
     parameter: tuple[tuple[str, str], ...],
 ) -> None:
     """Fine-tune a pre-trained network on a labelled dataset; the same command again resumes.
@@ -199,16 +203,22 @@ def finetune(
     plan = parse_training({name: yaml.safe_load(value) for name, value in parameter})
     chosen = datasets.load(dataset)
     held_out = chosen.folds == hold_out
-    validation = chosen.subset(held_out) if held_out.any() else None
+    if hold_out and not held_out.any():
+        there = sorted(set(chosen.folds.tolist()) - {-1})
+        raise datasets.DatasetError(
+            f"no picture of {dataset} is in fold {hold_out}; its folds: {there or 'none'}. "
+            "--hold-out 0 trains on everything"
+        )
+    learn = chosen.subset((chosen.labels >= 0) & ~held_out)
+    validation = chosen.subset(held_out) if hold_out else None
     network = load_backbone(backbone, classes=len(chosen.emotions), weights=weights, seed=plan.seed)
-    train(
-        network,
-        chosen.subset((chosen.labels >= 0) & ~held_out),
-        out,
-        training=plan,
-        validation=validation,
-        devices=devices,
-    )
+    trained = train(network, learn, out, training=plan, validation=validation, devices=devices)
+    if progressive:
+        from arlib.baselines.pcnn import train_on
+
+        out = out / "progressive"
+        done = train_on(trained, learn, out, training=plan, validation=validation)
+        click.echo(f"dropped {done.dropped:.1%} of {len(learn)} pictures, and trained on")
     last = {name: round(value, 4) for name, value in learning_curve(out)[-1].items()}
     click.echo(f"{out / 'network.safetensors'}: {last}")
 

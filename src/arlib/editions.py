@@ -19,7 +19,9 @@ from typing import Any
 import nbformat
 import yaml
 
-from arlib.runs import Experiment, compare, measure, open_run, run_name
+from arlib.miniature import SETTINGS, Miniature, parse_miniature
+from arlib.runs import Experiment, compare, open_run
+from arlib.settings import fits
 
 Say = Callable[[str], None]
 
@@ -36,13 +38,14 @@ class Edition:
         name: the file's name.
         title: one line for people.
         parameters: papermill parameters; each goes to every chapter that declares it.
-        experiment: what is scored first; None takes the recorded runs.
+        experiment: what is scored first, or trained and scored in the embedded world; None takes
+            the recorded runs.
     """
 
     name: str
     title: str
     parameters: dict[str, Any] = field(default_factory=dict)
-    experiment: Experiment | None = None
+    experiment: Experiment | Miniature | None = None
 
 
 def find_book(start: str | Path = ".") -> Path:
@@ -81,25 +84,44 @@ def load_edition(root: Path, name: str, overrides: Mapping[str, Any] | None = No
     raw = yaml.safe_load((root / "editions" / f"{name}.yaml").read_text())
     _refuse_unknown(raw, {f.name for f in fields(Edition)} - {"name"}, f"editions/{name}.yaml")
     parameters, experiment = dict(raw.get("parameters") or {}), raw.get("experiment")
-    settings = {f.name for f in fields(Experiment)}
-    if experiment is not None:
-        _refuse_unknown(experiment, settings, f"the experiment of editions/{name}.yaml")
+    settings = _experiment_settings(experiment)
+    _refuse_unknown(experiment or {}, settings, f"the experiment of editions/{name}.yaml")
     declared = declared_parameters(root)
     for key, value in (overrides or {}).items():
-        of_experiment = experiment is not None and key in settings
-        if of_experiment:
-            experiment[key] = value
-        if key in declared or not of_experiment:  # the seed is one of both
-            parameters[key] = value
+        (experiment if key in settings else parameters)[key] = value
     for key, value in parameters.items():
         if key not in declared:
-            known = sorted(declared) + (sorted(settings) if experiment is not None else [])
-            raise EditionError(f"no parameter {key!r} in edition {name}; there are {known}")
+            raise EditionError(
+                f"no parameter {key!r} in edition {name}; "
+                f"there are {sorted(declared.keys() | settings)}"
+            )
         _check_type(key, value, declared[key])
-    made = None
-    if experiment is not None:
-        made = Experiment(**{**experiment, "backbones": tuple(experiment["backbones"])})
-    return Edition(name, raw["title"], parameters, made)
+    shared = {key: value for key, value in (experiment or {}).items() if key in declared}
+    return Edition(name, raw["title"], shared | parameters, _experiment(experiment))
+
+
+def _experiment_settings(experiment: Mapping[str, Any] | None) -> set[str]:
+    """Names of what an experiment may set; chapters that declare one of them get its value."""
+    if experiment is None:
+        return set()
+    if experiment.get("dataset") == "scenes":
+        return {"dataset", *SETTINGS}
+    return {f.name for f in fields(Experiment)}
+
+
+def _experiment(settings: Mapping[str, Any] | None) -> Experiment | Miniature | None:
+    if settings is None:
+        return None
+    if settings.get("dataset") == "scenes":
+        given = {name: value for name, value in settings.items() if name != "dataset"}
+        try:
+            return parse_miniature(given)
+        except ValueError as error:
+            raise EditionError(str(error)) from error
+    missing = sorted({"dataset", "backbones"} - settings.keys())
+    if missing:
+        raise EditionError(f"an experiment on photographs needs {' and '.join(missing)}")
+    return Experiment(**{**settings, "backbones": tuple(settings["backbones"])})
 
 
 def chapters(root: Path) -> list[Path]:
@@ -160,8 +182,11 @@ def run_edition(
         The site's first page, `_build/<edition>/html/index.html`.
 
     Raises:
-        EditionError: a chapter failed, naming it and the cell, or the site did not build.
+        EditionError: a chapter failed, naming it and the cell; the site did not build; or `record`
+            is asked of an edition without an experiment on photographs.
     """
+    if record and not isinstance(edition.experiment, Experiment):
+        raise EditionError(f"edition {edition.name} scores no photographs: nothing to record")
     build = root / "_build" / edition.name
     build.mkdir(parents=True, exist_ok=True)
     runs = _measure_all(root, edition, build, record=record, say=say)
@@ -255,10 +280,10 @@ def _measure_all(
         return []
     recorded = root / "book" / "results"
     runs = []
-    for backbone in experiment.backbones:
-        say(f"scoring {experiment.dataset} with {backbone}")
-        run = measure(experiment, backbone, build / "results")
-        old = recorded / run_name(experiment.dataset, backbone)
+    for name, make in experiment.runs(progress=sys.stderr.isatty()).items():
+        say(f"scoring: {name}")
+        run = make(build / "results")
+        old = recorded / name
         if old.is_dir():
             say(_comparison(run, old))
         if record:
@@ -285,8 +310,7 @@ def _refuse_unknown(given: Mapping[str, Any], known: set[str], where: str) -> No
 
 
 def _check_type(name: str, value: Any, default: Any) -> None:
-    right = type(value) is type(default) or (type(default) is float and type(value) is int)
-    if not right:
+    if not fits(value, default):
         raise EditionError(
             f"parameter {name} must be {type(default).__name__} like {default!r}, not {value!r}"
         )

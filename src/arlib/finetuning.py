@@ -1,6 +1,7 @@
 """Fine-tuning a pre-trained network to sentiment (Sun et al. 2016, Sec. 3), on Lightning."""
 
 import csv
+import hashlib
 import json
 import logging
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import numpy as np
@@ -28,7 +29,7 @@ from arlib.backbones import (
 )
 from arlib.batches import Pictures, Schedule
 from arlib.datasets import Dataset
-from arlib.training import Finetuner, Training, TrainingError
+from arlib.training import Finetuner, Precision, Training, TrainingError
 
 
 def finetune(
@@ -68,7 +69,8 @@ def finetune(
         "emotions": list(dataset.emotions),
         "dataset": dataset.name,
         "images": len(dataset),
-        "training": asdict(plan),
+        "images_sha256": _identity(dataset),
+        "training": {name: value for name, value in asdict(plan).items() if name != "workers"},
         "from_weights_sha256": weights_sha256(network),
         "arlib": __version__,
     }
@@ -81,10 +83,11 @@ def finetune(
     started = time.perf_counter()
     module.train()
     network.network.to(memory_format=torch.channels_last)
+    last = _last(folder, module)
     with _quiet(), redirect_stdout(sys.stderr):  # where progress belongs
         trainer = _trainer(folder, plan, devices, progress, validating=validation is not None)
         loaders = _loaders(network, dataset, validation, plan, trainer)
-        trainer.fit(module, *loaders, ckpt_path=_last(folder), weights_only=True)
+        trainer.fit(module, *loaders, ckpt_path=last, weights_only=True)
     facts["seconds"] = round(time.perf_counter() - started, 1)
     facts["steps"] = trainer.global_step
     trained = module.network.cpu().eval()
@@ -150,6 +153,14 @@ def _claim(folder: Path, facts: dict[str, Any]) -> None:
     plan.write_text(json.dumps(facts, indent=1) + "\n")
 
 
+def _identity(dataset: Dataset) -> str:
+    """SHA-256 over keys, files and labels: which pictures a network learned from, and as what."""
+    digest = hashlib.sha256()
+    for array in (dataset.keys, dataset.files, dataset.labels):
+        digest.update("\n".join(map(str, array.tolist())).encode())
+    return digest.hexdigest()
+
+
 def _class_weights(dataset: Dataset) -> torch.Tensor:
     """Weigh a class the more the rarer it is, n / (M n_m): (M,) float32."""
     counts = np.bincount(dataset.labels, minlength=len(dataset.emotions))
@@ -177,7 +188,7 @@ def _trainer(
         max_epochs=-(-plan.iterations // plan.round),
         devices=devices,
         strategy="ddp" if devices > 1 else "auto",
-        precision=plan.precision,
+        precision=cast(Precision, plan.precision),  # settled by the plan
         sync_batchnorm=devices > 1 and torch.cuda.is_available(),  # has no CPU version
         callbacks=[keep, *extra],
         logger=logs,
@@ -208,14 +219,16 @@ def _loaders(
         processes=trainer.world_size,
     )
     pictures = Pictures(dataset, size, resize=resize, mirror=plan.augment, seed=plan.seed)
-    workers, stay = plan.workers, plan.workers > 0
-    train = DataLoader(
-        pictures, batch_sampler=schedule, num_workers=workers, persistent_workers=stay
-    )
+    how: dict[str, Any] = {
+        "num_workers": plan.workers,
+        "persistent_workers": plan.workers > 0,
+        "pin_memory": torch.cuda.is_available(),
+    }
+    train = DataLoader(pictures, batch_sampler=schedule, **how)
     if validation is None:
         return train, None
     whole = Pictures(validation, size, resize=None, mirror=False, seed=plan.seed)
-    return train, DataLoader(whole, batch_size=256, num_workers=workers, persistent_workers=stay)
+    return train, DataLoader(whole, batch_size=256, **how)
 
 
 @contextmanager
@@ -234,7 +247,22 @@ def _quiet() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _last(folder: Path) -> Path | None:
-    """The newest checkpoint; names rise with the step, and Lightning writes each in one rename."""
+def _last(folder: Path, module: Finetuner) -> Path | None:
+    """The newest checkpoint, if it is of this run.
+
+    Names rise with the step, and Lightning writes each in one rename.
+    """
     found = sorted((folder / "checkpoints").glob("*.ckpt"))
-    return found[-1] if found else None
+    if not found:
+        return None
+    mend = "remove it, and training goes on from the one before, or from the start"
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of damaged files, which are told below
+            state = torch.load(found[-1], map_location="cpu", weights_only=True)["state_dict"]
+        theirs = {name: tensor.shape for name, tensor in state.items()}
+    except Exception as error:  # damaged files raise nearly anything: IndexError, UnicodeError, ...
+        raise TrainingError(f"{found[-1]} is no checkpoint of a training: {mend}") from error
+    ours = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    if theirs != ours:
+        raise TrainingError(f"{found[-1]} is a checkpoint of another network: {mend}")
+    return found[-1]

@@ -3,14 +3,16 @@
 Every step is taken once and kept (`arlib.cache`), so that chapters share it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from arlib.backbones import Backbone, load_backbone
+from arlib.baselines.pcnn import Progress, train_on
 from arlib.cache import folder_for
 from arlib.datasets import Dataset
 from arlib.datasets.scenes import World, draw_scenes, folded, judged, objects, tagged
@@ -18,9 +20,11 @@ from arlib.finetuning import finetune
 from arlib.proposals import make as make_proposals
 from arlib.runs import write_run
 from arlib.scoring import score
+from arlib.settings import check_settings
 from arlib.training import Training
 
 _TESTED: dict[str, Callable[..., Dataset]] = {"judged": judged, "folded": folded}
+_MOST_BYTES = 2**29  # of drawn pictures, a set
 _SEEDS = {"objects": 1, "tagged": 2, "judged": 3, "folded": 4}  # no two sets share a picture
 
 PRETRAINING = Training(epochs=4, batch_size=32, lr=0.02, head_factor=1, step=0.6)
@@ -47,10 +51,10 @@ class Miniature:
 
     world: World = field(default_factory=World)
     seed: int = 0
-    scale: float = 1.0
+    scale: float = 0.35
     n_objects: int = 8000
     n_tagged: int = 16000
-    n_tested: int = 600
+    n_tested: int = 1600
     backbone: str = "vgg_tiny"
     pretraining: Training = PRETRAINING
     finetuning: Training = FINETUNING
@@ -58,7 +62,14 @@ class Miniature:
     max_regions: int = 60
 
     def dataset(self, name: str) -> Dataset:
-        """Make one of the four sets: "objects", "tagged", "judged" or "folded"."""
+        """Make one of the four sets, "objects", "tagged", "judged" or "folded".
+
+        A picture is drawn when it is first read, and kept while this process lives: several
+        networks learn from the same pictures.
+        """
+        return _drawn_once(replace(self, backbone="", max_regions=1), name)
+
+    def _dataset(self, name: str) -> Dataset:
         seed = 1000 * self.seed + _SEEDS[name]
         if name == "objects":  # whose labels no sentiment decides
             made = objects(replace(self.world, local_share=0.5), self._scaled(self.n_objects), seed)
@@ -68,11 +79,67 @@ class Miniature:
             return tagged(self.world, self._scaled(self.n_tagged), seed)
         return _TESTED[name](self.world, self._scaled(self.n_tested), seed)
 
+    def valence(self, name: str) -> np.ndarray:
+        """How the pictures of "tagged" really feel, whatever people wrote: (n,)."""
+        seed = 1000 * self.seed + _SEEDS[name]
+        return draw_scenes(self.world, self._scaled(self.n_tagged), seed).valence
+
+    def runs(self, *, progress: bool = True) -> dict[str, Callable[[Path], Path]]:
+        """What an edition of the book makes: name of a run -> function that makes it, once."""
+
+        def make(name: str, _folder: Path) -> Path:
+            return scored(self, name, progress=progress)
+
+        return {f"scenes-{name}": partial(make, name) for name in _TESTED}
+
     def _scaled(self, n: int) -> int:
         return max(100, round(self.scale * n))
 
     def _facts(self, *names: str) -> dict[str, Any]:
         return {name: value for name, value in asdict(self).items() if name in names}
+
+
+SETTINGS: dict[str, Any] = {
+    "local_share": World().local_share,
+    **{
+        name: getattr(Miniature(), name)
+        for name in ("scale", "seed", "backbone", "proposals", "max_regions")
+    },
+}
+"""What an edition may set, and the defaults."""
+
+
+def parse_miniature(settings: Mapping[str, Any]) -> Miniature:
+    """Make settings from names and values, as an edition has them; `local_share` is the world's.
+
+    Raises:
+        ValueError: an unknown name, or a value of another type; it lists what there is.
+
+    Example:
+        >>> parse_miniature({"scale": 0.1, "local_share": 1.0}).world.local_share
+        1.0
+    """
+    given = check_settings(settings, SETTINGS, "the embedded world")
+    share = float(given.pop("local_share", SETTINGS["local_share"]))
+    return Miniature(world=World(local_share=share), **given)
+
+
+def restore_miniature(facts: Mapping[str, Any]) -> Miniature:
+    """Make the settings that a run's `run.json` tells, so that its pictures can be drawn again.
+
+    Args:
+        facts: `asdict` of a `Miniature`, from JSON.
+
+    Example:
+        >>> restore_miniature(asdict(Miniature(seed=3))) == Miniature(seed=3)
+        True
+    """
+    world: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in facts["world"].items()
+    }
+    trainings = {name: Training(**facts[name]) for name in ("pretraining", "finetuning")}
+    return Miniature(**{**facts, "world": World(**world), **trainings})
 
 
 def pretrain(settings: Miniature, *, progress: bool = True) -> tuple[Backbone, Path]:
@@ -115,18 +182,34 @@ def fine_tune(
     """
     made = settings.dataset("tagged")
     if clean:
-        seed = 1000 * settings.seed + _SEEDS["tagged"]
-        made = replace(made, labels=(draw_scenes(settings.world, len(made), seed).valence <= 0))
-        made = replace(made, labels=made.labels.astype(np.int8))
+        made = replace(made, labels=(settings.valence("tagged") <= 0).astype(np.int8))
     weights: str | Path = "random"
     if pretrained:
         weights = pretrain(settings, progress=progress)[1] / "network.safetensors"
     network = load_backbone(settings.backbone, classes=2, weights=weights, seed=settings.seed)
-    facts = {**asdict(settings), "pretrained": pretrained, "clean": clean}
-    for of_scoring in ("n_tested", "proposals", "max_regions"):
-        del facts[of_scoring]
+    facts = _of_training(settings) | {"pretrained": pretrained, "clean": clean}
     folder = folder_for("finetuned", facts)
     return _train(network, made, folder, settings.finetuning, settings.seed, progress), folder
+
+
+def progressive(settings: Miniature, *, progress: bool = True) -> Progress:
+    """Fine-tune as PCNN does: drop undecided tagged pictures and train on; kept likewise.
+
+    Args:
+        settings: of the chain.
+        progress: show bars.
+    """
+    network, _ = fine_tune(settings, progress=progress)
+    made = settings.dataset("tagged")
+    held_out = made.folds == 1
+    return train_on(
+        network,
+        made.subset(~held_out),
+        folder_for("pcnn", _of_training(settings)),
+        training=replace(settings.finetuning, seed=settings.seed),
+        validation=made.subset(held_out),
+        progress=progress,
+    )
 
 
 def scored(settings: Miniature, name: str = "judged", *, progress: bool = True) -> Path:
@@ -148,10 +231,44 @@ def scored(settings: Miniature, name: str = "judged", *, progress: bool = True) 
         write_run(
             run,
             lambda out: score(made, propose, network, out=out, batch_size=256, progress=progress),
-            experiment={"miniature": asdict(settings), "network": folder.name},
+            experiment={
+                "dataset": f"scenes-{name}",
+                "miniature": asdict(settings),
+                "network": folder.name,
+            },
             counts=made.counts,
         )
     return run
+
+
+@lru_cache(maxsize=len(_SEEDS))
+def _drawn_once(settings: Miniature, name: str) -> Dataset:
+    made = settings._dataset(name)
+    return replace(made, draw=_Kept(made.draw)) if made.draw else made
+
+
+class _Kept:
+    """Draws a picture once; a copy in another process starts anew."""
+
+    def __init__(self, draw: Callable[[int], np.ndarray]):
+        self.draw, self.pictures, self.bytes = draw, {}, 0  # type: ignore[var-annotated]
+
+    def __call__(self, number: int) -> np.ndarray:
+        if number in self.pictures:
+            return self.pictures[number]
+        picture = self.draw(number)
+        if self.bytes + picture.nbytes <= _MOST_BYTES:
+            self.pictures[number], self.bytes = picture, self.bytes + picture.nbytes
+        return picture
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Kept, (self.draw,)
+
+
+def _of_training(settings: Miniature) -> dict[str, Any]:
+    """The settings without those that only scoring reads."""
+    of_scoring = ("n_tested", "proposals", "max_regions")
+    return {name: value for name, value in asdict(settings).items() if name not in of_scoring}
 
 
 def _train(

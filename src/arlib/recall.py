@@ -9,7 +9,6 @@ from tqdm.auto import tqdm
 
 from arlib.boxes import recall
 from arlib.datasets import GroundTruth
-from arlib.images import read_image
 
 COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 """Numbers of boxes an image at which recall is told."""
@@ -44,11 +43,11 @@ def recall_curves(
     Raises:
         ImageError: a picture cannot be read.
     """
-    files, objects = truth.files[:max_images], truth.boxes[:max_images]
+    objects = truth.boxes[:max_images]
     found: dict[str, list[np.ndarray]] = {name: [] for name in methods}
     seconds: dict[str, list[float]] = {name: [] for name in methods}
-    for path in tqdm(files, unit="image", disable=not progress, desc="proposals"):
-        image = read_image(path)
+    for number in tqdm(range(len(objects)), unit="image", disable=not progress, desc="proposals"):
+        image = truth.read(number)
         for name, propose in methods.items():
             started = time.perf_counter()
             found[name].append(propose(image).boxes)  # type: ignore[attr-defined]

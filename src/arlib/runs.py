@@ -6,12 +6,11 @@ folds, and that head judges the images and the regions of the tested fold.
 
 import json
 import os
-import platform
 import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from arlib import datasets
 from arlib.algorithm import respond
 from arlib.evaluation import evaluate, majority_rate
 from arlib.heads import LinearHead, fit_head
+from arlib.machine import machine
 from arlib.scores import open_scores
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -58,6 +58,13 @@ class Experiment:
     weights: str = "auto"
     seed: int = 0
 
+    def runs(self, *, progress: bool = True) -> dict[str, Callable[[Path], Path]]:
+        """What an edition makes: name of a run -> function of the folder that it goes into."""
+        return {
+            run_name(self.dataset, backbone): partial(measure, self, backbone, progress=progress)
+            for backbone in self.backbones
+        }
+
 
 def run_name(dataset: str, backbone: str) -> str:
     """Name the folder of a run.
@@ -69,13 +76,16 @@ def run_name(dataset: str, backbone: str) -> str:
     return f"{dataset}-{backbone}"
 
 
-def measure(experiment: Experiment, backbone: str, folder: str | Path) -> Path:
+def measure(
+    experiment: Experiment, backbone: str, folder: str | Path, *, progress: bool = True
+) -> Path:
     """Score the experiment's dataset with one backbone and write the run.
 
     Args:
         experiment: the settings.
         backbone: one of the experiment's backbones.
         folder: where the run goes, `folder/<dataset>-<backbone>`; replaced when it is there.
+        progress: show bars.
 
     Returns:
         The run's folder, which holds `scores.zarr` and `run.json`.
@@ -86,13 +96,14 @@ def measure(experiment: Experiment, backbone: str, folder: str | Path) -> Path:
     """
     from arlib.backbones import load_backbone
     from arlib.proposals import make
-    from arlib.scoring import image_features, score
+    from arlib.scoring import score
+    from arlib.whole import image_features
 
     dataset = datasets.load(experiment.dataset)
     network = load_backbone(backbone, weights=experiment.weights, seed=experiment.seed)
     clock = time.perf_counter
     started = clock()
-    features, _ = image_features(dataset, network)
+    features, _ = image_features(dataset, network, progress=progress)
     seconds = {"features": clock() - started}
     started = clock()
     usable = ~np.isnan(features).any(axis=1) & (dataset.labels >= 0)
@@ -118,6 +129,7 @@ def measure(experiment: Experiment, backbone: str, folder: str | Path) -> Path:
             head=heads,
             crop=experiment.crop,  # type: ignore[arg-type]
             context=experiment.context,
+            progress=progress,
         )
 
     return write_run(
@@ -181,7 +193,7 @@ def fit_dataset_head(name: str, backbone: str, *, seed: int = 0) -> LinearHead:
         WeightsError: the weights are not there.
     """
     from arlib.backbones import load_backbone, weights_sha256
-    from arlib.scoring import image_features
+    from arlib.whole import image_features
 
     dataset = datasets.load(name)
     network = load_backbone(backbone)
@@ -263,27 +275,3 @@ def _results_apart(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> float:
         for method, metrics in ours.items()
         for metric, row in metrics.items()
     )
-
-
-def machine() -> dict[str, Any]:
-    """Describe what a run was made with: processor, cores, GPU, versions."""
-    import torch
-
-    packages = ("arlib", "torch", "torchvision", "opencv-contrib-python", "numpy", "scikit-learn")
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "system": platform.system(),
-        "python": platform.python_version(),
-        **{package: version(package) for package in packages},
-    }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -4,8 +4,7 @@ Threads decode and propose while the network runs; its batches are filled across
 holds a few images and one chunk of scores, however many images there are.
 """
 
-import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,8 @@ from arlib.backbones import Backbone, weights_sha256
 from arlib.crops import CropMode
 from arlib.datasets import Dataset
 from arlib.heads import LinearHead
-from arlib.images import ImageError
-from arlib.proposals import Proposals
 from arlib.scores import CHUNK, ScoresWriter, assemble_scores, open_scores
-from arlib.stream import Item, Propose, forward, prefetch, preparer, through
-
-log = logging.getLogger(__name__)
+from arlib.stream import Item, Propose, forward, prefetch, preparer, readable, through
 
 Heads = LinearHead | Mapping[int, LinearHead] | None
 
@@ -81,8 +76,8 @@ def score(
         tqdm(total=len(dataset), unit="image", disable=not progress, desc=dataset.name) as bar,
     ):
         rows: list[dict[str, Any]] = []
-        readable = _readable(prefetch(dataset, prepare, workers), dataset, unreadable, bar)
-        for item, output in through(run, readable, batch_size):
+        usable = readable(prefetch(dataset, prepare, workers), dataset, unreadable, bar)
+        for item, output in through(run, usable, batch_size):
             rows.append(_row(item, _probability(output, head, dataset, item.index)))
             bar.update()
             if len(rows) == CHUNK:
@@ -149,44 +144,6 @@ def score_image(
     return _pack([row], dataset, len(item.proposals))
 
 
-def image_features(
-    dataset: Dataset,
-    network: Backbone,
-    *,
-    batch_size: int = 16,
-    workers: int = 2,
-    device: str | None = None,
-    progress: bool = True,
-) -> tuple[np.ndarray, dict[str, str]]:
-    """Penultimate features of every whole image, cut exactly as `score` cuts the whole image.
-
-    Args:
-        dataset: the images.
-        network: the backbone.
-        batch_size: images in one pass of the network.
-        workers: threads that decode.
-        device: None takes a GPU if there is one.
-        progress: show a bar.
-
-    Returns:
-        features (n, D) float32, NaN rows for unreadable images; and key -> reason for those.
-    """
-    unreadable: dict[str, str] = {}
-    features: np.ndarray | None = None
-    run = forward(network, features=True, device=device)
-    prepare = preparer(network, _no_regions, "warp", 0.0)
-    with tqdm(total=len(dataset), unit="image", disable=not progress, desc="features") as bar:
-        readable = _readable(prefetch(dataset, prepare, workers), dataset, unreadable, bar)
-        for item, output in through(run, readable, batch_size):
-            if features is None:
-                features = np.full((len(dataset), output.shape[1]), np.nan, np.float32)
-            features[item.index] = output[0]
-            bar.update()
-    if features is None:
-        raise ValueError(f"not one image of {dataset.name} could be read: {unreadable}")
-    return features, unreadable
-
-
 def check_heads(dataset: Dataset, network: Backbone, head: Heads) -> None:
     """Raise ValueError unless network and heads speak of the dataset's emotions."""
     if head is None:
@@ -206,25 +163,6 @@ def check_heads(dataset: Dataset, network: Backbone, head: Heads) -> None:
             raise ValueError(f"the head reads features of {one.backbone}, not of {network.name}")
         if one.emotions != tuple(dataset.emotions):
             raise ValueError(f"the head tells {one.emotions} apart, not {dataset.emotions}")
-
-
-def _no_regions(_image: np.ndarray) -> Proposals:
-    return Proposals(np.empty((0, 4), np.float32), np.empty(0, np.float32))
-
-
-def _readable(
-    prepared: Iterable[tuple[int, Item | ImageError]],
-    dataset: Dataset,
-    unreadable: dict[str, str],
-    bar: tqdm,
-) -> Iterator[Item]:
-    for index, item in prepared:
-        if isinstance(item, ImageError):
-            unreadable[str(dataset.keys[index])] = item.reason
-            log.warning("left out: %s", item)
-            bar.update()
-        else:
-            yield item
 
 
 def _probability(output: np.ndarray, head: Heads, dataset: Dataset, index: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 Threads decode and propose while the network runs; OpenCV and Pillow release the interpreter's lock.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,12 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from tqdm.auto import tqdm
 
 from arlib.backbones import Backbone
 from arlib.crops import CropMode, crop_regions
 from arlib.datasets import Dataset
 from arlib.images import ImageError
 from arlib.proposals import Proposals
+
+log = logging.getLogger(__name__)
 
 Propose = Callable[[np.ndarray], Proposals]
 
@@ -85,6 +89,22 @@ def prefetch(
                 yield first, future.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def readable(
+    prepared: Iterable[tuple[int, Item | ImageError]],
+    dataset: Dataset,
+    unreadable: dict[str, str],
+    bar: tqdm,
+) -> Iterator[Item]:
+    """Pass on what could be prepared; log the others and note why under their keys."""
+    for index, item in prepared:
+        if isinstance(item, ImageError):
+            unreadable[str(dataset.keys[index])] = item.reason
+            log.warning("left out: %s", item)
+            bar.update()
+        else:
+            yield item
 
 
 def through(

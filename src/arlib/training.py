@@ -1,5 +1,6 @@
 """How a network learns: the settings of a run, its loss, its optimiser, as Lightning wants them."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch.nn.functional import cross_entropy
 
 from arlib.backbones import Backbone, classifier_parameters
+from arlib.settings import check_settings
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
@@ -35,12 +37,14 @@ class Training:
         class_weights: weigh classes by the inverse of their share.
         augment: random crop of `resize` times the network's size, and mirror.
         resize: 256 / 224, the paper's and everyone's.
-        precision: "32-true", "bf16-mixed" or "16-mixed", Lightning's names.
+        precision: "32-true", "bf16-mixed" or "16-mixed", Lightning's names; "auto" takes bf16 on a
+            GPU that has it, and float32 elsewhere.
         ema: decay of an exponential moving average of the weights; 0: none.
         round: iterations between two validations and checkpoints, about; 0: one pass over the set.
         patience: stop after so many rounds without a lower validation loss; 0: never.
         seed: of shuffling, augmentation and dropout.
-        workers: processes that load; 0 loads in this one.
+        workers: processes that load; 0 loads in this one; -1 takes all cores but one beside a GPU,
+            and none otherwise, where they would only take time from the network.
     """
 
     iterations: int = 0
@@ -55,15 +59,15 @@ class Training:
     class_weights: bool = False
     augment: bool = True
     resize: float = 256 / 224
-    precision: Precision = "32-true"
+    precision: Precision | Literal["auto"] = "auto"
     ema: float = 0.0
     round: int = 0
     patience: int = 0
     seed: int = 0
-    workers: int = 0
+    workers: int = -1
 
     def planned(self, n: int) -> "Training":
-        """Settle iterations and round for a set of n pictures, in rounds of equal length.
+        """Settle what depends on the set of n pictures, in rounds of equal length, and the machine.
 
         Example:
             >>> plan = Training(epochs=2, batch_size=32, round=100).planned(3000)
@@ -74,7 +78,16 @@ class Training:
         a_pass = max(1, n // self.batch_size)
         rounds = max(1, round(iterations / (self.round or a_pass)))
         each = max(1, iterations // rounds)
-        return replace(self, iterations=rounds * each, round=each)
+        gpu = torch.cuda.is_available()
+        fast: Precision = "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"
+        spare = max(1, (os.cpu_count() or 1) - 1) if gpu else 0
+        return replace(
+            self,
+            iterations=rounds * each,
+            round=each,
+            precision=fast if self.precision == "auto" else self.precision,
+            workers=spare if self.workers < 0 else self.workers,
+        )
 
 
 def parse_training(settings: Mapping[str, Any]) -> Training:
@@ -91,15 +104,11 @@ def parse_training(settings: Mapping[str, Any]) -> Training:
         ...
         arlib.training.TrainingError: no setting 'epoch' of training; there are...
     """
-    known = {field.name: field.default for field in fields(Training)}
-    for name, value in settings.items():
-        if name not in known:
-            raise TrainingError(f"no setting {name!r} of training; there are {', '.join(known)}")
-        default = known[name]
-        fits = type(value) is type(default) or (type(default) is float and type(value) is int)
-        if not fits:
-            raise TrainingError(f"{name} must be {type(default).__name__}, not {value!r}")
-    return Training(**settings)
+    defaults = {field.name: field.default for field in fields(Training)}
+    try:
+        return Training(**check_settings(settings, defaults, "training"))
+    except ValueError as error:
+        raise TrainingError(str(error)) from error
 
 
 class Finetuner(L.LightningModule):
@@ -118,9 +127,9 @@ class Finetuner(L.LightningModule):
         self.network, self.settings = network, training
         self.class_weights = class_weights
 
-    def on_train_epoch_start(self) -> None:
-        """Start dropout anew in every round, so that whoever resumes drops the same."""
-        torch.manual_seed(self.settings.seed * 1_000_003 + self.current_epoch)
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Start dropout anew in every step, so that whoever resumes drops the same."""
+        torch.manual_seed(self.settings.seed * 1_000_003 + self.global_step)
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> torch.Tensor:
         """Cross-entropy of one batch."""

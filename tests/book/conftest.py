@@ -1,4 +1,4 @@
-"""The smoke edition, run once for all tests of chapters and pages, and what it glued."""
+"""Two editions of the book, each run once for all tests that stand on it, and what they glued."""
 
 import ast
 import shutil
@@ -14,21 +14,40 @@ ROOT = Path(__file__).parents[2]
 
 
 def pytest_collection_modifyitems(items):
-    """One worker runs all that stands on the built book, so that it is built once."""
+    """One worker runs all that stands on one edition, so that it is made once."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("book"))
+            group = "recorded" if item.path.stem == "test_recorded" else "book"
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
-@pytest.fixture(scope="session")
-def book(tmp_path_factory):
-    """A copy of the book's sources with the smoke edition built in it: its `_build/smoke`."""
-    root = tmp_path_factory.mktemp("book")
+def copy_sources(root):
+    """A copy of the book's sources, so that nothing is built in the repository."""
     for name in ("book", "src", "editions"):
         ignored = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
         shutil.copytree(ROOT / name, root / name, ignore=ignored)
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, root / name)
+
+
+def glued_values(path):
+    """Every value that an executed chapter glued, by its name."""
+    values = {}
+    for cell in nbformat.read(path, as_version=4).cells:
+        for output in cell.get("outputs", []):
+            record = output.get("metadata", {}).get("scrapbook")
+            if record:
+                text = output["data"][record["mime_prefix"] + "text/plain"]
+                with suppress(SyntaxError):  # a table, not a value
+                    values[record["name"]] = ast.literal_eval(text)
+    return values
+
+
+@pytest.fixture(scope="session")
+def book(tmp_path_factory):
+    """The smoke edition, built: its `_build/smoke`."""
+    root = tmp_path_factory.mktemp("book")
+    copy_sources(root)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("ARLIB_DATA", raising=False)  # what a reader without data sees
         editions.run_edition(root, editions.load_edition(root, "smoke"), say=print)
@@ -37,18 +56,20 @@ def book(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def glued(book):
-    """Return a function: a chapter's stem -> glue name -> the value that it glued."""
+    """Return a function: a chapter's stem -> glue name -> the value, in the smoke edition."""
+    return lambda stem: glued_values(book / "source" / "book" / f"{stem}.ipynb")
 
-    def of(stem):
-        notebook = nbformat.read(book / "source" / "book" / f"{stem}.ipynb", as_version=4)
-        values = {}
-        for cell in notebook.cells:
-            for output in cell.get("outputs", []):
-                record = output.get("metadata", {}).get("scrapbook")
-                if record:
-                    text = output["data"][record["mime_prefix"] + "text/plain"]
-                    with suppress(SyntaxError):  # a table, not a value
-                        values[record["name"]] = ast.literal_eval(text)
-        return values
 
-    return of
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory):
+    """Chapters executed on the recorded runs; the same function as `glued`."""
+    root = tmp_path_factory.mktemp("recorded")
+    copy_sources(root)
+    edition = editions.load_edition(root, "recorded", {"scale": 0.02, "n_bootstrap": 200})
+    stage = root / "_build" / "source"
+    shutil.copytree(root / "book", stage / "book")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("ARLIB_DATA", raising=False)
+        for chapter in editions.chapters(root):
+            editions.execute_chapter(root / chapter, stage / chapter, edition.parameters)
+    return lambda stem: glued_values(stage / "book" / f"{stem}.ipynb")

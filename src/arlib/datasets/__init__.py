@@ -6,8 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from arlib.datasets import scenes
-from arlib.datasets.coco import GroundTruth, coco
-from arlib.datasets.dataset import POLARITY, Dataset, DatasetError, build, stratified_folds
+from arlib.datasets.coco import coco
+from arlib.datasets.dataset import (
+    POLARITY,
+    Dataset,
+    DatasetError,
+    GroundTruth,
+    build,
+    stratified_folds,
+)
 from arlib.datasets.folder import folder, pictures
 from arlib.datasets.oasis import oasis
 from arlib.datasets.twitter2 import twitter2

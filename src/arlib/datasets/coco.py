@@ -1,29 +1,12 @@
 """COCO-format ground truth: which boxes objects really have, to measure proposals against."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from arlib.datasets.dataset import DatasetError
-
-
-@dataclass(frozen=True)
-class GroundTruth:
-    """Pictures and the boxes of the objects in them.
-
-    Attributes:
-        files: n pictures.
-        boxes: for each, (m, 4) float32 xyxy in pixels; m may be 0.
-    """
-
-    files: tuple[Path, ...]
-    boxes: tuple[np.ndarray, ...]
-
-    def __len__(self) -> int:
-        """Count the pictures."""
-        return len(self.files)
+from arlib.datasets.dataset import DatasetError, GroundTruth
+from arlib.images import read_image
 
 
 def coco(root: str | Path) -> GroundTruth:
@@ -59,4 +42,4 @@ def coco(root: str | Path) -> GroundTruth:
     if missing:
         raise DatasetError(f"coco: {len(missing)} images are missing: {missing[:5]}")
     arrays = (np.array(each, np.float32).reshape(-1, 4) for each in boxes.values())
-    return GroundTruth(files, tuple(arrays))
+    return GroundTruth(tuple(arrays), lambda number: read_image(files[number]))

@@ -76,10 +76,17 @@ class Dataset:
 
         Raises:
             ImageError: the file is no image, or cannot be read.
+            DatasetError: what was drawn is no picture, such as one of floats, where NaN can hide.
         """
-        if self.draw is not None:
-            return self.draw(int(self.files[index]))
-        return read_image(self.path(index))
+        if self.draw is None:
+            return read_image(self.path(index))
+        picture = self.draw(int(self.files[index]))
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+            raise DatasetError(
+                f"{self.name}: {self.keys[index]} is drawn as {picture.dtype} {picture.shape}; "
+                "a picture is (H, W, 3) uint8"
+            )
+        return picture
 
     def subset(self, index: npt.ArrayLike) -> "Dataset":
         """Take some of the images, by indices, a mask or a slice; `counts` stays as it was."""
@@ -90,6 +97,23 @@ class Dataset:
     def _arrays(self) -> dict[str, np.ndarray]:
         names = ("keys", "files", "labels", "folds", "regions", "tags")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """Pictures and the boxes of the objects in them.
+
+    Attributes:
+        boxes: for each of n pictures, (m, 4) float32 xyxy in pixels; m may be 0.
+        read: number of a picture -> (H, W, 3) uint8 RGB.
+    """
+
+    boxes: tuple[np.ndarray, ...]
+    read: Callable[[int], np.ndarray]
+
+    def __len__(self) -> int:
+        """Count the pictures."""
+        return len(self.boxes)
 
 
 def build(

@@ -2,6 +2,7 @@
 
 from arlib.figures.experiments import plot_k, plot_results, plot_sweep
 from arlib.figures.fusion import plot_decision, plot_flips
+from arlib.figures.localization import plot_localization
 from arlib.figures.pictures import draw_boxes, show_picture, show_prediction
 from arlib.figures.proposals import plot_objectness, plot_recall, show_edges, show_proposals
 from arlib.figures.regions import (
@@ -37,6 +38,7 @@ __all__ = [
     "plot_gain",
     "plot_k",
     "plot_learning",
+    "plot_localization",
     "plot_objectness",
     "plot_overlap",
     "plot_plane",

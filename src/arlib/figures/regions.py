@@ -133,15 +133,20 @@ def plot_overlap(shares: pd.DataFrame) -> Figure:
     return figure
 
 
-def show_choices(choices: Mapping[str, np.ndarray], every: np.ndarray) -> Figure:
-    """Draw regions on an empty canvas: all of an image's, and the few that each rule chooses.
+def show_choices(
+    choices: Mapping[str, np.ndarray], every: np.ndarray, picture: np.ndarray | None = None
+) -> Figure:
+    """Draw all of an image's regions, and the few that each rule chooses.
 
     Args:
         choices: rule -> (K, 4) xyxy, best first.
         every: (N, 4) xyxy of all of its regions, which set the canvas.
+        picture: (H, W, 3) uint8 RGB beneath them; None leaves the canvas empty.
     """
     figure, axes = new_figure(len(choices), width=7.5, height=3)
     for panel, (name, boxes) in zip(np.ravel(axes), choices.items(), strict=True):
+        if picture is not None:
+            panel.imshow(picture)
         draw_boxes(panel, every, colours="#cccccc", linewidth=0.5)
         numbers = [str(rank) for rank in range(1, len(boxes) + 1)]
         draw_boxes(panel, boxes, colours=COLOURS[0], labels=numbers, linewidth=1.5)

@@ -11,6 +11,7 @@ import numpy as np
 
 from arlib.proposals.controls import Grid, RandomBoxes
 from arlib.proposals.edge_boxes import EdgeBoxes
+from arlib.proposals.saliency import Saliency, most_salient_point, saliency_map
 from arlib.proposals.selective_search import SelectiveSearch
 from arlib.proposals.types import Proposals, normalize_objectness
 
@@ -19,9 +20,12 @@ __all__ = [
     "Grid",
     "Proposals",
     "RandomBoxes",
+    "Saliency",
     "SelectiveSearch",
     "make",
+    "most_salient_point",
     "normalize_objectness",
+    "saliency_map",
 ]
 
 _METHODS: dict[str, Any] = {
@@ -29,6 +33,7 @@ _METHODS: dict[str, Any] = {
     "selective_search": SelectiveSearch,
     "grid": Grid,
     "random_boxes": RandomBoxes,
+    "saliency": Saliency,
 }
 
 
@@ -36,7 +41,7 @@ def make(name: str, **settings: Any) -> Callable[[np.ndarray], Proposals]:
     """Make a proposal method by name.
 
     Args:
-        name: "edge_boxes", "selective_search", "grid" or "random_boxes".
+        name: "edge_boxes", "selective_search", "grid", "random_boxes" or "saliency".
         settings: its fields.
 
     Raises:

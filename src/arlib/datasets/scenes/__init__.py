@@ -1,7 +1,15 @@
 """A world of its own: drawn pictures whose sentiment, and the regions that carry it, are known."""
 
 from arlib.datasets.scenes.drawing import render
-from arlib.datasets.scenes.sets import ADJECTIVES, OBJECTS, folded, judged, objects, tagged
+from arlib.datasets.scenes.sets import (
+    ADJECTIVES,
+    OBJECTS,
+    folded,
+    ground_truth,
+    judged,
+    objects,
+    tagged,
+)
 from arlib.datasets.scenes.shapes import SHAPES, SURFACES
 from arlib.datasets.scenes.world import Scenes, World, draw_scenes
 
@@ -14,6 +22,7 @@ __all__ = [
     "World",
     "draw_scenes",
     "folded",
+    "ground_truth",
     "judged",
     "objects",
     "render",

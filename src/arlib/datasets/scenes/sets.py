@@ -11,7 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from arlib.datasets.dataset import POLARITY, Dataset, DatasetError, stratified_folds
+from arlib.datasets.dataset import (
+    POLARITY,
+    Dataset,
+    DatasetError,
+    GroundTruth,
+    stratified_folds,
+)
 from arlib.datasets.scenes.drawing import render
 from arlib.datasets.scenes.shapes import SHAPES, SURFACES
 from arlib.datasets.scenes.world import Scenes, World, draw_scenes
@@ -146,6 +152,29 @@ def folded(world: World, n: int, seed: int = 0, *, positive: float = 0.78) -> Da
         raise DatasetError(f"6 x {n} pictures hold no {n} with a positive share of {positive}")
     kept = labels[rows]
     return _dataset("scenes-folded", scenes, rows, kept, stratified_folds(kept, 5, seed))
+
+
+def ground_truth(world: World, n: int, seed: int = 0) -> GroundTruth:
+    """Make pictures whose every object is known, to measure proposals against.
+
+    Args:
+        world: the settings.
+        n: how many pictures.
+        seed: of everything random.
+
+    Returns:
+        The pictures and tight boxes of all objects, with and without a face, hidden parts included.
+
+    Example:
+        >>> truth = ground_truth(World(), 3)
+        >>> truth.read(0).shape, truth.boxes[0].shape
+        ((128, 128, 3), (5, 4))
+    """
+    scenes = draw_scenes(world, n, seed)
+    pairs = zip(scenes.boxes(), scenes.present, strict=True)
+    return GroundTruth(
+        tuple(boxes[there] for boxes, there in pairs), partial(_picture, scenes, None)
+    )
 
 
 def _front(there: np.ndarray) -> np.ndarray:

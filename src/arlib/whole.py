@@ -1,0 +1,99 @@
+"""Whole images through a network: their features and their class probabilities."""
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from arlib.backbones import Backbone
+from arlib.datasets import Dataset
+from arlib.proposals import Proposals
+from arlib.stream import forward, prefetch, preparer, readable, through
+
+
+def image_features(
+    dataset: Dataset,
+    network: Backbone,
+    *,
+    batch_size: int = 16,
+    workers: int = 2,
+    device: str | None = None,
+    progress: bool = True,
+) -> tuple[np.ndarray, dict[str, str]]:
+    """Penultimate features of every whole image, cut exactly as `score` cuts the whole image.
+
+    Args:
+        dataset: the images.
+        network: the backbone.
+        batch_size: images in one pass of the network.
+        workers: threads that decode.
+        device: None takes a GPU if there is one.
+        progress: show a bar.
+
+    Returns:
+        features (n, D) float32, NaN rows for unreadable images; and key -> reason for those.
+    """
+    return _whole(dataset, network, True, batch_size, workers, device, progress)
+
+
+def whole_probability(
+    dataset: Dataset,
+    network: Backbone,
+    *,
+    batch_size: int = 256,
+    workers: int = 2,
+    device: str | None = None,
+    progress: bool = True,
+) -> np.ndarray:
+    """Class probabilities of every whole image, by the network's own classes.
+
+    Args:
+        dataset: the images.
+        network: of M classes.
+        batch_size: images in one pass of the network.
+        workers: threads that decode.
+        device: None takes a GPU if there is one.
+        progress: show a bar.
+
+    Returns:
+        (n, M) float32; NaN rows for unreadable images.
+
+    Raises:
+        ValueError: not one image could be read.
+
+    Example:
+        >>> from arlib.backbones import load_backbone
+        >>> from arlib.datasets import load
+        >>> network = load_backbone("vgg_tiny", classes=2, weights="random")
+        >>> whole_probability(load("scenes-judged", n=20), network, progress=False).shape
+        (20, 2)
+    """
+    return _whole(dataset, network, False, batch_size, workers, device, progress)[0]
+
+
+def _whole(
+    dataset: Dataset,
+    network: Backbone,
+    features: bool,
+    batch_size: int,
+    workers: int,
+    device: str | None,
+    progress: bool,
+) -> tuple[np.ndarray, dict[str, str]]:
+    """Features or probabilities of whole images, and why some could not be read."""
+    unreadable: dict[str, str] = {}
+    found: np.ndarray | None = None
+    run = forward(network, features=features, device=device)
+    prepare = preparer(network, _no_regions, "warp", 0.0)
+    with tqdm(total=len(dataset), unit="image", disable=not progress, desc=dataset.name) as bar:
+        usable = readable(prefetch(dataset, prepare, workers), dataset, unreadable, bar)
+        for item, output in through(run, usable, batch_size):
+            if found is None:
+                found = np.full((len(dataset), output.shape[1]), np.nan, np.float32)
+            found[item.index] = output[0]
+            bar.update()
+    if found is None:
+        raise ValueError(f"not one image of {dataset.name} could be read: {unreadable}")
+    return found, unreadable
+
+
+def _no_regions(_image: np.ndarray) -> Proposals:
+    return Proposals(np.empty((0, 4), np.float32), np.empty(0, np.float32))

@@ -1,0 +1,106 @@
+"""The recorded runs, and the chapters that are executed on them instead of the drawn world."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from arlib.algorithm import respond
+from arlib.evaluation import evaluate
+from arlib.runs import METHODS, open_run
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "book" / "results"
+
+
+def test_01_tells_the_recorded_recall(recorded):
+    found = recorded("01_proposals")
+    facts = json.loads((RESULTS / "coco_val64.json").read_text())
+    curve = dict(zip(facts["boxes"], facts["recall"]["EdgeBoxes"], strict=True))
+    assert found["ch01-source"] == "recorded"
+    assert found["ch01-eb1000"] == curve[1000] >= 0.55
+    assert found["ch01-eb100"] == curve[100]
+    assert found["ch01-eb1000"] > found["ch01-control1000"] > found["ch01-control100"]
+
+
+def test_02_asks_the_recorded_run_for_its_mistakes(recorded):
+    found = recorded("02_finetuning")
+    assert found["ch02-run"] == "twitter2-mobilenet_v2"
+    assert found["ch02-network"] == "mobilenet_v2, frozen, under a linear head"
+    _, facts = open_run(RESULTS / "twitter2-mobilenet_v2")
+    whole = facts["results"]["whole image"]["auc"]["estimate"]
+    assert found["ch02-whole"] == pytest.approx(whole)
+
+
+def test_03_counts_the_recorded_regions(recorded):
+    found = recorded("03_sentiment_score")
+    scores, _ = open_run(RESULTS / "twitter2-mobilenet_v2")
+    assert found["ch03-regions"] == f"{int(scores.objectness.notnull().sum()):,}"
+    assert found["ch03-truly"] == pytest.approx(470 / 603)
+
+
+def test_04_says_which_score_decides_and_that_no_region_is_known(recorded):
+    found = recorded("04_affective_regions")
+    assert 0 < found["ch04-share"] < 1
+    decides = "the sentiment score" if found["ch04-share"] > 0.5 else "objectness"
+    assert found["ch04-winner"] == decides
+    assert 0 < found["ch04-kept"] <= 1
+    assert abs(found["ch04-correlation"]) < 1
+    assert found["ch04-with-obj"] + found["ch04-with-senti"] > 0.5
+    assert "nobody knows" in found["ch04-where"]
+
+
+def test_05_counts_what_fusion_changed(recorded):
+    found = recorded("05_fusion")
+    assert found["ch05-did"] == pytest.approx(found["ch05-changed"] / 603)
+    net = found["ch05-mended"] - found["ch05-broken"]
+    assert found["ch05-net"].endswith(str(abs(net)) if net else "no net change")
+
+
+def test_06_tells_the_results_of_the_recorded_runs(recorded):
+    found = recorded("06_experiments")
+    scores, facts = open_run(RESULTS / found["ch06-run"])
+    table = evaluate(respond(scores, 8).probability, scores.label, n_bootstrap=200)
+    assert found["ch06-majority"] == pytest.approx(470 / 603)
+    assert found["ch06-fused"] == pytest.approx(table.loc["accuracy"].estimate)
+    results = facts["results"]["+ obj + senti (K = 8)"]
+    assert found["ch06-fused"] == pytest.approx(results["accuracy"]["estimate"])
+    assert found["ch06-auc-fused"] == pytest.approx(results["auc"]["estimate"])
+    assert found["ch06-whole"] == pytest.approx(
+        facts["results"]["whole image"]["accuracy"]["estimate"]
+    )
+    assert found["ch06-best-of-all"] >= found["ch06-fused"]
+    assert found["ch06-helped"] == "oasis-mobilenet_v2"
+    assert found["ch06-harmed"] == "none"
+    assert found["ch06-settings"] == 20 * 11 * 11
+    assert found["ch06-runs"] == 4
+
+
+@pytest.mark.parametrize("run", sorted(p.parent.name for p in RESULTS.glob("*/run.json")))
+def test_recorded_runs_are_what_their_scores_say(run):
+    scores, facts = open_run(RESULTS / run)
+    assert f"{facts['experiment']['dataset']}-{facts['experiment']['backbones'][0]}" == run
+    assert scores.sizes["image"] == facts["dataset"]["images"]
+    assert scores.sizes["region"] == facts["experiment"]["max_regions"] == 100
+    assert facts["dataset"]["unreadable"] == scores.attrs["unreadable"] == {}
+    assert scores.attrs["backbone"] == facts["experiment"]["backbones"][0]
+    for method, settings in METHODS.items():
+        table = evaluate(respond(scores, **settings).probability, scores.label, n_bootstrap=1)
+        for metric in table.index:
+            assert facts["results"][method][metric]["estimate"] == pytest.approx(
+                table.loc[metric].estimate
+            )
+
+
+def test_the_runs_that_the_book_stands_on_are_there():
+    wanted = {f"{d}-{b}" for d in ("twitter2", "oasis") for b in ("mobilenet_v2", "squeezenet1_1")}
+    assert wanted <= {path.name for path in RESULTS.iterdir()}
+    bytes_in_all = sum(path.stat().st_size for path in RESULTS.rglob("*") if path.is_file())
+    assert bytes_in_all < 8_000_000
+
+
+def test_oasis_carries_signal():
+    for backbone in ("mobilenet_v2", "squeezenet1_1"):
+        _, facts = open_run(RESULTS / f"oasis-{backbone}")
+        whole = facts["results"]["whole image"]["accuracy"]
+        assert whole["low"] > whole["majority"]

@@ -1,0 +1,103 @@
+"""Runs by name: those at hand are opened, those of the embedded world are made once."""
+
+import json
+import shutil
+from dataclasses import asdict
+from functools import partial
+
+import numpy as np
+import pytest
+
+from arlib.datasets import DatasetError
+from arlib.datasets.scenes import World
+from arlib.miniature import Miniature, scored
+from arlib.shelf import find_run, network_of, pictures_of
+from arlib.training import Training
+
+QUICK = Training(iterations=4, round=2, batch_size=16, lr=0.01)
+TINY = partial(
+    Miniature, scale=0.0, pretraining=QUICK, finetuning=QUICK, proposals="grid", max_regions=6
+)
+
+
+@pytest.fixture(autouse=True)
+def small(tmp_path_factory, monkeypatch):
+    """A tiny embedded world, and one cache for all tests of this file."""
+    monkeypatch.setenv("ARLIB_CACHE", str(tmp_path_factory.getbasetemp() / "shelf"))
+    monkeypatch.setattr("arlib.miniature.Miniature", TINY)
+
+
+def refuse(*_, **__):
+    raise AssertionError("made again")
+
+
+@pytest.mark.parametrize("name", ["judged", "folded"])
+def test_a_run_that_is_not_there_is_made_with_the_default_settings(tmp_path, name, monkeypatch):
+    scores, facts = find_run(f"scenes-{name}", tmp_path, progress=False)
+    assert facts["experiment"]["miniature"]["max_regions"] == 6
+    assert scores.image.values.tolist() == TINY().dataset(name).keys.tolist()
+    assert not list(tmp_path.iterdir()), "it is kept in the cache, not beside the chapter"
+    monkeypatch.setattr("arlib.miniature.score", refuse)
+    again, _ = find_run(f"scenes-{name}", tmp_path, progress=False)
+    assert again.identical(scores)
+
+
+def test_a_run_that_is_there_is_opened_as_it_is(tmp_path, monkeypatch):
+    made = scored(TINY(seed=1), progress=False)
+    for name in ("scenes-judged", "mine"):
+        shutil.copytree(made, tmp_path / "results" / name)
+    monkeypatch.setattr("arlib.miniature.score", refuse)
+    monkeypatch.chdir(tmp_path)
+    for name in ("scenes-judged", "mine"):
+        _, facts = find_run(name)
+        assert facts["experiment"]["miniature"]["seed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("flickr", "no run 'flickr' in {}; there are mine, scenes-folded, scenes-judged"),
+        ("unfinished", "no run 'unfinished' in {}; there are mine, scenes-folded, scenes-judged"),
+        ("scenes-tagged", "no run 'scenes-tagged'; the embedded world has scenes-folded, scenes-j"),
+    ],
+)
+def test_a_run_that_there_is_none_of_names_those_there_are(tmp_path, name, told):
+    for folder in ("mine", "unfinished"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "mine" / "run.json").write_text("{}")
+    with pytest.raises(ValueError, match=r".") as caught:
+        find_run(name, tmp_path)
+    assert str(caught.value).startswith(told.format(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["judged", "folded"])
+def test_the_pictures_of_a_run_are_drawn_again(name):
+    settings = TINY(world=World(local_share=1.0), seed=2)
+    facts = {"experiment": {"dataset": f"scenes-{name}", "miniature": asdict(settings)}}
+    found, made = pictures_of(json.loads(json.dumps(facts))), settings.dataset(name)
+    assert (found.keys == made.keys).all()
+    assert (found.labels == made.labels).all()
+    assert (found.read(7) == made.read(7)).all()
+    np.testing.assert_array_equal(found.regions, made.regions)
+
+
+def test_photographs_are_where_the_data_is(tmp_path, monkeypatch):
+    facts = {"experiment": {"dataset": "twitter2", "backbones": ["vgg16"]}}
+    monkeypatch.delenv("ARLIB_DATA", raising=False)
+    with pytest.raises(DatasetError, match="twitter2 is not here: get the photo tweets"):
+        pictures_of(facts)
+    monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
+    with pytest.raises(DatasetError, match="twitter2 is not at"):
+        pictures_of(facts)
+
+
+def test_the_network_of_a_run_in_words():
+    drawn = {"experiment": {"dataset": "scenes-judged", "miniature": asdict(TINY())}}
+    assert network_of(drawn) == "vgg_tiny, fine-tuned on tagged scenes"
+    photographs = {"experiment": {"dataset": "twitter2", "backbones": ["vgg16"]}}
+    assert network_of(photographs) == "vgg16, frozen, under a linear head"
+
+
+def test_the_real_run_finds_its_photographs(data_root):
+    made = pictures_of({"experiment": {"dataset": "twitter2", "backbones": ["mobilenet_v2"]}})
+    assert made.root == data_root / "twitter2"
