@@ -25,7 +25,7 @@ $(BUILT): $(STAMP) $(SOURCES)
 	@touch $@
 
 $(TESTED): $(STAMP) $(SOURCES) $(TESTS)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup  # a core each
 	@mkdir -p $(@D) && touch $@
 
 lab: $(STAMP)

@@ -18,6 +18,7 @@ from arlib.miniature import Miniature, scored
 from arlib.runs import open_run
 
 SEEDS, SHARES, SCALE = range(5), (0.0, 0.5, 1.0), 0.5
+JUDGED = 600  # before scaling
 WHOLE, FUSED = "whole image", "+ obj + senti (K = 8)"
 RECORD = Path(__file__).parents[1] / "book" / "results" / "local_share.json"
 
@@ -27,7 +28,9 @@ def main() -> None:
     rows, started = [], time.perf_counter()
     for seed in SEEDS:
         for share in SHARES:
-            settings = Miniature(world=World(local_share=share), scale=SCALE, seed=seed)
+            settings = Miniature(
+                world=World(local_share=share), scale=SCALE, seed=seed, n_tested=JUDGED
+            )
             _, facts = open_run(scored(settings, progress=False))
             row = {"seed": seed, "share": share, "images": facts["dataset"]["images"]}
             for metric in ("accuracy", "auc"):

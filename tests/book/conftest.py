@@ -13,6 +13,7 @@ from arlib import editions
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
     """One worker runs all that stands on one edition, so that it is made once."""
     for item in items:

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 from pathlib import Path
 
@@ -193,3 +194,8 @@ def test_the_recorded_gains_are_what_02_says(glued):
             else "neither gains nor loses"
         )
         assert found[f"ch02-says-{name}"] == told
+
+
+def test_one_worker_has_all_that_stands_on_the_built_book(request):
+    """Or it is built twice; pytest-xdist marks the names of grouped tests."""
+    assert request.node.nodeid.endswith("@book") == ("PYTEST_XDIST_WORKER" in os.environ)

@@ -134,20 +134,29 @@ def plot_overlap(shares: pd.DataFrame) -> Figure:
 
 
 def show_choices(
-    choices: Mapping[str, np.ndarray], every: np.ndarray, picture: np.ndarray | None = None
+    choices: Mapping[str, np.ndarray],
+    every: np.ndarray,
+    picture: np.ndarray | None = None,
+    known: np.ndarray | None = None,
 ) -> Figure:
-    """Draw all of an image's regions, and the few that each rule chooses.
+    """Draw the few of an image's regions that each rule chooses, over the picture or over all.
 
     Args:
         choices: rule -> (K, 4) xyxy, best first.
         every: (N, 4) xyxy of all of its regions, which set the canvas.
-        picture: (H, W, 3) uint8 RGB beneath them; None leaves the canvas empty.
+        picture: (H, W, 3) uint8 RGB beneath the chosen ones; None draws all regions there instead.
+        known: (R, 4) xyxy, regions that are known to carry the sentiment; NaN rows for none.
     """
     figure, axes = new_figure(len(choices), width=7.5, height=3)
     for panel, (name, boxes) in zip(np.ravel(axes), choices.items(), strict=True):
-        if picture is not None:
+        if picture is None:
+            draw_boxes(panel, every, colours="#cccccc", linewidth=0.5)
+        else:
             panel.imshow(picture)
-        draw_boxes(panel, every, colours="#cccccc", linewidth=0.5)
+        if known is not None:
+            there = known[~np.isnan(known).any(axis=1)]
+            draw_boxes(panel, there, colours="black", linewidth=4)
+            draw_boxes(panel, there, colours=COLOURS[1], linewidth=2)
         numbers = [str(rank) for rank in range(1, len(boxes) + 1)]
         draw_boxes(panel, boxes, colours=COLOURS[0], labels=numbers, linewidth=1.5)
         panel.set(xlim=(0, every[:, 2].max()), ylim=(every[:, 3].max(), 0), aspect="equal")
