@@ -94,6 +94,21 @@ def test_no_page_shows_an_unresolved_reference(site):
         assert "Traceback" not in text or path.name == "api.html", path.name  # its examples
 
 
+def test_equations_have_the_numbers_of_the_paper(site):
+    for number, (label, page) in enumerate(
+        [
+            ("senti", "03_sentiment_score"),
+            ("ar", "04_affective_regions"),
+            ("fusion", "05_fusion"),
+        ],
+        1,
+    ):
+        text = (site / "book" / f"{page}.html").read_text()
+        found = re.search(rf'id="equation-eq-{label}">\s*<span class="eqno">\((\d+)\)', text)
+        assert found is not None, page
+        assert int(found.group(1)) == number, page
+
+
 @pytest.fixture(scope="session")
 def chromium():
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
