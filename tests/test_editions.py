@@ -1,6 +1,7 @@
 """Editions: parameters are checked, every cell runs, the site is built whole or not at all."""
 
 import json
+import re
 from pathlib import Path
 
 import nbformat
@@ -157,7 +158,8 @@ def test_an_edition_becomes_a_site(book):
     assert page == book / "_build" / "plain" / "html" / "index.html"
     site = page.parent
     assert (site / "book" / "one.html").read_text().count("K is 3") >= 1
-    assert said == ["[1/1] book/one.ipynb", "building the site"]
+    assert re.fullmatch(r"\[1/1\] book/one.ipynb, \d+ s", said[0])
+    assert said[1:] == ["building the site"]
     facts = json.loads((book / "_build" / "plain" / "edition.json").read_text())
     assert facts["title"] == "As it is"
     assert list(facts["seconds"]) == ["book/one.ipynb"]
@@ -273,6 +275,23 @@ def test_drawn_runs_lie_beside_the_chapters(drawn, tmp_path, monkeypatch):
     assert done.cells[-1].outputs[0].text == "['scenes-folded', 'scenes-judged']\n"
     assert said[:2] == ["scoring: scenes-judged", "scoring: scenes-folded"]
     assert not (drawn / "book" / "results").exists()
+
+
+def test_a_drawn_run_that_chapters_name_is_made_once_before_they_run(book, monkeypatch):
+    made = []
+
+    class Drawn:
+        def runs(self, *, progress=True):
+            return {name: lambda _, n=name: made.append(n) for name in ("scenes-a", "scenes-b")}
+
+    monkeypatch.setattr(editions, "Miniature", Drawn)
+    edition = editions.load_edition(book, "plain", {"runs": ["scenes-b", "other"]})
+    said = []
+    editions._live_runs(book, edition, set(), said.append)
+    assert made == ["scenes-b"]
+    assert said == ["scoring: scenes-b"]
+    editions._live_runs(book, edition, {"scenes-b"}, said.append)
+    assert made == ["scenes-b"]
 
 
 def test_every_edition_of_the_book_is_well_formed():
