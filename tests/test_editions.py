@@ -9,11 +9,11 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from arlib import editions
+from arlib import editions, publishing
 from arlib.datasets.scenes import World
 from arlib.editions import Edition, EditionError
+from arlib.experiment import Experiment
 from arlib.miniature import Miniature
-from arlib.runs import Experiment
 from arlib.training import Training
 
 PARAMETERS = "k: int = 8  # K, how many\nalpha: float = 1.0\nruns: list = ['a', 'b']\nname = 'x'"
@@ -94,7 +94,7 @@ def test_unknown_keys_of_the_file_are_refused(book):
         editions.load_edition(book, "fresh")
     raw["experiment"]["regions"] = 3
     path.write_text(yaml.safe_dump(raw))
-    with pytest.raises(EditionError, match=r"unknown key\(s\) \['regions'\]; there are \['backb"):
+    with pytest.raises(EditionError, match=r"unknown key\(s\) \['regions'\]; there are \['anps', 'backb"):
         editions.load_edition(book, "fresh")
 
 
@@ -124,7 +124,7 @@ def execute(tmp_path, *cells, parameters=None):
     source, target = tmp_path / "one.ipynb", tmp_path / "out" / "one.ipynb"
     target.parent.mkdir()
     nbformat.write(chapter(*cells), source)
-    editions.execute_chapter(source, target, parameters or {})
+    publishing.execute_chapter(source, target, parameters or {})
     return nbformat.read(target, as_version=4)
 
 
@@ -154,7 +154,7 @@ def test_a_dying_kernel_is_an_error(tmp_path):
 def test_an_edition_becomes_a_site(book):
     said = []
     edition = editions.load_edition(book, "plain")
-    page = editions.run_edition(book, edition, say=said.append)
+    page = publishing.run_edition(book, edition, say=said.append)
     assert page == book / "_build" / "plain" / "html" / "index.html"
     site = page.parent
     assert (site / "book" / "one.html").read_text().count("K is 3") >= 1
@@ -169,7 +169,7 @@ def test_an_edition_becomes_a_site(book):
     # A warning of the builder is an error, and the site that was there stays.
     (book / "book" / "index.md").write_text("# A book\n\n{doc}`absent`\n")
     with pytest.raises(EditionError, match=r"(?s)the site did not build.*absent"):
-        editions.run_edition(book, edition, say=said.append)
+        publishing.run_edition(book, edition, say=said.append)
     assert "K is 3" in (site / "book" / "one.html").read_text()
 
 
@@ -177,7 +177,7 @@ def test_an_edition_with_an_experiment_says_what_is_missing(book, monkeypatch):
     monkeypatch.delenv("ARLIB_DATA", raising=False)
     edition = editions.load_edition(book, "fresh")
     with pytest.raises(ValueError, match=r"twitter2 is not here: get .* set ARLIB_DATA"):
-        editions.run_edition(book, edition, say=str)
+        publishing.run_edition(book, edition, say=str)
     assert not (book / "_build" / "fresh" / "html").exists()
 
 
@@ -222,7 +222,7 @@ def test_its_settings_reach_the_chapters_that_declare_them(drawn):
     [
         (
             {"scales": 1.0},
-            r"unknown key\(s\) \['scales'\]; there are \['backbone', 'dataset', 'loc",
+            r"unknown key\(s\) \['scales'\]; there are \['backbone', 'crop', 'dataset', 'loc",
         ),
         ({"backbones": ["vgg16"]}, r"unknown key\(s\) \['backbones'\]; there are \['backbone'"),
         ({"seed": 0.5}, "seed must be int, not 0.5"),
@@ -259,38 +259,38 @@ def test_overrides_of_an_experiment_are_checked_too(drawn, name, overrides, mess
 def test_only_photographs_are_recorded(drawn, name):
     edition = editions.load_edition(drawn, name)
     with pytest.raises(EditionError, match=f"edition {name} scores no photographs: nothing to rec"):
-        editions.run_edition(drawn, edition, record=True, say=str)
+        publishing.run_edition(drawn, edition, record=True, say=str)
     assert not (drawn / "_build").exists()
 
 
 def test_drawn_runs_lie_beside_the_chapters(drawn, tmp_path, monkeypatch):
     monkeypatch.setenv("ARLIB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(editions, "build_site", lambda stage, build: stage)
+    monkeypatch.setattr(publishing, "build_site", lambda stage, build: stage)
     quick = Training(iterations=2, round=2, batch_size=16, lr=0.01)
     tiny = Miniature(scale=0.0, pretraining=quick, finetuning=quick, proposals="grid")
     said = []
     edition = Edition("drawn", "Drawn", {"k": 3}, tiny)
-    stage = editions.run_edition(drawn, edition, say=said.append)
+    stage = publishing.run_edition(drawn, edition, say=said.append)
     done = nbformat.read(stage / "book" / "one.ipynb", as_version=4)
-    assert done.cells[-1].outputs[0].text == "['scenes-folded', 'scenes-judged']\n"
-    assert said[:2] == ["scoring: scenes-judged", "scoring: scenes-folded"]
+    assert done.cells[-1].outputs[0].text == "['scenes-folded', 'scenes-judged', 'scenes-tagged']\n"
+    names = ("judged", "folded", "tagged")
+    assert said[:3] == [f"scoring: scenes-{name}" for name in names]
     assert not (drawn / "book" / "results").exists()
 
 
 def test_a_drawn_run_that_chapters_name_is_made_once_before_they_run(book, monkeypatch):
     made = []
 
-    class Drawn:
-        def runs(self, *, progress=True):
-            return {name: lambda _, n=name: made.append(n) for name in ("scenes-a", "scenes-b")}
+    def drawn(_):
+        return {name: lambda _, n=name: made.append(n) for name in ("scenes-a", "scenes-b")}
 
-    monkeypatch.setattr(editions, "Miniature", Drawn)
+    monkeypatch.setattr(publishing, "runs_of", drawn)
     edition = editions.load_edition(book, "plain", {"runs": ["scenes-b", "other"]})
     said = []
-    editions._live_runs(book, edition, set(), said.append)
+    publishing._live_runs(book, edition, set(), said.append)
     assert made == ["scenes-b"]
     assert said == ["scoring: scenes-b"]
-    editions._live_runs(book, edition, {"scenes-b"}, said.append)
+    publishing._live_runs(book, edition, {"scenes-b"}, said.append)
     assert made == ["scenes-b"]
 
 

@@ -1,5 +1,4 @@
 import re
-from itertools import product
 
 import numpy as np
 import pytest
@@ -9,8 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
 from arlib import evaluation
-from arlib.algorithm import respond
-from arlib.evaluation import Flips, by_fold, evaluate, flips, majority_rate, sweep
+from arlib.evaluation import by_fold, evaluate, known_images, majority_rate
 
 
 def predictions(n, m, seed=0, digits=1):
@@ -169,76 +167,12 @@ def test_by_fold_is_a_loop_over_folds():
         by_fold(probability, labels, folds[:5])
 
 
-LABELS = st.lists(st.tuples(*[st.integers(0, 2)] * 2, st.integers(-1, 2)), min_size=1)
-
-
-@given(LABELS)
-def test_flips_counts_one_by_one(images):
-    changed = fixed = broken = 0
-    for before, after, truth in images:
-        if truth >= 0 and before != after:
-            changed += 1
-            fixed += after == truth
-            broken += before == truth
-    assert flips(*zip(*images, strict=True)) == Flips(changed, fixed, broken)
-
-
-def test_flips_needs_one_shape():
-    message = "before, after and truth must have one shape, not (1,), (2,) and (1,)"
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        flips([0], [0, 1], [0])
-
-
-@pytest.mark.parametrize(
-    ("n_emotions", "settings"),
-    [
-        (2, {}),
-        (2, {"rank_by": "objectness"}),
-        (2, {"base": 2, "form": "linear", "fusion": "convex"}),
-        (3, {"base": "classes"}),
-    ],
-)
-def test_the_sweep_is_a_loop_over_algorithm_1(make_scores, n_emotions, settings):
-    scores = make_scores(40, 8, n_emotions)
-    ks, alphas, betas = (5, 1, 12), (0.0, 0.4, 1.0), (0.0, 0.5, 1.0)
-    swept = sweep(scores, ks, alphas, betas, **settings)
-    assert swept.accuracy.dims == swept.balanced_accuracy.dims == ("k", "alpha", "beta")
-    assert swept.attrs == {"images": 39, "unknown": 1}
-    truth = scores.label.values[:-1]
-    for k, alpha, beta in product(ks, alphas, betas):
-        label = respond(scores, k, alpha=alpha, beta=beta, **settings).label.values[:-1]
-        one = swept.sel(k=k, alpha=alpha, beta=beta)
-        assert one.accuracy == accuracy_score(truth, label)
-        assert one.balanced_accuracy == pytest.approx(balanced_accuracy_score(truth, label))
-
-
-def test_the_default_sweep_holds_the_papers_setting(make_scores):
-    scores = make_scores(10, 4)
-    swept = sweep(scores)
-    assert dict(swept.sizes) == {"k": 20, "alpha": 11, "beta": 11}
-    one = swept.accuracy.sel(k=3, alpha=1.0, beta=0.5)
-    assert one == (respond(scores, 3).label == scores.label)[:-1].mean()
-    assert np.unique(swept.accuracy.sel(beta=0.0)).size == 1  # no region counts
-
-
-def test_a_sweep_where_an_emotion_has_no_image(make_scores):
-    scores = make_scores(5, 3)
-    scores.label[:] = 0
-    swept = sweep(scores, [1], [1.0], [0.5])
-    assert np.isnan(swept.balanced_accuracy).all()
-    assert swept.accuracy.notnull().all()
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"k": []}, "k must hold at least one value"),
-        ({"beta": ()}, "beta must hold at least one value"),
-        ({"k": [0, 1]}, "k must hold whole numbers of at least 1, not [0, 1]"),
-        ({"k": [1.5]}, "k must hold whole numbers of at least 1, not [1.5]"),
-        ({"alpha": [-1]}, "alpha must be a number of at least 0 for form 'euclidean', not -1"),
-    ],
-)
-def test_a_wrong_sweep_is_refused(make_scores, values, message):
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        sweep(make_scores(4, 3), **values)
+def test_known_images_are_kept_in_order_and_the_others_counted(make_scores):
+    scores = make_scores(12, 3)
+    scores.label[[2, 5]] = -1
+    scores.global_probability[5] = np.nan  # of an image that is left out: no matter
+    probability, labels, unknown = known_images(scores.global_probability.T, scores.label)
+    known = scores.isel(image=[0, 1, 3, 4, 6, 7, 8, 9, 10])
+    np.testing.assert_array_equal(probability, known.global_probability)
+    np.testing.assert_array_equal(labels, known.label)
+    assert unknown == 3

@@ -18,8 +18,8 @@ from arlib.miniature import (
     pretrain,
     progressive,
     restore_miniature,
-    scored,
 )
+from arlib.miniature_runs import live_runs, scored, scored_set
 from arlib.runs import open_run
 from arlib.training import Training
 
@@ -58,7 +58,7 @@ def test_a_step_is_taken_once(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("scored again")
 
-    monkeypatch.setattr("arlib.miniature.score", refuse)
+    monkeypatch.setattr("arlib.miniature_runs.score_by", refuse)
     assert scored(TINY, progress=False) == first
     with pytest.raises(AssertionError, match="scored again"):
         scored(replace(TINY, max_regions=5), progress=False)
@@ -70,10 +70,10 @@ def test_other_source_code_makes_another_name(monkeypatch):
     assert cache.folder_for("step", {"seed": 0}) != before
 
 
-@pytest.mark.parametrize("name", ["judged", "folded"])
+@pytest.mark.parametrize("name", ["judged", "folded", "tagged"])
 def test_a_run_is_complete(name):
     scores, facts = open_run(scored(TINY, name, progress=False))
-    made = TINY.dataset(name)
+    made = scored_set(TINY, name)
     assert scores.image.values.tolist() == made.keys.tolist()
     assert (scores.label.values == made.labels).all()
     assert scores.sizes["region"] == 6
@@ -115,8 +115,8 @@ def test_progressive_drops_tagged_pictures_and_trains_on(monkeypatch):
 
 @pytest.mark.parametrize("name", ["judged", "folded"])
 def test_an_edition_s_runs_are_those_that_are_scored(name, tmp_path):
-    runs = TINY.runs(progress=False)
-    assert sorted(runs) == ["scenes-folded", "scenes-judged"]
+    runs = live_runs(TINY, progress=False)
+    assert sorted(runs) == ["scenes-folded", "scenes-judged", "scenes-tagged"]
     made = runs[f"scenes-{name}"](tmp_path)
     assert made == scored(TINY, name, progress=False)
     assert made.name == f"scenes-{name}"

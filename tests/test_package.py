@@ -28,20 +28,30 @@ LAYERS = """
     datasets.scenes.sets
     datasets.scenes
     proposals.controls proposals.edge_boxes proposals.selective_search proposals.saliency
-    proposals evaluation localization crops
-    datasets.twitter2 datasets.oasis datasets.folder datasets.coco
+    proposals evaluation localization crops significance
+    sweeps
+    methods
+    curves table1
+    datasets.twitter2 datasets.oasis datasets.folder datasets.coco datasets.vso
     datasets
     stream recall batches training
     scoring whole finetuning
+    judges
+    controls
     baselines
-    baselines.pcnn prediction runs
-    miniature
+    baselines.pcnn baselines.lowlevel baselines.former_fusion prediction runs
+    baselines.sentibank
+    baselines.rows
+    networks miniature
+    experiment miniature_runs
     shelf
     figures.pictures
     figures.regions figures.fusion figures.experiments figures.proposals figures.training
     figures.localization
     figures
     editions
+    publishing
+    tabulate
     cli
 """
 

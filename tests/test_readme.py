@@ -5,8 +5,8 @@ from pathlib import Path
 from scipy.stats import binomtest
 
 from arlib.algorithm import respond
-from arlib.evaluation import flips
 from arlib.runs import open_run
+from arlib.significance import flips
 
 ROOT = Path(__file__).parents[1]
 TITLES = {"twitter2": "Twitter II", "oasis": "OASIS"}

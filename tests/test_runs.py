@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from arlib import datasets, runs
+from arlib import datasets, experiment, runs
 from arlib.algorithm import respond
 from arlib.backbones import load_backbone
 from arlib.evaluation import evaluate
-from arlib.runs import Experiment
+from arlib.experiment import Experiment
 from arlib.whole import image_features
 
 
@@ -38,12 +38,12 @@ EXPERIMENT = Experiment(
 def run(data, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ARLIB_DATA", str(data))
-        return runs.measure(EXPERIMENT, "squeezenet1_1", tmp_path_factory.mktemp("results"))
+        return experiment.measure(EXPERIMENT, "squeezenet1_1", tmp_path_factory.mktemp("results"))
 
 
 def test_a_run_holds_scores_and_facts(run):
     assert run.name == "folder-squeezenet1_1"
-    assert sorted(path.name for path in run.iterdir()) == ["run.json", "scores.zarr"]
+    assert sorted(path.name for path in run.iterdir()) == ["baselines.zarr", "run.json", "scores.zarr"]
     scores, facts = runs.open_run(run)
     assert dict(scores.sizes) == {"image": 32, "region": 5, "corner": 4, "emotion": 2}
     assert facts["experiment"]["max_regions"] == 5
@@ -51,7 +51,7 @@ def test_a_run_holds_scores_and_facts(run):
     assert facts["dataset"]["positive"] == facts["dataset"]["negative"] == 16
     assert facts["dataset"]["majority"] == 0.5
     assert facts["dataset"]["unreadable"] == {}
-    assert set(facts["seconds"]) == {"features", "heads", "scoring"}
+    assert set(facts["seconds"]) == {"training", "scoring", "baselines"}
     assert facts["machine"]["cores"] >= 1
     assert set(facts["results"]) == set(runs.METHODS)
 
@@ -91,7 +91,7 @@ def test_a_head_has_not_seen_the_fold_that_it_judges(run, data, monkeypatch):
 
 def test_measured_again_it_is_the_same(run, data, tmp_path, monkeypatch):
     monkeypatch.setenv("ARLIB_DATA", str(data))
-    again = runs.measure(EXPERIMENT, "squeezenet1_1", tmp_path)
+    again = experiment.measure(EXPERIMENT, "squeezenet1_1", tmp_path)
     apart = runs.compare(again, run)
     assert set(apart) == {
         "objectness",
@@ -108,7 +108,7 @@ def test_measured_again_it_is_the_same(run, data, tmp_path, monkeypatch):
 
 def test_runs_that_differ_are_told_apart(run, data, tmp_path, monkeypatch):
     monkeypatch.setenv("ARLIB_DATA", str(data))
-    other = runs.measure(replace(EXPERIMENT, max_regions=4), "squeezenet1_1", tmp_path)
+    other = experiment.measure(replace(EXPERIMENT, max_regions=4), "squeezenet1_1", tmp_path)
     assert runs.compare(other, run) == {"images": np.inf}
     facts = json.loads((other / "run.json").read_text())
     assert facts["experiment"]["max_regions"] == 4
@@ -119,7 +119,7 @@ def test_a_dataset_head_says_what_it_was_fitted_on(data, monkeypatch):
     monkeypatch.setattr(
         "arlib.backbones.load_backbone", lambda name: load_backbone(name, weights="random")
     )
-    head = runs.fit_dataset_head("folder", "squeezenet1_1", seed=3)
+    head = experiment.fit_dataset_head("folder", "squeezenet1_1", seed=3)
     assert head.backbone == "squeezenet1_1"
     assert head.provenance["dataset"] == "folder"
     assert head.provenance["images"] == 32

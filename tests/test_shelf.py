@@ -10,7 +10,8 @@ import pytest
 
 from arlib.datasets import DatasetError
 from arlib.datasets.scenes import World
-from arlib.miniature import Miniature, scored
+from arlib.miniature import Miniature
+from arlib.miniature_runs import scored
 from arlib.shelf import find_run, network_of, pictures_of
 from arlib.training import Training
 
@@ -37,7 +38,7 @@ def test_a_run_that_is_not_there_is_made_with_the_default_settings(tmp_path, nam
     assert facts["experiment"]["miniature"]["max_regions"] == 6
     assert scores.image.values.tolist() == TINY().dataset(name).keys.tolist()
     assert not list(tmp_path.iterdir()), "it is kept in the cache, not beside the chapter"
-    monkeypatch.setattr("arlib.miniature.score", refuse)
+    monkeypatch.setattr("arlib.miniature_runs.score_by", refuse)
     again, _ = find_run(f"scenes-{name}", tmp_path, progress=False)
     assert again.identical(scores)
 
@@ -46,7 +47,7 @@ def test_a_run_that_is_there_is_opened_as_it_is(tmp_path, monkeypatch):
     made = scored(TINY(seed=1), progress=False)
     for name in ("scenes-judged", "mine"):
         shutil.copytree(made, tmp_path / "results" / name)
-    monkeypatch.setattr("arlib.miniature.score", refuse)
+    monkeypatch.setattr("arlib.miniature_runs.score_by", refuse)
     monkeypatch.chdir(tmp_path)
     for name in ("scenes-judged", "mine"):
         _, facts = find_run(name)
@@ -58,7 +59,7 @@ def test_a_run_that_is_there_is_opened_as_it_is(tmp_path, monkeypatch):
     [
         ("flickr", "no run 'flickr' in {}; there are mine, scenes-folded, scenes-judged"),
         ("unfinished", "no run 'unfinished' in {}; there are mine, scenes-folded, scenes-judged"),
-        ("scenes-tagged", "no run 'scenes-tagged'; the embedded world has scenes-folded, scenes-j"),
+        ("scenes-objects", "no run 'scenes-objects'; the embedded world has scenes-folded, scenes-j"),
     ],
 )
 def test_a_run_that_there_is_none_of_names_those_there_are(tmp_path, name, told):

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from arlib.datasets.scenes import World
 from arlib.machine import machine
-from arlib.miniature import Miniature, scored
+from arlib.miniature import Miniature
+from arlib.miniature_runs import scored
 from arlib.runs import open_run
 
 SEEDS, SHARES, SCALE = range(5), (0.0, 0.5, 1.0), 0.5

@@ -1,4 +1,4 @@
-"""The command line, thin over the library: `arlib run | predict | score | head | finetune`."""
+"""The command line, thin over the library: `arlib run | table | predict | score | ...`."""
 
 import json
 import logging
@@ -95,13 +95,73 @@ def run(edition: str, parameter: tuple[tuple[str, str], ...], record: bool) -> N
     EDITION is the name of a file editions/EDITION.yaml. A parameter's VALUE is read as YAML:
     `-p k 11`, `-p runs "[oasis-squeezenet1_1]"`.
     """
-    from arlib import editions
+    from arlib import editions, publishing
 
     root = editions.find_book()
     overrides = {name: yaml.safe_load(value) for name, value in parameter}
     chosen = editions.load_edition(root, edition, overrides)
-    site = editions.run_edition(root, chosen, record=record, say=click.echo)
+    site = publishing.run_edition(root, chosen, record=record, say=click.echo)
     click.echo(f"the book is at {site}")
+
+
+@app.command()
+@click.argument("what", nargs=-1, required=True, metavar="EDITION | RUN...")
+@click.option("--compare", is_flag=True, help="Two runs: the second less the first, row by row.")
+@click.option(
+    "--parameter", "-p", nargs=2, multiple=True, metavar="NAME VALUE", help="Of the edition."
+)
+@click.option("--seeds", default=1, type=N, help="Embedded world: how many, pooled.")
+@click.option("--bootstrap", default=1000, type=N, help="Resamples behind each interval.")
+@click.option("--format", "form", default="text", type=click.Choice(["text", "csv", "json"]))
+@click.option("--predictions", type=FILE, help="Also write what each row says of each image.")
+def table(
+    what: tuple[str, ...],
+    compare: bool,
+    parameter: tuple[tuple[str, str], ...],
+    seeds: int,
+    bootstrap: int,
+    form: str,
+    predictions: Path | None,
+) -> None:
+    """Print Table 1 with intervals: of an edition's runs, or of runs named by their folders.
+
+    Recorded runs are opened; those of the embedded world are made where they are missing, in some
+    minutes, once. What cannot be had says why.
+
+    \b
+    arlib table scenes
+    arlib table twitter2
+    arlib table --compare book/results/RUN book/results/RUN
+    """  # noqa: D301 - \b keeps click from filling the lines
+    from arlib import editions, tabulate
+
+    if Path(what[0], "run.json").is_file() or compare:
+        if parameter or seeds != 1:
+            raise click.UsageError("-p and --seeds are for editions, not for runs")
+        found = [tabulate.evidence_of(Path(name)) for name in what]
+    else:
+        if len(what) > 1:
+            raise click.UsageError(f"{what[0]} is no run's folder; of editions give one")
+        root = editions.find_book()
+        overrides = {name: yaml.safe_load(value) for name, value in parameter}
+        edition = editions.load_edition(root, what[0], overrides)
+        found = tabulate.evidence_of_edition(root, edition, seeds=range(seeds))
+    if compare:
+        if len(found) != 2:
+            raise click.UsageError(f"--compare takes two runs, not {len(found)}")
+        apart = tabulate.compare_runs(*found, n_bootstrap=bootstrap)
+        shown = {
+            "text": apart.to_string(float_format="{:.3f}".format),
+            "csv": apart.to_csv(),
+            "json": apart.to_json(orient="index", indent=1),
+        }
+        click.echo(shown[form])
+    else:
+        tables = tabulate.table_of(found, n_bootstrap=bootstrap)
+        write = {"text": tabulate.as_text, "csv": tabulate.as_csv, "json": tabulate.as_json}
+        click.echo(write[form](tables))
+    if predictions is not None:
+        tabulate.predictions(found).to_csv(predictions, index=False)
 
 
 @app.command()
@@ -159,7 +219,7 @@ def score(
 @click.option("--seed", default=0, help="Of the inner folds that pick C.")
 def head(dataset: str, out: Path, backbone: str, seed: int) -> None:
     """Fit a linear sentiment head on a frozen backbone's features of a labelled dataset."""
-    from arlib.runs import fit_dataset_head
+    from arlib.experiment import fit_dataset_head
 
     made = fit_dataset_head(dataset, backbone, seed=seed)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,6 @@
-"""How good predictions are: metrics beside the majority line, with intervals, and sweeps."""
+"""How good predictions are: metrics beside the majority line, with intervals."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,19 +8,7 @@ import pandas as pd
 import xarray as xr
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
-from arlib.algorithm import affective_regions
-from arlib.fusion import late_fusion
-
-_TENTHS = tuple(i / 10 for i in range(11))
 _BLOCK = 2**20  # drawn images at once: bounds the bootstrap's memory for any number of images
-
-
-class Flips(NamedTuple):
-    """What changed between two predictions, in images: changed at all, to right, from right."""
-
-    changed: int
-    fixed: int
-    broken: int
 
 
 def majority_rate(labels: npt.ArrayLike | xr.DataArray) -> float:
@@ -89,7 +74,7 @@ def evaluate(
         raise ValueError(f"confidence must be between 0 and 1, not {confidence}")
     if n_bootstrap < 1:
         raise ValueError(f"n_bootstrap must be at least 1, not {n_bootstrap}")
-    probability, truth, unknown = _known(probability, labels)
+    probability, truth, unknown = known_images(probability, labels)
     n, m = probability.shape
     predicted = probability.argmax(-1)
     estimate = [accuracy_score(truth, predicted), np.nan, np.nan]
@@ -139,7 +124,7 @@ def by_fold(
     labels, folds = np.asarray(labels), np.asarray(folds)
     if folds.shape != labels.shape:
         raise ValueError(f"folds must have the shape of labels, {labels.shape}, not {folds.shape}")
-    probability, truth, _ = _known(probability, np.where(folds >= 0, labels, -1))
+    probability, truth, _ = known_images(probability, np.where(folds >= 0, labels, -1))
     images = pd.DataFrame({"truth": truth, "hit": probability.argmax(-1) == truth})
     groups = images.groupby(folds[(labels >= 0) & (folds >= 0)])
     table = groups.agg(
@@ -148,102 +133,27 @@ def by_fold(
     return table.rename_axis("fold")
 
 
-def flips(before: npt.ArrayLike, after: npt.ArrayLike, truth: npt.ArrayLike) -> Flips:
-    """Count the images whose label changed, and for better or worse.
-
-    Args:
-        before: Shape (image,), integer: the labels predicted first, say from whole images.
-        after: The same shape: the labels predicted then, say with regions.
-        truth: The same shape: the true labels; images with -1 are left out.
-
-    Returns:
-        The counts ``changed``, ``fixed`` and ``broken``; with more than two emotions, some changes
-        are neither.
-
-    Raises:
-        ValueError: Where the shapes differ.
-
-    Example:
-        >>> flips(before=[0, 0, 1, 1], after=[0, 1, 0, 0], truth=[0, 1, 0, 1])
-        Flips(changed=3, fixed=2, broken=1)
-    """
-    before, after, truth = np.asarray(before), np.asarray(after), np.asarray(truth)
-    if not before.shape == after.shape == truth.shape:
-        shapes = f"{before.shape}, {after.shape} and {truth.shape}"
-        raise ValueError(f"before, after and truth must have one shape, not {shapes}")
-    changed = (before != after) & (truth >= 0)
-    fixed, broken = changed & (after == truth), changed & (before == truth)
-    return Flips(int(changed.sum()), int(fixed.sum()), int(broken.sum()))
-
-
-def sweep(
-    scores: xr.Dataset,
-    k: Iterable[int] = range(1, 21),
-    alpha: npt.ArrayLike = _TENTHS,
-    beta: npt.ArrayLike = _TENTHS,
-    *,
-    base: float | str = "e",
-    rank_by: str = "both",
-    form: str = "euclidean",
-    fusion: str = "sum",
-) -> xr.Dataset:
-    """Measure Algorithm 1 for every K, alpha and beta.
-
-    Regions are ranked once for each alpha; the running mean of their predictions, best first, then
-    answers for every K and beta at once.
-
-    Args:
-        scores: As for `arlib.algorithm.respond`, with ``label``; images with -1 are left out.
-        k: Numbers of regions, each at least 1.
-        alpha: Eq. 2's tradeoffs, shape (a,).
-        beta: Eq. 3's tradeoffs, shape (b,).
-        base: Eq. 1's logarithm.
-        rank_by: ``"both"``, ``"objectness"`` or ``"sentiment"``; alpha matters only for the first.
-        form: Eq. 2's form, ``"euclidean"`` or ``"linear"``.
-        fusion: Eq. 3's form, ``"sum"`` or ``"convex"``.
-
-    Returns:
-        ``accuracy`` and ``balanced_accuracy`` (k, alpha, beta), with attributes ``images`` (that
-        count) and ``unknown`` (left out). Balanced accuracy is NaN where an emotion has no image.
-
-    Raises:
-        ValueError: As for `arlib.algorithm.respond`, and where no k, alpha, beta or label is given.
-    """
-    ks, alphas, betas = np.array(list(k)), np.atleast_1d(alpha), np.atleast_1d(beta)
-    for name, values in (("k", ks), ("alpha", alphas), ("beta", betas)):
-        if not values.size:
-            raise ValueError(f"{name} must hold at least one value")
-    if ks.dtype.kind not in "iu" or ks.min() < 1:
-        raise ValueError(f"k must hold whole numbers of at least 1, not {ks.tolist()}")
-    whole, truth, unknown = _known(scores.global_probability, scores.label)
-    labelled = scores.isel(image=scores.label.values >= 0)
-    one_hot = np.eye(whole.shape[-1])[truth]  # (image, emotion)
-    hits = np.empty((ks.size, alphas.size, betas.size, whole.shape[-1]))
-    for i, a in enumerate(alphas):
-        chosen = affective_regions(
-            labelled, int(ks.max()), alpha=a, base=base, rank_by=rank_by, form=form
-        )
-        mean = _running_mean(chosen.probability.transpose("image", "rank", "emotion").values)
-        response = late_fusion(
-            whole[:, None, None], mean[:, ks - 1, None, None], betas, fusion
-        )  # (image, k, beta, emotion)
-        right = response.argmax(-1) == truth[:, None, None]
-        hits[:, i] = np.tensordot(right, one_hot, (0, 0))
-    count = one_hot.sum(0)
-    with np.errstate(invalid="ignore"):
-        balanced = (hits / count).mean(-1)
-    dims = ("k", "alpha", "beta")
-    return xr.Dataset(
-        {"accuracy": (dims, hits.sum(-1) / truth.size), "balanced_accuracy": (dims, balanced)},
-        coords={"k": ks, "alpha": alphas, "beta": betas},
-        attrs={"images": truth.size, "unknown": unknown},
-    )
-
-
-def _known(
+def known_images(
     probability: npt.ArrayLike | xr.DataArray, labels: npt.ArrayLike | xr.DataArray
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Check the two and keep the images whose label is known; count the others."""
+    """Check predictions and labels, keep the images whose label is known, and count the others.
+
+    Args:
+        probability: Shape (image, emotion), finite where the label is known.
+        labels: Shape (image,), integer, in [-1, M); -1 is unknown. Two DataArrays must agree in
+            their coordinates.
+
+    Returns:
+        The known images' ``probability`` (n, emotion) and ``labels`` (n,), intp, and how many other
+        images there are.
+
+    Raises:
+        ValueError: Where shapes or values are not as above, or no label is known.
+
+    Example:
+        >>> known_images([[0.75, 0.25], [0.5, 0.5]], [1, -1])
+        (array([[0.75, 0.25]]), array([1]), 1)
+    """
     if isinstance(probability, xr.DataArray):
         probability = probability.transpose("image", "emotion")
         if isinstance(labels, xr.DataArray):
@@ -312,11 +222,3 @@ def _weighted_auc(score: np.ndarray, positive: np.ndarray, weight: np.ndarray) -
     below = np.add.reduceat(weight * ~positive, ties, axis=1)
     pairs = np.einsum("ig,ig->i", above, below.cumsum(1) - below / 2)
     return pairs / (above.sum(1) * below.sum(1))
-
-
-def _running_mean(probability: np.ndarray) -> np.ndarray:
-    """Average the first 1, 2, … K regions that exist: (image, K, emotion), NaN where none does."""
-    exists = ~np.isnan(probability).any(-1, keepdims=True)
-    total = np.where(exists, probability, 0).cumsum(1)
-    with np.errstate(invalid="ignore"):
-        return total / exists.cumsum(1).astype(probability.dtype)

@@ -5,7 +5,7 @@ Every step is taken once and kept (`arlib.cache`), so that chapters share it.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,9 @@ import numpy as np
 from arlib.backbones import Backbone, load_backbone
 from arlib.baselines.pcnn import Progress, train_on
 from arlib.cache import folder_for
-from arlib.datasets import Dataset
+from arlib.datasets import Dataset, by_tag
 from arlib.datasets.scenes import World, draw_scenes, folded, judged, objects, tagged
 from arlib.finetuning import finetune
-from arlib.proposals import make as make_proposals
-from arlib.runs import write_run
-from arlib.scoring import score
 from arlib.settings import check_settings
 from arlib.training import Training
 
@@ -47,6 +44,7 @@ class Miniature:
         finetuning: how it then learns sentiment.
         proposals: a name in `arlib.proposals.make`.
         max_regions: N, the most regions an image.
+        crop: "warp" or "square", as `arlib.crops.crop_regions`.
     """
 
     world: World = field(default_factory=World)
@@ -60,6 +58,7 @@ class Miniature:
     finetuning: Training = FINETUNING
     proposals: str = "edge_boxes"
     max_regions: int = 60
+    crop: str = "warp"
 
     def dataset(self, name: str) -> Dataset:
         """Make one of the four sets, "objects", "tagged", "judged" or "folded".
@@ -67,7 +66,7 @@ class Miniature:
         A picture is drawn when it is first read, and kept while this process lives: several
         networks learn from the same pictures.
         """
-        return _drawn_once(replace(self, backbone="", max_regions=1), name)
+        return _drawn_once(replace(self, backbone="", max_regions=1, crop="warp"), name)
 
     def _dataset(self, name: str) -> Dataset:
         seed = 1000 * self.seed + _SEEDS[name]
@@ -76,26 +75,23 @@ class Miniature:
             tenth = np.arange(len(made)) % 10 == 0
             return replace(made, folds=np.where(tenth, 1, -1).astype(np.int8))
         if name == "tagged":
-            return tagged(self.world, self._scaled(self.n_tagged), seed)
+            return tagged(self.world, self._tagged, seed)
         return _TESTED[name](self.world, self._scaled(self.n_tested), seed)
 
     def valence(self, name: str) -> np.ndarray:
         """How the pictures of "tagged" really feel, whatever people wrote: (n,)."""
         seed = 1000 * self.seed + _SEEDS[name]
-        return draw_scenes(self.world, self._scaled(self.n_tagged), seed).valence
+        return draw_scenes(self.world, self._tagged, seed).valence
 
-    def runs(self, *, progress: bool = True) -> dict[str, Callable[[Path], Path]]:
-        """What an edition of the book makes: name of a run -> function that makes it, once."""
-
-        def make(name: str, _folder: Path) -> Path:
-            return scored(self, name, progress=progress)
-
-        return {f"scenes-{name}": partial(make, name) for name in _TESTED}
+    @property
+    def _tagged(self) -> int:
+        return max(300, self._scaled(self.n_tagged))  # the held-out tenth is five folds again
 
     def _scaled(self, n: int) -> int:
         return max(100, round(self.scale * n))
 
-    def _facts(self, *names: str) -> dict[str, Any]:
+    def facts(self, *names: str) -> dict[str, Any]:
+        """Some of the settings, as JSON values."""
         return {name: value for name, value in asdict(self).items() if name in names}
 
 
@@ -103,7 +99,7 @@ SETTINGS: dict[str, Any] = {
     "local_share": World().local_share,
     **{
         name: getattr(Miniature(), name)
-        for name in ("scale", "seed", "backbone", "proposals", "max_regions")
+        for name in ("scale", "seed", "backbone", "proposals", "max_regions", "crop")
     },
 }
 """What an edition may set, and the defaults."""
@@ -156,7 +152,7 @@ def pretrain(settings: Miniature, *, progress: bool = True) -> tuple[Backbone, P
     network = load_backbone(
         settings.backbone, classes=len(made.emotions), weights="random", seed=settings.seed
     )
-    facts = settings._facts("seed", "scale", "n_objects", "backbone", "pretraining")
+    facts = settings.facts("seed", "scale", "n_objects", "backbone", "pretraining")
     facts["world"] = asdict(replace(settings.world, local_share=0.5))
     folder = folder_for("pretrained", facts)
     return _train(network, made, folder, settings.pretraining, settings.seed, progress), folder
@@ -212,33 +208,22 @@ def progressive(settings: Miniature, *, progress: bool = True) -> Progress:
     )
 
 
-def scored(settings: Miniature, name: str = "judged", *, progress: bool = True) -> Path:
-    """Score a tested set with the fine-tuned network, or take the run from the cache.
+def fine_tune_on_tags(settings: Miniature, *, progress: bool = True) -> Backbone:
+    """Train the network to tell adjective-noun pairs apart, as DeepSentiBank; kept likewise.
 
     Args:
         settings: of the chain.
-        name: "judged" or "folded".
-        progress: show bars.
+        progress: show a bar.
 
     Returns:
-        The run's folder, as `arlib.runs.open_run` opens it.
+        The network, of as many classes as the tagged set has pairs.
     """
-    run = folder_for(f"scored-{name}", asdict(settings)) / f"scenes-{name}"
-    if not (run / "run.json").exists():
-        network, folder = fine_tune(settings, progress=progress)
-        made = settings.dataset(name)
-        propose = make_proposals(settings.proposals, max_regions=settings.max_regions)
-        write_run(
-            run,
-            lambda out: score(made, propose, network, out=out, batch_size=256, progress=progress),
-            experiment={
-                "dataset": f"scenes-{name}",
-                "miniature": asdict(settings),
-                "network": folder.name,
-            },
-            counts=made.counts,
-        )
-    return run
+    made = by_tag(settings.dataset("tagged"))
+    weights = pretrain(settings, progress=progress)[1] / "network.safetensors"
+    classes = len(made.emotions)
+    network = load_backbone(settings.backbone, classes=classes, weights=weights, seed=settings.seed)
+    folder = folder_for("tags", _of_training(settings))
+    return _train(network, made, folder, settings.finetuning, settings.seed, progress)
 
 
 @lru_cache(maxsize=len(_SEEDS))
@@ -267,7 +252,7 @@ class _Kept:
 
 def _of_training(settings: Miniature) -> dict[str, Any]:
     """The settings without those that only scoring reads."""
-    of_scoring = ("n_tested", "proposals", "max_regions")
+    of_scoring = ("n_tested", "proposals", "max_regions", "crop")
     return {name: value for name, value in asdict(settings).items() if name not in of_scoring}
 
 

@@ -8,7 +8,8 @@ import xarray as xr
 
 from arlib import datasets
 from arlib.datasets import Dataset
-from arlib.runs import open_run
+from arlib.methods import Evidence
+from arlib.runs import open_baselines, open_run
 
 
 def find_run(
@@ -17,8 +18,9 @@ def find_run(
     """Open a run by its name.
 
     Args:
-        name: a folder below `folder`; or "scenes-judged" or "scenes-folded", which, where it is
-            not there, is trained and scored live with the default settings: a minute or two, once.
+        name: a folder below `folder`; or "scenes-judged", "scenes-folded" or "scenes-tagged",
+            which, where it is not there, is trained and scored live with the default settings: some
+            minutes, once.
         folder: where runs are; beside a chapter it is called `results`.
         progress: show bars while it is made.
 
@@ -32,21 +34,59 @@ def find_run(
         >>> find_run("flickr", "nowhere")
         Traceback (most recent call last):
         ...
-        ValueError: no run 'flickr' in nowhere; there are scenes-folded, scenes-judged
+        ValueError: no run 'flickr' in nowhere; there are scenes-folded, ...
     """
     place = Path(folder, name)
     if (place / "run.json").is_file():
         return open_run(place)
     if not name.startswith("scenes-"):
         there = [path.parent.name for path in Path(folder).glob("*/run.json")]
-        known = ", ".join(sorted({*there, "scenes-folded", "scenes-judged"}))
+        known = ", ".join(sorted({*there, "scenes-folded", "scenes-judged", "scenes-tagged"}))
         raise ValueError(f"no run {name!r} in {folder}; there are {known}")
     from arlib.miniature import Miniature
+    from arlib.miniature_runs import live_runs, scored
 
-    live = Miniature().runs(progress=progress)
+    live = live_runs(Miniature(), progress=progress)
     if name not in live:
         raise ValueError(f"no run {name!r}; the embedded world has {', '.join(sorted(live))}")
-    return open_run(live[name](Path(folder)))
+    return open_run(scored(Miniature(), name.removeprefix("scenes-"), progress=progress))
+
+
+def find_baselines(
+    name: str, folder: str | Path = "results", *, progress: bool = True
+) -> xr.Dataset | None:
+    """Open what a run measured beside its scores, by the run's name.
+
+    Args:
+        name: as for `find_run`; a run of the embedded world that is not there is trained and
+            measured live.
+        folder: where runs are.
+        progress: show bars while it is made.
+
+    Returns:
+        What `arlib.baselines.rows.measure_rows` gave; None where the run measured nothing.
+    """
+    place = Path(folder, name)
+    if not (place / "run.json").is_file():
+        find_run(name, folder, progress=progress)  # or says what there is
+        from arlib.miniature import Miniature
+        from arlib.miniature_runs import live_runs
+
+        place = live_runs(Miniature(), progress=progress)[name](place)
+    return open_baselines(place)
+
+
+def find_evidence(name: str, folder: str | Path = "results", *, progress: bool = True) -> Evidence:
+    """Open all that a run measured, as the rows of Table 1 need it.
+
+    Args:
+        name: as for `find_run`.
+        folder: where runs are.
+        progress: show bars while it is made.
+    """
+    scores, facts = find_run(name, folder, progress=progress)
+    baselines = find_baselines(name, folder, progress=progress)
+    return Evidence(name, scores.load(), None if baselines is None else baselines.load(), facts)
 
 
 def pictures_of(facts: Mapping[str, Any]) -> Dataset:
@@ -62,9 +102,10 @@ def pictures_of(facts: Mapping[str, Any]) -> Dataset:
     if "miniature" not in experiment:
         return datasets.load(experiment["dataset"])
     from arlib.miniature import restore_miniature
+    from arlib.miniature_runs import scored_set
 
     name = experiment["dataset"].removeprefix("scenes-")
-    return restore_miniature(experiment["miniature"]).dataset(name)
+    return scored_set(restore_miniature(experiment["miniature"]), name)
 
 
 def network_of(facts: Mapping[str, Any]) -> str:
@@ -80,4 +121,7 @@ def network_of(facts: Mapping[str, Any]) -> str:
     experiment = facts["experiment"]
     if "miniature" in experiment:
         return f"{experiment['miniature']['backbone']}, fine-tuned on tagged scenes"
-    return f"{experiment['backbones'][0]}, frozen, under a linear head"
+    name, (learned,) = experiment["backbones"][0], experiment.get("finetune_on", ["none"])
+    if learned == "none":
+        return f"{name}, frozen, under a linear head"
+    return f"{name}, fine-tuned on {'the other folds' if learned == 'folds' else learned}"

@@ -41,6 +41,8 @@ class Training:
             GPU that has it, and float32 elsewhere.
         ema: decay of an exponential moving average of the weights; 0: none.
         round: iterations between two validations and checkpoints, about; 0: one pass over the set.
+        frozen_norm: leave batch norms as they were pre-trained, scale and shift aside: for small
+            sets, and for weights whose norms were folded into the convolutions.
         patience: stop after so many rounds without a lower validation loss; 0: never.
         seed: of shuffling, augmentation and dropout.
         workers: processes that load; 0 loads in this one; -1 takes all cores but one beside a GPU,
@@ -61,6 +63,7 @@ class Training:
     resize: float = 256 / 224
     precision: Precision | Literal["auto"] = "auto"
     ema: float = 0.0
+    frozen_norm: bool = False
     round: int = 0
     patience: int = 0
     seed: int = 0
@@ -126,6 +129,15 @@ class Finetuner(L.LightningModule):
         super().__init__()
         self.network, self.settings = network, training
         self.class_weights = class_weights
+
+    def train(self, mode: bool = True) -> "Finetuner":
+        """Switch to training, where batch norms may have to stay as they are."""
+        super().train(mode)
+        if self.settings.frozen_norm:
+            for module in self.modules():
+                if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Start dropout anew in every step, so that whoever resumes drops the same."""

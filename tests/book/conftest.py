@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from arlib import editions
+from arlib import editions, publishing
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,7 +51,7 @@ def book(tmp_path_factory):
     copy_sources(root)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("ARLIB_DATA", raising=False)  # what a reader without data sees
-        editions.run_edition(root, editions.load_edition(root, "smoke"), say=print)
+        publishing.run_edition(root, editions.load_edition(root, "smoke"), say=print)
     return root / "_build" / "smoke"
 
 
@@ -72,5 +72,5 @@ def recorded(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("ARLIB_DATA", raising=False)
         for chapter in editions.chapters(root):
-            editions.execute_chapter(root / chapter, stage / chapter, edition.parameters)
+            publishing.execute_chapter(root / chapter, stage / chapter, edition.parameters)
     return lambda stem: glued_values(stage / "book" / f"{stem}.ipynb")

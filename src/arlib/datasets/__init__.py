@@ -13,11 +13,13 @@ from arlib.datasets.dataset import (
     DatasetError,
     GroundTruth,
     build,
+    by_tag,
     stratified_folds,
 )
 from arlib.datasets.folder import folder, pictures
 from arlib.datasets.oasis import oasis
 from arlib.datasets.twitter2 import twitter2
+from arlib.datasets.vso import vso
 
 __all__ = [
     "POLARITY",
@@ -25,6 +27,7 @@ __all__ = [
     "DatasetError",
     "GroundTruth",
     "build",
+    "by_tag",
     "coco",
     "folder",
     "load",
@@ -34,6 +37,7 @@ __all__ = [
     "scenes",
     "stratified_folds",
     "twitter2",
+    "vso",
 ]
 
 _LOADERS: dict[str, tuple[Callable[..., Dataset], str]] = {
@@ -42,6 +46,7 @@ _LOADERS: dict[str, tuple[Callable[..., Dataset], str]] = {
         "the photo tweets of the Visual Sentiment Ontology (Borth et al. 2013)",
     ),
     "oasis": (oasis, "the Open Affective Standardized Image Set (benedekkurdi.com/#oasis)"),
+    "vso": (vso, "the Visual Sentiment Ontology's Flickr photographs (Borth et al. 2013)"),
     "folder": (folder, "pictures of your own, one folder a class"),
 }
 
@@ -60,7 +65,7 @@ def names() -> list[str]:
     Example:
         >>> names()
         ['folder', 'oasis', 'scenes-folded', 'scenes-judged', 'scenes-objects', 'scenes-tagged',
-         'twitter2']
+         'twitter2', 'vso']
     """
     return sorted([*_LOADERS, *_DRAWN])
 

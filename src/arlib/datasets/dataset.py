@@ -1,5 +1,6 @@
 """What a dataset is: where its images are, and what is known of them."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ class Dataset:
         regions: (n, R, 4) float32 xyxy in pixels, the regions that are known to carry the
             sentiment, NaN where an image has fewer; None where they are not known.
         tags: (n,) str, what people wrote to the images; None where nothing is known.
+        agreement: (n,) int8, how many annotators gave the label; None where it is not known.
 
     Raises:
         DatasetError: the arrays differ in length, a key comes twice, or a label is out of range.
@@ -51,6 +53,7 @@ class Dataset:
     draw: Callable[[int], np.ndarray] | None = None
     regions: np.ndarray | None = None
     tags: np.ndarray | None = None
+    agreement: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Check that the arrays belong together."""
@@ -94,9 +97,41 @@ class Dataset:
         taken: dict[str, Any] = {name: array[index] for name, array in self._arrays().items()}
         return replace(self, **taken)
 
+    def sha256(self) -> str:
+        """Hash keys, labels, folds and, of pictures in files, every byte: which data these were."""
+        digest = hashlib.sha256()
+        for array in (self.keys, self.labels, self.folds):
+            digest.update("\n".join(map(str, array.tolist())).encode())
+        for index in range(len(self) if self.draw is None else 0):
+            path = self.path(index)
+            digest.update(path.read_bytes() if path.is_file() else b"")
+        return digest.hexdigest()
+
     def _arrays(self) -> dict[str, np.ndarray]:
-        names = ("keys", "files", "labels", "folds", "regions", "tags")
+        names = ("keys", "files", "labels", "folds", "regions", "tags", "agreement")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+
+def by_tag(dataset: Dataset) -> Dataset:
+    """Label the pictures by what people wrote to them, instead of its sentiment.
+
+    Raises:
+        ValueError: nothing is known of that.
+
+    Example:
+        >>> from arlib.datasets import load
+        >>> by_tag(load("scenes-tagged", n=40)).emotions[:2]
+        ('angry bean', 'angry cog')
+    """
+    if dataset.tags is None:
+        raise ValueError(f"{dataset.name} has no tags")
+    pairs, labels = np.unique(dataset.tags, return_inverse=True)
+    return replace(
+        dataset,
+        name=f"{dataset.name} by tag",
+        labels=labels.astype(np.int16),
+        emotions=tuple(pairs.tolist()),
+    )
 
 
 @dataclass(frozen=True)

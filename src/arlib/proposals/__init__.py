@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from arlib.proposals.controls import Grid, RandomBoxes
+from arlib.proposals.controls import CenterCrops, FiveCrops, Grid, RandomBoxes
 from arlib.proposals.edge_boxes import EdgeBoxes
 from arlib.proposals.saliency import Saliency, most_salient_point, saliency_map
 from arlib.proposals.selective_search import SelectiveSearch
 from arlib.proposals.types import Proposals, normalize_objectness
 
 __all__ = [
+    "CenterCrops",
     "EdgeBoxes",
+    "FiveCrops",
     "Grid",
     "Proposals",
     "RandomBoxes",
@@ -33,6 +35,8 @@ _METHODS: dict[str, Any] = {
     "selective_search": SelectiveSearch,
     "grid": Grid,
     "random_boxes": RandomBoxes,
+    "center_crops": CenterCrops,
+    "five_crops": FiveCrops,
     "saliency": Saliency,
 }
 
@@ -41,7 +45,8 @@ def make(name: str, **settings: Any) -> Callable[[np.ndarray], Proposals]:
     """Make a proposal method by name.
 
     Args:
-        name: "edge_boxes", "selective_search", "grid", "random_boxes" or "saliency".
+        name: "edge_boxes", "selective_search", "grid", "random_boxes", "center_crops",
+            "five_crops" or "saliency".
         settings: its fields.
 
     Raises:

@@ -84,6 +84,74 @@ class RandomBoxes:
         return clipped(corners, objectness, image, self.max_regions)
 
 
+@dataclass(frozen=True)
+class CenterCrops:
+    """Propose windows around the picture's middle, each smaller than the one before.
+
+    Sides fall evenly from 1 - 1 / (n + 1) of the picture's to 1 / (n + 1). The objectness is the
+    place in that order, 1 for the first and 1/n for the last.
+
+    Attributes:
+        max_regions: N, exactly that many boxes.
+
+    Example:
+        >>> CenterCrops(max_regions=1)(np.zeros((60, 90, 3), np.uint8)).boxes
+        array([[22.5, 15. , 67.5, 45. ]], dtype=float32)
+    """
+
+    max_regions: int = 20
+
+    def __post_init__(self) -> None:
+        """Check the setting."""
+        check_count("max_regions", self.max_regions, 1)
+
+    def __call__(self, image: np.ndarray) -> Proposals:
+        """Propose boxes for an image (H, W, 3) uint8 RGB."""
+        check_image(image)
+        n = self.max_regions
+        side = 1 - np.arange(1, n + 1) / (n + 1)
+        low, high = (1 - side) / 2, (1 + side) / 2
+        return _placed(np.stack([low, low, high, high], axis=1), image, n)
+
+
+@dataclass(frozen=True)
+class FiveCrops:
+    """Propose the middle and the four corners at 224/256 of the sides: half of ten-crop.
+
+    The other half of ten-crop (Krizhevsky et al. 2012) is the same windows, mirrored.
+
+    Attributes:
+        max_regions: how many of the five.
+
+    Example:
+        >>> FiveCrops()(np.zeros((64, 128, 3), np.uint8)).boxes[:2]
+        array([[  8.,   4., 120.,  60.],
+               [  0.,   0., 112.,  56.]], dtype=float32)
+    """
+
+    max_regions: int = 5
+
+    def __post_init__(self) -> None:
+        """Check the setting."""
+        check_count("max_regions", self.max_regions, 1)
+
+    def __call__(self, image: np.ndarray) -> Proposals:
+        """Propose boxes for an image (H, W, 3) uint8 RGB."""
+        check_image(image)
+        room = 1 - 224 / 256
+        corner = np.array([[room / 2] * 2, [0, 0], [room, 0], [0, room], [room, room]])
+        boxes = np.concatenate([corner, corner + 1 - room], axis=1)[: self.max_regions]
+        return _placed(boxes, image, self.max_regions)
+
+
+def _placed(boxes: np.ndarray, image: np.ndarray, n: int) -> Proposals:
+    """Boxes (n, 4) xyxy of the unit square, best first -> proposals in pixels."""
+    height, width = image.shape[:2]
+    return clipped(
+        boxes * [width, height, width, height], 1 - np.arange(len(boxes)) / len(boxes), image, n
+    )
+
+
 def _layer(across: int, down: int) -> np.ndarray:
     """Windows (across * down, 4) xyxy of the unit square, neighbours sharing half."""
     x, y = np.meshgrid(np.arange(across) / (across + 1), np.arange(down) / (down + 1))

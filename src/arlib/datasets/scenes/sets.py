@@ -6,6 +6,7 @@ judged    five annotators                                    stands for Twitter 
 folded    few, unbalanced, five folds                        stands for Twitter II
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -123,9 +124,10 @@ def judged(world: World, n: int, seed: int = 0, *, agreement: int = 3) -> Datase
     rows = np.flatnonzero(agree >= agreement)
     labels = (positive[rows] < 3).astype(int)
     counts = {f"{m} agree": int((agree >= m).sum()) for m in (5, 4, 3)}
-    return _dataset(
+    made = _dataset(
         "scenes-judged", scenes, rows, labels, stratified_folds(labels, 5, seed), counts=counts
     )
+    return replace(made, agreement=agree[rows].astype(np.int8))
 
 
 def folded(world: World, n: int, seed: int = 0, *, positive: float = 0.78) -> Dataset:
