@@ -89,7 +89,10 @@ def predict(
     "--parameter", "-p", nargs=2, multiple=True, metavar="NAME VALUE", help="As often as needed."
 )
 @click.option("--record", is_flag=True, help="Also put fresh runs under book/results/.")
-def run(edition: str, parameter: tuple[tuple[str, str], ...], record: bool) -> None:
+@click.option("--only-measure", is_flag=True, help="Measure the runs; no chapters, no site.")
+def run(
+    edition: str, parameter: tuple[tuple[str, str], ...], record: bool, only_measure: bool
+) -> None:
     """Execute every chapter with an edition's parameters and build the site.
 
     EDITION is the name of a file editions/EDITION.yaml. A parameter's VALUE is read as YAML:
@@ -100,8 +103,10 @@ def run(edition: str, parameter: tuple[tuple[str, str], ...], record: bool) -> N
     root = editions.find_book()
     overrides = {name: yaml.safe_load(value) for name, value in parameter}
     chosen = editions.load_edition(root, edition, overrides)
-    site = publishing.run_edition(root, chosen, record=record, say=click.echo)
-    click.echo(f"the book is at {site}")
+    made = publishing.run_edition(
+        root, chosen, record=record, chapters_too=not only_measure, say=click.echo
+    )
+    click.echo(f"the {'runs are' if only_measure else 'book is'} at {made}")
 
 
 @app.command()

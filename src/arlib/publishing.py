@@ -39,6 +39,7 @@ def run_edition(
     edition: Edition,
     *,
     record: bool = False,
+    chapters_too: bool = True,
     say: Say = print,
 ) -> Path:
     """Score if the edition has an experiment, execute every chapter, build and publish the site.
@@ -47,10 +48,12 @@ def run_edition(
         root: the book's folder.
         edition: from `load_edition`.
         record: also put the fresh runs under `book/results/`, where they are committed.
+        chapters_too: execute chapters and build the site; otherwise runs are measured alone.
         say: told about every step.
 
     Returns:
-        The site's first page, `_build/<edition>/html/index.html`.
+        The site's first page, `_build/<edition>/html/index.html`; the folder of the runs where no
+        chapter is asked for.
 
     Raises:
         EditionError: a chapter failed, naming it and the cell; the site did not build; or `record`
@@ -61,6 +64,8 @@ def run_edition(
     build = root / "_build" / edition.name
     build.mkdir(parents=True, exist_ok=True)
     runs = _measure_all(root, edition, build, record=record, say=say)
+    if not chapters_too:
+        return build / "results"
     runs += _live_runs(root, edition, {run.name for run in runs}, say)
     stage = build / "source"
     shutil.rmtree(stage, ignore_errors=True)
