@@ -110,8 +110,8 @@ def _orders(
         yield way, chosen.probability.transpose("image", "rank", "emotion").values
     if evidence.baselines is not None and "control_probability" in evidence.baselines:
         windows = evidence.baselines.control_probability
-        for name in windows.control.values.tolist():
-            mine = windows.sel(control=name).transpose("image", "rank", "emotion").values
+        for place, name in enumerate(windows.control.values.tolist()):
+            mine = windows.isel(control=place).transpose("image", "rank", "emotion").values
             yield str(name), mine
 
 

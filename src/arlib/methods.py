@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from arlib.algorithm import respond
-from arlib.significance import nested_choice
+from arlib.significance import fold_means, nested_choice
 from arlib.sweeps import predicted_labels
 
 KS = tuple(range(1, 21))
@@ -130,9 +130,11 @@ def _measured(name: str, refers: str) -> Method:
             raise Unavailable("not measured in this run: it holds scores alone")
         if name in measured.attrs.get("missing", {}):
             raise Unavailable(measured.attrs["missing"][name])
-        if name not in measured.method.values.tolist():
+        names = measured.method.values.tolist()
+        if name not in names:
             raise Unavailable("not measured in this run")
-        response = measured.probability.sel(method=name).transpose("image", "emotion").values
+        response = measured.probability.isel(method=names.index(name))
+        response = response.transpose("image", "emotion").values
         return Judgement(response.astype(float))
 
     return Method(name, judge, refers)
@@ -164,7 +166,7 @@ def _chosen(evidence: Evidence, ks: Sequence[int], equations: Mapping[str, Any])
         response[mine] = fused.probability.transpose("image", "emotion").values
     folds = np.unique(evidence.folds[known]).tolist()
     chosen = [str(k[known][evidence.folds[known] == fold][0]) for fold in folds]
-    rates = right[known].mean(axis=0)
+    rates, _, _ = fold_means(right[known].T, evidence.folds[known], n_bootstrap=1)
     picked = ks[int(rates.argmax())], float(rates.max())
     return Judgement(
         response, f"K = {', '.join(chosen)} in folds {folds[0]} to {folds[-1]}", picked

@@ -115,7 +115,7 @@ def _against(
         both = np.isfinite(before).all(-1) & np.isfinite(judgement.response).all(-1)
         truth = np.where(both, evidence.labels, -1)
         labels = np.nan_to_num(before).argmax(-1), np.nan_to_num(judgement.response).argmax(-1)
-        table.loc[name, ["changed", "fixed", "broken"]] = flips(*labels, truth)
+        table.loc[name, ["changed", "fixed", "broken"]] = list(flips(*labels, truth))
         table.loc[name, "p"] = mcnemar(*labels, truth)
         if "lf" in name:
             could = could_flip(before, beta)
