@@ -19,6 +19,7 @@ from arlib.backbones import load_backbone, save_weights
 from arlib.batches import Pictures, Schedule
 from arlib.datasets.scenes import World, judged
 from arlib.finetuning import finetune, learning_curve
+from arlib.tiny import NETWORKS
 from arlib.training import Training, TrainingError
 
 TRAINING = Training(iterations=12, round=4, batch_size=8, lr=0.02, head_factor=1.0)
@@ -342,6 +343,58 @@ class TestTheMachine:
         assert same(one, run(few, tmp_path, replace(TRAINING, workers=3)))
         with pytest.raises(TrainingError, match=r"another run \(its training differ\)"):
             run(few, tmp_path, replace(TRAINING, precision="16-mixed"))
+
+
+class TestFrozenNorms:
+    """A small network with a batch norm, which reads pictures as the others do."""
+
+    @pytest.fixture(autouse=True)
+    def normed(self, monkeypatch):
+        def build(num_classes=36):
+            return torch.nn.Sequential(
+                torch.nn.Conv2d(3, 4, 5, stride=4),
+                torch.nn.BatchNorm2d(4),
+                torch.nn.ReLU(),
+                torch.nn.AdaptiveAvgPool2d(2),
+                torch.nn.Flatten(),
+                torch.nn.Linear(16, num_classes),
+            )
+
+        monkeypatch.setitem(NETWORKS, "normed_tiny", build)
+
+    def moved(self, few, folder, *, validation=None, **settings):
+        """Which parts of the batch norm training has changed."""
+        made = load_backbone("normed_tiny", classes=2, weights="random")
+        before = {name: value.clone() for name, value in made.network[1].state_dict().items()}
+        plan = replace(TRAINING, **settings)
+        trained = finetune(made, few, folder, training=plan, validation=validation, progress=False)
+        after = trained.network[1].state_dict()
+        return {name for name in before if not torch.equal(before[name], after[name])}
+
+    @pytest.mark.parametrize("validated", [False, True])
+    def test_scale_and_shift_learn_alone(self, few, tmp_path, validated):
+        validation = few if validated else None  # after which Lightning trains on
+        moved = self.moved(few, tmp_path, frozen_norm=True, validation=validation)
+        assert moved == {"weight", "bias"}
+
+    def test_otherwise_mean_and_variance_follow_the_pictures(self, few, tmp_path):
+        moved = self.moved(few, tmp_path)
+        assert moved == {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
+
+    def test_a_step_takes_the_gradient_of_the_network_in_evaluation(self, few, tmp_path):
+        plan = replace(TRAINING, iterations=1, round=1, momentum=0.0, weight_decay=0.0)
+        plan = replace(plan, augment=False, frozen_norm=True, precision="32-true", batch_size=48)
+        by_hand = load_backbone("normed_tiny", classes=2, weights="random")
+        pictures = Pictures(few, 48, resize=None, mirror=False, seed=0)
+        pixels = torch.stack([pictures[i][0] for i in range(48)])
+        logits = by_hand(by_hand.preprocessing.normalize(pixels))
+        loss = torch.nn.functional.cross_entropy(logits, torch.tensor(few.labels.astype(int)))
+        loss.backward()
+        made = load_backbone("normed_tiny", classes=2, weights="random")
+        trained = finetune(made, few, tmp_path, training=plan, progress=False)
+        pairs = zip(by_hand.parameters(), trained.parameters(), strict=True)
+        for ours, theirs in pairs:
+            torch.testing.assert_close(ours - plan.lr * ours.grad, theirs, rtol=1e-4, atol=1e-5)
 
 
 FULL_DISK = """

@@ -31,7 +31,8 @@ LAYERS = """
     proposals evaluation localization crops significance
     sweeps
     methods
-    curves table1
+    curves table1 rule2018 failures
+    sensitivity
     datasets.twitter2 datasets.oasis datasets.folder datasets.coco datasets.vso
     datasets
     stream recall batches training
@@ -46,7 +47,7 @@ LAYERS = """
     experiment miniature_runs
     shelf
     figures.pictures
-    figures.regions figures.fusion figures.experiments figures.proposals figures.training
+    figures.regions figures.fusion figures.experiments figures.proposals figures.training figures.table1 figures.failures
     figures.localization
     figures
     editions

@@ -15,7 +15,9 @@ from arlib import datasets
 from arlib.boxes import box_iou
 from arlib.edges import edge_map
 from arlib.proposals import (
+    CenterCrops,
     EdgeBoxes,
+    FiveCrops,
     Grid,
     Proposals,
     RandomBoxes,
@@ -26,6 +28,7 @@ from arlib.proposals import (
 from arlib.recall import recall_curves
 
 NAMES = ["edge_boxes", "selective_search", "grid", "random_boxes"]
+CROPS = ["center_crops", "five_crops"]
 CAT = data.chelsea()[:200, :260]
 
 
@@ -51,7 +54,7 @@ def test_fewer_are_the_best_of_more(name):
     np.testing.assert_array_equal(few.boxes[:4], many.boxes[:4])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + CROPS)
 def test_the_same_picture_has_the_same_proposals(name):
     method = make(name, max_regions=50)
     first = method(CAT)
@@ -63,7 +66,7 @@ def test_the_same_picture_has_the_same_proposals(name):
         np.testing.assert_array_equal(other.objectness, first.objectness)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + CROPS)
 @settings(max_examples=15)
 @given(
     height=st.integers(1, 60),
@@ -145,6 +148,36 @@ def test_random_boxes_depend_on_size_and_seed_alone():
     np.testing.assert_allclose(wide, boxes * [2, 1, 2, 1], rtol=1e-5)
 
 
+@given(st.integers(1, 40), st.integers(1, 300), st.integers(1, 300))
+def test_centre_crops_against_a_loop_over_sides(n, height, width):
+    found = CenterCrops(max_regions=n)(np.zeros((height, width, 3), np.uint8))
+    expected = []
+    for step in range(1, n + 1):
+        w, h = width * (n + 1 - step) / (n + 1), height * (n + 1 - step) / (n + 1)
+        expected.append([(width - w) / 2, (height - h) / 2, (width + w) / 2, (height + h) / 2])
+    np.testing.assert_allclose(found.boxes, expected, atol=1e-4 * max(height, width))
+    assert (found.boxes >= 0).all()
+    assert (found.boxes <= [width, height, width, height]).all()
+    np.testing.assert_allclose(found.objectness, [1 - rank / n for rank in range(n)], rtol=1e-6)
+
+
+@given(st.integers(1, 300), st.integers(1, 300))
+def test_five_crops_are_the_middle_and_the_corners(height, width):
+    found = FiveCrops()(np.zeros((height, width, 3), np.uint8)).boxes
+    w, h = width * 224 / 256, height * 224 / 256
+    left, top, right, bottom = 0, 0, width - w, height - h
+    corners = [(right / 2, bottom / 2), (left, top), (right, top), (left, bottom), (right, bottom)]
+    expected = [[x, y, x + w, y + h] for x, y in corners]
+    np.testing.assert_allclose(found, expected, atol=1e-4 * max(height, width))
+    assert (found <= [width, height, width, height]).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_fewer_of_the_five_crops_are_the_first(n):
+    some = make("five_crops", max_regions=n)(CAT)
+    np.testing.assert_array_equal(some.boxes, FiveCrops()(CAT).boxes[:n])
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "interval"),
     [
@@ -185,6 +218,9 @@ def test_edge_boxes_settings_are_checked(setting, value, interval):
         (lambda: SelectiveSearch(seed=-1), "seed must be a whole number of at least 0"),
         (lambda: Grid(max_regions=0), "max_regions must be a whole number of at least 1"),
         (lambda: RandomBoxes(seed=0.5), "seed must be a whole number of at least 0"),
+        (lambda: CenterCrops(max_regions=0), "max_regions must be a whole number of at least 1"),
+        (lambda: FiveCrops(max_regions=0), "max_regions must be a whole number of at least 1"),
+        (lambda: make("five_crops", seed=1), "five_crops has no setting 'seed'; there are max_r"),
     ],
 )
 def test_other_settings_are_checked(call, message):
@@ -192,7 +228,7 @@ def test_other_settings_are_checked(call, message):
         call()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + CROPS)
 def test_what_is_no_image(name):
     for image in (np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3)), np.zeros((5, 0, 3), np.uint8)):
         with pytest.raises(ValueError, match=r"image must be \(H, W, 3\) uint8 RGB"):

@@ -8,7 +8,7 @@ from arlib import datasets
 from arlib.backbones import load_backbone
 from arlib.crops import crop_regions
 from arlib.datasets.scenes import World, judged
-from arlib.whole import image_features, whole_probability
+from arlib.whole import box_outputs, image_features, whole_probability
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +59,50 @@ def test_what_cannot_be_read_has_no_probability(broken, network):
 def test_where_nothing_can_be_read_the_reasons_are_told(broken, network):
     with pytest.raises(ValueError, match=r"not one image of .* could be read: {'b.png': "):
         whole_probability(broken.subset([1]), network, progress=False)
+
+
+def thirds(number, image):
+    """Two boxes that depend on the picture and on its number."""
+    height, width = image.shape[:2]
+    first = [0, 0, width / 3 + number, height]
+    return np.array([first, [width / 2, height / 3, width, height]], np.float32)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 64])
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("features", [False, True])
+def test_boxes_are_what_one_crop_at_a_time_gives(network, features, mirror, batch_size):
+    few = judged(World(), 40, seed=1).subset(slice(0, 4))
+    how = {"features": features, "mirror": mirror, "batch_size": batch_size, "progress": False}
+    found = box_outputs(few, network, thirds, **how)
+    assert (found.shape, found.dtype) == ((4, 3, 128 if features else 3), np.float32)
+    for index in range(4):
+        image = few.read(index)
+        whole = [0, 0, image.shape[1], image.shape[0]]
+        for place, box in enumerate([whole, *thirds(index, image).tolist()]):
+            crop = crop_regions(image, np.array([box]), 48)[0].numpy()
+            crop = crop[:, :, ::-1].copy() if mirror else crop
+            batch = network.preprocessing.normalize(torch.from_numpy(crop)[None])
+            with torch.inference_mode():
+                entering, logits = network.features_and_logits(batch)
+            expected = entering if features else logits.softmax(dim=1)
+            np.testing.assert_allclose(found[index, place], expected[0], rtol=1e-3, atol=1e-4)
+
+
+def test_without_boxes_the_whole_image_is_judged(network):
+    few = judged(World(), 40, seed=1).subset(slice(0, 4))
+    none = box_outputs(few, network, lambda *_: np.empty((0, 4), np.float32), progress=False)
+    whole = whole_probability(few, network, progress=False)
+    np.testing.assert_allclose(none[:, 0], whole, rtol=1e-3, atol=1e-5)
+    assert none.shape == (4, 1, 3)
+
+
+def test_boxes_of_what_cannot_be_read_are_nan(broken, network):
+    found = box_outputs(broken, network, thirds, progress=False)
+    assert np.isfinite(found[0]).all()
+    assert np.isnan(found[1]).all()
+
+
+def test_boxes_where_nothing_can_be_read(broken, network):
+    with pytest.raises(ValueError, match=r"not one image of .* could be read"):
+        box_outputs(broken.subset([1]), network, thirds, progress=False)

@@ -102,7 +102,7 @@ def judge_boxes(
     Args:
         judges: who judges which fold.
         dataset: the images.
-        boxes: which boxes, R in each image.
+        boxes: which boxes, R in each image, by its number in the dataset.
         mirror: turn left and right.
         progress: show a bar.
 
@@ -115,7 +115,7 @@ def judge_boxes(
         said = box_outputs(
             part,
             network,
-            boxes,
+            _renumbered(boxes, np.flatnonzero(mine)),
             features=judges.heads is not None,
             mirror=mirror,
             progress=progress,
@@ -127,6 +127,11 @@ def judge_boxes(
         found[mine] = said
     assert found is not None
     return found
+
+
+def _renumbered(boxes: Boxes, rows: np.ndarray) -> Boxes:
+    """Ask for boxes by an image's number in the whole dataset, not in a part of it."""
+    return lambda index, image: boxes(int(rows[index]), image)
 
 
 def _headed(features: np.ndarray, heads: Mapping[int, LinearHead], folds: np.ndarray) -> np.ndarray:

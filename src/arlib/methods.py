@@ -154,11 +154,10 @@ def _chosen(evidence: Evidence, ks: Sequence[int], equations: Mapping[str, Any])
     labels = predicted_labels(evidence.scores, ks, **equations).transpose("image", "k").values
     right = labels == evidence.labels[:, None]
     try:
-        option = nested_choice(right[known], evidence.folds[known])
+        option = nested_choice(right, np.where(known, evidence.folds, -1))
     except ValueError as error:
         raise Unavailable(str(error)) from error
-    k = np.full(len(labels), ks[0])
-    k[known] = np.asarray(ks)[option]
+    k = np.asarray(ks)[option]  # of an image without a label, the best over all folds
     response = np.full((len(labels), evidence.scores.sizes["emotion"]), np.nan)
     for value in np.unique(k).tolist():
         mine = k == value

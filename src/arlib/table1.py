@@ -69,7 +69,10 @@ def column(
             judged[row.name] = row.judge(evidence)
         except Unavailable as reason:
             table.loc[row.name, "note"] = str(reason)
+    frozen = _frozen(evidence)
     for name, judgement in judged.items():
+        if frozen and name.startswith(REFERENCE):
+            judgement = judgement._replace(note=f"{frozen} {judgement.note}".strip())
         for key, value in _measured(evidence, judgement, n_bootstrap, seed).items():
             table.loc[name, key] = value
     if REFERENCE in judged:
@@ -102,6 +105,14 @@ def _measured(
     if judgement.picked is not None:
         found["picked_k"], found["picked"] = judgement.picked
     return found
+
+
+def _frozen(evidence: Evidence) -> str:
+    """What "+ ft" means in a run whose network was not fine-tuned; nothing in others."""
+    experiment = evidence.facts.get("experiment", {})
+    if "backbones" not in experiment or experiment.get("finetune_on", ["none"]) != ["none"]:
+        return ""
+    return "not fine-tuned: frozen, under a linear head."
 
 
 def _against(
@@ -199,6 +210,23 @@ def paper_table() -> pd.DataFrame:
         for name, facts in raw["columns"].items()
     }
     return table
+
+
+def paper_column(name: str) -> str | None:
+    """Say which column of the paper's Table 1 a column stands for; None where there is none.
+
+    Args:
+        name: of the column, which starts with its dataset.
+
+    Example:
+        >>> paper_column("scenes-judged, five agree"), paper_column("twitter2-mobilenet_v2-ft")
+        ('Twitter I, five agree', 'Twitter II')
+    """
+    dataset, _, agreement = name.partition(", ")
+    if agreement.endswith("agree"):
+        return f"Twitter I, {agreement}"
+    stands = {"scenes-folded": "Twitter II", "twitter2": "Twitter II", "scenes-tagged": "Flickr"}
+    return next((column for start, column in stands.items() if dataset.startswith(start)), None)
 
 
 def _majority(images: int, positive: int | None) -> float:

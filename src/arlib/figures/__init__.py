@@ -1,6 +1,7 @@
 """Every figure of the book, a function each: data in, a matplotlib `Figure` out."""
 
-from arlib.figures.experiments import plot_k, plot_results, plot_sweep
+from arlib.figures.experiments import plot_curves, plot_sweeps
+from arlib.figures.failures import show_failures
 from arlib.figures.fusion import plot_decision, plot_flips
 from arlib.figures.localization import plot_localization
 from arlib.figures.pictures import draw_boxes, show_picture, show_prediction
@@ -14,6 +15,7 @@ from arlib.figures.regions import (
     show_choices,
 )
 from arlib.figures.style import COLOURS, LINES, MARKERS, NEGATIVE, NEUTRAL, POSITIVE, new_figure
+from arlib.figures.table1 import plot_sensitivity, plot_table, table_html
 from arlib.figures.training import (
     plot_gain,
     plot_learning,
@@ -32,11 +34,11 @@ __all__ = [
     "draw_boxes",
     "new_figure",
     "plot_accuracy_by_score",
+    "plot_curves",
     "plot_decidedness",
     "plot_decision",
     "plot_flips",
     "plot_gain",
-    "plot_k",
     "plot_learning",
     "plot_localization",
     "plot_objectness",
@@ -44,14 +46,17 @@ __all__ = [
     "plot_plane",
     "plot_recall",
     "plot_reliability",
-    "plot_results",
+    "plot_sensitivity",
     "plot_sentiment_score",
-    "plot_sweep",
+    "plot_sweeps",
+    "plot_table",
     "show_choices",
     "show_edges",
+    "show_failures",
     "show_filters",
     "show_picture",
     "show_prediction",
     "show_proposals",
     "show_rows",
+    "table_html",
 ]

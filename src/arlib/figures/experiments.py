@@ -3,82 +3,67 @@
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
 from arlib.figures.style import COLOURS, LINES, MARKERS, NEUTRAL, new_figure
 
 
-def plot_results(tables: Mapping[str, pd.DataFrame], metric: str = "accuracy") -> Figure:
-    """Show every method of every run: estimate, interval and the majority line.
+def plot_curves(columns: Mapping[str, xr.Dataset], majority: Mapping[str, float]) -> Figure:
+    """Plot accuracy against K for every way to choose regions, as the paper's Fig. 4.
 
     Args:
-        tables: run -> a row a method, with `estimate`, `low`, `high` and `majority`.
-        metric: names the axis.
+        columns: column -> `arlib.curves.curves`' dataset; the first way is shown with its interval.
+        majority: column -> accuracy of always answering the commonest label.
     """
-    figure, axes = new_figure(1, len(tables), width=7, height=1.1 + 1.4 * len(tables))
-    for panel, (run, table) in zip(np.ravel(axes), tables.items(), strict=True):
-        place = np.arange(len(table))
-        errors = [table.estimate - table.low, table.high - table.estimate]
-        panel.errorbar(
-            table.estimate,
-            place,
-            xerr=errors,
-            linestyle="",
-            color=COLOURS[0],
-            marker=MARKERS[0],
-            capsize=3,
-        )
-        panel.axvline(table.majority.iloc[0], color=NEUTRAL, linestyle=LINES[1])
-        panel.set_yticks(place, table.index, fontsize=9)
-        panel.invert_yaxis()
-        panel.set_title(run, fontsize=10, loc="left")
-    np.ravel(axes)[-1].set_xlabel(
-        f"{metric}, 95 % interval; broken line: always the commonest label"
-    )
+    n = len(columns)
+    wide = min(n, 2)
+    figure, axes = new_figure(wide, -(-n // wide), width=7.5, height=0.8 + 2.6 * -(-n // wide))
+    panels = np.ravel(axes)
+    for panel, (name, found) in zip(panels, columns.items(), strict=False):
+        first = found.isel(way=0)
+        panel.fill_between(found.k, 100 * first.low, 100 * first.high, alpha=0.2, color=COLOURS[0])
+        for number, way in enumerate(found.way.values.tolist()):
+            flat = way == "all regions"
+            panel.plot(
+                found.k,
+                100 * found.accuracy.isel(way=number),
+                color=COLOURS[number % len(COLOURS)] if number and not flat else "black",
+                marker="" if flat else MARKERS[number % len(MARKERS)],
+                linestyle=LINES[number % len(LINES)],
+                markersize=3,
+                linewidth=1.8 if number == 0 else 1,
+                label=way,
+            )
+        panel.axhline(100 * majority[name], color=NEUTRAL, linestyle=LINES[1], label="majority")
+        panel.set_title(name, fontsize=9, loc="left")
+        panel.xaxis.get_major_locator().set_params(integer=True)
+        panel.set(xlabel="K, regions fused", ylabel="accuracy, %")
+    for panel in panels[n:]:
+        panel.set_axis_off()
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 
-def plot_k(curves: pd.DataFrame, whole: float, majority: float) -> Figure:
-    """Plot accuracy against K, as the paper's Fig. 4.
+def plot_sweeps(maps: Mapping[str, xr.DataArray]) -> Figure:
+    """Show accuracy over alpha and beta as one map a column, each on its own scale.
 
     Args:
-        curves: index = K, a column a way to rank.
-        whole: accuracy of the whole image alone.
-        majority: accuracy of always answering the commonest label.
+        maps: column -> (alpha, beta) in [0, 1].
     """
-    figure, axes = new_figure(height=3.4)
-    for number, name in enumerate(curves.columns):
-        axes.plot(
-            curves.index,
-            curves[name],
-            color=COLOURS[number],
-            marker=MARKERS[number],
-            linestyle=LINES[number],
-            markersize=4,
-            label=name,
+    n = len(maps)
+    figure, axes = new_figure(min(n, 3), -(-n // 3), width=7.5, height=0.6 + 2.4 * -(-n // 3))
+    panels = np.ravel(axes)
+    for panel, (name, accuracy) in zip(panels, maps.items(), strict=False):
+        values = 100 * accuracy.transpose("alpha", "beta")
+        tiles = panel.pcolormesh(
+            accuracy.beta.values, accuracy.alpha.values, values, cmap="cividis", shading="nearest"
         )
-    axes.axhline(whole, color="black", linewidth=1, label="whole image alone")
-    axes.axhline(majority, color=NEUTRAL, linestyle=LINES[1], label="always the commonest label")
-    axes.set(xlabel="K, regions fused", ylabel="accuracy")
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
-    return figure
-
-
-def plot_sweep(accuracy: xr.DataArray) -> Figure:
-    """Show accuracy over alpha and beta as a map.
-
-    Args:
-        accuracy: (alpha, beta) in [0, 1].
-    """
-    figure, axes = new_figure(width=6, height=4)
-    alpha, beta = accuracy.alpha.values, accuracy.beta.values
-    tiles = axes.pcolormesh(
-        beta, alpha, accuracy.transpose("alpha", "beta").values, cmap="cividis", shading="nearest"
-    )
-    axes.grid(False)
-    axes.set(xlabel="beta", ylabel="alpha")
-    figure.colorbar(tiles, ax=axes, label="accuracy")
+        panel.grid(False)
+        panel.set(xlabel="beta", ylabel="alpha")
+        panel.set_title(name, fontsize=8, loc="left")
+        figure.colorbar(tiles, ax=panel)
+    for panel in panels[n:]:
+        panel.set_axis_off()
     return figure

@@ -1,0 +1,170 @@
+"""Chapter 6: Table 1 as a page's table whose cells open, and beside the paper's as a figure."""
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from arlib.figures.style import COLOURS, LINES, MARKERS, NEUTRAL, new_figure
+from arlib.methods import Evidence, methods
+from arlib.table1 import paper_column, paper_table
+
+_STYLE = """<style>
+.arlib-table1 {overflow-x: auto; font-size: 0.85em}
+.arlib-table1 td, .arlib-table1 th {text-align: left; vertical-align: top; padding: 0.2em 0.6em}
+.arlib-table1 summary {cursor: pointer; white-space: nowrap}
+.arlib-table1 dl {margin: 0.3em 0; min-width: 16em; overflow-wrap: anywhere}
+.arlib-table1 dt {font-weight: bold} .arlib-table1 dd {margin: 0 0 0.2em 1em}
+</style>"""
+
+
+def table_html(tables: Mapping[str, pd.DataFrame], evidences: Mapping[str, Evidence]) -> str:
+    """Write Table 1 as HTML whose every cell opens its provenance; no script is needed.
+
+    Args:
+        tables: column -> `arlib.table1.column`'s table.
+        evidences: column -> what it was computed from.
+
+    Returns:
+        An element for a page; text is escaped.
+    """
+    refers = {method.name: method.refers for method in methods()}
+    heads = "".join(f"<th scope='col'>{escape(name)}</th>" for name in tables)
+    rows = [
+        f"<tr><th scope='row'>{escape(method)}</th>"
+        + "".join(
+            f"<td>{_cell(table.loc[method], evidences[name], refers[method])}</td>"
+            for name, table in tables.items()
+        )
+        + "</tr>"
+        for method in refers
+    ]
+    lines = "".join(f"<td>{100 * table.majority.max():.1f}</td>" for table in tables.values())
+    rows.append(f"<tr><th scope='row'>always the commonest label</th>{lines}</tr>")
+    return (
+        f"{_STYLE}<div class='arlib-table1'><table><thead><tr><th>accuracy, %</th>{heads}</tr>"
+        f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _cell(row: pd.Series, evidence: Evidence, refers: str) -> str:
+    """A summary and, behind it, where it comes from."""
+    facts = evidence.facts
+    if np.isnan(row.accuracy):
+        shown, told = "–", {"why not": row.note}
+    else:
+        shown = f"{100 * row.accuracy:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]"
+        told = {
+            "method": refers,
+            "note": row.note,
+            "images": f"{row.images:.0f}",
+            "balanced accuracy, AUC": f"{row.balanced_accuracy:.3f}, {row.auc:.3f}",
+        }
+        if not np.isnan(row.p):
+            told["against VGGNet + ft"] = (
+                f"{row.changed:.0f} labels changed, {row.fixed:.0f} mended, {row.broken:.0f} "
+                f"broken; McNemar's p {row.p:.3g}, Holm's {row.p_holm:.3g}"
+            )
+        if not np.isnan(row.could):
+            told["Eq. 3 could change"] = f"{row.could:.0f} labels"
+        if not np.isnan(row.picked):
+            told["K picked on the tested images"] = (
+                f"{row.picked_k:.0f}, accuracy {100 * row.picked:.1f}"
+            )
+    told["run"] = evidence.name
+    for name in ("command", "commit", "finished"):
+        told[name] = str(facts.get(name) or "not recorded")
+    told["data, SHA-256"] = str(facts.get("dataset", {}).get("sha256", "not recorded"))
+    told["weights, SHA-256"] = str(
+        facts.get("weights_sha256") or evidence.scores.attrs.get("weights_sha256", "not recorded")
+    )
+    terms = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in told.items() if text
+    )
+    return f"<details><summary>{escape(shown)}</summary><dl>{terms}</dl></details>"
+
+
+def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Show every row of every column with its interval, and the paper's number as a hollow mark.
+
+    Args:
+        tables: column -> `arlib.table1.column`'s table, at least one.
+    """
+    paper = paper_table()
+    figure, axes = new_figure(1, len(tables), width=7.5, height=0.8 + 2.7 * len(tables))
+    for panel, (name, table) in zip(np.ravel(axes), tables.items(), strict=True):
+        place = np.arange(len(table))
+        panel.errorbar(
+            100 * table.accuracy,
+            place,
+            xerr=100 * np.stack([table.accuracy - table.low, table.high - table.accuracy]),
+            linestyle="",
+            color=COLOURS[0],
+            marker=MARKERS[0],
+            capsize=3,
+            label="this edition",
+        )
+        panel.axvline(
+            100 * table.majority.max(),
+            color=COLOURS[0],
+            linestyle=LINES[1],
+            label="its majority line",
+        )
+        other = paper_column(name)
+        if other is not None:
+            theirs = 100 * paper[other].reindex(table.index)
+            panel.plot(
+                theirs,
+                place,
+                linestyle="",
+                marker=MARKERS[3],
+                markerfacecolor="none",
+                color=COLOURS[5],
+                label="the paper",
+            )
+            line = paper.attrs["majority"][other]
+            if not np.isnan(line):
+                panel.axvline(
+                    100 * line,
+                    color=COLOURS[5],
+                    linestyle=LINES[3],
+                    label="the paper's majority line",
+                )
+        panel.set_yticks(place, table.index, fontsize=8)
+        panel.invert_yaxis()
+        title = name if other is None else f"{name}; the paper: {other}"
+        panel.set_title(title, fontsize=9, loc="left")
+    handles: dict[str, Any] = {}
+    for panel in np.ravel(axes):
+        found = panel.get_legend_handles_labels()
+        handles |= dict(zip(found[1], found[0], strict=True))
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=2, fontsize=8)
+    np.ravel(axes)[-1].set_xlabel("accuracy in %, 95 % interval")
+    return figure
+
+
+def plot_sensitivity(table: pd.DataFrame) -> Figure:
+    """Show the gain of fusion with its interval for every setting.
+
+    Args:
+        table: from `arlib.sensitivity.sensitivity`.
+    """
+    figure, axes = new_figure(height=0.8 + 0.27 * len(table))
+    place = np.arange(len(table))
+    axes.errorbar(
+        100 * table.gain,
+        place,
+        xerr=100 * np.stack([table.gain - table.low, table.high - table.gain]),
+        linestyle="",
+        color=COLOURS[0],
+        marker=MARKERS[0],
+        capsize=3,
+    )
+    axes.axvline(0, color=NEUTRAL, linewidth=1)
+    axes.set_yticks(place, table.index, fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("accuracy gained over the whole image, points, 95 % interval")
+    return figure
