@@ -1,19 +1,30 @@
 """The command line across the process boundary: what it prints, writes, and exits with."""
 
+import csv
+import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
+import xarray as xr
+import yaml
+from click.testing import CliRunner
+from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
+from arlib import cli, publishing
 from arlib.backbones import load_backbone, save_weights
 from arlib.heads import LinearHead, default_head
-from arlib.scores import open_scores
+from arlib.methods import methods
+from arlib.runs import write_baselines
+from arlib.scores import open_scores, save_scores
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,7 +57,7 @@ def folder(tmp_path_factory):
 
 
 def test_every_command_explains_itself(tmp_path):
-    for arguments in ([], ["predict"], ["run"], ["score"], ["head"], ["finetune"]):
+    for arguments in ([], ["predict"], ["run"], ["table"], ["score"], ["head"], ["finetune"]):
         done = arlib(*arguments, "--help", cwd=tmp_path)
         assert done.returncode == 0
         assert "Usage: " in done.stdout
@@ -124,6 +135,7 @@ def test_predict_goes_on_after_what_is_no_picture(folder, tmp_path):
         (["predict", "x.jpg", "--beta", "-1"], "-1.0 is not in the range x>=0"),
         (["run", "absent"], "no edition 'absent'; there are"),
         (["run", "smoke", "-p", "kk", "3"], "no parameter 'kk' in edition smoke; there are"),
+        (["table", "--compare", "absent", "absent"], "no run at absent: it has no run.json"),
         (["score", "--out", "s.zarr"], "give one of --dataset NAME and --images FOLDER"),
         (["score", "--dataset", "nope", "--out", "s.zarr"], "no dataset 'nope'; there are"),
         (["score", "--dataset", "oasis", "--out", "s.zarr"], "oasis is not here: get"),
@@ -237,3 +249,206 @@ class TestFinetune:
         assert done.returncode == 1
         assert told in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
+
+
+FT, LAST = "VGGNet + ft", "VGGNet + ft + obj + senti + lf (K)"
+
+
+@pytest.fixture(scope="module")
+def runs(make_scores, tmp_path_factory):
+    """Two runs of other images; the second with one more row and with annotators."""
+    root = tmp_path_factory.mktemp("runs")
+    for seed, name in enumerate(("alone", "judged")):
+        scores = make_scores(30, 4, seed=seed)
+        keys = [f"{name}/{key}" for key in scores.image.values]
+        save_scores(scores.assign_coords(image=keys), root / name / "scores.zarr")
+        (root / name / "run.json").write_text("{}")
+    share = np.random.default_rng(0).dirichlet([1, 1], (1, 30)).astype(np.float32)
+    measured = xr.Dataset(
+        {
+            "probability": (("method", "image", "emotion"), share),
+            "agreement": ("image", np.resize(np.int8([3, 4, 5, 5, 5, 5, 5]), 30)),
+        },
+        coords={"method": np.array(["VGGNet"], object)},
+        attrs={"missing": {"SentiBank": "no noun pairs here"}},
+    )
+    write_baselines(root / "judged", measured)
+    return root
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    """A book of one chapter, inside it: an edition of recorded runs, and one that makes its own."""
+    cell = new_code_cell("runs: list = ['x']", metadata={"tags": ["parameters"]})
+    for folder in ("book/results", "editions"):
+        (tmp_path / folder).mkdir(parents=True)
+    nbformat.write(new_notebook(cells=[cell]), tmp_path / "book/one.ipynb")
+    toc = {"parts": [{"chapters": [{"file": "book/one"}]}]}
+    plain = {"title": "Recorded", "parameters": {"runs": ["alone"]}}
+    fresh = {"title": "Anew", "experiment": {"dataset": "twitter2", "backbones": ["x"]}}
+    for path, raw in {"_toc": toc, "editions/plain": plain, "editions/fresh": fresh}.items():
+        (tmp_path / f"{path}.{'yml' if path == '_toc' else 'yaml'}").write_text(yaml.safe_dump(raw))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def within(*arguments):
+    """Run `arlib` in this process; what it would say in one line, and its output."""
+    done = CliRunner().invoke(cli.app, list(map(str, arguments)))
+    said = str(done.exception) if isinstance(done.exception, ValueError) else ""
+    return done.exit_code, said + done.output
+
+
+class TestTable:
+    def test_prints_every_row_and_writes_what_each_says(self, runs, tmp_path):
+        """Across the process boundary."""
+        told = ["--bootstrap", 20, "--predictions", tmp_path / "said.csv"]
+        done = arlib("table", runs / "alone", runs / "judged", *told, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        head = next(line for line in done.stdout.splitlines() if "(n = " in line)
+        assert re.findall(r"\S+(?:, \w+ agree)? \(n = \d+\)", head) == [
+            "alone (n = 29)",
+            "judged, five agree (n = 20)",
+            "judged, four agree (n = 24)",
+            "judged, three agree (n = 29)",
+        ]
+        for method in methods():
+            assert f"\n{method.name}  " in done.stdout
+        assert "\n  SentiBank: no noun pairs here\n" in done.stdout
+        assert "The paper's own table" in done.stdout
+        with (tmp_path / "said.csv").open() as file:
+            said = list(csv.DictReader(file))
+        counts = {run: sum(line["run"] == run for line in said) for run in ("alone", "judged")}
+        assert counts == {"alone": 30 * 5, "judged": 30 * 6}
+        assert all(
+            abs(float(line["positive"]) + float(line["negative"]) - 1) < 3e-6 for line in said
+        )
+
+    def test_as_csv_and_as_json_the_numbers_are_the_same(self, runs):
+        given = ["table", runs / "alone", "--bootstrap", 20, "--format"]
+        code, text = within(*given, "json")
+        assert code == 0
+        found = json.loads(text)["alone"]
+        assert found[LAST]["images"] == 29
+        assert found["SentiBank"]["accuracy"] is None
+        code, text = within(*given, "csv")
+        assert code == 0
+        for line in csv.DictReader(io.StringIO(text)):
+            for key in ("accuracy", "low", "high", "p", "could"):
+                number = found[line["method"]][key]
+                assert line[key] == ("" if number is None else str(number))
+
+    def test_the_number_of_resamples_moves_the_interval_alone(self, runs):
+        found = []
+        for resamples in (20, 21):
+            given = ["table", runs / "alone", "--format", "json", "--bootstrap", resamples]
+            found.append(json.loads(within(*given)[1])["alone"][FT])
+        assert found[0]["low"] != found[1]["low"]
+        assert found[0]["accuracy"] == found[1]["accuracy"]
+
+    def test_compares_two_runs_row_by_row(self, runs):
+        given = ["table", "--compare", runs / "alone", runs / "judged", "--bootstrap", 20]
+        code, text = within(*given)
+        assert code == 0
+        assert text.split()[:6] == ["one", "other", "difference", "low", "high", "p"]
+        found = json.loads(within(*given, "--format", "json")[1])
+        assert set(found) == {FT, *(method.name for method in methods() if "lf" in method.name)}
+        lines = csv.DictReader(io.StringIO(within(*given, "--format", "csv")[1]))
+        for line in lines:
+            row = found.pop(line["method"])
+            assert row["p"] is None, "other images are not paired"
+            assert row["low"] < row["difference"] < row["high"]
+            assert float(line["difference"]) == pytest.approx(row["difference"])
+            shown = re.search(rf"^{re.escape(line['method'])} .*$", text, re.MULTILINE).group()
+            assert f" {row['difference']:.3f} " in shown
+        assert not found
+
+    def test_a_run_against_itself_differs_in_nothing(self, runs):
+        given = ["table", "--compare", runs / "judged", runs / "judged", "--bootstrap", 20]
+        found = json.loads(within(*given, "--format", "json")[1])
+        assert "VGGNet" in found
+        for row in found.values():
+            assert (row["difference"], row["low"], row["high"], row["p"]) == (0, 0, 0, 1)
+
+    def test_an_edition_is_its_recorded_runs_or_those_named(self, runs, book):
+        for name in ("alone", "judged"):
+            shutil.copytree(runs / name, book / "book/results" / name)
+        given = ["--bootstrap", 2, "--format", "json"]
+        assert list(json.loads(within("table", "plain", *given)[1])) == ["alone"]
+        named = within("table", "plain", "-p", "runs", "[judged]", *given)
+        assert len(json.loads(named[1])) == 3
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "message"),
+        [
+            (["absent"], 1, "no edition 'absent'; there are fresh, plain"),
+            (["alone"], 1, "no edition 'alone'"),
+            (["plain", "fresh"], 2, "plain is no run's folder; of editions give one"),
+            (["plain"], 1, "no run alone, fresh or recorded: `arlib run plain` makes it"),
+            (["fresh"], 1, "no run twitter2-x, fresh or recorded: `arlib run fresh` makes it"),
+            (["fresh", "--seeds", "2"], 1, "--seeds is for the embedded world; fresh has photogr"),
+            (["plain", "-p", "runs", "[]"], 1, "edition plain names no runs"),
+            (["plain", "-p", "run", "x"], 1, "no parameter 'run' in edition plain"),
+            (["RUN", "-p", "k", "3"], 2, "-p and --seeds are for editions, not for runs"),
+            (["RUN", "--seeds", "2"], 2, "-p and --seeds are for editions, not for runs"),
+            (["RUN", "absent"], 1, "no run at absent: it has no run.json"),
+            (["RUN", "RUN"], 1, "two columns are called alone"),
+            (["--compare", "RUN"], 2, "--compare takes two runs, not 1"),
+            (["--compare", "RUN", "RUN", "RUN"], 2, "--compare takes two runs, not 3"),
+            (["--bootstrap", "0", "RUN"], 2, "0 is not in the range x>=1"),
+            ([], 2, "Missing argument 'EDITION | RUN...'"),
+        ],
+    )
+    def test_what_it_cannot_do_it_says(self, runs, book, arguments, code, message):
+        given = [str(runs / "alone") if word == "RUN" else word for word in arguments]
+        found, said = within("table", *given)
+        assert found == code
+        assert message in said
+
+    def test_outside_a_book_there_are_no_editions(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        code, said = within("table", "scenes")
+        assert code == 1
+        assert "run this inside a clone of its repository" in said
+
+
+class TestOnlyMeasure:
+    @pytest.fixture(autouse=True)
+    def measured(self, runs, monkeypatch):
+        """In place of scoring photographs, a run that is there already; no chapter may run."""
+
+        def runs_of(_):
+            return {"twitter2-x": lambda to: shutil.copytree(runs / "alone", to / "twitter2-x")}
+
+        def refuse(*_):
+            raise AssertionError("a chapter was executed")
+
+        monkeypatch.setattr(publishing, "runs_of", runs_of)
+        monkeypatch.setattr(publishing, "execute_chapter", refuse)
+        monkeypatch.setattr(publishing, "build_site", refuse)
+
+    def test_measures_the_runs_and_executes_no_chapter(self, book):
+        code, said = within("run", "fresh", "--only-measure")
+        assert code == 0, said
+        build = book / "_build/fresh"
+        assert said.splitlines() == ["scoring: twitter2-x", f"the runs are at {build / 'results'}"]
+        assert [path.name for path in build.iterdir()] == ["results"]
+        assert not list((book / "book/results").iterdir())
+        code, said = within("table", "fresh", "--bootstrap", 2)
+        assert code == 0
+        assert "twitter2-x (n = 29)" in said
+
+    def test_its_runs_can_be_recorded(self, book):
+        code, said = within("run", "fresh", "--only-measure", "--record")
+        assert code == 0, said
+        assert "recorded: book/results/twitter2-x" in said.splitlines()
+        assert (book / "book/results/twitter2-x/run.json").is_file()
+
+    def test_otherwise_chapters_are_executed(self, book, monkeypatch):
+        (book / "src").mkdir()
+        (book / "_config.yml").write_text("{}")
+        monkeypatch.setattr(publishing, "_live_runs", lambda *_: [])
+        done = CliRunner().invoke(cli.app, ["run", "fresh"])
+        assert isinstance(done.exception, AssertionError)
+        assert str(done.exception) == "a chapter was executed"

@@ -84,7 +84,7 @@ def test_images_without_a_label_are_left_out(evidence, hit):
     assert hit.image.values.tolist() == evidence.scores.image.values[known].tolist()
     assert hit.fold.values.tolist() == evidence.folds[known].tolist()
     unlabelled = evidence.scores.assign(label=("image", np.full(N, -1, np.int8)))
-    with pytest.raises(ValueError, match="^no image has a label$"):
+    with pytest.raises(ValueError, match=r"^no image has a label$"):
         hits(Evidence("unlabelled", unlabelled))
 
 
@@ -96,8 +96,10 @@ def test_a_way_to_rank_is_a_loop_over_images_and_k(evidence, way, equations):
     beta = equations.get("beta", 0.5)
     expected = [
         [
-            fused_is_right(one.global_probability.values, ranked(one, way, **ranking)[:k], l, beta)
-            for _, one, l in labelled(evidence)
+            fused_is_right(
+                one.global_probability.values, ranked(one, way, **ranking)[:k], label, beta
+            )
+            for _, one, label in labelled(evidence)
         ]
         for k in KS
     ]

@@ -1,5 +1,6 @@
 """Readers of datasets: each on a small copy of its layout, and on the real one where it is."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -121,6 +122,74 @@ def test_oasis_refuses_what_contradicts_itself(oasis):
         datasets.load("oasis", oasis)
 
 
+ANPS = """The sentiment value of each ANP is created by merging two values.
+
+1. beautiful [sentiment: 1.00] [#images: 7,000,000]
+\tbeautiful_flower [sentiment: 1.77] [#imgs: 2,380,000]
+\tbeautiful_day [sentiment: 0.00] [#imgs: 13]
+2. dark [sentiment: -0.50] [#images: 1,000]
+\tdark_night [sentiment: -1.2] [#imgs: 9]
+\tdark_wood [sentiment: -0.1] [#imgs: 9]
+\told_dark_wood [sentiment: 2] [#imgs: 9]
+"""
+
+
+@pytest.fixture
+def vso(tmp_path):
+    """Four pairs with a sentiment that has a sign, one whose is 0, one with none."""
+    (tmp_path / "3244ANPs.txt").write_text(ANPS)
+    found = {"beautiful_flower": 12, "dark_night": 8, "old_dark_wood": 8, "dark_wood": 12}
+    for pair, n in {**found, "beautiful_day": 3, "cute_cat": 2}.items():
+        for i in range(n):
+            picture(tmp_path / "bi_concepts1553" / pair / f"{i:02}.jpg")
+    (tmp_path / "bi_concepts1553" / "dark_wood" / "notes.txt").write_text("x")
+    (tmp_path / "bi_concepts1553" / "index.txt").write_text("x")
+    return tmp_path
+
+
+def test_vso_labels_by_the_sign_of_the_pairs_sentiment(vso):
+    ds = datasets.load("vso", vso)
+    labels = {"beautiful_flower": 0, "dark_night": 1, "dark_wood": 1, "old_dark_wood": 0}
+    assert len(ds) == 40
+    assert set(ds.tags.tolist()) == set(labels)
+    assert ds.labels.tolist() == [labels[tag] for tag in ds.tags.tolist()]
+    assert ds.keys[0] == "beautiful_flower/00"
+    for index, (key, tag) in enumerate(zip(ds.keys.tolist(), ds.tags.tolist(), strict=True)):
+        name = key.removeprefix(f"{tag}/")
+        assert ds.path(index) == vso / "bi_concepts1553" / tag / f"{name}.jpg"
+        assert ds.path(index).is_file()
+
+
+def test_vso_leaves_out_pairs_without_a_sentiment_and_counts_them(vso):
+    """One that the table lacks, and one whose sentiment is 0, which has no sign."""
+    ds = datasets.load("vso", vso)
+    assert ds.counts == {"pairs": 4, "pairs without sentiment": 2}
+    assert not {"cute_cat", "beautiful_day"} & set(ds.tags.tolist())
+
+
+def test_vso_holds_a_tenth_of_either_label_out(vso):
+    ds = datasets.load("vso", vso)
+    assert set(ds.folds.tolist()) == {1, -1}
+    assert np.bincount(ds.labels[ds.folds == 1]).tolist() == [2, 2]
+    again, other = datasets.load("vso", vso), datasets.load("vso", vso, seed=1)
+    assert (again.folds == ds.folds).all()
+    assert (other.folds != ds.folds).any()
+    fifth = datasets.load("vso", vso, n_folds=5)
+    assert np.bincount(fifth.labels[fifth.folds == 1]).tolist() == [4, 4]
+
+
+def test_vso_names_what_is_missing(vso):
+    (vso / "bi_concepts1553").rename(vso / "elsewhere")
+    with pytest.raises(DatasetError, match=r"must hold 3244ANPs\.txt and bi_concepts1553/"):
+        datasets.load("vso", vso)
+    (vso / "bi_concepts1553").mkdir()
+    with pytest.raises(DatasetError, match="vso: no image under"):
+        datasets.load("vso", vso)
+    (vso / "3244ANPs.txt").unlink()
+    with pytest.raises(DatasetError, match=r"must hold 3244ANPs\.txt and bi_concepts1553/"):
+        datasets.load("vso", vso)
+
+
 def class_folders(root, classes, n=3):
     for name in classes:
         for i in range(n):
@@ -206,6 +275,105 @@ def test_a_subset_keeps_what_belongs_together():
     for index in ([1], np.array([False, True]), slice(1, None)):
         part = make().subset(index)
         assert (part.keys[0], part.files[0], part.labels[0], part.folds[0]) == ("b", "b.jpg", 1, 2)
+
+
+def test_a_subset_keeps_what_people_wrote_and_how_many_agreed():
+    whole = judged(World(), 60, seed=2)
+    whole = replace(whole, tags=np.array([f"tag of {key}" for key in whole.keys.tolist()]))
+    assert set(whole.agreement.tolist()) == {3, 4, 5}
+    agreed = dict(zip(whole.keys.tolist(), whole.agreement.tolist(), strict=True))
+    for index in ([7, 3], whole.agreement == 4, slice(10, None, 3)):
+        part = whole.subset(index)
+        assert part.agreement.tolist() == [agreed[key] for key in part.keys.tolist()]
+        assert part.tags.tolist() == [f"tag of {key}" for key in part.keys.tolist()]
+
+
+@pytest.mark.parametrize("name", ["tags", "agreement"])
+def test_what_is_known_of_every_picture_has_its_length(name):
+    with pytest.raises(DatasetError, match=f"arrays of different lengths: .*'{name}': 3"):
+        make(**{name: np.array([3, 4, 5])})
+
+
+def test_agreement_is_how_many_of_five_gave_the_label():
+    """`counts` tells how many pictures at least so many agreed on."""
+    made = judged(World(), 60, seed=2)
+    for m in (3, 4, 5):
+        assert made.counts[f"{m} agree"] == (made.agreement >= m).sum()
+    assert (judged(World(), 60, seed=2, agreement=4).agreement >= 4).all()
+
+
+class TestByTag:
+    def test_labels_are_places_among_the_sorted_tags(self):
+        tags = np.array(["wet dog", "big sky"])
+        made = datasets.by_tag(make(tags=tags))
+        assert made.emotions == ("big sky", "wet dog")
+        assert made.labels.tolist() == [1, 0]
+        assert made.name == "x by tag"
+        assert (made.keys.tolist(), made.folds.tolist()) == (["a", "b"], [1, 2])
+
+    def test_more_tags_than_eight_bits_count(self):
+        n = 700
+        tags = np.array([f"tag {number:03}" for number in range(n)])
+        many = make(
+            keys=tags,
+            files=tags,
+            labels=np.zeros(n, np.int8),
+            folds=np.zeros(n, np.int8),
+            tags=tags,
+        )
+        assert datasets.by_tag(many).labels.tolist() == list(range(n))
+
+    def test_without_tags_there_is_nothing_to_label_by(self):
+        with pytest.raises(ValueError, match="x has no tags"):
+            datasets.by_tag(make())
+
+
+class TestSha256:
+    @pytest.fixture
+    def root(self, tmp_path):
+        for name in ("a.jpg", "b.jpg"):
+            (tmp_path / name).write_bytes(f"bytes of {name}".encode())
+        return tmp_path
+
+    def of(self, root, **changes):
+        return replace(make(), root=root, **changes).sha256()
+
+    def test_against_the_bytes_one_after_another(self, root):
+        told = "a\nb0\n11\n2bytes of a.jpgbytes of b.jpg"
+        assert self.of(root) == hashlib.sha256(told.encode()).hexdigest()
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"keys": np.array(["a", "c"])},
+            {"labels": np.array([1, 1], np.int8)},
+            {"folds": np.array([1, 3], np.int8)},
+            {"files": np.array(["b.jpg", "a.jpg"])},
+        ],
+        ids=lambda change: next(iter(change)),
+    )
+    def test_other_data_have_another(self, root, change):
+        assert self.of(root, **change) != self.of(root)
+
+    def test_a_single_byte_of_a_picture_counts(self, root):
+        before = self.of(root)
+        (root / "b.jpg").write_bytes(b"bytes of b.jpG")
+        assert self.of(root) != before
+
+    def test_a_picture_that_is_not_there_counts(self, root):
+        before = self.of(root)
+        (root / "b.jpg").unlink()
+        assert self.of(root) != before
+
+    def test_the_same_data_elsewhere_have_the_same(self, root, tmp_path_factory):
+        elsewhere = tmp_path_factory.mktemp("elsewhere")
+        for path in root.iterdir():
+            (elsewhere / path.name).write_bytes(path.read_bytes())
+        assert self.of(elsewhere) == self.of(root)
+
+    def test_drawn_pictures_are_known_by_keys_labels_and_folds(self):
+        one, again, other = (judged(World(), 40, seed=seed).sha256() for seed in (1, 1, 2))
+        assert one == again != other
 
 
 @pytest.mark.parametrize(
@@ -333,3 +501,14 @@ def test_the_real_oasis(data_root):
     assert len(ds) == 637
     assert all(ds.path(i).is_file() for i in range(len(ds)))
     assert ds.counts["rows"] == 900
+
+
+def test_the_real_vso(data_root):
+    """A few pictures of six pairs."""
+    ds = datasets.load("vso", data_root / "vso")
+    assert len(ds) == 72
+    assert len(set(ds.tags.tolist())) == ds.counts["pairs"] == 6
+    assert set(ds.labels.tolist()) == {0, 1}
+    assert all(ds.path(i).is_file() for i in range(len(ds)))
+    assert ds.read(0).ndim == 3
+    assert 7 <= (ds.folds == 1).sum() <= 8

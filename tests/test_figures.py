@@ -129,34 +129,84 @@ def test_decision_without_regions_has_one_line():
     assert not [one for one in axes.get_lines() if one.get_label().startswith("Eq. 3")]
 
 
-def test_results_a_panel_a_run():
-    table = pd.DataFrame(
-        {"estimate": [0.7, 0.8], "low": [0.6, 0.7], "high": [0.8, 0.9], "majority": [0.75, 0.75]},
-        index=["whole image", "fused"],
+WAYS = ["obj + senti (Eq. 2)", "obj", "senti", "grid", "ten-crop", "random regions", "all regions"]
+
+
+def curves(ways):
+    """Accuracies over K = 1, 2, 5, with intervals."""
+    accuracy = RNG.uniform(0.4, 0.6, (len(ways), 3))
+    return xr.Dataset(
+        {
+            name: (("way", "k"), accuracy + shift)
+            for name, shift in {"accuracy": 0, "low": -0.1, "high": 0.2}.items()
+        },
+        coords={"way": ways, "k": [1, 2, 5]},
     )
-    panels = figures.plot_results({"one": table, "two": table}).axes
-    assert [panel.get_title(loc="left") for panel in panels] == ["one", "two"]
-    for panel in panels:
-        assert panel.containers[0].lines[0].get_xdata().tolist() == [0.7, 0.8]
-        assert [t.get_text() for t in panel.get_yticklabels()] == ["whole image", "fused"]
 
 
-def test_accuracy_over_k():
-    curves = pd.DataFrame({"obj": [0.7, 0.8], "senti": [0.6, 0.9]}, index=[1, 2])
-    (axes,) = figures.plot_k(curves, whole=0.75, majority=0.78).axes
-    assert line(axes, "senti")[1].tolist() == [0.6, 0.9]
-    assert line(axes, "whole image alone")[1] == [0.75, 0.75]
+def test_curves_a_panel_a_column():
+    columns = {name: curves(WAYS) for name in ("one", "two", "three")}
+    majority = {"one": 0.5, "two": 0.75, "three": 0.25}
+    figure = figures.plot_curves(columns, majority)
+    figure.draw_without_rendering()
+    *panels, empty = figure.axes
+    assert [panel.get_title(loc="left") for panel in panels] == list(columns)
+    assert not empty.axison
+    for panel, found, rate in zip(panels, columns.values(), majority.values(), strict=True):
+        for way in WAYS:
+            k, accuracy = line(panel, way)
+            assert list(k) == [1, 2, 5]
+            np.testing.assert_allclose(accuracy, 100 * found.accuracy.sel(way=way))
+        assert line(panel, "majority")[1] == [100 * rate] * 2
+        (band,) = panel.collections
+        corners = {tuple(corner) for corner in band.get_paths()[0].vertices.round(9).tolist()}
+        for bound in ("low", "high"):
+            heights = (100 * found[bound].isel(way=0)).values.round(9).tolist()
+            assert set(zip([1, 2, 5], heights, strict=True)) <= corners
 
 
-def test_sweep_map_has_alpha_upwards():
-    values = np.arange(6).reshape(2, 3) / 10
-    accuracy = xr.DataArray(
-        values, dims=("alpha", "beta"), coords={"alpha": [0, 1], "beta": [0, 0.5, 1]}
-    )
-    axes = figures.plot_sweep(accuracy.transpose("beta", "alpha")).axes[0]
-    mesh = axes.collections[0].get_array()
-    np.testing.assert_array_equal(np.asarray(mesh), values)
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("beta", "alpha")
+def test_one_column_of_curves_is_one_panel():
+    (axes,) = figures.plot_curves({"one": curves(WAYS)}, {"one": 0.5}).axes
+    assert axes.get_title(loc="left") == "one"
+
+
+def test_a_way_to_choose_looks_the_same_in_every_column():
+    """Columns that were measured without controls, and with other ones."""
+    few, some = [WAYS[0], *WAYS[-2:]], [*WAYS[:3], *WAYS[4:]]
+    columns = {"few": curves(few), "some": curves(some), "all": curves(WAYS)}
+    figure = figures.plot_curves(columns, dict.fromkeys(columns, 0.5))
+    looks = {}
+    for panel in figure.axes[:3]:
+        for one in panel.get_lines():
+            look = (one.get_color(), one.get_marker(), one.get_linestyle(), one.get_linewidth())
+            looks.setdefault(one.get_label(), set()).add(look)
+    assert set(looks) == {*WAYS, "majority"}
+    assert all(len(kinds) == 1 for kinds in looks.values())
+    assert len(set.union(*looks.values())) == len(looks), "two ways look alike"
+    (legend,) = figure.legends
+    assert {text.get_text() for text in legend.get_texts()} == set(looks)
+    assert len(legend.get_texts()) == len(looks)
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_sweep_maps_have_alpha_upwards(n):
+    values = RNG.random((n, 2, 3))
+    maps = {
+        f"column {number}": xr.DataArray(
+            table, dims=("alpha", "beta"), coords={"alpha": [0, 1], "beta": [0, 0.5, 1]}
+        ).transpose("beta", "alpha")
+        for number, table in enumerate(values)
+    }
+    figure = figures.plot_sweeps(maps)
+    figure.draw_without_rendering()
+    panels = [panel for panel in figure.axes if panel.get_title(loc="left")]
+    assert [panel.get_title(loc="left") for panel in panels] == list(maps)
+    for panel, table in zip(panels, values, strict=True):
+        (mesh,) = panel.collections
+        np.testing.assert_allclose(np.asarray(mesh.get_array()), 100 * table)
+        assert (panel.get_xlabel(), panel.get_ylabel()) == ("beta", "alpha")
+        low, high = panel.get_ylim()
+        assert low < high
 
 
 def test_rows_of_pictures_stand_side_by_side():

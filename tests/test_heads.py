@@ -100,7 +100,8 @@ def test_the_machines_head_calls_what_scikit_learns_machine_calls(classes, C):
     features, labels = FEATURES[keep], LABELS[keep]
     head = fit_svm(features, labels, ("a", "b", "c")[:classes], backbone="x", C=C)
     scaler, machine = machine_by_hand(features, labels, C)
-    seen = RNG.normal(size=(200, 6)).astype(np.float32) * [1, 10, 0.1, 1, 1, 3] + 1
+    seen = RNG.normal(size=(200, 6)).astype(np.float32) * [1, 10, 0.1, 1, 1, 3]
+    seen += RNG.uniform(-1, 3, (200, 1))
     called = machine.predict(scaler.transform(seen))
     assert set(called.tolist()) == set(range(classes))
     assert (head.probability(seen).argmax(1) == called).all()

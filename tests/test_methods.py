@@ -183,7 +183,7 @@ def test_a_choice_of_k_needs_two_folds(evidence):
     scores = evidence.scores.assign(fold=("image", np.full(N, -1, np.int8)))
     unfolded = Evidence("unfolded", scores)
     assert (unfolded.folds == 0).all()
-    with pytest.raises(Unavailable, match="^a choice needs two folds, .*: not 1$"):
+    with pytest.raises(Unavailable, match=r"^a choice needs two folds, .*: not 1$"):
         judge(LAST, unfolded)
     np.testing.assert_array_equal(
         judge(REFERENCE, unfolded).response, judge(REFERENCE, evidence).response

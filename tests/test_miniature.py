@@ -19,8 +19,6 @@ from arlib.miniature import (
     progressive,
     restore_miniature,
 )
-from arlib.miniature_runs import live_runs, scored, scored_set
-from arlib.runs import open_run
 from arlib.training import Training
 
 QUICK = Training(iterations=4, round=2, batch_size=16, lr=0.01)
@@ -52,33 +50,10 @@ def test_objects_do_not_depend_on_the_share():
     assert tuned[0] != tuned[1]
 
 
-def test_a_step_is_taken_once(monkeypatch):
-    first = scored(TINY, progress=False)
-
-    def refuse(*_, **__):
-        raise AssertionError("scored again")
-
-    monkeypatch.setattr("arlib.miniature_runs.score_by", refuse)
-    assert scored(TINY, progress=False) == first
-    with pytest.raises(AssertionError, match="scored again"):
-        scored(replace(TINY, max_regions=5), progress=False)
-
-
 def test_other_source_code_makes_another_name(monkeypatch):
     before = cache.folder_for("step", {"seed": 0})
     monkeypatch.setattr(cache, "source_sha256", lambda: "other")
     assert cache.folder_for("step", {"seed": 0}) != before
-
-
-@pytest.mark.parametrize("name", ["judged", "folded", "tagged"])
-def test_a_run_is_complete(name):
-    scores, facts = open_run(scored(TINY, name, progress=False))
-    made = scored_set(TINY, name)
-    assert scores.image.values.tolist() == made.keys.tolist()
-    assert (scores.label.values == made.labels).all()
-    assert scores.sizes["region"] == 6
-    assert scores.attrs["backbone"] == "vgg_tiny"
-    assert facts["experiment"]["miniature"]["world"]["local_share"] == 0.5
 
 
 def test_clean_labels_are_the_sign_of_the_valence():
@@ -111,15 +86,6 @@ def test_progressive_drops_tagged_pictures_and_trains_on(monkeypatch):
     monkeypatch.setattr("arlib.training.Finetuner.training_step", refuse)
     again = progressive(replace(settings, max_regions=5), progress=False)
     assert (again.kept == done.kept).all()
-
-
-@pytest.mark.parametrize("name", ["judged", "folded"])
-def test_an_edition_s_runs_are_those_that_are_scored(name, tmp_path):
-    runs = live_runs(TINY, progress=False)
-    assert sorted(runs) == ["scenes-folded", "scenes-judged", "scenes-tagged"]
-    made = runs[f"scenes-{name}"](tmp_path)
-    assert made == scored(TINY, name, progress=False)
-    assert made.name == f"scenes-{name}"
 
 
 def test_names_and_values_make_settings():
@@ -173,8 +139,3 @@ def test_settings_come_back_from_json(settings):
     assert again == settings
     for field in fields(settings):
         assert type(getattr(again, field.name)) is type(getattr(settings, field.name))
-
-
-def test_a_run_tells_how_its_pictures_are_drawn():
-    _, facts = open_run(scored(TINY, progress=False))
-    assert restore_miniature(facts["experiment"]["miniature"]) == TINY

@@ -1,68 +1,89 @@
-"""A run: heads fitted without the tested fold, scores and facts written together, compared."""
+"""A run: scores, baselines and facts written together or not at all, opened, compared."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
+import xarray as xr
 
-from arlib import datasets, experiment, runs
+from arlib import runs
 from arlib.algorithm import respond
-from arlib.backbones import load_backbone
+from arlib.datasets.scenes import World, judged
 from arlib.evaluation import evaluate
-from arlib.experiment import Experiment
-from arlib.whole import image_features
+from arlib.runs import open_baselines, open_run, write_baselines, write_run
+from arlib.scores import save_scores
+
+N = 30
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Two classes of pictures that any network tells apart: light ones and dark ones."""
-    root = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    for name, level in (("positive", 180), ("negative", 20)):
-        folder = root / "folder" / name
-        folder.mkdir(parents=True)
-        for i in range(16):
-            pixels = rng.integers(level, level + 60, (40, 60, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / f"{i}.png")
-    return root
+def dataset():
+    return judged(World(), 40, seed=1)
 
 
-EXPERIMENT = Experiment(
-    "folder", ("squeezenet1_1",), proposals="grid", max_regions=5, weights="random"
-)
+@pytest.fixture
+def write(make_scores, dataset, tmp_path):
+    """Write a run of random scores under a name; arrays that are given replace theirs."""
+
+    def write(name, *, n=N, regions=4, seed=0, baselines=None, **arrays):
+        scores = make_scores(n, regions, seed=seed, missing=False)
+        scores = scores.assign(arrays).assign_attrs(
+            unreadable={"broken.jpg": "no image"}, weights_sha256="5ha"
+        )
+
+        def produce(out):
+            save_scores(scores, out)
+            return scores
+
+        return write_run(
+            tmp_path / name,
+            produce,
+            experiment={"seed": seed},
+            dataset=dataset,
+            seconds={"training": 1.25},
+            baselines=baselines,
+        )
+
+    return write
 
 
-@pytest.fixture(scope="module")
-def run(data, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ARLIB_DATA", str(data))
-        return experiment.measure(EXPERIMENT, "squeezenet1_1", tmp_path_factory.mktemp("results"))
+def random_baselines(scores):
+    shape = (1, scores.sizes["image"], 2)
+    values = np.random.default_rng(0).random(shape).astype(np.float32)
+    return xr.Dataset(
+        {"probability": (("method", "image", "emotion"), values)},
+        coords={"method": np.array(["SentiBank"], object)},
+        attrs={"missing": {"DeepSentiBank": "no photographs"}},
+    )
 
 
-def test_a_run_holds_scores_and_facts(run):
-    assert run.name == "folder-squeezenet1_1"
-    assert sorted(path.name for path in run.iterdir()) == ["baselines.zarr", "run.json", "scores.zarr"]
-    scores, facts = runs.open_run(run)
-    assert dict(scores.sizes) == {"image": 32, "region": 5, "corner": 4, "emotion": 2}
-    assert facts["experiment"]["max_regions"] == 5
-    assert facts["dataset"]["images"] == 32
-    assert facts["dataset"]["positive"] == facts["dataset"]["negative"] == 16
-    assert facts["dataset"]["majority"] == 0.5
-    assert facts["dataset"]["unreadable"] == {}
-    assert set(facts["seconds"]) == {"training", "scoring", "baselines"}
-    assert facts["machine"]["cores"] >= 1
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_run_holds_scores_and_facts(write, dataset, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/somewhere/arlib", "run", "smoke"])
+    run = write("run")
+    assert names(run) == ["run.json", "scores.zarr"]
+    scores, facts = open_run(run)
+    assert dict(scores.sizes) == {"image": N, "region": 4, "corner": 4, "emotion": 2}
+    assert facts["command"] == "arlib run smoke"
+    assert facts["experiment"] == {"seed": 0}
+    assert facts["weights_sha256"] == "5ha"
+    assert facts["dataset"]["images"] == N
+    assert facts["dataset"]["regions"] == 4 * N
+    assert facts["dataset"]["positive"] == (scores.label.values == 0).sum()
+    assert facts["dataset"]["unreadable"] == {"broken.jpg": "no image"}
+    assert facts["dataset"]["counts"] == dataset.counts
+    assert facts["dataset"]["sha256"] == dataset.sha256()
+    assert facts["seconds"].keys() == {"training", "scoring"}
+    assert facts["seconds"]["training"] == 1.2
+    assert open_baselines(run) is None
+
+
+def test_the_facts_are_those_of_the_scores(write):
+    scores, facts = open_run(write("run"))
     assert set(facts["results"]) == set(runs.METHODS)
-
-
-def test_light_and_dark_are_told_apart(run):
-    _, facts = runs.open_run(run)
-    assert facts["results"]["whole image"]["accuracy"]["estimate"] > 0.9
-
-
-def test_the_facts_are_those_of_the_scores(run):
-    scores, facts = runs.open_run(run)
     for method, settings in runs.METHODS.items():
         table = evaluate(respond(scores, **settings).probability.values, scores.label.values)
         for metric, row in table.iterrows():
@@ -70,58 +91,95 @@ def test_the_facts_are_those_of_the_scores(run):
             assert facts["results"][method][metric]["low"] == row.low
 
 
-def test_a_head_has_not_seen_the_fold_that_it_judges(run, data, monkeypatch):
-    """Fitted again by hand for one fold, it gives the whole images' recorded probabilities."""
-    from arlib.heads import fit_head
-
-    monkeypatch.setenv("ARLIB_DATA", str(data))
-    dataset = datasets.load("folder")
-    network = load_backbone("squeezenet1_1", weights="random")
-    features, _ = image_features(dataset, network, progress=False)
-    scores, _ = runs.open_run(run)
-    for fold in (1, 4):
-        train = dataset.folds != fold
-        head = fit_head(
-            features[train], dataset.labels[train], dataset.emotions, backbone="squeezenet1_1"
-        )
-        np.testing.assert_allclose(
-            scores.global_probability[~train], head.probability(features[~train]), atol=1e-3
-        )
+def test_baselines_are_made_of_the_scores_and_written_beside_them(write):
+    run = write("run", baselines=random_baselines)
+    assert names(run) == ["baselines.zarr", "run.json", "scores.zarr"]
+    scores, facts = open_run(run)
+    found, expected = open_baselines(run).load(), random_baselines(scores)
+    xr.testing.assert_equal(found, expected)
+    assert found.attrs == expected.attrs
+    assert facts["seconds"].keys() == {"training", "scoring", "baselines"}
 
 
-def test_measured_again_it_is_the_same(run, data, tmp_path, monkeypatch):
-    monkeypatch.setenv("ARLIB_DATA", str(data))
-    again = experiment.measure(EXPERIMENT, "squeezenet1_1", tmp_path)
-    apart = runs.compare(again, run)
-    assert set(apart) == {
-        "objectness",
-        "box",
-        "region_probability",
-        "global_probability",
-        "label",
-        "fold",
-        "results",
-    }
-    assert max(apart.values()) < 1e-4
-    assert [path.name for path in tmp_path.iterdir()] == ["folder-squeezenet1_1"]
+def test_baselines_may_come_later(write):
+    run = write("run")
+    write_baselines(run, random_baselines(open_run(run)[0]))
+    assert names(run) == ["baselines.zarr", "run.json", "scores.zarr"]
+    assert open_baselines(run).attrs["missing"] == {"DeepSentiBank": "no photographs"}
 
 
-def test_runs_that_differ_are_told_apart(run, data, tmp_path, monkeypatch):
-    monkeypatch.setenv("ARLIB_DATA", str(data))
-    other = experiment.measure(replace(EXPERIMENT, max_regions=4), "squeezenet1_1", tmp_path)
-    assert runs.compare(other, run) == {"images": np.inf}
-    facts = json.loads((other / "run.json").read_text())
-    assert facts["experiment"]["max_regions"] == 4
+def test_a_run_that_is_there_is_replaced(write, tmp_path):
+    write("run", baselines=random_baselines)
+    again = write("run", seed=1)
+    assert names(again) == ["run.json", "scores.zarr"]
+    assert open_run(again)[1]["experiment"] == {"seed": 1}
+    assert names(tmp_path) == ["run"]
 
 
-def test_a_dataset_head_says_what_it_was_fitted_on(data, monkeypatch):
-    monkeypatch.setenv("ARLIB_DATA", str(data))
-    monkeypatch.setattr(
-        "arlib.backbones.load_backbone", lambda name: load_backbone(name, weights="random")
-    )
-    head = experiment.fit_dataset_head("folder", "squeezenet1_1", seed=3)
-    assert head.backbone == "squeezenet1_1"
-    assert head.provenance["dataset"] == "folder"
-    assert head.provenance["images"] == 32
-    assert head.provenance["seed"] == 3
-    assert len(head.provenance["weights_sha256"]) == 64
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("where", ["baselines", "scores", "facts"])
+def test_a_failure_leaves_what_was_there_and_nothing_else(
+    write, tmp_path, monkeypatch, where, error
+):
+    def fail(*_):
+        raise error
+
+    write("run")
+    before = (tmp_path / "run" / "run.json").read_text()
+    if where == "scores":
+        monkeypatch.setitem(globals(), "save_scores", fail)
+    if where == "facts":
+        monkeypatch.setattr(runs, "machine", fail)
+    for name in ("run", "other"):
+        with pytest.raises(error):
+            write(name, seed=1, baselines=fail if where == "baselines" else None)
+    assert names(tmp_path) == ["run"]
+    assert (tmp_path / "run" / "run.json").read_text() == before
+
+
+class TestCompared:
+    def test_a_run_with_itself_is_not_apart(self, write):
+        apart = runs.compare(write("one"), write("other"))
+        assert set(apart) == {
+            "objectness",
+            "box",
+            "region_probability",
+            "global_probability",
+            "label",
+            "fold",
+            "results",
+        }
+        assert set(apart.values()) == {0.0}
+
+    def test_the_largest_difference_of_an_array_is_told(self, write, make_scores):
+        box = make_scores(N, 4, missing=False).box.copy()
+        box[3, 2, 1] += 0.5
+        box[5, 0, 3] += 0.25
+        apart = runs.compare(write("one"), write("other", box=box))
+        assert apart.pop("box") == pytest.approx(0.5, abs=1e-4)
+        assert set(apart.values()) == {0.0}
+
+    def test_other_labels_have_other_results(self, write, make_scores):
+        label = 1 - make_scores(N, 4, missing=False).label
+        apart = runs.compare(write("one"), write("other", label=label.astype(np.int8)))
+        assert apart["label"] == 1
+        assert apart["results"] > 0
+
+    @pytest.mark.parametrize("change", [{"n": N - 1}, {"regions": 3}])
+    def test_other_images_or_regions_are_infinitely_apart(self, write, change):
+        assert runs.compare(write("one"), write("other", **change)) == {"images": np.inf}
+
+    def test_a_region_that_one_run_lacks_is_infinitely_far(self, write, make_scores):
+        scores = make_scores(N, 4, missing=False)
+        gaps = {name: scores[name].copy() for name in ("objectness", "box", "region_probability")}
+        for array in gaps.values():
+            array[0, 3] = np.nan
+        apart = runs.compare(write("one"), write("other", **gaps))
+        assert {name for name, value in apart.items() if value == np.inf} == set(gaps)
+
+    def test_other_methods_are_infinitely_apart(self, write):
+        one, other = write("one"), write("other")
+        facts = json.loads((other / "run.json").read_text())
+        del facts["results"]["whole image"]
+        (other / "run.json").write_text(json.dumps(facts))
+        assert runs.compare(one, other)["results"] == np.inf

@@ -7,12 +7,14 @@ from functools import partial
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from arlib.datasets import DatasetError
 from arlib.datasets.scenes import World
 from arlib.miniature import Miniature
 from arlib.miniature_runs import scored
-from arlib.shelf import find_run, network_of, pictures_of
+from arlib.runs import write_baselines
+from arlib.shelf import find_baselines, find_evidence, find_run, network_of, pictures_of
 from arlib.training import Training
 
 QUICK = Training(iterations=4, round=2, batch_size=16, lr=0.01)
@@ -54,12 +56,56 @@ def test_a_run_that_is_there_is_opened_as_it_is(tmp_path, monkeypatch):
         assert facts["experiment"]["miniature"]["seed"] == 1
 
 
+def measured(value):
+    return xr.Dataset({"agreement": ("image", np.array([value]))}, attrs={"missing": {}})
+
+
+def test_what_a_recorded_run_measured_is_opened_as_it_is(tmp_path, monkeypatch):
+    run = shutil.copytree(scored(TINY(seed=1), progress=False), tmp_path / "mine")
+    monkeypatch.setattr("arlib.miniature_runs._rows", refuse)
+    assert find_baselines("mine", tmp_path) is None
+    bare = find_evidence("mine", tmp_path)
+    assert (bare.name, bare.baselines) == ("mine", None)
+    write_baselines(run, measured(4))
+    xr.testing.assert_identical(find_baselines("mine", tmp_path).load(), measured(4))
+    found = find_evidence("mine", tmp_path)
+    xr.testing.assert_identical(found.baselines, measured(4))
+    assert found.scores.identical(find_run("mine", tmp_path)[0].load())
+    assert found.facts["experiment"]["miniature"]["seed"] == 1
+
+
+def test_a_recorded_run_that_measured_nothing_is_not_measured_live(tmp_path, monkeypatch):
+    shutil.copytree(scored(TINY(seed=1), progress=False), tmp_path / "scenes-judged")
+    monkeypatch.setattr("arlib.miniature_runs._rows", refuse)
+    assert find_baselines("scenes-judged", tmp_path) is None
+
+
+def test_a_run_that_is_not_there_is_measured_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("arlib.miniature_runs._rows", lambda *_: measured(5))
+    first = find_evidence("scenes-tagged", tmp_path, progress=False)
+    assert first.facts["experiment"]["dataset"] == "scenes-tagged"
+    xr.testing.assert_identical(first.baselines, measured(5))
+    monkeypatch.setattr("arlib.miniature_runs._rows", refuse)
+    again = find_baselines("scenes-tagged", tmp_path, progress=False)
+    xr.testing.assert_identical(again.load(), measured(5))
+    assert not list(tmp_path.iterdir()), "it is kept in the cache, not beside the chapter"
+
+
+def test_what_a_run_that_there_is_none_of_measured(tmp_path):
+    for find in (find_baselines, find_evidence):
+        with pytest.raises(ValueError, match=r"no run 'flickr' in .*; there are scenes-folded"):
+            find("flickr", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [
         ("flickr", "no run 'flickr' in {}; there are mine, scenes-folded, scenes-judged"),
         ("unfinished", "no run 'unfinished' in {}; there are mine, scenes-folded, scenes-judged"),
-        ("scenes-objects", "no run 'scenes-objects'; the embedded world has scenes-folded, scenes-j"),
+        (
+            "scenes-objects",
+            "no run 'scenes-objects'; the embedded world has scenes-folded, scenes-j",
+        ),
     ],
 )
 def test_a_run_that_there_is_none_of_names_those_there_are(tmp_path, name, told):
@@ -97,6 +143,9 @@ def test_the_network_of_a_run_in_words():
     assert network_of(drawn) == "vgg_tiny, fine-tuned on tagged scenes"
     photographs = {"experiment": {"dataset": "twitter2", "backbones": ["vgg16"]}}
     assert network_of(photographs) == "vgg16, frozen, under a linear head"
+    for learned, told in {"folds": "the other folds", "oasis": "oasis"}.items():
+        photographs["experiment"]["finetune_on"] = [learned]
+        assert network_of(photographs) == f"vgg16, fine-tuned on {told}"
 
 
 def test_the_real_run_finds_its_photographs(data_root):

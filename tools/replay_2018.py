@@ -21,8 +21,9 @@ RECORD = Path(__file__).parents[1] / "book" / "results" / "replay_2018.json"
 
 def main() -> None:
     """Count, print and, if asked, record."""
-    path = Path(os.environ.get("ARLIB_DATA", ""), "fi_authors_scores.npz")
-    if not path.is_file():
+    data = os.environ.get("ARLIB_DATA")
+    path = Path(data or "", "fi_authors_scores.npz")
+    if not data or not path.is_file():
         sys.exit(f"{path.name} is not under ARLIB_DATA: the authors' 2018 release holds the scores")
     found = replay(load(path))
     print(json.dumps(found, indent=1))

@@ -155,7 +155,7 @@ def measure(
     return write_run(
         Path(folder, run_name(experiment.dataset, backbone, source)),
         scored,
-        experiment={**asdict(experiment), "backbones": [backbone]},
+        experiment={**asdict(experiment), "backbones": [backbone], "finetune_on": [source]},
         dataset=chain.dataset,
         seconds=seconds,
         baselines=chain.baselines,

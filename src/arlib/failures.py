@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -58,7 +60,7 @@ def causes(
         >>> causes(scores, k=1).cause.to_dict()
         {'a': 'broken by fusion'}
     """
-    settings = {"alpha": alpha, "base": base}
+    settings: dict[str, Any] = {"alpha": alpha, "base": base}
     chosen = affective_regions(scores, k, **settings)
     fused = respond(scores, k, beta=beta, **settings)
     truth = scores.label.values
@@ -70,14 +72,14 @@ def causes(
     }
     wrong = (fused.label.values != truth) & (truth >= 0)
     right = {name: np.nan_to_num(share).argmax(-1) == truth for name, share in shares.items()}
-    proposed, taken = _held(scores, chosen, known, iou)
+    there, proposed, taken = _held(scores, chosen, known, iou)
     answers = [
         scores.objectness.isnull().all("region").values,
         right["whole"],
         right["regions"],
-        ~proposed,
-        ~taken,
-        taken & (known is not None),
+        there & ~proposed,
+        there & ~taken,
+        there,
     ]
     cause = np.select(answers, list(CAUSES)[:-1], "both wrong")
     table = pd.DataFrame(
@@ -89,13 +91,14 @@ def causes(
 
 def _held(
     scores: xr.Dataset, chosen: xr.Dataset, known: npt.ArrayLike | None, iou: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Whether any proposal, and any of the K, holds a known region; True where none is known."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Whether a region is known, whether any proposal holds one, and whether any of the K does."""
     if known is None:
-        nothing = np.ones(scores.sizes["image"], bool)
-        return nothing, nothing
-    found = []
-    for boxes in (scores.box, chosen.box):
-        overlap = best_overlap(boxes.values, known)
-        found.append(np.nan_to_num(overlap, nan=1.0).max(axis=1, initial=0) >= iou)
-    return found[0], found[1]
+        nothing = np.zeros(scores.sizes["image"], bool)
+        return nothing, nothing, nothing
+    there = ~np.isnan(np.asarray(known, float)).any(-1).all(-1)
+    proposed, taken = (
+        (np.nan_to_num(best_overlap(boxes.values, known)) >= iou).any(axis=1)
+        for boxes in (scores.box, chosen.box)
+    )
+    return there, proposed, taken

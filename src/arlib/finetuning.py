@@ -29,7 +29,7 @@ from arlib.backbones import (
 )
 from arlib.batches import Pictures, Schedule
 from arlib.datasets import Dataset
-from arlib.training import Finetuner, Precision, Training, TrainingError
+from arlib.training import Finetuner, Precision, TooFewError, Training, TrainingError
 
 
 def finetune(
@@ -123,15 +123,15 @@ def _check(network: Backbone, dataset: Dataset, plan: Training) -> None:
             f"{len(dataset.emotions)}: load it with classes={len(dataset.emotions)}"
         )
     if not len(dataset):
-        raise TrainingError(f"{dataset.name} holds no picture: is its training fold empty?")
+        raise TooFewError(f"{dataset.name} holds no picture: is its training fold empty?")
     if (dataset.labels < 0).any():
         raise TrainingError(
             f"{(dataset.labels < 0).sum()} pictures of {dataset.name} have no label"
         )
     if np.unique(dataset.labels).size < 2:
-        raise TrainingError(f"{dataset.name} has one class only: {len(dataset)} pictures")
+        raise TooFewError(f"{dataset.name} has one class only: {len(dataset)} pictures")
     if plan.batch_size > len(dataset):
-        raise TrainingError(
+        raise TooFewError(
             f"a batch of {plan.batch_size} is larger than {dataset.name}: {len(dataset)} pictures"
         )
 

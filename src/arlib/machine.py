@@ -24,14 +24,19 @@ def machine() -> dict[str, Any]:
 
 
 def source_commit() -> str | None:
-    """Name the commit of the library's source, with "+" where files differ; None outside of git."""
-    git = ["git", "-C", str(Path(__file__).parent)]
+    """Name the commit of the library's source, with "+" where files differ; None outside of git.
+
+    A repository around an installed copy, which it does not track, is not the source's.
+    """
+    here = Path(__file__)
+    git = ["git", "-C", str(here.parent)]
     try:
+        ours = subprocess.run([*git, "ls-files", "--error-unmatch", here.name], capture_output=True)
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
         changed = subprocess.run([*git, "status", "--porcelain", "."], capture_output=True)
     except FileNotFoundError:
         return None
-    if head.returncode:
+    if ours.returncode or head.returncode:
         return None
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
 

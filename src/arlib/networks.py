@@ -9,7 +9,13 @@ import numpy as np
 import xarray as xr
 
 from arlib import datasets
-from arlib.backbones import Backbone, WeightsError, load_backbone, weights_sha256
+from arlib.backbones import (
+    Backbone,
+    WeightsError,
+    load_backbone,
+    weights_file,
+    weights_sha256,
+)
 from arlib.baselines.pcnn import train_on
 from arlib.baselines.rows import Missing, measure_rows, rows_for
 from arlib.baselines.sentibank import SentiBank, train_bank
@@ -18,7 +24,7 @@ from arlib.datasets import Dataset, DatasetError, by_tag
 from arlib.finetuning import finetune
 from arlib.heads import LinearHead, fit_head
 from arlib.judges import Judges
-from arlib.training import Training, TrainingError, parse_training
+from arlib.training import TooFewError, Training, parse_training
 from arlib.whole import image_features
 
 CAFFENET = "alexnet"
@@ -52,6 +58,14 @@ class Chain:
     training: Mapping[str, Any] = field(default_factory=dict)
     anps: str = "vso"
     progress: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse that a network judges what it learned from."""
+        if self.finetune_on == self.tested:
+            raise ValueError(
+                f"a network fine-tuned on all of {self.tested} has seen what it would judge: "
+                f"finetune_on {FOLDS!r} leaves out the fold that is judged"
+            )
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -134,7 +148,7 @@ class Chain:
         facts: dict[str, Any] = {
             "dataset": learn.name,
             "part": said,
-            "keys": learn.keys.tolist(),
+            "pictures": learn.sha256(),
             "from": weights_sha256(network),
             "training": dict(self.training),
             "seed": self.seed,
@@ -155,11 +169,15 @@ class Chain:
         try:
             return self._judges(backbone, progressive=True)
         except WeightsError as error:
+            if self.weights != "auto":
+                raise Missing(f"the weights that were named do not fit {backbone}") from error
+            if (file := weights_file(backbone)) is not None and file.is_file():
+                raise  # they are there, and damaged
             raise Missing(
                 f"no weights of {backbone}: ARLIB_DATA/weights/{backbone}.safetensors is not "
                 "there, and torchvision's download failed"
             ) from error
-        except TrainingError as error:
+        except TooFewError as error:
             raise Missing(f"PCNN dropped too much to train on: {error}") from error
 
     def _tagged(self) -> Dataset:

@@ -57,30 +57,34 @@ def write_run(
     """
     fresh = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
-    started = time.perf_counter()
-    scores = produce(fresh / "scores.zarr")
-    taken = {**(seconds or {}), "scoring": time.perf_counter() - started}
-    if baselines is not None:
+    try:
         started = time.perf_counter()
-        write_baselines(fresh, baselines(scores))
-        taken["baselines"] = time.perf_counter() - started
-    found = {
-        "counts": dict(dataset.counts),
-        "unreadable": scores.attrs["unreadable"],
-        "sha256": dataset.sha256(),
-    }
-    facts = {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "commit": source_commit(),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "experiment": experiment,
-        "weights_sha256": scores.attrs["weights_sha256"],
-        "dataset": describe(scores) | found,
-        "results": results(scores),
-        "seconds": {name: round(value, 1) for name, value in taken.items()},
-        "machine": machine(),
-    }
-    (fresh / "run.json").write_text(json.dumps(facts, indent=1) + "\n")
+        scores = produce(fresh / "scores.zarr")
+        taken = {**(seconds or {}), "scoring": time.perf_counter() - started}
+        if baselines is not None:
+            started = time.perf_counter()
+            write_baselines(fresh, baselines(scores))
+            taken["baselines"] = time.perf_counter() - started
+        found = {
+            "counts": dict(dataset.counts),
+            "unreadable": scores.attrs["unreadable"],
+            "sha256": dataset.sha256(),
+        }
+        facts = {
+            "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "commit": source_commit(),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "experiment": experiment,
+            "weights_sha256": scores.attrs["weights_sha256"],
+            "dataset": describe(scores) | found,
+            "results": results(scores),
+            "seconds": {name: round(value, 1) for name, value in taken.items()},
+            "machine": machine(),
+        }
+        (fresh / "run.json").write_text(json.dumps(facts, indent=1) + "\n")
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
     return folder

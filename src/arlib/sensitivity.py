@@ -46,7 +46,7 @@ def sensitivity(
         too (NaN where regions are others).
 
     Raises:
-        ValueError: no image has a label.
+        ValueError: no image has a label or a region, or `others` lack an image.
     """
     known = evidence.labels >= 0
     if not known.any():
@@ -59,8 +59,7 @@ def sensitivity(
         region, labels = answer(scores)
         whole = scores.global_probability.transpose("image", "emotion").values.argmax(-1)
         rows[name] = _row(evidence, whole, labels, n_bootstrap, seed)
-        comparable = region is not None and region.shape == first.shape
-        rows[name]["same"] = overlap(first, region) if comparable else np.nan
+        rows[name]["same"] = np.nan if region is None else overlap(first, region)
     return pd.DataFrame(rows).T.rename_axis("setting")
 
 
@@ -115,6 +114,9 @@ def _answer_2018(scores: xr.Dataset, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _aligned(other: xr.Dataset, scores: xr.Dataset) -> xr.Dataset:
     place = {key: row for row, key in enumerate(other.image.values.tolist())}
+    lost = [key for key in scores.image.values.tolist() if key not in place]
+    if lost:
+        raise ValueError(f"{len(lost)} images were not scored otherwise, such as {lost[0]!r}")
     return other.isel(image=[place[key] for key in scores.image.values.tolist()])
 
 

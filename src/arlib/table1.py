@@ -173,7 +173,7 @@ def pool(evidences: Iterable[Evidence]) -> Evidence:
     scores, measured = [], []
     for number, one in enumerate(every):
         keys = [f"{number}/{key}" for key in one.scores.image.values.tolist()]
-        folds = (one.folds + number * span).astype(np.int16)
+        folds = np.where(one.folds < 0, -1, one.folds + number * span).astype(np.int16)
         scores.append(one.scores.assign_coords(image=keys).assign(fold=("image", folds)))
         if one.baselines is not None:
             measured.append(one.baselines.assign_coords(image=keys))

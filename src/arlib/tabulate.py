@@ -44,8 +44,8 @@ def evidence_of_edition(
         seeds: of the embedded world; runs of several are pooled.
 
     Raises:
-        EditionError: a run is neither fresh nor recorded, naming the command that makes it; or
-            seeds are asked of photographs.
+        EditionError: a run is neither fresh nor recorded, naming the command that makes it; the
+            edition names no run; or seeds are asked of photographs.
     """
     experiment = edition.experiment
     if isinstance(experiment, Miniature):
@@ -54,17 +54,32 @@ def evidence_of_edition(
         return [pool(evidence_of(runs[name](root)) for runs in made) for name in made[0]]
     if tuple(seeds) != (0,):
         raise EditionError(f"--seeds is for the embedded world; {edition.name} has photographs")
-    names = runs_of(experiment) if experiment else edition.parameters.get("runs", [])
+    names = runs_of(experiment) if experiment else edition.parameters.get("runs")
+    if not names:
+        raise EditionError(f"edition {edition.name} names no runs: give some with -p runs")
     return [evidence_of(_find(root, edition.name, name)) for name in names]
 
 
 def table_of(evidences: Iterable[Evidence], **settings: Any) -> dict[str, pd.DataFrame]:
-    """Fill every column of the runs: column -> `arlib.table1.column`'s table."""
-    return {one.name: column(one, **settings) for every in evidences for one in columns_of(every)}
+    """Fill every column of the runs: column -> `arlib.table1.column`'s table.
+
+    Raises:
+        ValueError: two columns have one name.
+    """
+    tables: dict[str, pd.DataFrame] = {}
+    for one in (part for every in evidences for part in columns_of(every)):
+        if one.name in tables:
+            raise ValueError(f"two columns are called {one.name}: --compare tells them apart")
+        tables[one.name] = column(one, **settings)
+    return tables
 
 
 def compare_runs(one: Evidence, other: Evidence, *, n_bootstrap: int = 1000) -> pd.DataFrame:
     """Tell how far apart two runs are, row by row.
+
+    Of the same images, the interval is that of the images' own differences, resampled. Of other
+    images it is put together from the two accuracies' intervals, by MOVER (Newcombe, Statistics
+    in Medicine 17, 1998): from each difference of a limit and its estimate, squared and added.
 
     Args:
         one: a run.
@@ -106,14 +121,15 @@ def as_csv(tables: Mapping[str, pd.DataFrame]) -> str:
 
 def as_json(tables: Mapping[str, pd.DataFrame]) -> str:
     """The same as JSON: column -> method -> number; null where there is none."""
-    return json.dumps(
-        {name: json.loads(table.to_json(orient="index")) for name, table in tables.items()},
-        indent=1,
-    )
+    filled = {
+        name: table.astype(object).where(table.notna(), None).to_dict(orient="index")
+        for name, table in tables.items()
+    }
+    return json.dumps(filled, indent=1, allow_nan=False)
 
 
 def predictions(evidences: Iterable[Evidence]) -> pd.DataFrame:
-    """What every row says of every image: image, label, fold, method and each emotion's share."""
+    """What every row says of every image: run, image, label, fold, method, each emotion's share."""
     parts = []
     for evidence in evidences:
         emotions = evidence.scores.emotion.values.tolist()
@@ -195,13 +211,13 @@ def _paired(
     hits = np.stack([found == truth for found in labels]).astype(float)
     means, _, _ = fold_means(hits, folds, n_bootstrap=1)
     apart = fold_means(hits[1] - hits[0], folds, n_bootstrap=n_bootstrap)
-    return [*map(float, (*means, *apart)), mcnemar(*labels, truth)]
+    return [*map(float, (*means, *apart)), mcnemar(labels[0], labels[1], truth)]
 
 
 def _apart(
     one: Evidence, other: Evidence, said: Sequence[np.ndarray], n_bootstrap: int
 ) -> list[float]:
-    """Of different images: the interval of the difference from independent resamples."""
+    """Of different images: the interval of the difference from the two intervals, by MOVER."""
     found = []
     for evidence, response in zip((one, other), said, strict=True):
         usable = (evidence.labels >= 0) & np.isfinite(response).all(-1)

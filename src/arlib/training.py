@@ -20,6 +20,10 @@ class TrainingError(ValueError):
     """Training that cannot start, or whose loss is no number."""
 
 
+class TooFewError(TrainingError):
+    """A set that holds too few pictures to train on, or pictures of one class only."""
+
+
 @dataclass(frozen=True)
 class Training:
     """Settings of one run; where the paper is silent, those of the authors' 2018 release (2018).

@@ -1,11 +1,13 @@
 """Chapter 6: results with their intervals, and sweeps."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from arlib.curves import ALL
 from arlib.figures.style import COLOURS, LINES, MARKERS, NEUTRAL, new_figure
 
 
@@ -20,14 +22,17 @@ def plot_curves(columns: Mapping[str, xr.Dataset], majority: Mapping[str, float]
     wide = min(n, 2)
     figure, axes = new_figure(wide, -(-n // wide), width=7.5, height=0.8 + 2.6 * -(-n // wide))
     panels = np.ravel(axes)
+    # a way looks the same in every panel, also where others lack it
+    ways = list(dict.fromkeys(way for one in columns.values() for way in one.way.values.tolist()))
+    handles: dict[str, Any] = {}
     for panel, (name, found) in zip(panels, columns.items(), strict=False):
         first = found.isel(way=0)
         panel.fill_between(found.k, 100 * first.low, 100 * first.high, alpha=0.2, color=COLOURS[0])
-        for number, way in enumerate(found.way.values.tolist()):
-            flat = way == "all regions"
+        for way in found.way.values.tolist():
+            number, flat = ways.index(way), way == ALL
             panel.plot(
                 found.k,
-                100 * found.accuracy.isel(way=number),
+                100 * found.accuracy.sel(way=way),
                 color=COLOURS[number % len(COLOURS)] if number and not flat else "black",
                 marker="" if flat else MARKERS[number % len(MARKERS)],
                 linestyle=LINES[number % len(LINES)],
@@ -36,13 +41,14 @@ def plot_curves(columns: Mapping[str, xr.Dataset], majority: Mapping[str, float]
                 label=way,
             )
         panel.axhline(100 * majority[name], color=NEUTRAL, linestyle=LINES[1], label="majority")
+        lines, labels = panel.get_legend_handles_labels()
+        handles |= dict(zip(labels, lines, strict=True))
         panel.set_title(name, fontsize=9, loc="left")
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.set(xlabel="K, regions fused", ylabel="accuracy, %")
     for panel in panels[n:]:
         panel.set_axis_off()
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 

@@ -42,12 +42,19 @@ def table_html(tables: Mapping[str, pd.DataFrame], evidences: Mapping[str, Evide
         + "</tr>"
         for method in refers
     ]
-    lines = "".join(f"<td>{100 * table.majority.max():.1f}</td>" for table in tables.values())
+    lines = "".join(
+        f"<td>{_number(100 * table.majority.max(), '.1f')}</td>" for table in tables.values()
+    )
     rows.append(f"<tr><th scope='row'>always the commonest label</th>{lines}</tr>")
     return (
         f"{_STYLE}<div class='arlib-table1'><table><thead><tr><th>accuracy, %</th>{heads}</tr>"
         f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
+
+
+def _number(value: float, how: str) -> str:
+    """Format a number; a dash where there is none, such as the AUC of one emotion alone."""
+    return "–" if np.isnan(value) else f"{value:{how}}"
 
 
 def _cell(row: pd.Series, evidence: Evidence, refers: str) -> str:
@@ -61,7 +68,9 @@ def _cell(row: pd.Series, evidence: Evidence, refers: str) -> str:
             "method": refers,
             "note": row.note,
             "images": f"{row.images:.0f}",
-            "balanced accuracy, AUC": f"{row.balanced_accuracy:.3f}, {row.auc:.3f}",
+            "balanced accuracy, AUC": ", ".join(
+                _number(value, ".3f") for value in (row.balanced_accuracy, row.auc)
+            ),
         }
         if not np.isnan(row.p):
             told["against VGGNet + ft"] = (

@@ -1,0 +1,87 @@
+"""Time Table 1's columns and Fig. 4's curves, and their peak memory.
+
+    python benchmarks/bench_table.py
+
+Random evidence, two emotions, five folds, 1000 resamples, each case in a process of its own for its
+peak memory: 603 images x 100 regions with every measured row and control, as many as Twitter II
+has, and 50,000 x 100, about the paper's Flickr column, with the rows and ways that scores alone
+can fill.
+"""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import xarray as xr
+
+from arlib.curves import curves, hits
+from arlib.methods import Evidence, Unavailable, methods
+from arlib.table1 import column
+from bench_sweep import peak_mb, random_scores
+from timing import interleave
+
+SMALL, LARGE = 603, 50_000
+CONTROLS = ("grid", "centre crops", "ten-crop")
+
+
+def evidence_of(n_images, measured, n_windows=20, seed=1):
+    """Random scores in five folds; with `measured`, random rows and controls beside them."""
+    scores = random_scores(n_images)
+    keys = np.arange(n_images)
+    scores = scores.assign(fold=("image", keys % 5)).assign_coords(image=keys)
+    if not measured:
+        return Evidence("random", scores)
+    rng = np.random.default_rng(seed)
+    bare, names = Evidence("random", scores), []
+    for method in methods():
+        try:
+            method.judge(bare)
+        except Unavailable:
+            names.append(method.name)
+    baselines = xr.Dataset(
+        {
+            "probability": (
+                ("method", "image", "emotion"),
+                rng.dirichlet([1, 1], (len(names), n_images)).astype(np.float32),
+            ),
+            "control_probability": (
+                ("control", "image", "rank", "emotion"),
+                rng.dirichlet([1, 1], (len(CONTROLS), n_images, n_windows)).astype(np.float32),
+            ),
+        },
+        coords={"method": np.array(names, object), "control": np.array(CONTROLS, object)},
+    )
+    return Evidence("random", scores, baselines)
+
+
+def measure(n_images):
+    """Print the seconds of a column and of the curves, and this process' peak memory."""
+    evidence = evidence_of(n_images, measured=n_images == SMALL)
+    print(f"{n_images} images x 100 regions; before any row {peak_mb():.0f} MB", flush=True)
+    if n_images == SMALL:
+        interleave(
+            {
+                "column, all rows": lambda: column(evidence),
+                "hits and curves, all ways": lambda: curves(hits(evidence)),
+            },
+        )
+    else:
+        start = time.perf_counter()
+        column(evidence)
+        print(f"  column                {time.perf_counter() - start:8.2f} s", flush=True)
+        start = time.perf_counter()
+        hit = hits(evidence)
+        print(f"  hits                  {time.perf_counter() - start:8.2f} s", flush=True)
+        start = time.perf_counter()
+        curves(hit)
+        print(f"  curves                {time.perf_counter() - start:8.2f} s")
+    print(f"  peak {peak_mb():.0f} MB")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        measure(int(sys.argv[1]))
+    else:
+        for images in (SMALL, LARGE):
+            subprocess.run([sys.executable, __file__, str(images)], check=True)
