@@ -13,6 +13,7 @@ from arlib.backbones import load_backbone, weights_sha256
 from arlib.experiment import Experiment, parse_experiment
 from arlib.heads import fit_head
 from arlib.methods import methods
+from arlib.proposals import CenterCrops, Grid
 from arlib.shelf import network_of
 from arlib.training import TrainingError
 from arlib.whole import image_features
@@ -56,6 +57,8 @@ def here(data, tmp_path_factory):
         patch.setenv("ARLIB_DATA", str(data))
         patch.setenv("ARLIB_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(networks, "CAFFENET", "alexnet_tiny")
+        few = {"grid": Grid(2), "centre crops": CenterCrops(2)}  # twenty are slow
+        patch.setattr("arlib.controls.WINDOWS", few)
         patch.setattr(runs, "source_commit", lambda: "c0ffee+")
         patch.setattr("sys.argv", ["/usr/bin/arlib", "run", "photographs"])
         yield

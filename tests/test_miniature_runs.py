@@ -12,6 +12,7 @@ from arlib.baselines.lowlevel import Descriptor
 from arlib.baselines.sentibank import train_bank
 from arlib.miniature import Miniature, restore_miniature
 from arlib.miniature_runs import TESTED, bank, live_runs, scored, scored_set, with_rows
+from arlib.proposals import CenterCrops, Grid
 from arlib.runs import open_baselines, open_run
 from arlib.training import Training
 
@@ -50,6 +51,8 @@ def here(tmp_path_factory):
     """One cache for all tests of this file, and a SentiBank of few words."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ARLIB_CACHE", str(tmp_path_factory.mktemp("cache")))
+        few = {"grid": Grid(2), "centre crops": CenterCrops(2)}  # twenty are slow
+        patch.setattr("arlib.controls.WINDOWS", few)
         small = partial(train_bank, descriptor=SMALL)
         patch.setattr(miniature_runs, "train_bank", small)
         yield

@@ -47,6 +47,7 @@ def here(root, tmp_path_factory, monkeypatch):
     monkeypatch.setenv("ARLIB_DATA", str(root))
     monkeypatch.setenv("ARLIB_CACHE", str(tmp_path_factory.getbasetemp() / "networks"))
     monkeypatch.setattr(networks, "CAFFENET", "alexnet_tiny")
+    monkeypatch.setattr("arlib.controls.WINDOWS", {"grid": Grid(2)})  # twenty are slow
 
 
 def chain(finetune_on="folds", **changes):

@@ -47,8 +47,8 @@ LAYERS = """
     experiment miniature_runs
     shelf
     figures.pictures
-    figures.regions figures.fusion figures.experiments figures.proposals figures.training figures.table1 figures.failures
-    figures.localization
+    figures.regions figures.fusion figures.experiments figures.proposals figures.training
+    figures.localization figures.table1 figures.failures
     figures
     editions
     publishing

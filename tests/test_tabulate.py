@@ -12,7 +12,6 @@ import pytest
 import xarray as xr
 from scipy.stats import binomtest
 
-from arlib import tabulate
 from arlib.editions import Edition, EditionError
 from arlib.experiment import Experiment
 from arlib.methods import Evidence, methods
@@ -325,7 +324,9 @@ def test_a_runs_folder_is_opened_with_what_was_measured(tmp_path, evidences):
 
 
 def test_where_there_is_no_run_it_says_so(tmp_path):
-    with pytest.raises(EditionError, match=f"^no run at {re.escape(str(tmp_path))}: .* run.json$"):
+    with pytest.raises(
+        FileNotFoundError, match=f"^no run at {re.escape(str(tmp_path))}: .* run.json$"
+    ):
         evidence_of(tmp_path)
 
 
@@ -384,7 +385,7 @@ class TestAnEdition:
 
             return {name: lambda root, n=name: make(root, n) for name in ("scenes-a", "scenes-b")}
 
-        monkeypatch.setattr(tabulate, "runs_of", runs_of)
+        monkeypatch.setattr("arlib.publishing.runs_of", runs_of)
         edition = Edition("drawn", "Drawn", {}, Miniature(seed=3))
         found = evidence_of_edition(tmp_path, edition, seeds=range(2))
         assert sorted(made) == [(f"scenes-{run}", seed) for run in "ab" for seed in (3, 4)]

@@ -158,7 +158,7 @@ def table(
         shown = {
             "text": apart.to_string(float_format="{:.3f}".format),
             "csv": apart.to_csv(),
-            "json": apart.to_json(orient="index", indent=1),
+            "json": tabulate.comparison_as_json(apart),
         }
         click.echo(shown[form])
     else:

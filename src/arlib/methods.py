@@ -42,6 +42,13 @@ class Evidence:
         some = None if self.baselines is None else self.baselines.isel(image=images)
         return replace(self, name=name, scores=self.scores.isel(image=images), baselines=some)
 
+    def __post_init__(self) -> None:
+        """Check that what was measured is of the same images."""
+        if self.baselines is None or "image" not in self.baselines.coords:
+            return
+        if self.baselines.image.values.tolist() != self.scores.image.values.tolist():
+            raise ValueError(f"{self.name}: scores and baselines are of other images")
+
     @property
     def labels(self) -> np.ndarray:
         """(image,) int8 true labels, -1 unknown."""

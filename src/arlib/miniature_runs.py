@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from arlib.backbones import Backbone
-from arlib.baselines.rows import measure_rows, rows_for
+from arlib.baselines.rows import Missing, measure_rows, rows_for
 from arlib.baselines.sentibank import SentiBank, train_bank
 from arlib.cache import folder_for
 from arlib.datasets import Dataset, stratified_folds
@@ -17,6 +17,7 @@ from arlib.judges import Judges, score_by
 from arlib.miniature import Miniature, fine_tune, fine_tune_on_tags, pretrain, progressive
 from arlib.proposals import make as make_proposals
 from arlib.runs import open_run, write_baselines, write_run
+from arlib.training import TooFewError
 
 TESTED = ("judged", "folded", "tagged")
 """The sets that are scored: the columns Twitter I, Twitter II and Flickr of the paper's Table 1."""
@@ -120,7 +121,10 @@ def _rows(settings: Miniature, dataset: Dataset, scores: xr.Dataset, progress: b
     judges = Judges.one(fine_tune(settings, progress=progress)[0], dataset)
 
     def pcnn(backbone: str) -> Judges:
-        trained = progressive(replace(settings, backbone=backbone), progress=progress)
+        try:
+            trained = progressive(replace(settings, backbone=backbone), progress=progress)
+        except TooFewError as error:
+            raise Missing(f"PCNN dropped too much to train on: {error}") from error
         return Judges.one(trained.network, dataset)
 
     def deep() -> Backbone:

@@ -57,10 +57,13 @@ def run_edition(
 
     Raises:
         EditionError: a chapter failed, naming it and the cell; the site did not build; or `record`
-            is asked of an edition without an experiment on photographs.
+            is asked of an edition without an experiment on photographs; or no chapters of one
+            without any experiment.
     """
     if record and not isinstance(edition.experiment, Experiment):
         raise EditionError(f"edition {edition.name} scores no photographs: nothing to record")
+    if not chapters_too and edition.experiment is None:
+        raise EditionError(f"edition {edition.name} has no experiment: nothing to measure")
     build = root / "_build" / edition.name
     build.mkdir(parents=True, exist_ok=True)
     runs = _measure_all(root, edition, build, record=record, say=say)

@@ -152,6 +152,7 @@ def columns_of(evidence: Evidence) -> list[Evidence]:
     return [
         evidence.select(agreement >= least, f"{evidence.name}, {words}")
         for least, words in named.items()
+        if (agreement >= least).any()
     ]
 
 

@@ -4,28 +4,28 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from arlib.editions import Edition, EditionError
 from arlib.methods import Evidence, Unavailable, methods
-from arlib.miniature import Miniature
-from arlib.publishing import runs_of
 from arlib.runs import open_baselines, open_run
 from arlib.significance import fold_means, mcnemar
 from arlib.table1 import column, columns_of, paper_table, pool
+
+if TYPE_CHECKING:
+    from arlib.editions import Edition
 
 
 def evidence_of(folder: Path) -> Evidence:
     """Open a run's folder.
 
     Raises:
-        EditionError: there is no run.
+        FileNotFoundError: there is no run.
     """
     if not (folder / "run.json").is_file():
-        raise EditionError(f"no run at {folder}: it has no run.json")
+        raise FileNotFoundError(f"no run at {folder}: it has no run.json")
     scores, facts = open_run(folder)
     measured = open_baselines(folder)
     return Evidence(
@@ -34,7 +34,7 @@ def evidence_of(folder: Path) -> Evidence:
 
 
 def evidence_of_edition(
-    root: Path, edition: Edition, *, seeds: Sequence[int] = (0,)
+    root: Path, edition: "Edition", *, seeds: Sequence[int] = (0,)
 ) -> list[Evidence]:
     """Open the runs of an edition: fresh ones, else recorded ones; the embedded world is made.
 
@@ -47,6 +47,10 @@ def evidence_of_edition(
         EditionError: a run is neither fresh nor recorded, naming the command that makes it; the
             edition names no run; or seeds are asked of photographs.
     """
+    from arlib.editions import EditionError  # these load torch, which runs by name do without
+    from arlib.miniature import Miniature
+    from arlib.publishing import runs_of
+
     experiment = edition.experiment
     if isinstance(experiment, Miniature):
         worlds = [replace(experiment, seed=experiment.seed + seed) for seed in seeds]
@@ -121,11 +125,12 @@ def as_csv(tables: Mapping[str, pd.DataFrame]) -> str:
 
 def as_json(tables: Mapping[str, pd.DataFrame]) -> str:
     """The same as JSON: column -> method -> number; null where there is none."""
-    filled = {
-        name: table.astype(object).where(table.notna(), None).to_dict(orient="index")
-        for name, table in tables.items()
-    }
-    return json.dumps(filled, indent=1, allow_nan=False)
+    return json.dumps({name: _filled(table) for name, table in tables.items()}, indent=1)
+
+
+def comparison_as_json(table: pd.DataFrame) -> str:
+    """`compare_runs`' table as JSON: method -> number; null where there is none."""
+    return json.dumps(_filled(table), indent=1)
 
 
 def predictions(evidences: Iterable[Evidence]) -> pd.DataFrame:
@@ -156,6 +161,10 @@ def cell(row: pd.Series) -> str:
     low, high = 100 * row.low, 100 * row.high
     marks = ("*" if row.p_holm < 0.05 else "") + ("v" if row.accuracy < row.majority else "")
     return f"{100 * row.accuracy:.1f} [{low:.1f}, {high:.1f}]{marks:<2}"
+
+
+def _filled(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    return table.astype(object).where(table.notna(), None).to_dict(orient="index")
 
 
 def _grid(tables: Mapping[str, pd.DataFrame]) -> str:
@@ -234,4 +243,6 @@ def _find(root: Path, edition: str, name: str) -> Path:
     for place in places:
         if (place / "run.json").is_file():
             return place
+    from arlib.editions import EditionError
+
     raise EditionError(f"no run {name}, fresh or recorded: `arlib run {edition}` makes it")
