@@ -10,6 +10,7 @@ from PIL import Image
 from arlib import datasets, networks
 from arlib.backbones import WeightsError, load_backbone, save_weights, weights_sha256
 from arlib.baselines.pcnn import Progress
+from arlib.datasets import DatasetError
 from arlib.heads import fit_head
 from arlib.judges import score_by
 from arlib.networks import Chain
@@ -294,13 +295,22 @@ class TestWhatIsMissing:
             chain("twitter2", training=training)._pcnn("alexnet_tiny")
 
     @pytest.mark.parametrize("error", [PermissionError, UnicodeError, KeyError])
-    def test_a_fault_in_reading_the_tagged_photographs_is_not_missing(self, monkeypatch, error):
+    def test_a_fault_in_reading_the_tagged_photographs_is_not_missing(
+        self, monkeypatch, tmp_path, error
+    ):
+        (tmp_path / "vso").mkdir()
+        monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
+
         def load(_):
             raise error("a fault")
 
         monkeypatch.setattr(networks.datasets, "load", load)
         with pytest.raises(error, match="a fault"):
             chain("none")._tagged()
+
+    def test_a_tagged_dataset_that_there_is_none_of_is_refused(self):
+        with pytest.raises(DatasetError, match="no dataset 'vsoo'; there are"):
+            replace(chain("none"), anps="vsoo")._tagged()
 
     def test_a_fault_in_training_the_bank_is_not_missing(self, scores, monkeypatch):
         monkeypatch.setattr(Chain, "_tagged", lambda self: self.dataset)  # which has no tags

@@ -143,7 +143,8 @@ def fit_head(
         cv=folds,
     ).fit(features.astype(np.float64), labels)
     chosen = {"C": search.best_params_["logisticregression__C"], "images": len(labels)}
-    return _unscaled(*search.best_estimator_, emotions, backbone, chosen)
+    scaler, regression = search.best_estimator_
+    return _unscaled(scaler, regression, emotions, backbone, chosen)
 
 
 def fit_svm(
@@ -187,9 +188,9 @@ def fit_svm(
     lost = sorted(set(range(len(emotions))) - set(labels.tolist()))
     if lost:
         raise ValueError(f"no image of {emotions[lost[0]]!r} to learn from")
-    machine = make_pipeline(StandardScaler(), LinearSVC(C=C, random_state=seed, max_iter=20_000))
-    machine.fit(features.astype(np.float64), labels)
-    return _unscaled(*machine, emotions, backbone, {"C": C, "images": len(labels)})
+    scaler, machine = StandardScaler(), LinearSVC(C=C, random_state=seed, max_iter=20_000)
+    make_pipeline(scaler, machine).fit(features.astype(np.float64), labels)
+    return _unscaled(scaler, machine, emotions, backbone, {"C": C, "images": len(labels)})
 
 
 def cross_fit(

@@ -90,7 +90,8 @@ def score_by(
         },
         "unreadable": {k: v for part in parts for k, v in part.attrs["unreadable"].items()},
     }
-    save_scores(together.isel(image=order).assign_attrs(facts), out)
+    overwrite = bool(settings.get("overwrite", False))
+    save_scores(together.isel(image=order).assign_attrs(facts), out, overwrite=overwrite)
     return together.isel(image=order).assign_attrs(facts)
 
 

@@ -1,8 +1,10 @@
 """Networks of an experiment on photographs: frozen, fine-tuned on the other folds, or elsewhere."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from arlib.baselines.pcnn import train_on
 from arlib.baselines.rows import Missing, measure_rows, rows_for
 from arlib.baselines.sentibank import SentiBank, train_bank
 from arlib.cache import folder_for
-from arlib.datasets import Dataset, DatasetError, by_tag
+from arlib.datasets import Dataset, by_tag
 from arlib.finetuning import finetune
 from arlib.heads import LinearHead, fit_head
 from arlib.judges import Judges
@@ -181,11 +183,10 @@ class Chain:
             raise Missing(f"PCNN dropped too much to train on: {error}") from error
 
     def _tagged(self) -> Dataset:
-        name = self.anps
-        try:
-            return datasets.load(name)
-        except DatasetError as error:
-            raise Missing(f"the ANP-tagged photographs are not here: ARLIB_DATA/{name}") from error
+        name, data = self.anps, os.environ.get("ARLIB_DATA")
+        if name in datasets.names() and not (data and Path(data, name).is_dir()):
+            raise Missing(f"the ANP-tagged photographs are not here: ARLIB_DATA/{name}")
+        return datasets.load(name)
 
     @cached_property
     def _bank(self) -> SentiBank:
