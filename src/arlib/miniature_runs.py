@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -122,13 +122,10 @@ def _rows(settings: Miniature, dataset: Dataset, scores: xr.Dataset, progress: b
 
     def pcnn(backbone: str) -> Judges:
         try:
-            trained = progressive(replace(settings, backbone=backbone), progress=progress)
+            network = _progressive(replace(settings, backbone=backbone), progress)
         except TooFewError as error:
             raise Missing(f"PCNN dropped too much to train on: {error}") from error
-        return Judges.one(trained.network, dataset)
-
-    def deep() -> Backbone:
-        return fine_tune_on_tags(settings, progress=progress)
+        return Judges.one(network, dataset)
 
     rows = rows_for(
         dataset,
@@ -136,7 +133,7 @@ def _rows(settings: Miniature, dataset: Dataset, scores: xr.Dataset, progress: b
         judges,
         plain=pretrain(settings, progress=progress)[0],
         bank=partial(bank, settings, progress=progress),
-        deep=deep,
+        deep=partial(fine_tune_on_tags, settings, progress=progress),
         pcnn={
             "PCNN + CaffeNet": partial(pcnn, CAFFENET),
             "PCNN + VGGNet": partial(pcnn, settings.backbone),
@@ -144,3 +141,9 @@ def _rows(settings: Miniature, dataset: Dataset, scores: xr.Dataset, progress: b
         progress=progress,
     )
     return measure_rows(dataset, judges, rows, progress=progress)
+
+
+@lru_cache(maxsize=4)
+def _progressive(settings: Miniature, progress: bool) -> Backbone:
+    """The network that PCNN gives; who is dropped is not asked again for every tested set."""
+    return progressive(settings, progress=progress).network

@@ -3,11 +3,16 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from arlib import editions
 from arlib.algorithm import respond
 from arlib.evaluation import evaluate
+from arlib.experiment import run_name
 from arlib.runs import METHODS, open_run
+from arlib.table1 import column
+from arlib.tabulate import evidence_of
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "book" / "results"
@@ -73,13 +78,36 @@ def test_06_tells_the_results_of_the_recorded_runs(recorded):
     assert found["ch06-helped"] == "oasis-mobilenet_v2"
     assert found["ch06-harmed"] == "none"
     assert found["ch06-settings"] == 20 * 11 * 11
-    assert found["ch06-runs"] == 4
+    assert found["ch06-runs"] == len(editions.load_edition(ROOT, "recorded").parameters["runs"])
+    assert found["ch06-paper-below"] == 7
+    assert found["ch06-cost"] >= 0
+
+
+def test_fine_tuned_runs_hold_every_row_or_its_reason():
+    runs = sorted(RESULTS.glob("*-ft*"))
+    assert runs
+    for folder in runs:
+        evidence = evidence_of(folder)
+        table = column(evidence, n_bootstrap=10)
+        for name, row in table.iterrows():
+            assert not np.isnan(row.accuracy) or row.note, (folder.name, name)
+        assert (table.images.dropna() == evidence.scores.sizes["image"]).all()
+        facts = evidence.facts
+        assert len(facts["commit"]) == 40
+        assert facts["command"].startswith("arlib run ")
+        assert len(facts["dataset"]["sha256"]) == 64
+        assert sum(facts["seconds"].values()) > 0
+        controls = evidence.baselines.control_probability
+        assert controls.control.values.tolist() == ["grid", "centre crops", "ten-crop"]
+        assert not np.isnan(controls.isel(rank=slice(10))).any()
 
 
 @pytest.mark.parametrize("run", sorted(p.parent.name for p in RESULTS.glob("*/run.json")))
 def test_recorded_runs_are_what_their_scores_say(run):
     scores, facts = open_run(RESULTS / run)
-    assert f"{facts['experiment']['dataset']}-{facts['experiment']['backbones'][0]}" == run
+    experiment = facts["experiment"]
+    source = experiment.get("finetune_on", ["none"])[0]
+    assert run_name(experiment["dataset"], experiment["backbones"][0], source) == run
     assert scores.sizes["image"] == facts["dataset"]["images"]
     assert scores.sizes["region"] == facts["experiment"]["max_regions"] == 100
     assert facts["dataset"]["unreadable"] == scores.attrs["unreadable"] == {}
