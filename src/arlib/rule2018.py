@@ -59,7 +59,8 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
         other: the same shape.
 
     Returns:
-        Over images with a region, the mean of |one and other| / min(number chosen), in [0, 1].
+        Over images with a region, the mean of how many both chose, over how many the one with fewer
+        did, in [0, 1].
 
     Raises:
         ValueError: other shapes, or no image has a region.
