@@ -362,6 +362,15 @@ class TestAnEdition:
         with pytest.raises(EditionError, match=told):
             evidence_of_edition(tmp_path, edition)
 
+    def test_a_column_that_is_missing_is_told_and_the_others_shown(
+        self, tmp_path, evidences, caplog
+    ):
+        self.fill(tmp_path, evidences, "some")
+        edition = Edition("some", "x", {"runs": ["twitter2-a", "absent", "lost"]})
+        assert [one.name for one in evidence_of_edition(tmp_path, edition)] == ["twitter2-a"]
+        told = "no run absent, lost, fresh or recorded: `arlib run some` makes it"
+        assert caplog.messages == [f"a column is missing: {told}"]
+
     @pytest.mark.parametrize("parameters", [{}, {"runs": []}])
     def test_one_that_names_no_runs_has_no_table(self, tmp_path, parameters):
         with pytest.raises(EditionError, match=r"^edition some names no runs: give some with -p"):

@@ -1,6 +1,7 @@
 """Table 1 of an edition, of runs, or of two runs against each other, as text, CSV or JSON."""
 
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from arlib.table1 import column, columns_of, paper_table, pool
 
 if TYPE_CHECKING:
     from arlib.editions import Edition
+
+log = logging.getLogger(__name__)
 
 
 def evidence_of(folder: Path) -> Evidence:
@@ -44,8 +47,9 @@ def evidence_of_edition(
         seeds: of the embedded world; runs of several are pooled.
 
     Raises:
-        EditionError: a run is neither fresh nor recorded, naming the command that makes it; the
-            edition names no run; or seeds are asked of photographs.
+        EditionError: no run is fresh or recorded, naming the command that makes it; the edition
+            names no run; or seeds are asked of photographs. Where some are missing, a warning
+            names them.
     """
     from arlib.editions import EditionError  # these load torch, which runs by name do without
     from arlib.miniature import Miniature
@@ -61,7 +65,14 @@ def evidence_of_edition(
     names = runs_of(experiment) if experiment else edition.parameters.get("runs")
     if not names:
         raise EditionError(f"edition {edition.name} names no runs: give some with -p runs")
-    return [evidence_of(_find(root, edition.name, name)) for name in names]
+    places = {name: _find(root, edition.name, name) for name in names}
+    lost = ", ".join(name for name, place in places.items() if place is None)
+    mend = f"no run {lost}, fresh or recorded: `arlib run {edition.name}` makes it"
+    if not any(places.values()):
+        raise EditionError(mend)
+    if lost:
+        log.warning("a column is missing: %s", mend)
+    return [evidence_of(place) for place in places.values() if place is not None]
 
 
 def table_of(evidences: Iterable[Evidence], **settings: Any) -> dict[str, pd.DataFrame]:
@@ -238,11 +249,6 @@ def _apart(
     return [a, b, b - a, float(low), float(high), float("nan")]
 
 
-def _find(root: Path, edition: str, name: str) -> Path:
+def _find(root: Path, edition: str, name: str) -> Path | None:
     places = [root / "_build" / edition / "results" / name, root / "book" / "results" / name]
-    for place in places:
-        if (place / "run.json").is_file():
-            return place
-    from arlib.editions import EditionError
-
-    raise EditionError(f"no run {name}, fresh or recorded: `arlib run {edition}` makes it")
+    return next((place for place in places if (place / "run.json").is_file()), None)
