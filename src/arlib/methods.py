@@ -60,6 +60,12 @@ class Evidence:
         folds = self.scores.fold.values
         return folds if (folds >= 0).any() else np.zeros_like(folds)
 
+    @property
+    def frozen(self) -> bool:
+        """Whether the network was not fine-tuned, but judges through heads on its features."""
+        experiment = self.facts.get("experiment", {})
+        return "backbones" in experiment and experiment.get("finetune_on", ["none"]) == ["none"]
+
 
 class Judgement(NamedTuple):
     """What a method says of each image: (image, emotion) shares, and how it came to it."""
@@ -133,6 +139,9 @@ REFERENCE = "VGGNet + ft"
 def _measured(name: str, refers: str) -> Method:
     def judge(evidence: Evidence) -> Judgement:
         measured = evidence.baselines
+        if evidence.frozen and name == "VGGNet":  # which is what such a run's scores hold
+            whole = evidence.scores.global_probability.transpose("image", "emotion")
+            return Judgement(whole.values.astype(float))
         if measured is None:
             raise Unavailable("not measured in this run: it holds scores alone")
         if name in measured.attrs.get("missing", {}):

@@ -34,6 +34,9 @@ COLUMNS = [
 ]
 
 
+_FROZEN = "not fine-tuned: frozen, under a linear head."
+
+
 def column(
     evidence: Evidence,
     rows: Sequence[Method] | None = None,
@@ -69,10 +72,9 @@ def column(
             judged[row.name] = row.judge(evidence)
         except Unavailable as reason:
             table.loc[row.name, "note"] = str(reason)
-    frozen = _frozen(evidence)
     for name, judgement in judged.items():
-        if frozen and name.startswith(REFERENCE):
-            judgement = judgement._replace(note=f"{frozen} {judgement.note}".strip())
+        if evidence.frozen and name.startswith(REFERENCE):
+            judgement = judgement._replace(note=f"{_FROZEN} {judgement.note}".strip())
         for key, value in _measured(evidence, judgement, n_bootstrap, seed).items():
             table.loc[name, key] = value
     if REFERENCE in judged:
@@ -105,14 +107,6 @@ def _measured(
     if judgement.picked is not None:
         found["picked_k"], found["picked"] = judgement.picked
     return found
-
-
-def _frozen(evidence: Evidence) -> str:
-    """What "+ ft" means in a run whose network was not fine-tuned; nothing in others."""
-    experiment = evidence.facts.get("experiment", {})
-    if "backbones" not in experiment or experiment.get("finetune_on", ["none"]) != ["none"]:
-        return ""
-    return "not fine-tuned: frozen, under a linear head."
 
 
 def _against(
