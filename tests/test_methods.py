@@ -199,3 +199,16 @@ def test_some_images_keep_what_belongs_to_them(evidence):
         expected = judge(name, evidence).response[2::5]
         np.testing.assert_array_equal(judge(name, few).response, expected)
     assert Evidence("bare", evidence.scores).select(evidence.folds == 2, "x").baselines is None
+
+
+def test_a_frozen_network_alone_is_what_its_run_holds(evidence):
+    facts = {"experiment": {"backbones": ["x"], "finetune_on": ["none"]}}
+    frozen = Evidence("frozen", evidence.scores, None, facts)
+    assert frozen.frozen
+    said = judge("VGGNet", frozen).response
+    np.testing.assert_array_equal(said, evidence.scores.global_probability.values)
+    tuned = {"experiment": {"backbones": ["x"], "finetune_on": ["folds"]}}
+    other = Evidence("tuned", evidence.scores, None, tuned)
+    assert not other.frozen
+    with pytest.raises(Unavailable, match="it holds scores alone"):
+        judge("VGGNet", other)
