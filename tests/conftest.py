@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import settings
+from PIL import Image
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 settings.register_profile("arlib", deadline=None)  # a busy machine is no failure
@@ -61,3 +62,29 @@ def data_root():
     if "ARLIB_DATA" not in os.environ:
         pytest.skip("ARLIB_DATA is not set: real photographs are not here")
     return Path(os.environ["ARLIB_DATA"])
+
+
+def paint(path, level, seed, size):
+    """A picture of noise around a level of light, (height, width) pixels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(level, level + 60, (*size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture(scope="session")
+def make_photographs():
+    """Return a function: it makes light and dark pictures, `folder` and a few of `twitter2`."""
+
+    def make(root, each, size):
+        for i in range(each):
+            paint(root / "folder" / "positive" / f"{i}.png", 180, i, size)
+            paint(root / "folder" / "negative" / f"{i}.png", 20, 100 + i, size)
+        rows = ["Image\tSentiment"]
+        for i in range(20):
+            place = root / "twitter2" / f"partition{i % 5 + 1}" / f"{i}.jpg"
+            paint(place, 20 + 160 * (i % 2), i, size)
+            rows.append(f"{i}.jpg\t{'positive' if i % 2 else 'negative'}")
+        (root / "twitter2" / "groundTruthLabel.txt").write_text("\n".join(rows) + "\n")
+        return root
+
+    return make

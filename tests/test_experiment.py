@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from arlib import datasets, experiment, networks, runs
 from arlib.backbones import load_backbone, weights_sha256
@@ -30,25 +29,10 @@ EXPERIMENT = Experiment(
 SOURCES = EXPERIMENT.finetune_on
 
 
-def paint(path, level, seed):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(level, level + 60, (40, 60, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-
-
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def data(tmp_path_factory, make_photographs):
     """Pictures that any network tells apart, light ones and dark ones: two sets of them."""
-    root = tmp_path_factory.mktemp("data")
-    for i in range(12):
-        paint(root / "folder" / "positive" / f"{i}.png", 180, i)
-        paint(root / "folder" / "negative" / f"{i}.png", 20, 100 + i)
-    rows = ["Image\tSentiment"]
-    for i in range(20):
-        paint(root / "twitter2" / f"partition{i % 5 + 1}" / f"{i}.jpg", 20 + 160 * (i % 2), i)
-        rows.append(f"{i}.jpg\t{'positive' if i % 2 else 'negative'}")
-    (root / "twitter2" / "groundTruthLabel.txt").write_text("\n".join(rows) + "\n")
-    return root
+    return make_photographs(tmp_path_factory.mktemp("data"), 12, (40, 60))
 
 
 @pytest.fixture(scope="module", autouse=True)

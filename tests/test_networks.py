@@ -21,25 +21,10 @@ from arlib.whole import image_features
 QUICK = {"iterations": 2, "batch_size": 8}
 
 
-def paint(path, level, seed):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(level, level + 60, (20, 30, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-
-
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
+def root(tmp_path_factory, make_photographs):
     """Light and dark pictures: `folder` in five folds, and a few of `twitter2`."""
-    root = tmp_path_factory.mktemp("data")
-    for i in range(10):
-        paint(root / "folder" / "positive" / f"{i}.png", 180, i)
-        paint(root / "folder" / "negative" / f"{i}.png", 20, 100 + i)
-    rows = ["Image\tSentiment"]
-    for i in range(20):
-        paint(root / "twitter2" / f"partition{i % 5 + 1}" / f"{i}.jpg", 20 + 160 * (i % 2), i)
-        rows.append(f"{i}.jpg\t{'positive' if i % 2 else 'negative'}")
-    (root / "twitter2" / "groundTruthLabel.txt").write_text("\n".join(rows) + "\n")
-    return root
+    return make_photographs(tmp_path_factory.mktemp("data"), 10, (20, 30))
 
 
 @pytest.fixture(autouse=True)
@@ -178,7 +163,7 @@ class TestTraining:
         before = weights_sha256(chain("twitter2").judges.networks[1])
         shutil.copytree(root, tmp_path / "data")
         for path in (tmp_path / "data" / "twitter2").glob("*/*.jpg"):
-            paint(path, 100, 7)
+            Image.new("RGB", (30, 20), (100, 130, 160)).save(path)
         monkeypatch.setenv("ARLIB_DATA", str(tmp_path / "data"))
         assert weights_sha256(chain("twitter2").judges.networks[1]) != before
 

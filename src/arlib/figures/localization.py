@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from arlib.figures.style import COLOURS, MARKERS, NEUTRAL, new_figure
+from arlib.figures.style import NEUTRAL, draw_intervals, new_figure
 
 MEASURES = ("hit rate", "mean IoU", "pointing game")
 
@@ -27,17 +27,8 @@ def plot_localization(located: Mapping[str, pd.DataFrame]) -> Figure:
     place = np.arange(len(located))
     for number, (panel, measure) in enumerate(zip(axes, MEASURES, strict=True)):
         rows = pd.DataFrame({name: table.loc[measure] for name, table in located.items()}).T
-        panel.errorbar(
-            rows["estimate"],
-            place,
-            xerr=[rows["estimate"] - rows["low"], rows["high"] - rows["estimate"]],
-            linestyle="",
-            color=COLOURS[0],
-            marker=MARKERS[0],
-            capsize=3,
-        )
+        draw_intervals(panel, rows, "estimate")
         panel.set_yticks(place, list(located) if number == 0 else [""] * len(located), fontsize=9)
-        panel.invert_yaxis()
         panel.set(xlim=(0, 1), title=measure)
         panel.title.set_fontsize(10)
     return figure

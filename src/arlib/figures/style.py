@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # Okabe and Ito's palette; positive is darker than negative, so that grey keeps them apart.
@@ -34,3 +37,26 @@ def new_figure(columns: int = 1, rows: int = 1, *, width: float = 7, height: flo
         figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
         axes = figure.subplots(rows, columns)
     return figure, axes
+
+
+def draw_intervals(axes: Axes, table: pd.DataFrame, estimate: str, *, label: str = "") -> None:
+    """Draw a point with its interval for each row, the first row on top.
+
+    Args:
+        axes: where.
+        table: a row a point, with `low`, `high` and the column that `estimate` names.
+        estimate: the column of the points.
+        label: for a legend.
+    """
+    rows = table[[estimate, "low", "high"]].astype(float)
+    axes.errorbar(
+        rows[estimate],
+        np.arange(len(rows)),
+        xerr=[rows[estimate] - rows["low"], rows["high"] - rows[estimate]],
+        linestyle="",
+        color=COLOURS[0],
+        marker=MARKERS[0],
+        capsize=3,
+        label=label,
+    )
+    axes.invert_yaxis()

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from arlib.figures.style import COLOURS, LINES, MARKERS, NEUTRAL, new_figure
+from arlib.figures.style import COLOURS, LINES, MARKERS, NEUTRAL, draw_intervals, new_figure
 from arlib.methods import Evidence, methods
 from arlib.table1 import paper_column, paper_table
 
@@ -106,16 +106,8 @@ def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
     figure, axes = new_figure(1, len(tables), width=7.5, height=0.8 + 2.7 * len(tables))
     for panel, (name, table) in zip(np.ravel(axes), tables.items(), strict=True):
         place = np.arange(len(table))
-        panel.errorbar(
-            100 * table.accuracy,
-            place,
-            xerr=100 * np.stack([table.accuracy - table.low, table.high - table.accuracy]),
-            linestyle="",
-            color=COLOURS[0],
-            marker=MARKERS[0],
-            capsize=3,
-            label="this edition",
-        )
+        percent = 100 * table[["accuracy", "low", "high"]]
+        draw_intervals(panel, percent, "accuracy", label="this edition")
         panel.axvline(
             100 * table.majority.max(),
             color=COLOURS[0],
@@ -143,7 +135,6 @@ def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
                     label="the paper's majority line",
                 )
         panel.set_yticks(place, table.index, fontsize=8)
-        panel.invert_yaxis()
         title = name if other is None else f"{name}; the paper: {other}"
         panel.set_title(title, fontsize=9, loc="left")
     handles: dict[str, Any] = {}
@@ -163,17 +154,8 @@ def plot_sensitivity(table: pd.DataFrame) -> Figure:
     """
     figure, axes = new_figure(height=0.8 + 0.27 * len(table))
     place = np.arange(len(table))
-    axes.errorbar(
-        100 * table.gain,
-        place,
-        xerr=100 * np.stack([table.gain - table.low, table.high - table.gain]),
-        linestyle="",
-        color=COLOURS[0],
-        marker=MARKERS[0],
-        capsize=3,
-    )
+    draw_intervals(axes, 100 * table[["gain", "low", "high"]], "gain")
     axes.axvline(0, color=NEUTRAL, linewidth=1)
     axes.set_yticks(place, table.index, fontsize=8)
-    axes.invert_yaxis()
     axes.set_xlabel("accuracy gained over the whole image, points, 95 % interval")
     return figure
