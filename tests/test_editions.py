@@ -14,6 +14,7 @@ from arlib.datasets.scenes import World
 from arlib.editions import Edition, EditionError
 from arlib.experiment import Experiment
 from arlib.miniature import Miniature
+from arlib.scores import save_scores
 from arlib.training import Training
 
 PARAMETERS = "k: int = 8  # K, how many\nalpha: float = 1.0\nruns: list = ['a', 'b']\nname = 'x'"
@@ -66,7 +67,54 @@ def test_an_edition_is_read_and_overridden(book):
     assert changed.parameters == {"k": 11, "alpha": 2, "runs": ["c"]}
     fresh = editions.load_edition(book, "fresh", {"max_regions": 7, "k": 2})
     assert fresh.experiment == Experiment("twitter2", ("squeezenet1_1",), max_regions=7)
-    assert fresh.parameters == {"k": 2}
+    assert fresh.parameters == {"k": 2, "runs": ["twitter2-squeezenet1_1"]}
+
+
+def test_an_edition_that_names_no_run_shows_its_own(book):
+    several = {"backbones": ["vgg16", "alexnet"], "finetune_on": ["none", "folds"]}
+    named = editions.load_edition(book, "fresh", several).parameters["runs"]
+    assert named == [
+        "twitter2-vgg16",
+        "twitter2-alexnet",
+        "twitter2-vgg16-ft",
+        "twitter2-alexnet-ft",
+    ]
+    assert editions.load_edition(book, "fresh", {"runs": ["a"]}).parameters["runs"] == ["a"]
+
+
+def test_a_dataset_may_be_a_path_of_ones_own(book, tmp_path, monkeypatch):
+    (tmp_path / "my photos").mkdir()
+    (tmp_path / "my photos" / "labels.csv").write_text("path,label\n")
+    monkeypatch.chdir(tmp_path / "my photos")
+    for given, path, name in (
+        ("labels.csv", tmp_path / "my photos" / "labels.csv", "own-labels-squeezenet1_1"),
+        ("../my photos", tmp_path / "my photos", "own-my_photos-squeezenet1_1"),
+    ):
+        edition = editions.load_edition(book, "fresh", {"dataset": given})
+        assert edition.experiment.dataset == str(path)  # wherever chapters run
+        assert edition.parameters["runs"] == [name]
+    with pytest.raises(EditionError, match=r"no dataset 'absent.csv', and no such file; there are"):
+        editions.load_edition(book, "fresh", {"dataset": "absent.csv"})
+
+
+@pytest.mark.parametrize(
+    ("m", "given", "chosen"),
+    [(2, {}, {}), (3, {}, {"base": "classes"}), (3, {"base": "e"}, {})],
+)
+def test_eq_1_takes_another_logarithm_where_base_e_is_refused(
+    tmp_path, make_scores, m, given, chosen
+):
+    save_scores(make_scores(5, 2, n_emotions=m), tmp_path / "run" / "scores.zarr")
+    (tmp_path / "run" / "run.json").write_text("{}")
+    said = []
+    edition = Edition("own", "Own", given)
+    assert publishing._base_for(edition, [tmp_path / "run"], said.append) == chosen
+    assert said == (
+        ["3 emotions: Eq. 1 with base 'classes', since with base e it could be negative"]
+        if chosen
+        else []
+    )
+    assert publishing._base_for(edition, [], said.append) == {}
 
 
 @pytest.mark.parametrize(
@@ -214,7 +262,8 @@ def test_its_settings_reach_the_chapters_that_declare_them(drawn):
         world=World(local_share=1.0), seed=2, scale=0.1, max_regions=7
     )
     fresh = editions.load_edition(drawn, "fresh")
-    assert fresh.parameters == {"max_regions": 5}, "so do those of an experiment on photographs"
+    own = "twitter2-squeezenet1_1"
+    assert fresh.parameters == {"max_regions": 5, "run": own, "runs": [own]}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from arlib import datasets, networks
 from arlib.backbones import WeightsError, load_backbone, save_weights, weights_sha256
 from arlib.baselines.pcnn import Progress
 from arlib.datasets import DatasetError
-from arlib.heads import fit_head
+from arlib.heads import default_head, fit_head
 from arlib.judges import score_by
 from arlib.networks import Chain
 from arlib.proposals import Grid
@@ -316,3 +316,39 @@ def test_unreadable_pictures_are_left_out_of_rows_and_controls(root, tmp_path, m
     expected = [key for key in made.dataset.keys.tolist() if key != "positive/3.png"]
     assert found.image.values.tolist() == scores.image.values.tolist() == expected
     assert np.isfinite(found.probability.values).all()
+
+
+class TestWithoutLabels:
+    @pytest.fixture
+    def unlabelled(self, monkeypatch):
+        load = datasets.load
+
+        def blank(name, *args, **settings):
+            found = load(name, *args, **settings)
+            return replace(found, labels=np.full(len(found), -1, np.int8))
+
+        monkeypatch.setattr(datasets, "load", blank)
+
+    @pytest.mark.parametrize("source", ["none", "folds"])
+    def test_there_is_nothing_to_learn_from(self, unlabelled, source):
+        with pytest.raises(DatasetError, match="folder has no labels to learn from: finetune_on"):
+            _ = chain(source).judges
+
+    def test_the_head_that_comes_with_the_package_judges_everyone(self, unlabelled):
+        made = Chain("folder", "squeezenet1_1", "shipped", weights="random", progress=False)
+        assert {id(head) for head in made.judges.heads.values()} == {id(default_head())}
+        assert set(made.judges.networks.values()) == {made.plain}
+
+    def test_it_fits_one_network(self):
+        with pytest.raises(ValueError, match="head reads features of squeezenet1_1, not of vgg_t"):
+            _ = chain("shipped").judges
+
+    def test_it_does_not_judge_what_it_has_seen(self, monkeypatch):
+        seen = replace(default_head(), provenance={"dataset": "folder"})
+        monkeypatch.setattr(networks, "default_head", lambda: seen)
+        with pytest.raises(ValueError, match="comes with the package has seen folder"):
+            _ = chain("shipped").judges
+
+
+def test_the_readers_settings_reach_it():
+    assert np.unique(chain(reader={"n_folds": 3}).dataset.folds).tolist() == [1, 2, 3]

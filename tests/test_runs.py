@@ -183,3 +183,13 @@ class TestCompared:
         del facts["results"]["whole image"]
         (other / "run.json").write_text(json.dumps(facts))
         assert runs.compare(one, other)["results"] == np.inf
+
+
+def test_without_labels_nothing_is_evaluated(write):
+    unknown = ("image", np.full(N, -1, np.int8))
+    run = write("unknown", label=unknown)
+    _, facts = open_run(run)
+    assert facts["results"] == {}
+    assert facts["dataset"]["majority"] is None
+    assert facts["dataset"]["positive"] == 0
+    assert runs.compare(run, write("again", label=unknown))["results"] == 0.0

@@ -14,7 +14,15 @@ from arlib.datasets.scenes import World
 from arlib.miniature import Miniature
 from arlib.miniature_runs import scored
 from arlib.runs import write_baselines
-from arlib.shelf import find_baselines, find_evidence, find_run, network_of, pictures_of
+from arlib.shelf import (
+    LabelsNeeded,
+    find_baselines,
+    find_evidence,
+    find_run,
+    need_labels,
+    network_of,
+    pictures_of,
+)
 from arlib.training import Training
 
 QUICK = Training(iterations=4, round=2, batch_size=16, lr=0.01)
@@ -151,3 +159,12 @@ def test_the_network_of_a_run_in_words():
 def test_the_real_run_finds_its_photographs(data_root):
     made = pictures_of({"experiment": {"dataset": "twitter2", "backbones": ["mobilenet_v2"]}})
     assert made.root == data_root / "twitter2"
+
+
+def test_labels_are_asked_for_where_there_is_none(make_scores):
+    scores = make_scores(6, 2)
+    need_labels(scores, "A table")  # one of them has none, others do
+    scores["label"] = scores.label * 0 - 1
+    told = r"A table: this needs labels, and of the run's 6 pictures none has one\. A table with"
+    with pytest.raises(LabelsNeeded, match=told):
+        need_labels(scores, "A table")

@@ -344,3 +344,40 @@ class TestThePaper:
             "VGGNet + ft + obj + senti + lf (K = 1)",
             LAST,
         ]
+
+
+def test_several_emotions_are_also_a_column_of_polarity(make_scores):
+    names = ["anger", "disgust", "fear", "joy", "sadness", "surprise"]
+    scores = make_scores(N, REGIONS, n_emotions=6).assign_coords(emotion=np.array(names, object))
+    rng = np.random.default_rng(0)
+    said = rng.dirichlet(np.ones(6), (1, N)).astype(np.float32)
+    windows = rng.dirichlet(np.ones(6), (1, N, 3)).astype(np.float32)
+    measured = xr.Dataset(
+        {
+            "probability": (("method", "image", "emotion"), said),
+            "control_probability": (("control", "image", "window", "emotion"), windows),
+        },
+        {"method": ["SentiBank"], "control": ["grid"], "emotion": np.array(names, object)},
+        {"missing": {}},
+    )
+    for baselines in (None, measured, measured.drop_vars("emotion")):
+        polarity, whole = columns_of(Evidence("roi", scores, baselines))
+        assert (polarity.name, whole.name) == ("roi, polarity", "roi")
+        assert polarity.scores.emotion.values.tolist() == ["positive", "negative"]
+        assert whole.scores is scores
+    joyful = [3, 5]
+    np.testing.assert_allclose(
+        polarity.baselines.probability[0, :, 0], said[0][:, joyful].sum(-1), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        polarity.baselines.control_probability[..., 0], windows[..., joyful].sum(-1), rtol=1e-6
+    )
+    assert polarity.baselines.attrs == {"missing": {}}
+    truth, right = polarity.labels, said[0][:, joyful].sum(-1) > 0.5
+    known = truth >= 0
+    table = column(polarity, n_bootstrap=20)
+    hits = (right == (truth == 0))[known]
+    folds = scores.fold.values[known]
+    expected = np.mean([hits[folds == fold].mean() for fold in range(5)])
+    assert table.accuracy["SentiBank"] == pytest.approx(expected)
+    assert np.isfinite(column(whole, n_bootstrap=20).accuracy[LAST])  # in six emotions too

@@ -9,6 +9,7 @@ from typing import Any
 import nbformat
 import yaml
 
+from arlib import datasets
 from arlib.experiment import Experiment, parse_experiment
 from arlib.miniature import SETTINGS, Miniature, parse_miniature
 from arlib.settings import fits
@@ -77,6 +78,11 @@ def load_edition(root: Path, name: str, overrides: Mapping[str, Any] | None = No
     declared = declared_parameters(root)
     for key, value in (overrides or {}).items():
         (experiment if key in settings else parameters)[key] = value
+    made = _experiment(experiment)
+    if isinstance(made, Experiment) and not parameters.keys() & {"run", "runs"}:
+        names = list(made.runs())  # of an edition that names none: its own
+        theirs = {"run": names[0], "runs": names}
+        parameters |= {key: value for key, value in theirs.items() if key in declared}
     for key, value in parameters.items():
         if key not in declared:
             raise EditionError(
@@ -85,7 +91,7 @@ def load_edition(root: Path, name: str, overrides: Mapping[str, Any] | None = No
             )
         _check_type(key, value, declared[key])
     shared = {key: value for key, value in (experiment or {}).items() if key in declared}
-    return Edition(name, raw["title"], shared | parameters, _experiment(experiment))
+    return Edition(name, raw["title"], shared | parameters, made)
 
 
 def _experiment_settings(experiment: Mapping[str, Any] | None) -> set[str]:
@@ -106,8 +112,15 @@ def _experiment(settings: Mapping[str, Any] | None) -> Experiment | Miniature | 
             return parse_miniature(given)
         except ValueError as error:
             raise EditionError(str(error)) from error
+    dataset = settings.get("dataset")
     try:
-        return parse_experiment(settings)
+        if isinstance(dataset, str) and dataset not in datasets.names():
+            if not Path(dataset).exists():
+                raise ValueError(
+                    f"no dataset {dataset!r}, and no such file; there are {datasets.names()}"
+                )
+            dataset = str(Path(dataset).resolve())  # chapters run elsewhere
+        return parse_experiment({**settings, "dataset": dataset})
     except ValueError as error:
         raise EditionError(str(error)) from error
 

@@ -4,6 +4,7 @@ No image is judged by a network or head that saw it: heads and fine-tuning take 
 another dataset.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -24,7 +25,7 @@ class Experiment:
     """Settings of the expensive half: what is scored, and how.
 
     Attributes:
-        dataset: a name in `arlib.datasets`.
+        dataset: a name in `arlib.datasets`, or the path of a table or folder of one's own.
         backbones: torchvision names; each makes runs of its own.
         proposals: a name in `arlib.proposals.make`.
         max_regions: N, the most regions an image.
@@ -33,10 +34,12 @@ class Experiment:
         weights: "auto", "random", or a safetensors file.
         seed: of training, of the heads' inner folds and of random weights.
         finetune_on: what networks learn from, each a run: "none" freezes them under a linear head
-            fitted on the other folds; "folds" fine-tunes one network a fold on the other folds;
-            else a dataset, on all of which one network is fine-tuned.
+            fitted on the other folds; "shipped" under the head that comes with the package, for
+            pictures without labels; "folds" fine-tunes one network a fold on the other folds; else
+            a dataset, on all of which one network is fine-tuned.
         training: settings of `arlib.training.Training`.
         anps: the ANP-tagged dataset of SentiBank and DeepSentiBank.
+        reader: settings of the dataset's reader, such as `positive_from` of "oasis".
     """
 
     dataset: str
@@ -50,6 +53,7 @@ class Experiment:
     finetune_on: tuple[str, ...] = ("none",)
     training: Mapping[str, Any] = field(default_factory=dict)
     anps: str = "vso"
+    reader: Mapping[str, Any] = field(default_factory=dict)
 
     def runs(self, *, progress: bool = True) -> dict[str, Callable[[Path], Path]]:
         """What an edition makes: name of a run -> function of the folder that it goes into."""
@@ -98,8 +102,13 @@ def run_name(dataset: str, backbone: str, finetune_on: str = "none") -> str:
         ('twitter2-mobilenet_v2', 'twitter2-mobilenet_v2-ft')
         >>> run_name("twitter2", "mobilenet_v2", "oasis")
         'twitter2-mobilenet_v2-ft-oasis'
+        >>> run_name("photos/my labels.csv", "squeezenet1_1", "shipped")
+        'own-my_labels-squeezenet1_1-shipped'
     """
-    tail = {"none": "", "folds": "-ft"}.get(finetune_on, f"-ft-{finetune_on}")
+    tails = {"none": "", "folds": "-ft", "shipped": "-shipped"}
+    tail = tails.get(finetune_on, f"-ft-{finetune_on}")
+    if dataset not in datasets.names():
+        dataset = "own-" + re.sub(r"[^\w.-]", "_", Path(dataset).stem)
     return f"{dataset}-{backbone}{tail}"
 
 
@@ -135,6 +144,7 @@ def measure(
         seed=experiment.seed,
         training=experiment.training,
         anps=experiment.anps,
+        reader=experiment.reader,
         progress=progress,
     )
     judges = chain.judges
@@ -158,7 +168,7 @@ def measure(
         experiment={**asdict(experiment), "backbones": [backbone], "finetune_on": [source]},
         dataset=chain.dataset,
         seconds=seconds,
-        baselines=chain.baselines,
+        baselines=chain.baselines if (chain.dataset.labels >= 0).any() else None,
     )
 
 

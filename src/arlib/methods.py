@@ -64,7 +64,8 @@ class Evidence:
     def frozen(self) -> bool:
         """Whether the network was not fine-tuned, but judges through heads on its features."""
         experiment = self.facts.get("experiment", {})
-        return "backbones" in experiment and experiment.get("finetune_on", ["none"]) == ["none"]
+        learned = experiment.get("finetune_on", ["none"])
+        return "backbones" in experiment and learned in (["none"], ["shipped"])
 
 
 class Judgement(NamedTuple):

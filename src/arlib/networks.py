@@ -22,10 +22,11 @@ from arlib.baselines.pcnn import train_on
 from arlib.baselines.rows import Missing, measure_rows, rows_for
 from arlib.baselines.sentibank import SentiBank, train_bank
 from arlib.cache import folder_for
-from arlib.datasets import Dataset, by_tag
+from arlib.datasets import Dataset, DatasetError, by_tag
 from arlib.finetuning import finetune
-from arlib.heads import LinearHead, fit_head
+from arlib.heads import LinearHead, default_head, fit_head
 from arlib.judges import Judges
+from arlib.scoring import check_heads
 from arlib.training import TooFewError, Training, parse_training
 from arlib.whole import image_features
 
@@ -33,7 +34,7 @@ CAFFENET = "alexnet"
 """The network in place of CaffeNet, which is AlexNet but for the order of two layers."""
 
 
-FROZEN, FOLDS = "none", "folds"
+FROZEN, SHIPPED, FOLDS = "none", "shipped", "folds"
 """What a network learns from, where it is not the name of a dataset."""
 
 
@@ -44,11 +45,12 @@ class Chain:
     Attributes:
         tested: the dataset whose images are judged.
         backbone: torchvision's name of the network.
-        finetune_on: "none", "folds" or a dataset, as `arlib.experiment.Experiment` says.
+        finetune_on: "none", "shipped", "folds" or a dataset, as `arlib.experiment.Experiment` says.
         weights: "auto", "random", or a safetensors file.
         seed: of training, of heads and of random weights.
         training: settings of `arlib.training.Training`.
         anps: the ANP-tagged dataset.
+        reader: settings of the tested dataset's reader.
         progress: show bars.
     """
 
@@ -59,6 +61,7 @@ class Chain:
     seed: int = 0
     training: Mapping[str, Any] = field(default_factory=dict)
     anps: str = "vso"
+    reader: Mapping[str, Any] = field(default_factory=dict)
     progress: bool = True
 
     def __post_init__(self) -> None:
@@ -72,7 +75,7 @@ class Chain:
     @cached_property
     def dataset(self) -> Dataset:
         """The images."""
-        return datasets.load(self.tested)
+        return datasets.load(self.tested, **self.reader)
 
     @cached_property
     def plain(self) -> Backbone:
@@ -83,6 +86,18 @@ class Chain:
     def judges(self) -> Judges:
         """Who judges which fold."""
         dataset = self.dataset  # first: what is missing is told before weights are fetched
+        if self.finetune_on == SHIPPED:
+            head = default_head()
+            if head.provenance.get("dataset") == dataset.name:
+                raise ValueError(f"the head that comes with the package has seen {dataset.name}")
+            heads = dict.fromkeys(np.unique(dataset.folds).tolist(), head)
+            check_heads(dataset, self.plain, heads)
+            return Judges.one(self.plain, dataset, heads)
+        if self.finetune_on in (FROZEN, FOLDS) and not (dataset.labels >= 0).any():
+            raise DatasetError(
+                f"{dataset.name} has no labels to learn from: finetune_on must be 'shipped', for "
+                "the head that comes with the package, or another dataset"
+            )
         if self.finetune_on == FROZEN:
             return Judges.one(self.plain, dataset, self._heads())
         return self._judges(self.backbone, progressive=False)
@@ -166,7 +181,7 @@ class Chain:
         ).network
 
     def _pcnn(self, backbone: str) -> Judges:
-        if self.finetune_on == FROZEN:
+        if self.finetune_on in (FROZEN, SHIPPED):
             raise Missing("a frozen network is not trained on: see a run that is fine-tuned")
         try:
             return self._judges(backbone, progressive=True)

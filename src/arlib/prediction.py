@@ -13,6 +13,7 @@ from arlib.heads import LinearHead, default_head
 from arlib.images import read_image
 from arlib.proposals import EdgeBoxes
 from arlib.scoring import score_image
+from arlib.sentiment import usable_base
 from arlib.stream import Propose
 
 
@@ -126,8 +127,9 @@ def prediction_from_scores(scores, *, k: int, alpha: float, beta: float) -> Pred
     def named(values: np.ndarray) -> dict[str, float]:
         return dict(zip(emotions, map(float, values), strict=True))
 
-    fused = respond(scores, k=k, alpha=alpha, beta=beta).isel(image=0)
-    best = affective_regions(scores, k=k, alpha=alpha).isel(image=0)
+    base = usable_base(len(emotions))
+    fused = respond(scores, k=k, alpha=alpha, beta=beta, base=base).isel(image=0)
+    best = affective_regions(scores, k=k, alpha=alpha, base=base).isel(image=0)
     regions = tuple(
         Region(
             box=tuple(map(float, region.box.values)),  # type: ignore[arg-type]

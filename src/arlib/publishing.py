@@ -19,6 +19,7 @@ from typing import Any
 import nbformat
 from jupyter_core.utils import ensure_event_loop
 
+from arlib.early_end import end_early
 from arlib.editions import (
     Edition,
     EditionError,
@@ -30,6 +31,8 @@ from arlib.experiment import Experiment, parse_experiment
 from arlib.miniature import Miniature
 from arlib.miniature_runs import live_runs
 from arlib.runs import compare, open_run
+from arlib.sentiment import usable_base
+from arlib.shelf import LabelsNeeded
 
 Say = Callable[[str], None]
 
@@ -69,6 +72,7 @@ def run_edition(
     runs = _measure_all(root, edition, build, record=record, say=say)
     if not chapters_too:
         return build / "results"
+    parameters = edition.parameters | _base_for(edition, runs, say)
     runs += _live_runs(root, edition, {run.name for run in runs}, say)
     stage = build / "source"
     shutil.rmtree(stage, ignore_errors=True)
@@ -78,7 +82,7 @@ def run_edition(
         shutil.copy(root / name, stage / name)
     for run in runs:
         shutil.copytree(run, stage / "book" / "results" / run.name, dirs_exist_ok=True)
-    seconds = _execute_all(root, stage, edition.parameters, say)
+    seconds = _execute_all(root, stage, parameters, say)
     say("building the site")
     site = build_site(stage, build)
     (build / "edition.json").write_text(
@@ -115,6 +119,8 @@ def _execute_all(
 def execute_chapter(source: Path, target: Path, parameters: Mapping[str, Any]) -> None:
     """Execute one chapter with those parameters that it declares, and verify that all of it ran.
 
+    A chapter that comes to where it needs labels, and has none, ends there with a note.
+
     Raises:
         EditionError: names the chapter and the cell that failed or did not run.
     """
@@ -135,6 +141,9 @@ def execute_chapter(source: Path, target: Path, parameters: Mapping[str, Any]) -
             extra_arguments=["--IPKernelApp.log_level=ERROR"],
         )
     except PapermillExecutionError as error:
+        if error.ename == LabelsNeeded.__name__:
+            nbformat.write(end_early(nbformat.read(target, as_version=4), error.ename), target)
+            return
         raise EditionError(
             f"{source.name}, cell {error.exec_count}: {error.ename}: {error.evalue}"
         ) from error
@@ -199,6 +208,16 @@ def _measure_all(
             say(f"recorded: {old.relative_to(root)}")
         runs.append(run)
     return runs
+
+
+def _base_for(edition: Edition, runs: list[Path], say: Say) -> dict[str, Any]:
+    """Choose Eq. 1's logarithm where base e would make it negative: with three emotions or more."""
+    most = max((open_run(run)[0].sizes["emotion"] for run in runs), default=2)
+    base = usable_base(most)
+    if base == "e" or "base" in edition.parameters:
+        return {}
+    say(f"{most} emotions: Eq. 1 with base {base!r}, since with base e it could be negative")
+    return {"base": base}
 
 
 def _live_runs(root: Path, edition: Edition, there: set[str], say: Say) -> list[Path]:

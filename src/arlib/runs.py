@@ -22,6 +22,7 @@ from arlib.datasets import Dataset
 from arlib.evaluation import evaluate, majority_rate
 from arlib.machine import machine, source_commit
 from arlib.scores import open_scores
+from arlib.sentiment import usable_base
 
 METHODS: dict[str, dict[str, Any]] = {
     "whole image": {"k": 1, "beta": 0.0},
@@ -116,8 +117,9 @@ def open_baselines(folder: str | Path) -> xr.Dataset | None:
 
 
 def describe(scores: xr.Dataset) -> dict[str, Any]:
-    """Count a run's images, by emotion, and its regions."""
+    """Count a run's images, by emotion, and its regions; without labels there is no majority."""
     labels = scores.label.values
+    known = bool((labels >= 0).any())
     return {
         "images": int(scores.sizes["image"]),
         **{
@@ -125,15 +127,21 @@ def describe(scores: xr.Dataset) -> dict[str, Any]:
             for index, name in enumerate(scores.emotion.values)
         },
         "regions": int(scores.objectness.notnull().sum()),
-        "majority": majority_rate(labels),
+        "majority": majority_rate(labels) if known else None,
     }
 
 
 def results(scores: xr.Dataset) -> dict[str, dict[str, dict[str, float]]]:
-    """Evaluate every method of `METHODS`: method -> metric -> estimate, low, high, majority."""
+    """Evaluate every method of `METHODS`: method -> metric -> estimate, low, high, majority.
+
+    Without labels there is nothing to evaluate.
+    """
     table: dict[str, dict[str, dict[str, float]]] = {}
+    if not (scores.label.values >= 0).any():
+        return table
+    base = usable_base(scores.sizes["emotion"])
     for method, settings in METHODS.items():
-        probability = respond(scores, **settings).probability.values
+        probability = respond(scores, base=base, **settings).probability.values
         frame = evaluate(probability, scores.label.values)
         table[method] = {
             str(metric): {str(column): float(row[column]) for column in frame.columns}
@@ -168,8 +176,9 @@ def compare(one: str | Path, other: str | Path) -> dict[str, float]:
 def _results_apart(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> float:
     if ours.keys() != theirs.keys():
         return float("inf")
-    return max(
+    apart = [
         abs(row["estimate"] - theirs[method][metric]["estimate"])
         for method, metrics in ours.items()
         for metric, row in metrics.items()
-    )
+    ]
+    return max(apart, default=0.0)

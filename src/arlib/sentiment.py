@@ -93,6 +93,23 @@ def _sentiment_score(probability: np.ndarray, base: float | str) -> Any:
     return (1 - entr(s).sum(-1) / _log_base(base, s.shape[-1])).astype(dtype)  # (…)
 
 
+def usable_base(n_emotions: int) -> str:
+    """Choose the logarithm for Eq. 2, which must not square a negative score.
+
+    Args:
+        n_emotions: M, at least 1.
+
+    Returns:
+        ``"e"``, as the paper, where Eq. 1 then cannot be negative: up to two emotions; otherwise
+        ``"classes"``.
+
+    Example:
+        >>> usable_base(2), usable_base(8)
+        ('e', 'classes')
+    """
+    return "e" if sentiment_range(n_emotions)[0] >= 0 else "classes"
+
+
 def _log_base(base: float | str, n_emotions: int) -> float:
     if base == "e":
         return 1.0

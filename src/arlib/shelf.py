@@ -11,6 +11,29 @@ from arlib.datasets import Dataset
 from arlib.methods import Evidence
 from arlib.runs import open_baselines, open_run
 
+SHIPPED = "the head that comes with the package"
+
+
+class LabelsNeeded(ValueError):
+    """A run without labels, where a chapter goes on to compare with the truth."""
+
+
+def need_labels(scores: xr.Dataset, what: str) -> None:
+    """Stop a chapter where it needs labels that the run lacks.
+
+    Args:
+        scores: of the run.
+        what: for what they are needed, as the end of a sentence.
+
+    Raises:
+        LabelsNeeded: not one image has a label. A published chapter says so, and ends there.
+    """
+    if not (scores.label.values >= 0).any():
+        raise LabelsNeeded(
+            f"{what}: this needs labels, and of the run's {scores.sizes['image']} pictures none "
+            "has one. A table with the columns path and label gives them"
+        )
+
 
 def find_run(
     name: str, folder: str | Path = "results", *, progress: bool = True
@@ -100,7 +123,7 @@ def pictures_of(facts: Mapping[str, Any]) -> Dataset:
     """
     experiment = facts["experiment"]
     if "miniature" not in experiment:
-        return datasets.load(experiment["dataset"])
+        return datasets.load(experiment["dataset"], **experiment.get("reader", {}))
     from arlib.miniature import restore_miniature
     from arlib.miniature_runs import scored_set
 
@@ -122,6 +145,6 @@ def network_of(facts: Mapping[str, Any]) -> str:
     if "miniature" in experiment:
         return f"{experiment['miniature']['backbone']}, fine-tuned on tagged scenes"
     name, (learned,) = experiment["backbones"][0], experiment.get("finetune_on", ["none"])
-    if learned == "none":
-        return f"{name}, frozen, under a linear head"
+    if learned in ("none", "shipped"):
+        return f"{name}, frozen, under {'a linear head' if learned == 'none' else SHIPPED}"
     return f"{name}, fine-tuned on {'the other folds' if learned == 'folds' else learned}"

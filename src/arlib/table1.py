@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -12,6 +13,8 @@ import pandas as pd
 
 from arlib.evaluation import evaluate, majority_rate
 from arlib.methods import REFERENCE, Evidence, Judgement, Method, Unavailable, methods
+from arlib.polarity import has_polarity, in_polarity, to_polarity
+from arlib.sentiment import usable_base
 from arlib.significance import could_flip, flips, fold_means, holm, mcnemar
 
 COLUMNS = [
@@ -49,7 +52,7 @@ def column(
 
     Args:
         evidence: what a run measured.
-        rows: the methods; None takes `arlib.methods.methods()`.
+        rows: the methods; None takes `arlib.methods.methods()`, with a logarithm that suits M.
         beta: Eq. 3's tradeoff in those rows, for the bound on changed labels.
         n_bootstrap: resamples behind each interval.
         seed: of the resampling.
@@ -63,7 +66,8 @@ def column(
         are the K picked on the tested images and its accuracy; ``images`` is the number judged. A
         row that is not to be had is NaN, and ``note`` says why.
     """
-    rows = methods(beta=beta) if rows is None else rows
+    if rows is None:
+        rows = methods(beta=beta, base=usable_base(evidence.scores.sizes["emotion"]))
     judged: dict[str, Judgement] = {}
     table = pd.DataFrame(index=pd.Index([row.name for row in rows], name="method"), columns=COLUMNS)
     table["note"] = ""
@@ -129,16 +133,19 @@ def _against(
 
 
 def columns_of(evidence: Evidence) -> list[Evidence]:
-    """Split a run into the columns that it fills: by agreement where annotators are known.
+    """Split a run into the columns that it fills: by agreement, and by polarity.
 
     Args:
         evidence: of a run.
 
     Returns:
         For pictures that five people judged "…, five agree", "…, four agree", "…, three agree", as
-        the paper's Twitter I; otherwise the run itself.
+        the paper's Twitter I; for several emotions with a stated polarity "…, polarity", by the
+        sums of `arlib.polarity`, and the run itself; otherwise the run itself.
     """
     measured = evidence.baselines
+    if has_polarity(evidence.scores.emotion.values.tolist()):
+        return [_by_polarity(evidence), evidence]
     if measured is None or "agreement" not in measured:
         return [evidence]
     agreement = measured.agreement.values
@@ -148,6 +155,18 @@ def columns_of(evidence: Evidence) -> list[Evidence]:
         for least, words in named.items()
         if (agreement >= least).any()
     ]
+
+
+def _by_polarity(evidence: Evidence) -> Evidence:
+    measured = evidence.baselines
+    if measured is not None:
+        names = ("probability", "control_probability")
+        said = measured[[name for name in names if name in measured]]
+        summed = to_polarity(said, evidence.scores.emotion.values.tolist())
+        rest = measured.drop_vars([*said, "emotion"], errors="ignore")
+        measured = rest.assign({name: summed[name] for name in summed.data_vars})
+    scores = in_polarity(evidence.scores)
+    return replace(evidence, name=f"{evidence.name}, polarity", scores=scores, baselines=measured)
 
 
 def pool(evidences: Iterable[Evidence]) -> Evidence:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from arlib.methods import Evidence, Unavailable, methods
 from arlib.runs import open_baselines, open_run
+from arlib.sentiment import usable_base
 from arlib.significance import fold_means, mcnemar
 from arlib.table1 import column, columns_of, paper_table, pool
 
@@ -149,7 +150,7 @@ def predictions(evidences: Iterable[Evidence]) -> pd.DataFrame:
     parts = []
     for evidence in evidences:
         emotions = evidence.scores.emotion.values.tolist()
-        for method in methods():
+        for method in methods(base=usable_base(len(emotions))):
             try:
                 response = method.judge(evidence).response
             except Unavailable:

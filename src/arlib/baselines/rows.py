@@ -14,6 +14,7 @@ from arlib.controls import control_probabilities
 from arlib.datasets import Dataset
 from arlib.heads import LinearHead, cross_fit, fit_head
 from arlib.judges import Judges, judge_boxes
+from arlib.sentiment import usable_base
 from arlib.whole import image_features, whole_probability
 
 
@@ -48,6 +49,7 @@ def rows_for(
         pcnn: row -> gives its judges.
         progress: show bars.
     """
+    base = usable_base(len(dataset.emotions))
 
     def mid_level(responses: np.ndarray, name: str) -> np.ndarray:
         fit = partial(_fit, dataset.emotions, name)
@@ -60,7 +62,10 @@ def rows_for(
             image_features(dataset, plain, progress=progress)[0], plain.name
         ),
         "VGGNet + ft + obj + senti + ff (K = 1)": lambda: former_fusion(
-            dataset, judges, affective_regions(scores, 1).box.values, progress=progress
+            dataset,
+            judges,
+            affective_regions(scores, 1, base=base).box.values,
+            progress=progress,
         ),
         "DeepSentiBank": lambda: mid_level(
             whole_probability(dataset, deep(), progress=progress), "deepsentibank"

@@ -30,19 +30,26 @@ def plot_flips(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def plot_decision(whole: np.ndarray, regions: np.ndarray, label: np.ndarray, beta: float) -> Figure:
+def plot_decision(
+    whole: np.ndarray,
+    regions: np.ndarray,
+    label: np.ndarray,
+    beta: float,
+    sides: tuple[str, str] = ("positive", "negative"),
+) -> Figure:
     """Show images by what the whole says and what the regions say, with the line that decides.
 
     Args:
-        whole: (n,) P(positive) of the whole image.
-        regions: (n,) mean P(positive) of the affective regions.
-        label: (n,) 0 = positive, 1 = negative.
-        beta: of Eq. 3; above the line the response is positive.
+        whole: (n,) P of the first side, by the whole image.
+        regions: (n,) mean P of the first side, by the affective regions.
+        label: (n,) 0 = first side, 1 = second side; -1 is not drawn.
+        beta: of Eq. 3; above the line the response is for the first side.
+        sides: their names.
     """
     figure, axes = new_figure(width=6, height=4.6)
     for value, name, colour, marker in (
-        (0, "labelled positive", POSITIVE, "o"),
-        (1, "labelled negative", NEGATIVE, "^"),
+        (0, f"labelled {sides[0]}", POSITIVE, "o"),
+        (1, f"labelled {sides[1]}", NEGATIVE, "^"),
     ):
         mine = label == value
         axes.plot(
@@ -62,6 +69,7 @@ def plot_decision(whole: np.ndarray, regions: np.ndarray, label: np.ndarray, bet
         axes.plot(x[seen], y[seen], color="black", label=f"Eq. 3 decides, beta = {beta:g}")
     axes.axvline(0.5, color=NEUTRAL, linestyle=LINES[1], label="the whole image decides")
     axes.set(xlim=(0, 1), ylim=(0, 1))
-    axes.set(xlabel="P(positive) of the whole image", ylabel="mean P(positive) of its regions")
+    first = f"P({sides[0]})"
+    axes.set(xlabel=f"{first} of the whole image", ylabel=f"mean {first} of its regions")
     axes.legend(loc="lower right", fontsize=8)
     return figure

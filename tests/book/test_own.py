@@ -1,0 +1,100 @@
+"""The chapters on pictures of one's own: with eight emotions, with six, and without any label."""
+
+import shutil
+from types import SimpleNamespace
+
+import nbformat
+import numpy as np
+import pytest
+from tests.book.conftest import ROOT, glued_values
+
+from arlib import publishing
+from arlib.datasets import Dataset
+from arlib.editions import chapter_parameters
+from arlib.runs import write_run
+from arlib.scores import save_scores
+
+EMOTIONS = {
+    6: ["anger", "disgust", "fear", "joy", "sadness", "surprise"],
+    8: ["amusement", "anger", "awe", "contentment", "disgust", "excitement", "fear", "sadness"],
+}
+
+
+@pytest.fixture
+def run(tmp_path, make_scores):
+    """Return a function: it writes a run of random scores, and executes chapters on it."""
+
+    def execute(m, chapters, labelled=True):
+        scores = make_scores(40, 12, n_emotions=m)
+        if m > 2:
+            scores = scores.assign_coords(emotion=np.array(EMOTIONS[m], object))
+        if not labelled:
+            scores["label"] = scores.label * 0 - 1
+        facts = {"unreadable": {}, "weights_sha256": "none"}
+        keys = scores.image.values.astype(str)
+        labels, folds = scores.label.values, scores.fold.values
+        named = tuple(scores.emotion.values.tolist())
+        dataset = Dataset("own", tmp_path, keys, keys, labels, folds, named)
+
+        def produce(out):
+            save_scores(scores.assign_attrs(scores.attrs | facts), out)
+            return scores.assign_attrs(facts)
+
+        stage = tmp_path / "stage"
+        shutil.copytree(ROOT / "src", stage / "src")
+        experiment = {"dataset": str(tmp_path), "backbones": ["squeezenet1_1"]}
+        write_run(stage / "results" / "own", produce, experiment=experiment, dataset=dataset)
+        parameters = {"run": "own", "runs": ["own"], "n_bootstrap": 50}
+        parameters["base"] = "e" if m == 2 else "classes"
+        for name in chapters:
+            publishing.execute_chapter(
+                ROOT / "book" / f"{name}.ipynb", stage / f"{name}.ipynb", parameters
+            )
+        return SimpleNamespace(
+            scores=scores,
+            read=lambda name: nbformat.read(stage / f"{name}.ipynb", as_version=4),
+            glued=lambda name: glued_values(stage / f"{name}.ipynb"),
+        )
+
+    return execute
+
+
+def test_eight_emotions_go_through_every_chapter_that_takes_scores(run):
+    chapters = ["03_sentiment_score", "04_affective_regions", "05_fusion", "06_experiments"]
+    done = run(8, chapters)
+    positive = np.isin(EMOTIONS[8], ["amusement", "awe", "contentment", "excitement"])
+    label = done.scores.label.values
+    found = done.glued("03_sentiment_score")
+    assert found["ch03-side"] == "positive"
+    assert found["ch03-truly"] == pytest.approx(positive[label[label >= 0]].mean())
+    region = done.scores.region_probability.values[..., positive].sum(-1)
+    assert found["ch03-leaning"] == pytest.approx((region[~np.isnan(region)] > 0.5).mean())
+    whole = done.scores.global_probability.values[:, positive].sum(-1)
+    assert done.glued("05_fusion")["ch05-whole-mean"] == pytest.approx(whole.mean(), abs=1e-6)
+    found = done.glued("06_experiments")
+    assert found["ch06-columns"] == 2  # polarity, and the eight emotions
+    assert found["ch06-images"] == (label >= 0).sum()
+
+
+def test_six_emotions_likewise(run):
+    done = run(6, ["03_sentiment_score", "05_fusion"])
+    joyful = done.scores.global_probability.values[:, [3, 5]].sum(-1)
+    assert done.glued("05_fusion")["ch05-whole-mean"] == pytest.approx(joyful.mean(), abs=1e-6)
+
+
+def test_without_labels_a_chapter_ends_where_it_needs_them(run):
+    chapters = ["03_sentiment_score", "04_affective_regions", "05_fusion", "06_experiments"]
+    done = run(2, chapters, labelled=False)
+    for name in ("03_sentiment_score", "05_fusion", "06_experiments"):
+        last = done.read(name).cells[-1]
+        assert "This chapter ends here" in last.source, name
+        assert "of the run's 40 pictures none has one" in last.source
+        source = ROOT / "book" / f"{name}.ipynb"
+        assert len(done.read(name).cells) < len(nbformat.read(source, as_version=4).cells)
+        for cell in done.read(name).cells:
+            assert not any(o.output_type == "error" for o in cell.get("outputs", []))
+    whole = done.read("04_affective_regions")
+    assert all("ends here" not in cell.source for cell in whole.cells)
+    assert chapter_parameters(ROOT / "book" / "04_affective_regions.ipynb")["run"]
+    assert "ch03-leaning" in done.glued("03_sentiment_score")  # what needs no labels is there
+    assert "ch05-did" in done.glued("05_fusion")
