@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from sklearn.model_selection import StratifiedKFold
 
 from arlib import datasets
 from arlib.datasets import Dataset, DatasetError
@@ -54,7 +56,7 @@ def test_twitter2_refuses_what_contradicts_itself(twitter2):
     with pytest.raises(DatasetError, match=r"line 8: \['8.jpg', 'happy'\] is no label"):
         datasets.load("twitter2", twitter2)
     labels.write_text(text + "1.jpg\tnegative\n")
-    with pytest.raises(DatasetError, match=r"line 8: 1.jpg has two labels"):
+    with pytest.raises(DatasetError, match=r"line 8: 1.jpg came already in line 2"):
         datasets.load("twitter2", twitter2)
     labels.write_text(text)
     picture(twitter2 / "partition1" / "1.jpg")
@@ -115,8 +117,17 @@ def test_oasis_refuses_what_contradicts_itself(oasis):
     with pytest.raises(DatasetError, match=r"1 images have no row: \['Stray'\]"):
         datasets.load("oasis", oasis)
     (oasis / "OASIS.csv").write_text("Theme,Mean\nx,4\n")
-    with pytest.raises(DatasetError, match="has no Theme or Valence_mean"):
+    with pytest.raises(DatasetError, match=r"line 1: the header .* lacks Valence_mean"):
         datasets.load("oasis", oasis)
+    for row, told in [
+        ("x,nan", "line 2: 'nan' is no valence from 1 to 7"),
+        ("x,much", "line 2: 'much' is no valence"),
+        ("x,7.01", "line 2: '7.01' is no valence"),
+        ("x,4\nx ,4", "line 3: x came already in line 2"),
+    ]:
+        (oasis / "OASIS.csv").write_text(f"Theme,Valence_mean\n{row}\n")
+        with pytest.raises(DatasetError, match=told):
+            datasets.load("oasis", oasis)
     (oasis / "OASIS.csv").unlink()
     with pytest.raises(DatasetError, match=r"no table .*OASIS.csv"):
         datasets.load("oasis", oasis)
@@ -153,17 +164,17 @@ def test_vso_labels_by_the_sign_of_the_pairs_sentiment(vso):
     assert len(ds) == 40
     assert set(ds.tags.tolist()) == set(labels)
     assert ds.labels.tolist() == [labels[tag] for tag in ds.tags.tolist()]
-    assert ds.keys[0] == "beautiful_flower/00"
+    assert ds.keys[0] == "beautiful_flower/00.jpg"
+    assert ds.files is ds.keys
     for index, (key, tag) in enumerate(zip(ds.keys.tolist(), ds.tags.tolist(), strict=True)):
-        name = key.removeprefix(f"{tag}/")
-        assert ds.path(index) == vso / "bi_concepts1553" / tag / f"{name}.jpg"
+        assert ds.path(index) == vso / "bi_concepts1553" / tag / key.removeprefix(f"{tag}/")
         assert ds.path(index).is_file()
 
 
 def test_vso_leaves_out_pairs_without_a_sentiment_and_counts_them(vso):
     """One that the table lacks, and one whose sentiment is 0, which has no sign."""
     ds = datasets.load("vso", vso)
-    assert ds.counts == {"pairs": 4, "pairs without sentiment": 2}
+    assert ds.counts == {"pairs": 4, "pairs without sentiment": 2, "other files": 1}
     assert not {"cute_cat", "beautiful_day"} & set(ds.tags.tolist())
 
 
@@ -176,6 +187,17 @@ def test_vso_holds_a_tenth_of_either_label_out(vso):
     assert (other.folds != ds.folds).any()
     fifth = datasets.load("vso", vso, n_folds=5)
     assert np.bincount(fifth.labels[fifth.folds == 1]).tolist() == [4, 4]
+    every = datasets.load("vso", vso, n_folds=5, held_out=False)
+    assert ((every.folds == 1) == (fifth.folds == 1)).all()
+    assert np.bincount(every.folds).tolist() == [0, 8, 8, 8, 8, 8]
+
+
+def test_vso_refuses_a_second_sentiment(vso):
+    table = vso / "3244ANPs.txt"
+    table.write_text(f"{ANPS}\tdark_wood [sentiment: 1.0]\n")
+    with pytest.raises(DatasetError) as caught:
+        datasets.load("vso", vso)
+    assert str(caught.value) == f"{table}, line 10: dark_wood came already in line 8"
 
 
 def test_vso_names_what_is_missing(vso):
@@ -248,7 +270,7 @@ def test_what_is_not_here_says_what_to_get(monkeypatch, tmp_path):
     monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
     with pytest.raises(DatasetError, match=rf"oasis is not at {tmp_path}/oasis: get the Open"):
         datasets.load("oasis")
-    with pytest.raises(DatasetError, match="no dataset 'emotion6'; there are folder, oasis"):
+    with pytest.raises(DatasetError, match="no dataset 'emotion6'; there are emotionroi, fi"):
         datasets.load("emotion6")
 
 
@@ -269,6 +291,39 @@ def test_a_dataset_checks_its_parts():
         make(keys=np.array(["a", "a"]))
     with pytest.raises(DatasetError, match=r"labels must lie in -1..1"):
         make(labels=np.array([0, 2], np.int8))
+
+
+def test_equal_hashes_are_no_equal_keys(monkeypatch):
+    monkeypatch.setattr(datasets.dataset, "hash", lambda key: 5, raising=False)
+    assert len(make()) == 2
+    with pytest.raises(DatasetError, match="the key 'a' comes twice"):
+        make(keys=np.array(["a", "a"]))
+
+
+def test_keys_that_are_files_stay_one_array():
+    keys = np.array(["a.jpg", "b.jpg"])
+    one = make(keys=keys, files=keys)
+    for made in (one.subset([1]), pickle.loads(pickle.dumps(one))):
+        assert made.files is made.keys
+    assert one.subset([1]).keys.tolist() == ["b.jpg"]
+    assert make().subset([1]).files is not make().subset([1]).keys
+
+
+class TestReadMap:
+    def test_grey_levels_over_the_greatest(self, tmp_path):
+        level = np.array([[0, 51, 255], [255, 102, 0]], np.uint8)
+        Image.fromarray(level).save(tmp_path / "b.png")
+        ds = replace(make(maps=np.array(["", "b.png"])), root=tmp_path)
+        read = ds.read_map(1)
+        assert (read.dtype, read.shape) == (np.float32, (2, 3))
+        assert read.tolist() == (level / np.float32(255)).tolist()
+        assert ds.subset([1]).read_map(0).tolist() == read.tolist()
+        with pytest.raises(DatasetError, match=r"^x: a has no map$"):
+            ds.read_map(0)
+
+    def test_without_maps(self):
+        with pytest.raises(DatasetError, match=r"^x: b has no map$"):
+            make().read_map(1)
 
 
 def test_a_subset_keeps_what_belongs_together():
@@ -396,6 +451,17 @@ def test_what_is_drawn_is_asked_for_by_its_number():
     pictures = np.arange(2 * 4 * 3 * 3, dtype=np.uint8).reshape(2, 4, 3, 3)
     drawn = make(files=np.array(["1", "0"]), draw=pictures.__getitem__)
     assert (drawn.read(0) == pictures[1]).all()
+
+
+def test_stratified_folds_are_those_of_scikit_learn():
+    """Recorded runs were folded by it."""
+    for seed in range(20):
+        labels = np.random.default_rng(seed).choice([3, 0, 7], 90, p=[0.5, 0.3, 0.2])
+        expected = np.zeros(90, int)
+        splitter = StratifiedKFold(4, shuffle=True, random_state=seed)
+        for number, (_, tested) in enumerate(splitter.split(labels, labels), 1):
+            expected[tested] = number
+        assert datasets.stratified_folds(labels, 4, seed).tolist() == expected.tolist()
 
 
 @given(st.lists(st.integers(0, 3), min_size=40, max_size=200), st.integers(2, 4), st.integers(0, 9))

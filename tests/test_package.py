@@ -21,7 +21,7 @@ MODULES = {
 # Imports run downwards only: a module imports from the lines above its own.
 LAYERS = """
     images boxes sentiment ranking fusion figures.style proposals.types proposals.checks tiny
-    cache calibration datasets.scenes.shapes settings machine intervals
+    cache calibration datasets.scenes.shapes settings machine intervals polarity early_end
     edges algorithm scores backbones heads datasets.dataset
     datasets.scenes.world
     datasets.scenes.drawing
@@ -33,8 +33,14 @@ LAYERS = """
     methods
     curves table1 rule2018 failures
     sensitivity
-    datasets.twitter2 datasets.oasis datasets.folder datasets.coco datasets.vso
+    datasets.lines datasets.walk datasets.labels datasets.assemble datasets.coco
+    datasets.folds datasets.folder datasets.twitter1_lists datasets.twitter2 datasets.oasis
+    datasets.twitter1 datasets.fi datasets.emotionroi datasets.table datasets.huggingface
+    datasets.vso datasets.report datasets.archives
     datasets
+    datasets.catalog
+    datasets.check datasets.fetch datasets.guide
+    data_cli
     stream recall batches training
     scoring whole finetuning
     judges

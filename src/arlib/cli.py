@@ -1,4 +1,4 @@
-"""The command line, thin over the library: `arlib run | table | predict | score | ...`."""
+"""The command line, thin over the library: `arlib run | table | predict | score | data | ...`."""
 
 import json
 import logging
@@ -10,6 +10,7 @@ import click
 import yaml
 
 from arlib import __version__
+from arlib.data_cli import data
 
 N = click.IntRange(min=1)
 WEIGHT = click.FloatRange(min=0)
@@ -30,6 +31,9 @@ def main() -> None:
 @click.version_option(__version__, prog_name="arlib")
 def app() -> None:
     """Affective regions: which parts of a picture carry its sentiment."""
+
+
+app.add_command(data)
 
 
 @app.command()

@@ -46,8 +46,8 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
             large, or of a pixel type without a set range (floating point, 32 bit).
 
     Example:
-        >>> import skimage, os
-        >>> read_image(os.path.join(skimage.data_dir, "coffee.png")).shape
+        >>> import skimage.data
+        >>> read_image(Path(skimage.data.__file__).with_name("coffee.png")).shape
         (400, 600, 3)
     """
     path = Path(path)
@@ -61,9 +61,7 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
             width, height = image.size
             if width * height > max_pixels:
                 raise ImageError(path, f"{width} x {height} exceeds {max_pixels:,} pixels")
-            image.load()
-            deep = image.mode == "I" and image.format in ("PNG", "PPM")  # 0..65535, widened
-            return _rgb(path, ImageOps.exif_transpose(image), deep)
+            return rgb_of(image, path)
     except (ImageError, MemoryError):
         raise
     except FileNotFoundError as error:
@@ -76,7 +74,23 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         raise ImageError(path, f"damaged ({type(error).__name__}: {error})") from error
 
 
-def _rgb(path: Path, image: Image.Image, deep: bool) -> np.ndarray:
+def rgb_of(image: Image.Image, path: Path) -> np.ndarray:
+    """Decode a picture that Pillow has opened, as `read_image` does.
+
+    Args:
+        image: opened, decoded or not.
+        path: its name, for errors.
+
+    Returns:
+        (H, W, 3) uint8 RGB, upright.
+
+    Raises:
+        ImageError: pixels of a type without a set range; and whatever Pillow raises of a damaged
+            file.
+    """
+    image.load()
+    deep = image.mode == "I" and image.format in ("PNG", "PPM")  # 0..65535, widened
+    image = ImageOps.exif_transpose(image)
     if deep or image.mode.startswith("I;16"):
         grey = np.rint(np.asarray(image).astype(np.float32) * (255 / 65535)).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=-1)

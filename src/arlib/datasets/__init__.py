@@ -1,25 +1,33 @@
 """Where images and labels are: one module a dataset family, one registry."""
 
+import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from arlib.datasets import scenes
+from arlib.datasets.assemble import build
 from arlib.datasets.coco import coco
 from arlib.datasets.dataset import (
     POLARITY,
     Dataset,
     DatasetError,
     GroundTruth,
-    build,
-    by_tag,
     stratified_folds,
 )
+from arlib.datasets.emotionroi import emotionroi
+from arlib.datasets.fi import fi
 from arlib.datasets.folder import folder, pictures
+from arlib.datasets.folds import save_folds, with_folds
+from arlib.datasets.huggingface import huggingface
+from arlib.datasets.labels import by_tag
 from arlib.datasets.oasis import oasis
+from arlib.datasets.table import table
+from arlib.datasets.twitter1 import twitter1
+from arlib.datasets.twitter1_lists import twitter1_labels
 from arlib.datasets.twitter2 import twitter2
 from arlib.datasets.vso import vso
+from arlib.datasets.walk import files, folders, is_picture
 
 __all__ = [
     "POLARITY",
@@ -29,53 +37,84 @@ __all__ = [
     "build",
     "by_tag",
     "coco",
+    "emotionroi",
+    "fi",
     "folder",
+    "huggingface",
     "load",
     "names",
     "oasis",
     "pictures",
+    "save_folds",
     "scenes",
     "stratified_folds",
+    "table",
+    "twitter1",
+    "twitter1_labels",
     "twitter2",
     "vso",
+    "with_folds",
 ]
 
 _LOADERS: dict[str, tuple[Callable[..., Dataset], str]] = {
+    "twitter1": (twitter1, "the tweets of You et al. (2015): qzyou.github.io/projects/sa-ds"),
     "twitter2": (
         twitter2,
         "the photo tweets of the Visual Sentiment Ontology (Borth et al. 2013)",
     ),
     "oasis": (oasis, "the Open Affective Standardized Image Set (benedekkurdi.com/#oasis)"),
     "vso": (vso, "the Visual Sentiment Ontology's Flickr photographs (Borth et al. 2013)"),
+    "fi": (fi, "the emotion data of You et al. (2016): qzyou.github.io/projects/sa-ds"),
+    "emotionroi": (
+        emotionroi,
+        "EmotionROI of Peng et al. (2016): chenlab.ece.cornell.edu/downloads.html",
+    ),
     "folder": (folder, "pictures of your own, one folder a class"),
 }
 
-
-_DRAWN: dict[str, Callable[..., Dataset]] = {
-    "scenes-objects": scenes.objects,
-    "scenes-tagged": scenes.tagged,
-    "scenes-judged": scenes.judged,
-    "scenes-folded": scenes.folded,
+_DRAWN = {
+    "scenes-objects": "objects",
+    "scenes-tagged": "tagged",
+    "scenes-judged": "judged",
+    "scenes-folded": "folded",
 }
+
+_TABLES = (".csv", ".parquet")
+
+
+def __getattr__(name: str) -> Any:
+    """Import `scenes` when it is asked for: it draws its shapes, which takes 0.2 s and 110 MB."""
+    if name == "scenes":
+        return importlib.import_module("arlib.datasets.scenes")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def names() -> list[str]:
-    """Every dataset that `load` knows.
+    """Every dataset that `load` knows by name.
 
     Example:
         >>> names()
-        ['folder', 'oasis', 'scenes-folded', 'scenes-judged', 'scenes-objects', 'scenes-tagged',
-         'twitter2', 'vso']
+        ['emotionroi', 'fi', 'folder', 'oasis', 'scenes-folded', 'scenes-judged', 'scenes-objects',
+         'scenes-tagged', 'twitter1', 'twitter2', 'vso']
     """
     return sorted([*_LOADERS, *_DRAWN])
 
 
-def load(name: str, root: str | Path | None = None, **settings: Any) -> Dataset:
-    """Load a dataset by name.
+def load(
+    name: str | Path,
+    root: str | Path | None = None,
+    *,
+    folds: str | Path | None = None,
+    **settings: Any,
+) -> Dataset:
+    """Load a dataset by name, or pictures of one's own by their path.
 
     Args:
-        name: one of `names()`.
-        root: its folder; None takes `$ARLIB_DATA/<name>`.
+        name: one of `names()`; or the path of a table (`.csv`, `.parquet`), of a folder of class
+            folders, or of any other folder, whose pictures then have no labels. Class folders are
+            two folders or more, with no picture beside them.
+        root: of a name, its folder; None takes `$ARLIB_DATA/<name>`.
+        folds: a file that `save_folds` wrote, whose folds are taken instead of the reader's.
         settings: of its reader, such as `n_folds` of `oasis`. Scenes are drawn, not read: theirs
             are `world`, `n` (600) and `seed`.
 
@@ -83,19 +122,31 @@ def load(name: str, root: str | Path | None = None, **settings: Any) -> Dataset:
         The dataset.
 
     Raises:
-        DatasetError: no such name; or the data is not there, saying what to get and where to put
-            it; or its files contradict each other.
+        DatasetError: no such name or path; or the data is not there, saying what to get and where
+            to put it; or its files contradict each other.
 
     Example:
         >>> load("flickr")
         Traceback (most recent call last):
         ...
-        arlib.datasets.dataset.DatasetError: no dataset 'flickr'; there are folder, oasis, ...
+        arlib.datasets.dataset.DatasetError: no dataset 'flickr'; there are emotionroi, fi, ...
+        >>> import tempfile
+        >>> photos = Path(tempfile.mkdtemp())
+        >>> (photos / "sea.jpg").touch()
+        >>> load(photos).keys.tolist()
+        ['sea.jpg']
     """
+    made = _load(str(name), root, settings)
+    return made if folds is None else with_folds(made, folds)
+
+
+def _load(name: str, root: str | Path | None, settings: dict[str, Any]) -> Dataset:
     if name in _DRAWN:
-        return _DRAWN[name](**{"world": scenes.World(), "n": 600, **settings})
+        scenes = importlib.import_module("arlib.datasets.scenes")
+        draw = getattr(scenes, _DRAWN[name])
+        return draw(**{"world": scenes.World(), "n": 600, **settings})
     if name not in _LOADERS:
-        raise DatasetError(f"no dataset {name!r}; there are {', '.join(names())}")
+        return _own(name, root, settings)
     loader, source = _LOADERS[name]
     if root is None:
         data = os.environ.get("ARLIB_DATA")
@@ -108,3 +159,18 @@ def load(name: str, root: str | Path | None = None, **settings: Any) -> Dataset:
     if not Path(root).is_dir():
         raise DatasetError(f"{name} is not at {root}: get {source}, and put it there")
     return loader(Path(root), **settings)
+
+
+def _own(name: str, root: str | Path | None, settings: dict[str, Any]) -> Dataset:
+    path = Path(name)
+    is_table = path.suffix.lower() in _TABLES and not path.is_dir()
+    if not (is_table or path.is_dir() or "/" in name or os.sep in name):
+        raise DatasetError(f"no dataset {name!r}; there are {', '.join(names())}, and paths")
+    if root is not None:
+        raise DatasetError(f"{name} is a path: root {root} is only for names")
+    if is_table:
+        return table(path, **settings)
+    if not path.is_dir():
+        raise DatasetError(f"no folder {path}")
+    beside = any(is_picture(each) for each in files(path))
+    return (pictures if beside or len(folders(path)) < 2 else folder)(path, **settings)

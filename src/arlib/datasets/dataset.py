@@ -37,6 +37,8 @@ class Dataset:
             sentiment, NaN where an image has fewer; None where they are not known.
         tags: (n,) str, what people wrote to the images; None where nothing is known.
         agreement: (n,) int8, how many annotators gave the label; None where it is not known.
+        maps: (n,) str, files of maps of the regions that carry the emotion, relative to `root`,
+            "" where an image has none; None where there are none.
 
     Raises:
         DatasetError: the arrays differ in length, a key comes twice, or a label is out of range.
@@ -54,15 +56,16 @@ class Dataset:
     regions: np.ndarray | None = None
     tags: np.ndarray | None = None
     agreement: np.ndarray | None = None
+    maps: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Check that the arrays belong together."""
         lengths = {name: len(array) for name, array in self._arrays().items()}
         if len(set(lengths.values())) != 1:
             raise DatasetError(f"{self.name}: arrays of different lengths: {lengths}")
-        unique, count = np.unique(self.keys, return_counts=True)
-        if (count > 1).any():
-            raise DatasetError(f"{self.name}: the key {str(unique[count > 1][0])!r} comes twice")
+        twice = _twice(self.keys)
+        if twice is not None:
+            raise DatasetError(f"{self.name}: the key {twice!r} comes twice")
         if len(self) and not -1 <= self.labels.min() <= self.labels.max() < len(self.emotions):
             raise DatasetError(f"{self.name}: labels must lie in -1..{len(self.emotions) - 1}")
 
@@ -91,10 +94,28 @@ class Dataset:
             )
         return picture
 
+    def read_map(self, index: int) -> np.ndarray:
+        """Read the map of the regions that carry an image's emotion.
+
+        Returns:
+            (H, W) float32 in [0, 1], the file's grey levels over the greatest that they can be;
+            a larger value is more of the emotion.
+
+        Raises:
+            DatasetError: the image has no map.
+            ImageError: its file is no image, or cannot be read.
+        """
+        if self.maps is None or not self.maps[index]:
+            raise DatasetError(f"{self.name}: {self.keys[index]} has no map")
+        grey = read_image(self.root / str(self.maps[index]))  # (H, W, 3), thrice the same
+        return grey.mean(axis=-1, dtype=np.float32) / 255
+
     def subset(self, index: npt.ArrayLike) -> "Dataset":
         """Take some of the images, by indices, a mask or a slice; `counts` stays as it was."""
         index = index if isinstance(index, slice) else np.asarray(index)
         taken: dict[str, Any] = {name: array[index] for name, array in self._arrays().items()}
+        if self.files is self.keys:  # one array stays one
+            taken["files"] = taken["keys"]
         return replace(self, **taken)
 
     def sha256(self) -> str:
@@ -108,30 +129,17 @@ class Dataset:
         return digest.hexdigest()
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        names = ("keys", "files", "labels", "folds", "regions", "tags", "agreement")
+        names = ("keys", "files", "labels", "folds", "regions", "tags", "agreement", "maps")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
-def by_tag(dataset: Dataset) -> Dataset:
-    """Label the pictures by what people wrote to them, instead of its sentiment.
-
-    Raises:
-        ValueError: nothing is known of that.
-
-    Example:
-        >>> from arlib.datasets import load
-        >>> by_tag(load("scenes-tagged", n=40)).emotions[:2]
-        ('angry bean', 'angry cog')
-    """
-    if dataset.tags is None:
-        raise ValueError(f"{dataset.name} has no tags")
-    pairs, labels = np.unique(dataset.tags, return_inverse=True)
-    return replace(
-        dataset,
-        name=f"{dataset.name} by tag",
-        labels=labels.astype(np.int16),
-        emotions=tuple(pairs.tolist()),
-    )
+def _twice(keys: np.ndarray) -> str | None:
+    """A key that comes twice. Of half a million, hashes sort faster and smaller than strings."""
+    hashes = np.sort(np.fromiter(map(hash, keys), np.int64, len(keys)))
+    if (hashes[1:] != hashes[:-1]).all():
+        return None
+    unique, count = np.unique(keys, return_counts=True)  # hashes of two keys may be equal
+    return str(unique[count > 1][0]) if (count > 1).any() else None
 
 
 @dataclass(frozen=True)
@@ -149,33 +157,6 @@ class GroundTruth:
     def __len__(self) -> int:
         """Count the pictures."""
         return len(self.boxes)
-
-
-def build(
-    name: str,
-    root: Path,
-    rows: Mapping[str, tuple[str, int, int]],
-    counts: Mapping[str, int],
-    emotions: tuple[str, ...] = POLARITY,
-) -> Dataset:
-    """Assemble a dataset from key -> (file, label, fold), in the order given.
-
-    Raises:
-        DatasetError: there is no image.
-    """
-    if not rows:
-        raise DatasetError(f"{name}: no image under {root}")
-    files, labels, folds = zip(*rows.values(), strict=True)
-    return Dataset(
-        name=name,
-        root=root,
-        keys=np.array(list(rows)),
-        files=np.array(files),
-        labels=np.array(labels, np.int8),
-        folds=np.array(folds, np.int8),
-        emotions=emotions,
-        counts=dict(counts),
-    )
 
 
 def stratified_folds(labels: npt.ArrayLike, n_folds: int, seed: int) -> np.ndarray:
@@ -196,14 +177,20 @@ def stratified_folds(labels: npt.ArrayLike, n_folds: int, seed: int) -> np.ndarr
         >>> stratified_folds([0, 0, 0, 0, 1, 1], 2, seed=0)
         array([2, 2, 1, 1, 1, 2], dtype=int8)
     """
-    from sklearn.model_selection import StratifiedKFold
-
     labels = np.asarray(labels)
-    fewest = int(np.unique(labels, return_counts=True)[1].min())
+    _, first, label = np.unique(labels, return_index=True, return_inverse=True)
+    label = np.argsort(np.argsort(first))[label]  # numbered as they come: (n,) 0 ... L - 1
+    fewest = int(np.bincount(label).min()) if len(label) else 0
     if not 2 <= n_folds <= fewest:
         raise DatasetError(f"n_folds must be 2 to {fewest}, the rarest label's images: {n_folds}")
-    folds = np.zeros(len(labels), np.int8)
-    splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
-    for number, (_, tested) in enumerate(splitter.split(labels, labels), 1):
-        folds[tested] = number
+    # What scikit-learn's StratifiedKFold deals, so that recorded folds hold, without its second of
+    # import and its 40 MB: of the sorted labels each fold gets every n-th.
+    ordered = np.sort(label)
+    shares = [np.bincount(ordered[k::n_folds], minlength=len(first)) for k in range(n_folds)]
+    rng = np.random.RandomState(seed)
+    folds = np.zeros(len(label), np.int8)
+    for number, share in enumerate(np.transpose(shares)):  # (label, fold)
+        mine = np.repeat(np.arange(1, n_folds + 1, dtype=np.int8), share)
+        rng.shuffle(mine)
+        folds[label == number] = mine
     return folds

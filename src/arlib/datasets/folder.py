@@ -1,15 +1,17 @@
 """Folders of pictures: one folder a class, or any pictures without labels."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from arlib.datasets.dataset import POLARITY, Dataset, DatasetError, build, stratified_folds
+import numpy as np
 
-ENDINGS = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"}
-"""What the name of a picture may end in, in lower or upper case."""
+from arlib.datasets.dataset import POLARITY, Dataset, DatasetError, stratified_folds
+from arlib.datasets.labels import check_classes
+from arlib.datasets.walk import files, folders, is_picture, walk
 
 
-def folder(root: Path, *, n_folds: int = 5, seed: int = 0) -> Dataset:
-    """Read a folder of class folders, `<class>/<picture>`.
+def folder(root: str | Path, *, n_folds: int = 5, seed: int = 0) -> Dataset:
+    """Read a folder of class folders, `<class>/<picture>`; below a class there may be more folders.
 
     Args:
         root: holds one folder a class; of "positive" and "negative", positive comes first, other
@@ -22,29 +24,39 @@ def folder(root: Path, *, n_folds: int = 5, seed: int = 0) -> Dataset:
         their ending, no pictures.
 
     Raises:
-        DatasetError: fewer than two class folders, a picture outside of them, or an empty one.
+        DatasetError: fewer than two class folders, a picture outside of them, or an empty one; or
+            as `arlib.datasets.walk.walk`.
+
+    Example:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> for name in ("sea/1.jpg", "sea/2.jpg", "city/1.jpg", "city/2.jpg"):
+        ...     (root / name).parent.mkdir(exist_ok=True)
+        ...     (root / name).touch()
+        >>> folder(root, n_folds=2).emotions
+        ('city', 'sea')
     """
+    root = Path(root)
     if not root.is_dir():
         raise DatasetError(f"folder: no folder {root}")
-    classes = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    classes = folders(root)
     if len(classes) < 2:
         raise DatasetError(f"folder: {root} needs a folder for each of two classes: {classes}")
-    emotions = POLARITY if set(classes) == set(POLARITY) else tuple(classes)
-    stray = [path.name for path in _files(root) if path.parent == root and _is_picture(path)]
+    stray = [name for name in files(root) if is_picture(name)]
     if stray:
         raise DatasetError(f"folder: {len(stray)} images have no class folder: {stray[:5]}")
-    labels, other = {}, 0
-    for index, name in enumerate(emotions):
-        every = _files(root / name)
-        mine = [path.relative_to(root).as_posix() for path in every if _is_picture(path)]
-        if not mine:
-            raise DatasetError(f"folder: no picture in {root / name}")
-        labels.update(dict.fromkeys(mine, index))
-        other += len(every) - len(mine)
-    values = list(labels.values())
-    folds = stratified_folds(values, n_folds, seed).tolist() if n_folds else [-1] * len(values)
-    rows = {key: (key, labels[key], fold) for key, fold in zip(labels, folds, strict=True)}
-    return build("folder", root, rows, {"other files": other}, emotions)
+    emotions = POLARITY if set(classes) == set(POLARITY) else tuple(classes)
+    keys, labels, other = class_folders("folder", root, emotions)
+    return Dataset(
+        name="folder",
+        root=root,
+        keys=keys,
+        files=keys,
+        labels=labels,
+        folds=deal(labels, n_folds, seed),
+        emotions=emotions,
+        counts={"other files": other + len(files(root))},
+    )
 
 
 def pictures(root: str | Path, emotions: tuple[str, ...] = POLARITY) -> Dataset:
@@ -58,24 +70,86 @@ def pictures(root: str | Path, emotions: tuple[str, ...] = POLARITY) -> Dataset:
         The images, keyed by their path below `root`; `counts` as in `folder`.
 
     Raises:
-        DatasetError: no such folder, or no picture in it.
+        DatasetError: no such folder, or no picture in it; or as `arlib.datasets.walk.walk`.
+
+    Example:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> (root / "sea.jpg").touch()
+        >>> made = pictures(root)
+        >>> made.keys.tolist(), made.labels.tolist()
+        (['sea.jpg'], [-1])
     """
     root = Path(root)
     if not root.is_dir():
         raise DatasetError(f"no folder {root}")
-    every = _files(root)
-    mine = [path.relative_to(root).as_posix() for path in every if _is_picture(path)]
-    counts = {"other files": len(every) - len(mine)}
-    return build(root.resolve().name, root, {key: (key, -1, -1) for key in mine}, counts, emotions)
-
-
-def _files(root: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in root.rglob("*")
-        if path.is_file() and not any(p.startswith(".") for p in path.relative_to(root).parts)
+    every = list(walk(root))
+    mine = [name for name in every if is_picture(name)]
+    if not mine:
+        raise DatasetError(f"{root.resolve().name}: no image under {root}")
+    keys = np.array(mine)
+    return Dataset(
+        name=root.resolve().name,
+        root=root,
+        keys=keys,
+        files=keys,
+        labels=np.full(len(keys), -1, np.int8),
+        folds=np.full(len(keys), -1, np.int8),
+        emotions=emotions,
+        counts={"other files": len(every) - len(mine)},
     )
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in ENDINGS
+def class_folders(
+    name: str, root: Path, classes: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """List the pictures of every class folder.
+
+    Args:
+        name: of the dataset, for the errors.
+        root: holds the folders.
+        classes: their names, in the order of the labels.
+
+    Returns:
+        keys: (n,) str, `<class>/<picture>`.
+        labels: (n,) int8.
+        other: how many files are, by their ending, no pictures.
+
+    Raises:
+        DatasetError: a folder is missing or has no picture; or as `arlib.datasets.walk.walk`.
+    """
+    check_classes(classes)
+    keys: list[str] = []
+    sizes, other = [], 0
+    for each in classes:
+        if not (root / each).is_dir():
+            raise DatasetError(f"{name}: no folder {root / each}")
+        every = [f"{each}/{path}" for path in walk(root / each)]
+        mine = [path for path in every if is_picture(path)]
+        if not mine:
+            raise DatasetError(f"{name}: no picture in {root / each}")
+        keys += mine
+        sizes.append(len(mine))
+        other += len(every) - len(mine)
+    return np.array(keys), np.repeat(np.arange(len(sizes), dtype=np.int8), sizes), other
+
+
+def deal(labels: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
+    """Deal the labelled images into stratified folds.
+
+    Args:
+        labels: (n,) int8, -1 = unknown.
+        n_folds: how many; 0 for none.
+        seed: of the shuffle.
+
+    Returns:
+        (n,) int8: 1 ... n_folds; -1 where the label is unknown, and everywhere without folds.
+
+    Raises:
+        DatasetError: as `stratified_folds`.
+    """
+    folds = np.full(len(labels), -1, np.int8)
+    known = labels >= 0
+    if n_folds and known.any():
+        folds[known] = stratified_folds(labels[known], n_folds, seed)
+    return folds
