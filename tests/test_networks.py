@@ -10,6 +10,7 @@ from PIL import Image
 from arlib import datasets, networks
 from arlib.backbones import WeightsError, load_backbone, save_weights, weights_sha256
 from arlib.baselines.pcnn import Progress
+from arlib.baselines.rows import Missing
 from arlib.datasets import DatasetError
 from arlib.heads import default_head, fit_head
 from arlib.judges import score_by
@@ -350,6 +351,11 @@ class TestWithoutLabels:
         monkeypatch.setattr(networks, "default_head", lambda: seen)
         with pytest.raises(ValueError, match="comes with the package has seen folder"):
             _ = chain("shipped").judges
+
+
+def test_pairs_are_not_learned_from_the_pictures_that_are_judged():
+    with pytest.raises(Missing, match="the noun pairs at hand are those of folder, whose pictures"):
+        chain(anps="folder")._tagged()
 
 
 def test_the_readers_settings_reach_it():

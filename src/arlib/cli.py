@@ -174,7 +174,7 @@ def table(
 
 
 @app.command()
-@click.option("--dataset", help="A dataset under ARLIB_DATA.")
+@click.option("--dataset", help="A name under ARLIB_DATA, or a path.")
 @click.option("--images", type=FILE, help="Instead: a folder of pictures, without labels.")
 @click.option("--out", required=True, type=FILE, help="The store to write, e.g. scores.zarr.")
 @click.option("--head", type=FILE, help="Made by `arlib head`; by default the package's own.")

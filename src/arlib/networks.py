@@ -199,6 +199,8 @@ class Chain:
 
     def _tagged(self) -> Dataset:
         name, data = self.anps, os.environ.get("ARLIB_DATA")
+        if name == self.tested:
+            raise Missing(f"the noun pairs at hand are those of {name}, whose pictures are judged")
         if name in datasets.names() and not (data and Path(data, name).is_dir()):
             raise Missing(f"the ANP-tagged photographs are not here: ARLIB_DATA/{name}")
         return datasets.load(name)
