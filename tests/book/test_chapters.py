@@ -153,12 +153,12 @@ def test_06_tells_the_results_of_the_live_runs(glued, live):
     assert found["ch06-fused"] == pytest.approx(recorded["accuracy"]["estimate"])
     assert found["ch06-auc-fused"] == pytest.approx(recorded["auc"]["estimate"])
     assert found["ch06-images"] == scores.sizes["image"]
-    assert found["ch06-runs"] == 6
-    assert found["ch06-columns"] == 8  # the judged pictures by agreement
+    assert found["ch06-runs"] == 9
+    assert found["ch06-columns"] == 11  # the judged pictures by agreement
     assert found["ch06-changed"] <= found["ch06-could"]
     assert found["ch06-mended"] + found["ch06-broken"] == found["ch06-changed"]
     assert found["ch06-cost"] >= 0
-    assert found["ch06-control-won"] + found["ch06-control-lost"] <= found["ch06-controls"] == 5 * 8
+    assert found["ch06-control-won"] + found["ch06-control-lost"] <= found["ch06-controls"] == 5 * 11
     assert found["ch06-paper-below"] == 7
 
 
