@@ -21,8 +21,9 @@ MODULES = {
 # Imports run downwards only: a module imports from the lines above its own.
 LAYERS = """
     images boxes sentiment ranking fusion figures.style proposals.types proposals.checks tiny
-    cache calibration datasets.scenes.shapes settings machine intervals
-    edges algorithm scores backbones heads datasets.dataset
+    cache calibration datasets.scenes.shapes settings machine intervals precision
+    choice
+    walk edges algorithm scores backbones heads datasets.dataset
     datasets.scenes.world
     datasets.scenes.drawing
     datasets.scenes.sets
@@ -35,7 +36,9 @@ LAYERS = """
     sensitivity
     datasets.twitter2 datasets.oasis datasets.folder datasets.coco datasets.vso
     datasets
-    stream recall batches training
+    packing stream recall batches training
+    walking
+    scorer
     scoring whole finetuning
     judges
     controls
