@@ -36,7 +36,7 @@ LAYERS = """
     sensitivity
     datasets.twitter2 datasets.oasis datasets.folder datasets.coco datasets.vso
     datasets
-    packing stream recall batches training
+    shared packing stream recall batches training
     walking
     scorer
     scoring whole finetuning

@@ -19,7 +19,7 @@ from arlib.datasets import Dataset
 from arlib.heads import LinearHead
 from arlib.packing import Heads, head_provenance, pack, settings_of
 from arlib.precision import Precision
-from arlib.scorer import Scorer
+from arlib.scorer import Features, Scorer
 from arlib.scores import CHUNK, ScoresWriter, open_scores
 from arlib.stream import Propose, prefetch, readable
 
@@ -40,6 +40,7 @@ def score(
     device: str | None = None,
     precision: Precision = "float32",
     only: Choice | None = None,
+    features: Features = "crops",
     progress: bool = True,
     overwrite: bool = False,
 ) -> xr.Dataset:
@@ -66,6 +67,9 @@ def score(
             scoring all, other uses of the scores are not served. With bf16, every region that
             could be among them is scored again in float32 (`arlib.walk.Walk` says what this
             guarantees); `attrs["effort"]` tells what was scored, and the errors seen.
+        features: "crops" runs the network on each region; "shared" runs it once on the picture
+            and its head on each region (`arlib.shared`): faster, and another estimator, for which
+            `crop` and `context` say nothing.
         progress: show a bar with rate and time left.
         overwrite: replace what is at `out`.
 
@@ -78,7 +82,7 @@ def score(
         ScoresError: not one image could be read.
     """
     scorer = Scorer(
-        dataset, network, head, crop, context, batch_size, _WAVE, device, precision, only
+        dataset, network, head, crop, context, batch_size, _WAVE, device, precision, only, features
     )
     regions = int(getattr(proposals, "max_regions"))  # noqa: B009
     unreadable: dict[str, str] = {}
@@ -122,6 +126,7 @@ def score_image(
     device: str | None = None,
     precision: Precision = "float32",
     only: Choice | None = None,
+    features: Features = "crops",
 ) -> xr.Dataset:
     """Score one picture that is in memory: scores of one image, with as many regions as it has.
 
@@ -137,6 +142,7 @@ def score_image(
         device: None takes a GPU if there is one.
         precision: as for `score`.
         only: as for `score`.
+        features: as for `score`.
 
     Returns:
         Scores with one image, keyed "image".
@@ -155,7 +161,17 @@ def score_image(
         emotions=emotions,
     )
     scorer = Scorer(
-        dataset, network, head, crop, context, batch_size, batch_size, device, precision, only
+        dataset,
+        network,
+        head,
+        crop,
+        context,
+        batch_size,
+        batch_size,
+        device,
+        precision,
+        only,
+        features,
     )
     (one,) = scorer.rows([scorer.preparer(proposals)(0, image)])
     return pack([one], dataset, len(one["objectness"])).assign_attrs(scorer.attrs())
