@@ -10,7 +10,7 @@ import xarray as xr
 from arlib.backbones import Backbone
 from arlib.datasets import Dataset
 from arlib.heads import LinearHead
-from arlib.proposals import Proposals
+from arlib.proposals import Proposals, uncached
 from arlib.scores import assemble_scores
 
 Heads = LinearHead | Mapping[int, LinearHead] | None
@@ -92,6 +92,7 @@ def head_provenance(head: Heads) -> Any:
     return {str(fold): one.provenance for fold, one in sorted(head.items())}
 
 
-def settings_of(proposals: Any) -> dict[str, Any]:
-    """Every setting of a proposal method, a dataclass: JSON values."""
-    return asdict(proposals)
+def proposals_provenance(proposals: Any) -> dict[str, Any]:
+    """Name a proposal method, a dataclass, and its settings: JSON values."""
+    method = uncached(proposals)
+    return {"method": type(method).__name__, **asdict(method)}

@@ -17,7 +17,7 @@ from arlib.choice import Choice
 from arlib.crops import CropMode
 from arlib.datasets import Dataset
 from arlib.heads import LinearHead
-from arlib.packing import Heads, head_provenance, pack, settings_of
+from arlib.packing import Heads, head_provenance, pack, proposals_provenance
 from arlib.precision import Precision
 from arlib.scorer import Features, Scorer
 from arlib.scores import CHUNK, ScoresWriter, open_scores
@@ -102,7 +102,7 @@ def score(
             writer.append(pack(rows, dataset, regions))
         writer.attrs.update(
             dataset=dataset.name,
-            proposals={"method": type(proposals).__name__, **settings_of(proposals)},
+            proposals=proposals_provenance(proposals),
             backbone=network.name,
             weights_sha256=weights_sha256(network),
             head=head_provenance(head),
