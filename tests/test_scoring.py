@@ -8,12 +8,14 @@ import pytest
 import torch
 import xarray as xr
 from PIL import Image
+from torchvision import transforms
 
 from arlib import datasets, scoring
 from arlib.algorithm import affective_regions
 from arlib.backbones import load_backbone, weights_sha256
 from arlib.choice import Choice
 from arlib.crops import crop_regions
+from arlib.datasets.scenes import World, judged
 from arlib.heads import LinearHead
 from arlib.images import read_image
 from arlib.proposals import Proposals
@@ -175,6 +177,45 @@ def test_every_path_has_the_top_of_a_plain_loop(dataset, decided, tmp_path, sett
         assert effort["tolerance_broken"] == 0
     if only.rank_by != "sentiment":
         assert effort["scored"] < 4 * 24
+
+
+def plain_loop(image, boxes, network):
+    """What one would write first: Pillow's crop, torchvision's transform, a batch of 1, float32."""
+    picture, told = Image.fromarray(image), network.preprocessing
+    transform = transforms.Compose(
+        [
+            transforms.Resize((told.size, told.size)),
+            transforms.ToTensor(),
+            transforms.Normalize(told.mean, told.std),
+        ]
+    )
+    said = []
+    with torch.no_grad():
+        for box in boxes:
+            corners = [*np.floor(box[:2]).astype(int), *np.ceil(box[2:]).astype(int)]
+            crop = transform(picture.crop([int(corner) for corner in corners]))
+            said.append(network(crop[None]).softmax(1)[0].numpy())
+    return np.stack(said)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("only", [None, Choice(k=1), Choice(k=3), Choice(k=8, alpha=0.5)])
+def test_pillow_and_torchvision_have_the_same_top(decided, precision, only):
+    """Their resizing differs by a grey level at most, which no gap between these regions is."""
+    scenes = judged(World(), 20, seed=0)
+    for index in range(6):
+        image, k = scenes.read(index), only.k if only else 3
+        found = Falling()(image)
+        loop = plain_loop(image, found.boxes, decided)
+        scores = scoring.score_image(image, Falling(), decided, precision=precision, only=only)
+        if only is None and precision == "bf16":
+            np.testing.assert_allclose(scores.region_probability[0], loop, atol=0.05)
+            continue
+        choice = only or Choice(k=3)
+        best = top_regions(choice.value(found.objectness, loop), k)
+        chosen = affective_regions(scores, k, alpha=choice.alpha)
+        np.testing.assert_array_equal(chosen.region[0], best)
+        np.testing.assert_allclose(chosen.probability[0], loop[best], atol=0.02)
 
 
 def test_bf16_alone_judges_every_region_a_little_off(dataset, decided, tmp_path):

@@ -4,6 +4,7 @@ Threads decode and propose while the network runs; its batches are filled across
 holds a few images and one chunk of scores, however many images there are.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def score(
     crop: CropMode = "warp",
     context: float = 0.0,
     batch_size: int = 16,
-    workers: int = 2,
+    workers: int | None = None,
     device: str | None = None,
     precision: Precision = "float32",
     only: Choice | None = None,
@@ -58,7 +59,7 @@ def score(
         crop: "warp" or "square", see `arlib.crops.crop_regions`; the whole image is warped.
         context: padding around a region, as a share of its sides.
         batch_size: crops in one pass of the network.
-        workers: threads that decode and propose.
+        workers: threads that decode and propose; None takes as many as there are cores.
         device: "cpu", "cuda", ...; None takes a GPU if there is one.
         precision: "float32"; "bf16"; or "auto", bf16 where the device has it in hardware. The
             whole image is always judged in float32, and the regions of `only` too.
@@ -91,7 +92,7 @@ def score(
         tqdm(total=len(dataset), unit="image", disable=not progress, desc=dataset.name) as bar,
     ):
         rows: list[dict[str, Any]] = []
-        prepared = prefetch(dataset, scorer.preparer(proposals), workers)
+        prepared = prefetch(dataset, scorer.preparer(proposals), workers or os.cpu_count() or 1)
         for one in scorer.rows(readable(prepared, dataset, unreadable, bar)):
             rows.append(one)
             bar.update()
