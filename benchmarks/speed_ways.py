@@ -1,0 +1,302 @@
+"""What `bench_speed.py` sets side by side: each function gives a row's ways, floor and checks."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from skimage.data import coffee
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision import transforms
+
+from arlib.algorithm import affective_regions
+from arlib.backbones import load_backbone
+from arlib.choice import Choice
+from arlib.miniature import Miniature, fine_tune
+from arlib.precision import bf16_in_hardware
+from arlib.prediction import predict, prediction_from_scores
+from arlib.proposals import EdgeBoxes, Proposals
+from arlib.runs import open_run
+from arlib.scoring import score_image
+from arlib.sweeps import sweep
+from bench_training import trainer
+
+BOOK = Path(__file__).parents[1] / "book"
+K = 8
+MEMORY = """
+import sys, tempfile
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from arlib.backbones import load_backbone
+from arlib.datasets import Dataset
+from arlib.proposals import Grid
+from arlib.scoring import score
+n = int(sys.argv[1])
+with tempfile.TemporaryDirectory() as folder:
+    Image.fromarray(np.zeros((120, 160, 3), np.uint8)).save(Path(folder, "a.jpg"))
+    data = Dataset(name="many", root=Path(folder), keys=np.array([str(i) for i in range(n)]),
+                   files=np.repeat("a.jpg", n), labels=np.zeros(n, np.int8),
+                   folds=np.ones(n, np.int8))
+    score(data, Grid(8), load_backbone("vgg_tiny", classes=2, weights="random"),
+          out=Path(folder, "s.zarr"), progress=False)
+told = Path("/proc/self/status").read_text()  # rusage would begin with the parent's peak
+print(int(told.partition("VmHWM:")[2].split()[0]) / 1024)
+"""
+
+
+class Fixed:
+    """Proposals that were made before, so that scoring alone is timed."""
+
+    def __init__(self, found):
+        self.found, self.max_regions = found, len(found)
+
+    def __call__(self, image):
+        return self.found
+
+
+@cache
+def vgg():
+    """VGG-16 of random weights, its last layer scaled until regions differ by some nats."""
+    network = load_backbone("vgg16", classes=2, weights="random")
+    image, found = picture()
+    scores = score_image(image, Fixed(Proposals(found.boxes[:16], found.objectness[:16])), network)
+    p = np.log(scores.region_probability.values[0])
+    spread = float((p[:, 0] - p[:, 1]).std())
+    with torch.no_grad():
+        last = network.network.classifier[6]
+        last.weight.mul_(2 / spread)
+        last.bias.sub_(float((p[:, 0] - p[:, 1]).mean()) * torch.tensor([0.5, -0.5]))
+        last.bias.mul_(2 / spread)
+    return network
+
+
+@cache
+def picture():
+    image = coffee()
+    return image, EdgeBoxes(max_regions=100)(image)
+
+
+@cache
+def plain_loop():
+    """What one would write first; it keeps nothing but what it must."""
+    network, (image, found) = vgg(), picture()
+    told, photograph = network.preprocessing, Image.fromarray(image)
+    transform = transforms.Compose(
+        [
+            transforms.Resize((told.size, told.size)),
+            transforms.ToTensor(),
+            transforms.Normalize(told.mean, told.std),
+        ]
+    )
+    whole = [0, 0, *photograph.size]
+
+    def run():
+        said = []
+        with torch.no_grad():
+            for box in [whole, *found.boxes]:
+                corners = [*np.floor(box[:2]).astype(int), *np.ceil(box[2:]).astype(int)]
+                crop = transform(photograph.crop([int(corner) for corner in corners]))
+                said.append(network(crop[None]).softmax(1)[0].numpy())
+        return np.stack(said)
+
+    return run
+
+
+def scored(precision, only=True, features="crops"):
+    image, found = picture()
+    return score_image(
+        image,
+        Fixed(found),
+        vgg(),
+        precision=precision,
+        only=Choice(K) if only else None,
+        features=features,
+    )
+
+
+def top_of_loop(said):
+    _, found = picture()
+    value = Choice(K).value(found.objectness, said[1:])
+    return np.argsort(-value, kind="stable")[:K]
+
+
+def vgg_row(precision):
+    ours = scored(precision)
+    same = (
+        affective_regions(ours, K).region.values[0].tolist() == top_of_loop(plain_loop()()).tolist()
+    )
+    flops = 101 * flops_of(vgg())
+    return {
+        "ways": {"plain loop": plain_loop(), "this project": lambda: scored(precision)},
+        "floor": flops / peak(torch.bfloat16 if precision == "bf16" else torch.float32),
+        "facts": {"same_top_k": same, "k": K, **ours.attrs["effort"]},
+    }
+
+
+def predict_row():
+    network, _ = fine_tune(Miniature(), progress=False)
+    scenes = Miniature().dataset("judged").subset(slice(0, 100))
+    pictures = [scenes.read(index) for index in range(100)]
+    propose = EdgeBoxes(max_regions=60)
+
+    def early():
+        return [predict(one, network=network, proposals=propose, k=K) for one in pictures]
+
+    def late():
+        return [
+            prediction_from_scores(score_image(one, propose, network), k=K, alpha=1.0, beta=0.5)
+            for one in pictures
+        ]
+
+    stopped, whole = early(), late()
+    regions = [
+        [region.box for region in one.regions] == [region.box for region in other.regions]
+        for one, other in zip(stopped, whole, strict=True)
+    ]
+    shares = {
+        f"K = {k}, alpha = {alpha:g}": scored_share(pictures, network, propose, k, alpha)
+        for k in (1, 8)
+        for alpha in (1.0, 0.2)
+    }
+    return {
+        "ways": {"all regions": late, "early stop": early},
+        "facts": {"same_top_k": all(regions), "scored_share": shares},
+    }
+
+
+def scored_share(pictures, network, propose, k, alpha):
+    found = [
+        predict(one, network=network, proposals=propose, k=k, alpha=alpha) for one in pictures[:50]
+    ]
+    return round(sum(one.scored for one in found) / sum(one.proposed for one in found), 3)
+
+
+def shared_row():
+    crops, shared = scored("float32", False), scored("float32", False, "shared")
+    top = [set(affective_regions(one, K).region.values[0].tolist()) for one in (crops, shared)]
+    return {
+        "ways": {
+            "a crop a region": lambda: scored("float32", False),
+            "one map": lambda: scored("float32", False, "shared"),
+        },
+        "facts": {"top_k_in_common": len(top[0] & top[1]), "k": K},
+    }
+
+
+def proposals_row():
+    from arlib.datasets.scenes import World, judged
+
+    pictures, propose = (
+        photographs() or [judged(World(), 40).read(i) for i in range(40)],
+        EdgeBoxes(),
+    )
+    cores = os.cpu_count()
+
+    def alone():
+        return [propose(one) for one in pictures]
+
+    def threads():
+        with ThreadPoolExecutor(cores) as pool:
+            return list(pool.map(propose, pictures))
+
+    same = all(
+        np.array_equal(one.boxes, other.boxes)
+        for one, other in zip(alone(), threads(), strict=True)
+    )
+    return {
+        "ways": {"one thread": alone, f"{cores} threads": threads},
+        "facts": {"same_boxes": same, "pictures": len(pictures)},
+    }
+
+
+def photographs():
+    data = os.environ.get("ARLIB_DATA")
+    if not data or not Path(data, "oasis").is_dir():
+        return []
+    from arlib import datasets
+
+    oasis = datasets.load("oasis")
+    return [oasis.read(index) for index in range(0, len(oasis), len(oasis) // 40)][:40]
+
+
+def finetuning_row():
+    batch = 8
+    flops = 3 * batch * flops_of(load_backbone("vgg16", classes=2, weights="random"))
+    how = (torch.contiguous_format, False), (torch.channels_last, bf16_in_hardware())
+    plain, fast = (trainer("vgg16", batch, 1, layout, bf16=bf16) for layout, bf16 in how)
+    return {
+        "ways": {"float32, default layout": plain, "channels last, bf16": fast},
+        "floor": flops / peak(torch.bfloat16 if bf16_in_hardware() else torch.float32),
+        "facts": {"batch": batch},
+    }
+
+
+def sweep_row():
+    """Rescoring is timed on one image of the recorded network and multiplied by their number."""
+    scores = open_run(BOOK / "results" / "twitter2-mobilenet_v2")[0].load()
+    network = load_backbone("mobilenet_v2", classes=2, weights="random")
+    image, found = picture()
+    return {
+        "ways": {
+            "rescoring, one image": lambda: score_image(image, Fixed(found), network),
+            "sweep K = 1..20": lambda: sweep(scores, range(1, 21), [1.0], [0.5]),
+        },
+        "times": scores.sizes["image"],
+        "facts": {"images": scores.sizes["image"]},
+    }
+
+
+def memory_row():
+    peaks = {}
+    for images in (1000, 10_000):
+        with tempfile.TemporaryDirectory() as here:
+            told = subprocess.check_output(
+                [sys.executable, "-c", MEMORY, str(images)], text=True, cwd=here
+            )
+        peaks[images] = float(told)
+    return {"megabytes": peaks[10_000] - peaks[1000], "facts": {"peak_mb": peaks}}
+
+
+@cache
+def flops_of(network):
+    """Floating point operations of one picture through a network, a multiply-add being two."""
+    size = network.preprocessing.size
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, 3, size, size))
+    return counter.get_total_flops()
+
+
+@cache
+def peak(dtype, side=4096, runs=7):
+    """The best rate of a square matrix product on this machine, in operations a second."""
+    import time
+
+    one, other = (torch.rand(side, side).to(dtype) for _ in range(2))
+    best = np.inf
+    for _ in range(runs):
+        start = time.perf_counter()
+        one @ other
+        best = min(best, time.perf_counter() - start)
+    return 2 * side**3 / best
+
+
+def decoding_rate():
+    """Megapixels a second that Pillow's libjpeg-turbo decodes, one thread."""
+    import io
+    import time
+
+    file = io.BytesIO()
+    Image.fromarray(coffee()).resize((1920, 1280)).save(file, "jpeg", quality=90)
+    best = np.inf
+    for _ in range(9):
+        start = time.perf_counter()
+        Image.open(io.BytesIO(file.getvalue())).load()
+        best = min(best, time.perf_counter() - start)
+    return 1920 * 1280 / best / 1e6
