@@ -3,6 +3,7 @@
 Senti_score is at most 1, so objectness alone bounds from above what a region can reach by Eq. 2.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -178,9 +179,9 @@ def sentiment_interval(
     rest = p @ (1 - np.eye(p.shape[-1]))  # 1 - p would cancel
     least, most = p / (p + rest * move), p * move / (p * move + rest)
     ends = entr(least), entr(most)
-    peak = (least <= 1 / np.e) & (1 / np.e <= most)
+    peak = (least <= 1 / math.e) & (1 / math.e <= most)
     low = np.minimum(*ends).sum(-1)
-    high = np.where(peak, 1 / np.e, np.maximum(*ends)).sum(-1)
+    high = np.where(peak, 1 / math.e, np.maximum(*ends)).sum(-1)
     bottom, _ = sentiment_range(p.shape[-1], base)
     scale = (1 - bottom) / np.log(p.shape[-1])  # 1 / log of the base
     senti = np.maximum(1 - high * scale, bottom), np.minimum(1 - low * scale, 1)
