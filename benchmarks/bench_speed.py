@@ -3,8 +3,8 @@
     python benchmarks/bench_speed.py [--record] [ROW...]
 
 Rows are those of `ROWS`; without any, all of them, in some 15 minutes on two cores. `--record`
-writes benchmarks/results/speed.json, which the book's page on speed shows; with rows named, the
-other rows of the record stay. `ARLIB_DATA` is used where it is there: proposals of photographs.
+writes benchmarks/results/speed.json and the book's page on speed; with rows named, the other rows
+of the record stay. `ARLIB_DATA` is used where it is there: proposals of photographs.
 """
 
 import json
@@ -19,7 +19,7 @@ import torch
 import speed_ways as ways
 from arlib.machine import machine, source_commit
 from arlib.precision import bf16_in_hardware
-from speed_table import table
+from speed_table import table, write_page
 from timing import interleave
 
 RECORD = Path(__file__).parent / "results" / "speed.json"
@@ -107,4 +107,5 @@ if __name__ == "__main__":
         if "--record" in sys.argv:
             RECORD.parent.mkdir(exist_ok=True)
             RECORD.write_text(json.dumps(record, indent=1) + "\n")
+            write_page()
     print(table(record))

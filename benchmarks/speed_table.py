@@ -1,6 +1,11 @@
-"""The table of a speed record, as the book's page shows it."""
+"""Records of speed as the book's page shows them; run it to write the page anew."""
+
+import json
+from pathlib import Path
 
 MEGABYTES = "memory"
+RECORDS = Path(__file__).parent / "results"
+PAGE = Path(__file__).parents[1] / "book" / "guide" / "speed.md"
 
 
 def table(record):
@@ -83,3 +88,29 @@ def agreement(record):
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def blocks():
+    """Every generated block of the page whose record is there: name -> Markdown."""
+    makers = {"machine": ("speed", conditions), "speed": ("speed", table)}
+    makers["shared"] = ("shared", agreement)
+    paths = {name: RECORDS / f"{record}.json" for name, (record, _) in makers.items()}
+    return {
+        name: make(json.loads(paths[name].read_text()))
+        for name, (_, make) in makers.items()
+        if paths[name].exists()
+    }
+
+
+def write_page():
+    """Put the generated blocks between their marks in the page on speed."""
+    text = PAGE.read_text()
+    for name, block in blocks().items():
+        before, mark, rest = text.partition(f"<!-- {name} -->\n")
+        after = rest.partition(f"<!-- /{name} -->")[2]
+        text = f"{before}{mark}\n{block}\n\n<!-- /{name} -->{after}"
+    PAGE.write_text(text)
+
+
+if __name__ == "__main__":
+    write_page()

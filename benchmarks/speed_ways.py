@@ -1,9 +1,11 @@
 """What `bench_speed.py` sets side by side: each function gives a row's ways, floor and checks."""
 
+import io
 import os
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -18,10 +20,13 @@ from torchvision import transforms
 from arlib.algorithm import affective_regions
 from arlib.backbones import load_backbone
 from arlib.choice import Choice
+from arlib.datasets.scenes import World, judged
+from arlib.edges import edge_map
 from arlib.miniature import Miniature, fine_tune
 from arlib.precision import bf16_in_hardware
 from arlib.prediction import predict, prediction_from_scores
 from arlib.proposals import EdgeBoxes, Proposals
+from arlib.proposals.checks import working_copy
 from arlib.runs import open_run
 from arlib.scoring import score_image
 from arlib.sweeps import sweep
@@ -191,8 +196,6 @@ def shared_row():
 
 
 def proposals_row():
-    from arlib.datasets.scenes import World, judged
-
     pictures, propose = (
         photographs() or [judged(World(), 40).read(i) for i in range(40)],
         EdgeBoxes(),
@@ -206,14 +209,30 @@ def proposals_row():
         with ThreadPoolExecutor(cores) as pool:
             return list(pool.map(propose, pictures))
 
+    def edge_maps():
+        return [edge_map(working_copy(one, propose.max_side)[0]) for one in pictures]
+
     same = all(
         np.array_equal(one.boxes, other.boxes)
         for one, other in zip(alone(), threads(), strict=True)
     )
     return {
         "ways": {"one thread": alone, f"{cores} threads": threads},
-        "facts": {"same_boxes": same, "pictures": len(pictures)},
+        "facts": {
+            "same_boxes": same,
+            "pictures": len(pictures),
+            "edge_map_share": round(seconds(edge_maps) / seconds(alone), 3),
+        },
     }
+
+
+def seconds(way, runs=3):
+    took = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        way()
+        took.append(time.perf_counter() - start)
+    return min(took)
 
 
 def photographs():
@@ -276,27 +295,13 @@ def flops_of(network):
 @cache
 def peak(dtype, side=4096, runs=7):
     """The best rate of a square matrix product on this machine, in operations a second."""
-    import time
-
     one, other = (torch.rand(side, side).to(dtype) for _ in range(2))
-    best = np.inf
-    for _ in range(runs):
-        start = time.perf_counter()
-        one @ other
-        best = min(best, time.perf_counter() - start)
-    return 2 * side**3 / best
+    return 2 * side**3 / seconds(lambda: one @ other, runs)
 
 
 def decoding_rate():
     """Megapixels a second that Pillow's libjpeg-turbo decodes, one thread."""
-    import io
-    import time
-
     file = io.BytesIO()
     Image.fromarray(coffee()).resize((1920, 1280)).save(file, "jpeg", quality=90)
-    best = np.inf
-    for _ in range(9):
-        start = time.perf_counter()
-        Image.open(io.BytesIO(file.getvalue())).load()
-        best = min(best, time.perf_counter() - start)
+    best = seconds(lambda: Image.open(io.BytesIO(file.getvalue())).load(), 9)
     return 1920 * 1280 / best / 1e6
