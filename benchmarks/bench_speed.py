@@ -1,9 +1,9 @@
 """Hold the project's speed against plain ways of doing the same, in turn, in one run.
 
-    python benchmarks/bench_speed.py [--record] [ROW...]
+    python benchmarks/bench_speed.py [--record] [GROUP...]
 
-Rows are those of `ROWS`; without any, all of them, in some 15 minutes on two cores. `--record`
-writes benchmarks/results/speed.json and the book's page on speed; with rows named, the other rows
+Groups are those of `GROUPS`; without any, all of them, in some 15 minutes on two idle cores. `--record`
+writes benchmarks/results/speed.json and the book's page on speed; with groups named, the other rows
 of the record stay. `ARLIB_DATA` is used where it is there: proposals of photographs.
 """
 
@@ -29,62 +29,53 @@ ROWS = {
         "VGG-16, 100 regions, same top 8, bf16",
         "Pillow crop, torchvision transform, batch 1, float32",
         4.0,
-        lambda: ways.vgg_row("bf16"),
     ),
-    "vgg16-float32": (
-        "VGG-16, 100 regions, same top 8, float32",
-        "the same plain loop",
-        1.15,
-        lambda: ways.vgg_row("float32"),
-    ),
-    "predict": (
-        "predict, K = 8, fine-tuned network, scenes",
-        "the same without early stop",
-        2.0,
-        ways.predict_row,
-    ),
+    "vgg16-float32": ("VGG-16, 100 regions, same top 8, float32", "the same plain loop", 1.15),
+    "predict": ("predict, K = 8, fine-tuned, scenes", "the same without early stop", 2.0),
     "shared": (
         "VGG-16, 100 regions, shared computation",
         "a crop a region by this project, float32",
         10.0,
-        ways.shared_row,
     ),
-    "proposals": (
-        "EdgeBoxes of many pictures, all cores",
-        "one thread, fresh detectors",
-        1.9,
-        ways.proposals_row,
-    ),
-    "finetuning": (
-        "a step of fine-tuning VGG-16 at 224",
-        "float32, default layout",
-        2.0,
-        ways.finetuning_row,
-    ),
-    "sweep": ("scores to a sweep of K = 1..20", "rescoring", 1000.0, ways.sweep_row),
-    "memory": ("peak memory, 10,000 images", "1,000 images", 16.0, ways.memory_row),
+    "proposals": ("EdgeBoxes of many pictures, all cores", "one thread, fresh detectors", 1.9),
+    "finetuning": ("a step of fine-tuning VGG-16 at 224", "float32, default layout", 2.0),
+    "sweep": ("scores to a sweep of K = 1..20", "rescoring", 1000.0),
+    "memory": ("peak memory, 10,000 images", "1,000 images", 16.0),
+}
+GROUPS = {
+    "sweep": ways.sweep_row,
+    "memory": ways.memory_row,
+    "proposals": ways.proposals_row,
+    "predict": ways.predict_row,
+    "finetuning": ways.finetuning_row,
+    "vgg16": ways.vgg_row,
 }
 
 
-def measure(name):
-    title, baseline, target, make = ROWS[name]
-    print(f"== {title}, against: {baseline}", flush=True)
-    load = os.getloadavg()[0]
-    made = make()
-    row = {"title": title, "baseline": baseline, "target": target, "load_before": round(load, 2)}
-    if "ways" in made:
-        seconds = interleave(made["ways"])
-        first, second = seconds.values()
-        pairs = [made.get("times", 1) * a / b for a, b in zip(first, second, strict=True)]
-        row["ratio"] = {"min": min(pairs), "median": median(pairs)}
-        row["seconds"] = seconds
-        if "floor" in made:
-            row["floor_seconds"] = made["floor"]
-    else:
-        row["megabytes"] = made["megabytes"]
-    row["facts"] = made["facts"]
-    print(row["facts"], row.get("ratio", row.get("megabytes")), flush=True)
-    return row
+def measure(group):
+    """Run a group's ways in turn: name of a row -> what was measured."""
+    print(f"== {group}", flush=True)
+    load = round(os.getloadavg()[0], 2)
+    made = GROUPS[group]()
+    seconds = interleave(made["ways"]) if "ways" in made else {}
+    rows = {}
+    for name, part in made.get("rows", {group: made}).items():
+        title, baseline, target = ROWS[name]
+        row = {"title": title, "baseline": baseline, "target": target, "load_before": load}
+        if seconds:
+            first, second = part.get("pair", tuple(seconds))
+            pairs = zip(seconds[first], seconds[second], strict=True)
+            ratios = [part.get("times", 1) * a / b for a, b in pairs]
+            row["ratio"] = {"min": min(ratios), "median": median(ratios)}
+            row["seconds"] = {first: seconds[first], second: seconds[second]}
+        else:
+            row["megabytes"] = part["megabytes"]
+        if "floor" in part:
+            row["floor_seconds"] = part["floor"]
+        row["facts"] = part["facts"]
+        print(name, row["facts"], row.get("ratio", row.get("megabytes")), flush=True)
+        rows[name] = row
+    return rows
 
 
 if __name__ == "__main__":
@@ -102,8 +93,9 @@ if __name__ == "__main__":
         "decoding_mpixels_per_second": round(ways.decoding_rate(), 1),
         "vgg16_gflop": round(ways.flops_of(ways.vgg()) / 1e9, 2),
     }
-    for name in asked or ROWS:
-        record["rows"][name] = measure(name)
+    for group in asked or GROUPS:
+        found = record["rows"] | measure(group)
+        record["rows"] = {name: found[name] for name in ROWS if name in found}
         if "--record" in sys.argv:
             RECORD.parent.mkdir(exist_ok=True)
             RECORD.write_text(json.dumps(record, indent=1) + "\n")

@@ -132,16 +132,39 @@ def top_of_loop(said):
     return np.argsort(-value, kind="stable")[:K]
 
 
-def vgg_row(precision):
-    ours = scored(precision)
-    same = (
-        affective_regions(ours, K).region.values[0].tolist() == top_of_loop(plain_loop()()).tolist()
+def vgg_row():
+    """Four ways over one photograph, in turn; `rows` says which are set against which."""
+    every, fast, shared = (
+        scored("float32", False),
+        scored("bf16"),
+        scored("float32", False, "shared"),
     )
+    loop = top_of_loop(plain_loop()()).tolist()
+    tops = [affective_regions(one, K).region.values[0].tolist() for one in (every, fast, shared)]
     flops = 101 * flops_of(vgg())
     return {
-        "ways": {"plain loop": plain_loop(), "this project": lambda: scored(precision)},
-        "floor": flops / peak(torch.bfloat16 if precision == "bf16" else torch.float32),
-        "facts": {"same_top_k": same, "k": K, **ours.attrs["effort"]},
+        "ways": {
+            "plain loop": plain_loop(),
+            "float32": lambda: scored("float32", False),
+            "bf16": lambda: scored("bf16"),
+            "shared": lambda: scored("float32", False, "shared"),
+        },
+        "rows": {
+            "vgg16-bf16": {
+                "pair": ("plain loop", "bf16"),
+                "floor": flops / peak(torch.bfloat16),
+                "facts": {"same_top_k": tops[1] == loop, "k": K, **fast.attrs["effort"]},
+            },
+            "vgg16-float32": {
+                "pair": ("plain loop", "float32"),
+                "floor": flops / peak(torch.float32),
+                "facts": {"same_top_k": tops[0] == loop, "k": K},
+            },
+            "shared": {
+                "pair": ("float32", "shared"),
+                "facts": {"top_k_in_common": len(set(tops[0]) & set(tops[2])), "k": K},
+            },
+        },
     }
 
 
@@ -181,18 +204,6 @@ def scored_share(pictures, network, propose, k, alpha):
         predict(one, network=network, proposals=propose, k=k, alpha=alpha) for one in pictures[:50]
     ]
     return round(sum(one.scored for one in found) / sum(one.proposed for one in found), 3)
-
-
-def shared_row():
-    crops, shared = scored("float32", False), scored("float32", False, "shared")
-    top = [set(affective_regions(one, K).region.values[0].tolist()) for one in (crops, shared)]
-    return {
-        "ways": {
-            "a crop a region": lambda: scored("float32", False),
-            "one map": lambda: scored("float32", False, "shared"),
-        },
-        "facts": {"top_k_in_common": len(top[0] & top[1]), "k": K},
-    }
 
 
 def proposals_row():
