@@ -2,9 +2,9 @@
 
     python benchmarks/bench_speed.py [--record] [GROUP...]
 
-Groups are those of `GROUPS`; without any, all of them, in some 15 minutes on two idle cores. `--record`
-writes benchmarks/results/speed.json and the book's page on speed; with groups named, the other rows
-of the record stay. `ARLIB_DATA` is used where it is there: proposals of photographs.
+Groups are those of `GROUPS`; without any, all of them, in some 15 minutes on two idle cores.
+`--record` writes benchmarks/results/speed.json and the book's page on speed; with groups named,
+the other rows of the record stay. `ARLIB_DATA` is used where it is there: proposals of photographs.
 """
 
 import json
