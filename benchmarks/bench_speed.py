@@ -1,15 +1,18 @@
 """Hold the project's speed against plain ways of doing the same, in turn, in one run.
 
-    python benchmarks/bench_speed.py [--record] [GROUP...]
+    python benchmarks/bench_speed.py [--record] [--busy] [GROUP...]
 
 Groups are those of `GROUPS`; without any, all of them, in some 15 minutes on two idle cores.
 `--record` writes benchmarks/results/speed.json and the book's page on speed; with groups named,
-the other rows of the record stay. `ARLIB_DATA` is used where it is there: proposals of photographs.
+the other rows of the record stay. `--busy` is for a machine with other work on it: PyTorch takes one
+thread, and seconds are the processor's, but for proposals, which are there to share the cores.
+`ARLIB_DATA` is used where it is there: proposals of photographs.
 """
 
 import json
 import os
 import sys
+import time
 from datetime import date
 from pathlib import Path
 from statistics import median
@@ -23,6 +26,7 @@ from speed_table import table, write_page
 from timing import interleave
 
 RECORD = Path(__file__).parent / "results" / "speed.json"
+BUSY = "--busy" in sys.argv
 BF16 = bf16_in_hardware()
 ROWS = {
     "vgg16-bf16": (
@@ -57,11 +61,13 @@ def measure(group):
     print(f"== {group}", flush=True)
     load = round(os.getloadavg()[0], 2)
     made = GROUPS[group]()
-    seconds = interleave(made["ways"]) if "ways" in made else {}
+    clock = time.process_time if BUSY and group != "proposals" else time.perf_counter
+    seconds = interleave(made["ways"], clock=clock) if "ways" in made else {}
     rows = {}
     for name, part in made.get("rows", {group: made}).items():
         title, baseline, target = ROWS[name]
         row = {"title": title, "baseline": baseline, "target": target, "load_before": load}
+        row["clock"] = clock.__name__
         if seconds:
             first, second = part.get("pair", tuple(seconds))
             pairs = zip(seconds[first], seconds[second], strict=True)
@@ -79,13 +85,15 @@ def measure(group):
 
 
 if __name__ == "__main__":
-    asked = [name for name in sys.argv[1:] if name != "--record"]
+    if BUSY:
+        torch.set_num_threads(1)
+    asked = [name for name in sys.argv[1:] if not name.startswith("--")]
     record = json.loads(RECORD.read_text()) if asked and RECORD.exists() else {"rows": {}}
     record |= {
-        "command": "python benchmarks/bench_speed.py --record",
+        "command": "python benchmarks/bench_speed.py --record" + " --busy" * BUSY,
         "date": date.today().isoformat(),
         "commit": source_commit(),
-        "machine": machine() | {"bf16": BF16},
+        "machine": machine() | {"bf16": BF16, "torch_threads": torch.get_num_threads()},
         "peak_gflops": {
             str(dtype).removeprefix("torch."): round(ways.peak(dtype) / 1e9, 1)
             for dtype in (torch.float32, torch.bfloat16)
