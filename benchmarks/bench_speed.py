@@ -4,8 +4,8 @@
 
 Groups are those of `GROUPS`; without any, all of them, in some 15 minutes on two idle cores.
 `--record` writes benchmarks/results/speed.json and the book's page on speed; with groups named,
-the other rows of the record stay. `--busy` is for a machine with other work on it: PyTorch takes one
-thread, and seconds are the processor's, but for proposals, which are there to share the cores.
+the other rows of the record stay. `--busy` is for a machine with other work on it: PyTorch takes
+one thread, and seconds are the processor's, but for proposals, which are there to share the cores.
 `ARLIB_DATA` is used where it is there: proposals of photographs.
 """
 
@@ -87,6 +87,7 @@ def measure(group):
 if __name__ == "__main__":
     if BUSY:
         torch.set_num_threads(1)
+        ways.CLOCK = time.process_time
     asked = [name for name in sys.argv[1:] if not name.startswith("--")]
     record = json.loads(RECORD.read_text()) if asked and RECORD.exists() else {"rows": {}}
     record |= {

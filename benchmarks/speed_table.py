@@ -55,20 +55,21 @@ def conditions(record):
     made, peak = record["machine"], record["peak_gflops"]
     loads = [row["load_before"] for row in record["rows"].values()]
     has = "computes" if made["bf16"] else "does not compute"
-    busy = (
-        " Other work was running: times are processor seconds of one thread, but for the proposals', "
-        "which are of the wall clock."
-        if any(row["clock"] == "process_time" for row in record["rows"].values())
-        else ""
+    threads = made["torch_threads"]
+    busy = any(row["clock"] == "process_time" for row in record["rows"].values())
+    beside = (
+        " Other work was running: times are processor seconds, but for the proposals', which are "
+        "of the wall clock."
     )
     return (
         f"{made['processor']}, {made['cores']} cores, {made['system']}, no GPU; PyTorch "
-        f"{made['torch']}, OpenCV {made['opencv-contrib-python']}. It {has} with bfloat16. Matrix "
-        f"products on {made['torch_threads']} thread(s) reach {peak['float32']:.0f} GFLOP/s in float32 and {peak['bfloat16']:.0f} in "
-        f"bfloat16; libjpeg-turbo decodes {record['decoding_mpixels_per_second']:.0f} megapixels a "
-        f"second; a crop through VGG-16 is {record['vgg16_gflop']:.1f} GFLOP. Made on "
-        f"{record['date']} by `{record['command']}`; load average before a row: {min(loads):.1f} "
-        f"to {max(loads):.1f}.{busy}"
+        f"{made['torch']} on {threads} thread{'s' * (threads > 1)}, OpenCV "
+        f"{made['opencv-contrib-python']}. It {has} with bfloat16. Matrix products reach "
+        f"{peak['float32']:.0f} GFLOP/s in float32 and {peak['bfloat16']:.0f} in bfloat16; "
+        f"libjpeg-turbo decodes {record['decoding_mpixels_per_second']:.0f} megapixels a second; a "
+        f"crop through VGG-16 is {record['vgg16_gflop']:.1f} GFLOP. Made on {record['date']} by "
+        f"`{record['command']}`; load average before a row: {min(loads):.1f} to {max(loads):.1f}."
+        f"{beside * busy}"
     )
 
 
