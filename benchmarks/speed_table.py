@@ -59,7 +59,7 @@ def conditions(record):
     busy = any(row["clock"] == "process_time" for row in record["rows"].values())
     beside = (
         " Other work was running: times are processor seconds, but for the proposals', which are "
-        "of the wall clock."
+        "of the wall clock; a crop a region was timed on fewer regions than 100 and multiplied."
     )
     return (
         f"{made['processor']}, {made['cores']} cores, {made['system']}, no GPU; PyTorch "
