@@ -22,12 +22,14 @@ MODULES = {
 LAYERS = """
     images boxes sentiment ranking fusion figures.style proposals.types proposals.checks tiny
     cache calibration datasets.scenes.shapes settings machine intervals polarity early_end
-    edges algorithm scores backbones heads datasets.dataset
+    precision choice
+    walk edges algorithm scores backbones heads datasets.dataset
     datasets.scenes.world
     datasets.scenes.drawing
     datasets.scenes.sets
     datasets.scenes
     proposals.controls proposals.edge_boxes proposals.selective_search proposals.saliency
+    proposals.cached
     proposals evaluation localization crops significance
     sweeps
     methods
@@ -41,7 +43,9 @@ LAYERS = """
     datasets.catalog
     datasets.check datasets.fetch datasets.guide
     data_cli
-    stream recall batches training
+    shared packing stream recall batches training
+    walking
+    scorer
     scoring whole finetuning
     judges
     controls

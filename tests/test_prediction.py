@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ from PIL import Image
 
 from arlib import predict
 from arlib.backbones import load_backbone
+from arlib.heads import LinearHead
 from arlib.images import ImageError
 from arlib.prediction import Prediction, prediction_from_scores
-from arlib.proposals import EdgeBoxes, Grid
+from arlib.proposals import EdgeBoxes, Grid, Proposals
+from arlib.scoring import score_image
 
 
 def algorithm_1(scores, k, alpha, beta):
@@ -70,10 +73,34 @@ def test_a_file_and_its_array_predict_the_same(network, tmp_path):
         assert sum(region.probability.values()) == pytest.approx(1, abs=1e-5)
 
 
+class Sure:
+    """Grid boxes with a falling objectness, so that late ones cannot enter the K."""
+
+    max_regions = 40
+
+    def __call__(self, image):
+        boxes = Grid(max_regions=40)(image).boxes
+        objectness = np.linspace(2, 0, len(boxes)).astype(np.float32)
+        return Proposals(boxes, objectness)
+
+
+@pytest.mark.parametrize("k", [1, 5, 8])
+@pytest.mark.parametrize("seed", range(3))
+def test_stopping_early_changes_nothing(network, k, seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    found = predict(pixels, network=network, proposals=Sure(), k=k, alpha=0.5)
+    scores = score_image(pixels, Sure(), network)
+    every = prediction_from_scores(scores, k=k, alpha=0.5, beta=0.5)
+    assert every.scored == every.proposed == found.proposed == 40
+    assert k <= found.scored < 40
+    assert replace(found, scored=40) == every
+
+
 def test_a_picture_without_any_region_is_judged_whole(network):
     flat = np.full((50, 50, 3), 128, np.uint8)
     found = predict(flat, network=network, proposals=EdgeBoxes())
     assert found.regions == ()
+    assert (found.scored, found.proposed) == (0, 0)
     assert found.response == found.global_probability
     assert sum(found.probability.values()) == pytest.approx(1)
 
@@ -119,3 +146,13 @@ def test_the_default_network_on_a_photograph(data_root):
     found = predict(chelsea())
     assert len(found.regions) == 8
     assert found.label == "positive"  # a cat
+
+
+def test_eight_emotions_rank_by_a_score_that_cannot_be_negative():
+    network = load_backbone("squeezenet1_1", weights="random")
+    weight = np.random.default_rng(0).normal(size=(8, 512)).astype(np.float32)
+    head = LinearHead(weight, np.zeros(8, np.float32), tuple("abcdefgh"), network.name)
+    picture = np.random.default_rng(1).integers(0, 256, (80, 100, 3)).astype(np.uint8)
+    found = predict(picture, network=network, head=head, proposals=Grid(), k=2)
+    assert found.label in "abcdefgh"
+    assert len(found.regions) == 2

@@ -1,24 +1,31 @@
 """Scoring: the batched, threaded stream against a loop over crops; unreadable files left out."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
 import xarray as xr
 from PIL import Image
+from torchvision import transforms
 
 from arlib import datasets, scoring
+from arlib.algorithm import affective_regions
 from arlib.backbones import load_backbone, weights_sha256
+from arlib.choice import Choice
 from arlib.crops import crop_regions
+from arlib.datasets.scenes import World, judged
 from arlib.heads import LinearHead
 from arlib.images import read_image
 from arlib.proposals import Proposals
+from arlib.ranking import top_regions
 from arlib.scores import ScoresError, open_scores
 from arlib.stream import Item, prefetch, preparer, through
+from arlib.walk import Tolerance
 from arlib.whole import image_features
 
+START = {"value": 1e-9, "largest": 0.0, "broken": 0}
 SIZES = [(64, 48), (40, 70), (120, 90), (33, 33), (200, 20)]
 
 
@@ -57,10 +64,10 @@ def dataset(tmp_path):
     return datasets.load("folder", tmp_path / "photos", n_folds=2)
 
 
-def brute_force(image, network, head=None, **settings):
+def brute_force(image, network, head=None, propose=None, **settings):
     """Algorithm 1's network half, one crop at a time: global and region probabilities."""
     preprocessing = network.preprocessing
-    found = Halves()(image)
+    found = (propose or Halves())(image)
     whole = np.array([[0, 0, image.shape[1], image.shape[0]]])
     probabilities = []
     for box, how in [(whole, {}), *((box[None], settings) for box in found.boxes)]:
@@ -100,6 +107,155 @@ def test_scores_are_those_of_a_loop(dataset, network, tmp_path, batch_size, sett
         assert np.isnan(one.region_probability[n:]).all()
         assert int(one.label) == dataset.labels[i]
         assert int(one.fold) == dataset.folds[i]
+
+
+@dataclass(frozen=True)
+class Falling:
+    """Up to 24 boxes of random places and falling objectness, tied in pairs."""
+
+    max_regions: int = 24
+
+    def __call__(self, image):
+        height, width = image.shape[:2]
+        rng = np.random.default_rng(width)
+        n = 0 if width < 40 else self.max_regions
+        corner = rng.uniform(0, 0.7, (n, 2))
+        boxes = np.concatenate([corner, corner + 0.25], 1) * [width, height, width, height]
+        objectness = np.repeat(np.linspace(1.5, 0.1, 12), 2)[:n]
+        return Proposals(boxes.astype(np.float32), objectness.astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def decided():
+    """A network that is sure of some crops, so that the order of AR is not that of objectness."""
+    network = load_backbone("vgg_tiny", classes=2, weights="random")
+    with torch.no_grad():
+        network.network[-1].weight.mul_(4)
+    return network
+
+
+PATHS = [
+    {"only": Choice(k=3)},
+    {"only": Choice(k=3), "batch_size": 4},
+    {"only": Choice(k=8, alpha=0.3), "batch_size": 64},
+    {"only": Choice(k=3, form="linear", alpha=0.7)},
+    {"only": Choice(k=2, rank_by="objectness")},
+    {"only": Choice(k=2, rank_by="sentiment")},
+]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("settings", PATHS)
+def test_every_path_has_the_top_of_a_plain_loop(dataset, decided, tmp_path, settings, precision):
+    scores = scoring.score(
+        dataset,
+        Falling(),
+        decided,
+        out=tmp_path / "s.zarr",
+        precision=precision,
+        progress=False,
+        **settings,
+    )
+    only, effort = settings["only"], scores.attrs["effort"]
+    ask = {name: value for name, value in only.to_dict().items() if name != "k"}
+    chosen = affective_regions(scores, only.k, **ask)
+    for i in range(len(dataset)):
+        whole, regions, found = brute_force(read_image(dataset.path(i)), decided, propose=Falling())
+        np.testing.assert_allclose(scores.global_probability[i], whole, atol=2e-4)
+        if not regions:
+            assert (chosen.region[i] == -1).all()
+            continue
+        best = top_regions(only.value(found.objectness, np.stack(regions)), only.k)
+        np.testing.assert_array_equal(chosen.region[i], best)
+        np.testing.assert_allclose(chosen.probability[i], np.stack(regions)[best], atol=2e-4)
+    assert effort["proposed"] == 4 * 24
+    assert int(scores.objectness.notnull().sum()) == effort["scored"] <= 4 * 24
+    assert scores.attrs["parameters"]["only"] == only.to_dict()
+    if precision == "bf16":
+        assert 4 * only.k <= effort["again"] <= effort["scored"]
+        assert 0 < effort["largest_error"] < effort["tolerance"]
+        assert effort["tolerance_broken"] == 0
+    if only.rank_by != "sentiment":
+        assert effort["scored"] < 4 * 24
+
+
+def plain_loop(image, boxes, network):
+    """What one would write first: Pillow's crop, torchvision's transform, a batch of 1, float32."""
+    picture, told = Image.fromarray(image), network.preprocessing
+    transform = transforms.Compose(
+        [
+            transforms.Resize((told.size, told.size)),
+            transforms.ToTensor(),
+            transforms.Normalize(told.mean, told.std),
+        ]
+    )
+    said = []
+    with torch.no_grad():
+        for box in boxes:
+            corners = [*np.floor(box[:2]).astype(int), *np.ceil(box[2:]).astype(int)]
+            crop = transform(picture.crop([int(corner) for corner in corners]))
+            said.append(network(crop[None]).softmax(1)[0].numpy())
+    return np.stack(said)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("only", [None, Choice(k=1), Choice(k=3), Choice(k=8, alpha=0.5)])
+def test_pillow_and_torchvision_have_the_same_top(decided, precision, only):
+    """Their resizing differs by a grey level at most, which no gap between these regions is."""
+    scenes = judged(World(), 20, seed=0)
+    for index in range(6):
+        image, k = scenes.read(index), only.k if only else 3
+        found = Falling()(image)
+        loop = plain_loop(image, found.boxes, decided)
+        scores = scoring.score_image(image, Falling(), decided, precision=precision, only=only)
+        if only is None and precision == "bf16":
+            np.testing.assert_allclose(scores.region_probability[0], loop, atol=0.05)
+            continue
+        choice = only or Choice(k=3)
+        best = top_regions(choice.value(found.objectness, loop), k)
+        chosen = affective_regions(scores, k, alpha=choice.alpha)
+        np.testing.assert_array_equal(chosen.region[0], best)
+        np.testing.assert_allclose(chosen.probability[0], loop[best], atol=0.02)
+
+
+def test_bf16_alone_judges_every_region_a_little_off(dataset, decided, tmp_path):
+    exact = scoring.score(dataset, Falling(), decided, out=tmp_path / "a.zarr", progress=False)
+    fast = scoring.score(
+        dataset, Falling(), decided, out=tmp_path / "b.zarr", precision="bf16", progress=False
+    )
+    xr.testing.assert_allclose(fast.global_probability, exact.global_probability, atol=1e-6)
+    apart = abs(fast.region_probability - exact.region_probability)
+    assert 1e-5 < float(apart.max()) < 0.1
+    xr.testing.assert_equal(fast.objectness, exact.objectness)
+    assert fast.attrs["parameters"]["precision"] == "bfloat16"
+    assert "only" not in exact.attrs["parameters"]
+    assert "effort" not in exact.attrs
+
+
+def test_a_tolerance_that_breaks_is_told(dataset, decided, tmp_path, monkeypatch):
+    monkeypatch.setattr(Tolerance, "__init__", lambda self: self.__dict__.update(START))
+    scores = scoring.score(
+        dataset,
+        Falling(),
+        decided,
+        out=tmp_path / "s.zarr",
+        precision="bf16",
+        only=Choice(k=3),
+        progress=False,
+    )
+    effort = scores.attrs["effort"]
+    assert effort["tolerance_broken"] >= 1
+    assert effort["tolerance"] > effort["largest_error"] > 1e-9
+
+
+def test_what_is_asked_must_suit_the_emotions(dataset, network, tmp_path):
+    eight = load_backbone("squeezenet1_1", classes=8, weights="random")
+    many = replace(dataset, emotions=tuple("abcdefgh"))
+    settings = {"out": tmp_path / "s.zarr", "progress": False}
+    with pytest.raises(ValueError, match=r"Eq\. 2 would square"):
+        scoring.score(many, Halves(), eight, only=Choice(), **settings)
+    with pytest.raises(ValueError, match="precision must be"):
+        scoring.score(dataset, Halves(), network, precision="half", **settings)
 
 
 def test_each_image_is_judged_by_the_head_of_its_fold(dataset, network, tmp_path):

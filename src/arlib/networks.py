@@ -26,7 +26,7 @@ from arlib.datasets import Dataset, DatasetError, by_tag
 from arlib.finetuning import finetune
 from arlib.heads import LinearHead, default_head, fit_head
 from arlib.judges import Judges
-from arlib.scoring import check_heads
+from arlib.packing import check_heads
 from arlib.training import TooFewError, Training, parse_training
 from arlib.whole import image_features
 

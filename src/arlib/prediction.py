@@ -9,6 +9,7 @@ import numpy as np
 
 from arlib.algorithm import affective_regions, respond
 from arlib.backbones import Backbone, load_backbone
+from arlib.choice import Choice
 from arlib.heads import LinearHead, default_head
 from arlib.images import read_image
 from arlib.proposals import EdgeBoxes
@@ -46,6 +47,8 @@ class Prediction:
         probability: emotion -> Y, normalised to sum to 1.
         global_probability: emotion -> Y_Global, the whole image alone.
         regions: the K affective regions, best first; fewer where fewer were proposed.
+        scored: how many regions the network saw until no other could enter the K.
+        proposed: how many there were.
     """
 
     label: str
@@ -53,6 +56,8 @@ class Prediction:
     probability: dict[str, float]
     global_probability: dict[str, float]
     regions: tuple[Region, ...]
+    scored: int = 0
+    proposed: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON values."""
@@ -77,6 +82,9 @@ def predict(
     device: str | None = None,
 ) -> Prediction:
     """Predict a picture's sentiment from the whole and its K affective regions (Algorithm 1).
+
+    Regions are scored by falling objectness until no other can enter the K (`arlib.choice`): the
+    K are those of scoring all.
 
     Args:
         image_or_path: (H, W, 3) uint8 RGB, or a file.
@@ -103,13 +111,19 @@ def predict(
         >>> found = predict(coffee(), network=network, head=default_head(), k=2)
         >>> found.label in ("positive", "negative"), len(found.regions)
         (True, 2)
+        >>> len(found.regions) <= found.scored <= found.proposed
+        True
         >>> round(sum(found.response.values()), 5)
         1.5
     """
     if network is None:
         network, head = default_network(), head or default_head()
     image = image_or_path if isinstance(image_or_path, np.ndarray) else read_image(image_or_path)
-    scores = score_image(image, proposals or EdgeBoxes(), network, head=head, device=device)
+    emotions = network.classes if head is None else len(head.emotions)
+    only = Choice(k=k, alpha=alpha, base=usable_base(emotions))
+    scores = score_image(
+        image, proposals or EdgeBoxes(), network, head=head, device=device, only=only
+    )
     return prediction_from_scores(scores, k=k, alpha=alpha, beta=beta)
 
 
@@ -128,6 +142,7 @@ def prediction_from_scores(scores, *, k: int, alpha: float, beta: float) -> Pred
         return dict(zip(emotions, map(float, values), strict=True))
 
     base = usable_base(len(emotions))
+    scored = int(np.isfinite(scores.objectness.values[0]).sum())
     fused = respond(scores, k=k, alpha=alpha, beta=beta, base=base).isel(image=0)
     best = affective_regions(scores, k=k, alpha=alpha, base=base).isel(image=0)
     regions = tuple(
@@ -147,4 +162,6 @@ def prediction_from_scores(scores, *, k: int, alpha: float, beta: float) -> Pred
         probability=named(fused.probability.values),
         global_probability=named(scores.global_probability.values[0]),
         regions=regions,
+        scored=scored,
+        proposed=scores.attrs.get("effort", {}).get("proposed", scored),
     )

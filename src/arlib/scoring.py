@@ -4,8 +4,7 @@ Threads decode and propose while the network runs; its batches are filled across
 holds a few images and one chunk of scores, however many images there are.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,17 @@ from tqdm.auto import tqdm
 
 from arlib import __version__
 from arlib.backbones import Backbone, weights_sha256
+from arlib.choice import Choice
 from arlib.crops import CropMode
 from arlib.datasets import Dataset
 from arlib.heads import LinearHead
-from arlib.scores import CHUNK, ScoresWriter, assemble_scores, open_scores
-from arlib.stream import Item, Propose, forward, prefetch, preparer, readable, through
+from arlib.packing import Heads, head_provenance, pack, proposals_provenance
+from arlib.precision import Precision
+from arlib.scorer import Features, Scorer
+from arlib.scores import CHUNK, ScoresWriter, open_scores
+from arlib.stream import Propose, prefetch, readable
 
-Heads = LinearHead | Mapping[int, LinearHead] | None
+_WAVE = 8  # rows that a walk asks for at once
 
 
 def score(
@@ -34,8 +37,11 @@ def score(
     crop: CropMode = "warp",
     context: float = 0.0,
     batch_size: int = 16,
-    workers: int = 2,
+    workers: int | None = None,
     device: str | None = None,
+    precision: Precision = "float32",
+    only: Choice | None = None,
+    features: Features = "crops",
     progress: bool = True,
     overwrite: bool = False,
 ) -> xr.Dataset:
@@ -53,8 +59,18 @@ def score(
         crop: "warp" or "square", see `arlib.crops.crop_regions`; the whole image is warped.
         context: padding around a region, as a share of its sides.
         batch_size: crops in one pass of the network.
-        workers: threads that decode and propose.
+        workers: threads that decode and propose; None takes as many as there are cores.
         device: "cpu", "cuda", ...; None takes a GPU if there is one.
+        precision: "float32"; "bf16"; or "auto", bf16 where the device has it in hardware. The
+            whole image is always judged in float32, and the regions of `only` too.
+        only: the regions that will be asked for. Then an image's regions end where none of the
+            rest can be one of them, as if no more had been proposed: the top K are those of
+            scoring all, other uses of the scores are not served. With bf16, every region that
+            could be among them is scored again in float32 (`arlib.walk.Walk` says what this
+            guarantees); `attrs["effort"]` tells what was scored, and the errors seen.
+        features: "crops" runs the network on each region; "shared" runs it once on the picture
+            and its head on each region (`arlib.shared`): faster, and another estimator, for which
+            `crop` and `context` say nothing.
         progress: show a bar with rate and time left.
         overwrite: replace what is at `out`.
 
@@ -66,34 +82,34 @@ def score(
         ValueError: the network's classes or the heads do not fit the dataset.
         ScoresError: not one image could be read.
     """
-    check_heads(dataset, network, head)
+    scorer = Scorer(
+        dataset, network, head, crop, context, batch_size, _WAVE, device, precision, only, features
+    )
     regions = int(getattr(proposals, "max_regions"))  # noqa: B009
     unreadable: dict[str, str] = {}
-    run = forward(network, features=head is not None, device=device)
-    prepare = preparer(network, proposals, crop, context)
     with (
         ScoresWriter(out, overwrite=overwrite) as writer,
         tqdm(total=len(dataset), unit="image", disable=not progress, desc=dataset.name) as bar,
     ):
         rows: list[dict[str, Any]] = []
-        usable = readable(prefetch(dataset, prepare, workers), dataset, unreadable, bar)
-        for item, output in through(run, usable, batch_size):
-            rows.append(_row(item, _probability(output, head, dataset, item.index)))
+        prepared = prefetch(dataset, scorer.preparer(proposals), workers or os.cpu_count() or 1)
+        for one in scorer.rows(readable(prepared, dataset, unreadable, bar)):
+            rows.append(one)
             bar.update()
             if len(rows) == CHUNK:
-                writer.append(_pack(rows, dataset, regions))
+                writer.append(pack(rows, dataset, regions))
                 rows.clear()
         if rows:
-            writer.append(_pack(rows, dataset, regions))
+            writer.append(pack(rows, dataset, regions))
         writer.attrs.update(
             dataset=dataset.name,
-            proposals={"method": type(proposals).__name__, **_settings(proposals)},
+            proposals=proposals_provenance(proposals),
             backbone=network.name,
             weights_sha256=weights_sha256(network),
-            head=_head_provenance(head),
+            head=head_provenance(head),
             arlib=__version__,
-            parameters={"crop": crop, "context": context},
             unreadable=unreadable,
+            **scorer.attrs(),
         )
     return open_scores(out)
 
@@ -109,6 +125,9 @@ def score_image(
     context: float = 0.0,
     batch_size: int = 16,
     device: str | None = None,
+    precision: Precision = "float32",
+    only: Choice | None = None,
+    features: Features = "crops",
 ) -> xr.Dataset:
     """Score one picture that is in memory: scores of one image, with as many regions as it has.
 
@@ -122,9 +141,15 @@ def score_image(
         context: padding around a region, as a share of its sides.
         batch_size: crops in one pass of the network.
         device: None takes a GPU if there is one.
+        precision: as for `score`.
+        only: as for `score`.
+        features: as for `score`.
 
     Returns:
         Scores with one image, keyed "image".
+
+    Raises:
+        ValueError: the network's classes or the head do not fit the emotions.
     """
     emotions = emotions if head is None else head.emotions
     dataset = Dataset(
@@ -136,85 +161,18 @@ def score_image(
         folds=np.array([-1], np.int8),
         emotions=emotions,
     )
-    check_heads(dataset, network, head)
-    run = forward(network, features=head is not None, device=device)
-    item = preparer(network, proposals, crop, context)(0, image)
-    ((_, output),) = through(run, [item], batch_size)
-    row = _row(item, _probability(output, head, dataset, 0))
-    return _pack([row], dataset, len(item.proposals))
-
-
-def check_heads(dataset: Dataset, network: Backbone, head: Heads) -> None:
-    """Raise ValueError unless network and heads speak of the dataset's emotions."""
-    if head is None:
-        if network.classes != len(dataset.emotions):
-            raise ValueError(
-                f"{network.name} tells {network.classes} classes apart, {dataset.name} has "
-                f"{len(dataset.emotions)}: fine-tune it, load it with classes=..., or give a head"
-            )
-        return
-    heads = {-1: head} if isinstance(head, LinearHead) else dict(head)
-    if not isinstance(head, LinearHead):
-        lost = sorted(set(dataset.folds.tolist()) - heads.keys())
-        if lost:
-            raise ValueError(f"no head for fold(s) {lost} of {dataset.name}")
-    for one in heads.values():
-        if one.backbone != network.name:
-            raise ValueError(f"the head reads features of {one.backbone}, not of {network.name}")
-        if one.emotions != tuple(dataset.emotions):
-            raise ValueError(f"the head tells {one.emotions} apart, not {dataset.emotions}")
-
-
-def _probability(output: np.ndarray, head: Heads, dataset: Dataset, index: int) -> np.ndarray:
-    if head is None:
-        return output
-    one = head if isinstance(head, LinearHead) else head[int(dataset.folds[index])]
-    return one.probability(output)
-
-
-def _row(item: Item, probability: np.ndarray) -> dict[str, Any]:
-    return {
-        "index": item.index,
-        "objectness": item.proposals.objectness,
-        "box": item.proposals.boxes,
-        "region_probability": probability[1:],
-        "global_probability": probability[0],
-    }
-
-
-def _pack(rows: list[dict[str, Any]], dataset: Dataset, regions: int) -> xr.Dataset:
-    """Rows of different lengths -> scores padded with NaN to `regions`."""
-    shapes = {
-        "objectness": (regions,),
-        "box": (regions, 4),
-        "region_probability": (regions, len(dataset.emotions)),
-    }
-    padded = {
-        name: np.full((len(rows), *shape), np.nan, np.float32) for name, shape in shapes.items()
-    }
-    for number, row in enumerate(rows):
-        for name, array in padded.items():
-            array[number, : len(row[name])] = row[name]
-    index = np.array([row["index"] for row in rows])
-    return assemble_scores(
-        dataset.keys[index].tolist(),
-        dataset.emotions,
-        objectness=padded["objectness"],
-        box=padded["box"],
-        region_probability=padded["region_probability"],
-        global_probability=np.stack([row["global_probability"] for row in rows]),
-        label=dataset.labels[index],
-        fold=dataset.folds[index],
+    scorer = Scorer(
+        dataset,
+        network,
+        head,
+        crop,
+        context,
+        batch_size,
+        batch_size,
+        device,
+        precision,
+        only,
+        features,
     )
-
-
-def _settings(proposals: Propose) -> dict[str, Any]:
-    return asdict(proposals)  # type: ignore[call-overload]
-
-
-def _head_provenance(head: Heads) -> Any:
-    if head is None:
-        return None
-    if isinstance(head, LinearHead):
-        return head.provenance
-    return {str(fold): one.provenance for fold, one in sorted(head.items())}
+    (one,) = scorer.rows([scorer.preparer(proposals)(0, image)])
+    return pack([one], dataset, len(one["objectness"])).assign_attrs(scorer.attrs())

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,11 +18,13 @@ from arlib.backbones import Backbone
 from arlib.crops import CropMode, crop_regions
 from arlib.datasets import Dataset
 from arlib.images import ImageError
+from arlib.precision import Precision, best_device, settle
 from arlib.proposals import Proposals
 
 log = logging.getLogger(__name__)
 
 Propose = Callable[[np.ndarray], Proposals]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,44 +36,86 @@ class Item:
     crops: torch.Tensor  # (1 + N, 3, size, size) uint8
 
 
+Run = Callable[[torch.Tensor], np.ndarray]
+"""Uint8 crops (B, 3, size, size) -> features (B, D), or probabilities (B, M), float32."""
+
+
 def forward(
-    network: Backbone, *, features: bool, device: str | None
-) -> Callable[[torch.Tensor], np.ndarray]:
-    """Uint8 crops (B, 3, size, size) -> features (B, D), or probabilities (B, M)."""
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    fast = network.for_inference().to(where)
+    network: Backbone,
+    *,
+    features: bool,
+    device: str | None,
+    precision: Precision = "float32",
+) -> Run:
+    """Make the function that runs a network: folded batch norms, channels last, no gradients.
+
+    Args:
+        network: the backbone.
+        features: give features (B, D); otherwise probabilities (B, M).
+        device: None takes a GPU if there is one.
+        precision: of weights and activations; pixels are normalised and classes weighed by the
+            softmax in float32.
+    """
+    where = best_device(device)
+    dtype = settle(precision, where)
+    fast = network.for_inference().to(where, dtype)
 
     @torch.inference_mode()
     def run(crops: torch.Tensor) -> np.ndarray:
-        batch = network.preprocessing.normalize(crops.to(where))
+        if where.type == "cuda" and crops.device.type == "cpu":
+            crops = crops.pin_memory()  # so that the copy does not wait, nor is waited for
+        batch = network.preprocessing.normalize(crops.to(where, non_blocking=True)).to(dtype)
         batch = batch.contiguous(memory_format=torch.channels_last)
         found, logits = fast.features_and_logits(batch)
-        return (found if features else logits.softmax(dim=1)).cpu().numpy()
+        return (found.float() if features else logits.float().softmax(dim=1)).cpu().numpy()
 
     return run
 
 
+def cutter(
+    network: Backbone, crop: CropMode, context: float, device: str | None
+) -> Callable[[np.ndarray, np.ndarray], torch.Tensor]:
+    """(image, boxes) -> crops for the network, cut where the network runs."""
+    size, fill = network.preprocessing.size, network.preprocessing.fill
+    where = best_device(device)
+
+    def cut(image: np.ndarray, boxes: np.ndarray) -> torch.Tensor:
+        how = {"crop": crop, "context": context, "fill": fill}
+        return crop_regions(image, boxes, size, device=where, **how)  # type: ignore[arg-type]
+
+    return cut
+
+
+def whole_box(image: np.ndarray) -> np.ndarray:
+    """Give the box (1, 4) of the whole image."""
+    return np.array([[0, 0, image.shape[1], image.shape[0]]])
+
+
 def preparer(
-    network: Backbone, proposals: Propose, crop: CropMode, context: float
+    network: Backbone,
+    proposals: Propose,
+    crop: CropMode,
+    context: float,
+    device: str | None = None,
 ) -> Callable[[int, np.ndarray], Item]:
     """(index, image) -> the whole image and its regions, cut for the network."""
-    size, fill = network.preprocessing.size, network.preprocessing.fill
+    cut_whole = cutter(network, "warp", 0.0, device)
+    cut_region = cutter(network, crop, context, device)
 
     def prepare(index: int, image: np.ndarray) -> Item:
         found = proposals(image)
-        whole = crop_regions(image, np.array([[0, 0, image.shape[1], image.shape[0]]]), size)
-        cut = crop_regions(image, found.boxes, size, crop=crop, context=context, fill=fill)
-        return Item(index, found, torch.cat([whole, cut]))
+        crops = [cut_whole(image, whole_box(image)), cut_region(image, found.boxes)]
+        return Item(index, found, torch.cat(crops))
 
     return prepare
 
 
 def prefetch(
-    dataset: Dataset, prepare: Callable[[int, np.ndarray], Item], workers: int
-) -> Iterator[tuple[int, Item | ImageError]]:
+    dataset: Dataset, prepare: Callable[[int, np.ndarray], T], workers: int
+) -> Iterator[tuple[int, T | ImageError]]:
     """Prepare images in threads, in order, at most two a thread ahead of the network."""
 
-    def work(index: int) -> Item | ImageError:
+    def work(index: int) -> T | ImageError:
         try:
             return prepare(index, dataset.read(index))
         except ImageError as error:
@@ -92,11 +137,11 @@ def prefetch(
 
 
 def readable(
-    prepared: Iterable[tuple[int, Item | ImageError]],
+    prepared: Iterable[tuple[int, T | ImageError]],
     dataset: Dataset,
     unreadable: dict[str, str],
     bar: tqdm,
-) -> Iterator[Item]:
+) -> Iterator[T]:
     """Pass on what could be prepared; log the others and note why under their keys."""
     for index, item in prepared:
         if isinstance(item, ImageError):
@@ -107,9 +152,7 @@ def readable(
             yield item
 
 
-def through(
-    run: Callable[[torch.Tensor], np.ndarray], items: Iterable[Item], batch_size: int
-) -> Iterator[tuple[Item, np.ndarray]]:
+def through(run: Run, items: Iterable[Item], batch_size: int) -> Iterator[tuple[Item, np.ndarray]]:
     """Pass crops through the network in batches filled across images; yield image by image."""
     waiting: deque[Item] = deque()
     crops: deque[torch.Tensor] = deque()

@@ -8,6 +8,7 @@ from tqdm.auto import tqdm
 from arlib.backbones import Backbone
 from arlib.crops import crop_regions
 from arlib.datasets import Dataset
+from arlib.precision import best_device
 from arlib.proposals import Proposals
 from arlib.stream import Item, forward, prefetch, preparer, readable, through
 
@@ -120,7 +121,7 @@ def box_outputs(
     def prepare(index: int, image: np.ndarray) -> Item:
         places = np.asarray(boxes(index, image), np.float32)
         every = np.concatenate([[[0, 0, image.shape[1], image.shape[0]]], places])
-        crops = crop_regions(image, every, size)
+        crops = crop_regions(image, every, size, device=best_device(device))
         found = Proposals(places, np.ones(len(places), np.float32))
         return Item(index, found, crops.flip(-1) if mirror else crops)
 
@@ -137,7 +138,7 @@ def _whole(
     progress: bool,
 ) -> tuple[np.ndarray, dict[str, str]]:
     """Features or probabilities of whole images (n, D), and why some could not be read."""
-    prepare = preparer(network, _no_regions, "warp", 0.0)
+    prepare = preparer(network, _no_regions, "warp", 0.0, device)
     found, unreadable = _outputs(
         dataset, network, prepare, features, batch_size, workers, device, progress
     )

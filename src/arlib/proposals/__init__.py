@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from arlib.proposals.cached import Cached, uncached
 from arlib.proposals.controls import CenterCrops, FiveCrops, Grid, RandomBoxes
 from arlib.proposals.edge_boxes import EdgeBoxes
 from arlib.proposals.saliency import Saliency, most_salient_point, saliency_map
@@ -16,6 +17,7 @@ from arlib.proposals.selective_search import SelectiveSearch
 from arlib.proposals.types import Proposals, normalize_objectness
 
 __all__ = [
+    "Cached",
     "CenterCrops",
     "EdgeBoxes",
     "FiveCrops",
@@ -28,6 +30,7 @@ __all__ = [
     "most_salient_point",
     "normalize_objectness",
     "saliency_map",
+    "uncached",
 ]
 
 _METHODS: dict[str, Any] = {

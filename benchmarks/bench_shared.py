@@ -1,0 +1,117 @@
+"""Shared computation beside a crop a region: agreement of regions and labels, accuracy, time.
+
+    ARLIB_DATA=... python benchmarks/bench_shared.py [--record] [images]
+
+Each network judges as in its recorded run: frozen, under heads fitted on the other folds. Boxes and
+the scores of crops are the recorded ones; the embedded scenes are scored both ways. Times are those
+of a few images, in turn, without proposals. `--record` writes benchmarks/results/shared.json and
+the book's page on speed.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+
+if not os.environ.get("ARLIB_DATA"):
+    sys.exit("skipped: set ARLIB_DATA to the folder that holds twitter2/, oasis/ and weights/")
+
+import numpy as np
+
+from arlib.algorithm import affective_regions, respond
+from arlib.machine import machine, source_commit
+from arlib.miniature import Miniature, fine_tune
+from arlib.networks import Chain
+from arlib.proposals import EdgeBoxes, Proposals
+from arlib.runs import open_run
+from arlib.scoring import score, score_image
+from arlib.shared import shared_forward
+from speed_table import write_page
+from timing import interleave
+
+ROOT = Path(__file__).parents[1]
+RECORD = ROOT / "benchmarks" / "results" / "shared.json"
+RUNS = ("twitter2-mobilenet_v2", "oasis-mobilenet_v2", "oasis-squeezenet1_1")
+K, FEW = 8, 3
+
+
+def compare(name, network, heads, dataset, crops):
+    """Score the recorded boxes from shared maps, and set that beside the scores of crops."""
+    place = {key: row for row, key in enumerate(dataset.keys.tolist())}
+    run = shared_forward(network, features=heads is not None)
+    probability = np.full(crops.region_probability.shape, np.nan, np.float32)
+    few = []
+    for row, key in enumerate(crops.image.values.tolist()):
+        index = place[key]
+        image = dataset.read(index)
+        there = np.isfinite(crops.objectness.values[row])
+        boxes = crops.box.values[row][there]
+        if not len(boxes):
+            continue
+        head = heads and heads[int(dataset.folds[index])]
+        said = run(image, boxes)
+        probability[row, there] = head.probability(said) if head else said
+        if len(few) < FEW:
+            found = Proposals(boxes, crops.objectness.values[row][there])
+            few.append((image, lambda _, found=found: found, head))
+
+    def timed(features):
+        for image, propose, head in few:
+            score_image(image, propose, network, head=head, features=features)
+
+    ways = {how: lambda how=how: timed(how) for how in ("crops", "shared")}
+    seconds = {how: median(times) / len(few) for how, times in interleave(ways).items()}
+    shared = crops.assign(region_probability=crops.region_probability.copy(data=probability))
+    tops = [affective_regions(one, K).region.values for one in (crops, shared)]
+    common = [
+        len(set(one[one >= 0]) & set(other[other >= 0])) / (one >= 0).sum()
+        for one, other in zip(*tops, strict=True)
+        if (one >= 0).any()
+    ]
+    labels = [respond(one, K).label.values for one in (crops, shared)]
+    whole = respond(crops, 1, beta=0.0).label.values
+    truth = crops.label.values
+    row = {
+        "dataset": name,
+        "network": network.name,
+        "images": len(truth),
+        "seconds_crops": seconds["crops"],
+        "seconds_shared": seconds["shared"],
+        "common": float(np.mean(common)),
+        "same_label": float((labels[0] == labels[1]).mean()),
+        "accuracy_crops": float((labels[0] == truth).mean()),
+        "accuracy_shared": float((labels[1] == truth).mean()),
+        "accuracy_whole": float((whole == truth).mean()),
+    }
+    print(row, flush=True)
+    return row
+
+
+def main():
+    asked = [one for one in sys.argv[1:] if one != "--record"]
+    images = slice(0, int(asked[0]) if asked else None)
+    rows = []
+    network, _ = fine_tune(Miniature(), progress=False)
+    scenes = Miniature().dataset("judged").subset(images)
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "s.zarr")
+        crops = score(scenes, EdgeBoxes(max_regions=60), network, out=out, progress=False).load()
+    rows.append(compare("scenes", network, None, scenes, crops))
+    for run in RUNS:
+        name, backbone = run.split("-")
+        chain = Chain(name, backbone, progress=False)
+        crops = open_run(ROOT / "book" / "results" / run)[0].load()
+        apart = np.random.default_rng(0).permutation(crops.sizes["image"])[images]
+        some = crops.isel(image=np.sort(apart))
+        rows.append(compare(name, chain.plain, chain.judges.heads, chain.dataset, some))
+    if "--record" in sys.argv:
+        RECORD.parent.mkdir(exist_ok=True)
+        facts = {"machine": machine(), "commit": source_commit(), "k": K, "rows": rows}
+        RECORD.write_text(json.dumps(facts, indent=1) + "\n")
+        write_page()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""In which precision a network runs: float32, or bfloat16 where the hardware computes with it."""
+
+from typing import Literal
+
+import torch
+
+Precision = Literal["float32", "bf16", "auto"]
+
+
+def bf16_in_hardware(device: str | torch.device = "cpu") -> bool:
+    """Whether a device multiplies bfloat16 itself: AVX512-bf16 or AMX, tensor cores on a GPU.
+
+    Args:
+        device: "cpu", "cuda", ...
+    """
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    can = torch.cpu.get_capabilities()
+    return any(bool(can.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def settle(precision: Precision, device: str | torch.device = "cpu") -> torch.dtype:
+    """Make a precision of its name.
+
+    Args:
+        precision: "float32"; "bf16", even where it is emulated and slow; "auto", which is bf16
+            where the device has it in hardware and float32 elsewhere.
+        device: where the network will run.
+
+    Raises:
+        ValueError: another name.
+
+    Example:
+        >>> settle("float32"), settle("bf16")
+        (torch.float32, torch.bfloat16)
+    """
+    if precision not in ("float32", "bf16", "auto"):
+        raise ValueError(f"precision must be 'float32', 'bf16' or 'auto', not {precision!r}")
+    if precision == "bf16" or (precision == "auto" and bf16_in_hardware(device)):
+        return torch.bfloat16
+    return torch.float32
+
+
+def best_device(device: str | None = None) -> torch.device:
+    """Take the named device, or a GPU if there is one, or the processor.
+
+    Example:
+        >>> best_device("cpu")
+        device(type='cpu')
+    """
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
