@@ -21,7 +21,8 @@ MODULES = {
 # Imports run downwards only: a module imports from the lines above its own.
 LAYERS = """
     images boxes sentiment ranking fusion figures.style proposals.types proposals.checks tiny
-    cache calibration datasets.scenes.shapes settings machine intervals
+    replacing locks sources engines early_end polarity
+    cache calibration datasets.scenes.shapes settings machine intervals processes cluster
     edges algorithm scores backbones heads datasets.dataset
     datasets.scenes.world
     datasets.scenes.drawing
@@ -37,6 +38,10 @@ LAYERS = """
     datasets
     stream recall batches training
     scoring whole finetuning
+    jobs
+    shards
+    work assembly
+    sharded
     judges
     controls
     baselines
