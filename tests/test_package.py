@@ -20,8 +20,8 @@ MODULES = {
 
 # Imports run downwards only: a module imports from the lines above its own.
 LAYERS = """
-    images boxes sentiment ranking fusion figures.style proposals.types proposals.checks tiny
     replacing locks sources engines early_end polarity
+    images boxes sentiment ranking fusion figures.style proposals.types proposals.checks tiny
     cache calibration datasets.scenes.shapes settings machine intervals processes cluster
     edges algorithm scores backbones heads datasets.dataset
     datasets.scenes.world
@@ -56,6 +56,7 @@ LAYERS = """
     figures.localization figures.table1 figures.failures
     figures
     editions
+    execution
     publishing
     tabulate
     cli

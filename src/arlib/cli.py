@@ -13,6 +13,7 @@ from arlib import __version__
 
 N = click.IntRange(min=1)
 WEIGHT = click.FloatRange(min=0)
+SECONDS = click.FloatRange(min=0, min_open=True)
 FILE = click.Path(path_type=Path)
 
 
@@ -90,8 +91,13 @@ def predict(
 )
 @click.option("--record", is_flag=True, help="Also put fresh runs under book/results/.")
 @click.option("--only-measure", is_flag=True, help="Measure the runs; no chapters, no site.")
+@click.option("--timeout", default=3600.0, type=SECONDS, help="Seconds that a cell may take.")
 def run(
-    edition: str, parameter: tuple[tuple[str, str], ...], record: bool, only_measure: bool
+    edition: str,
+    parameter: tuple[tuple[str, str], ...],
+    record: bool,
+    only_measure: bool,
+    timeout: float,
 ) -> None:
     """Execute every chapter with an edition's parameters and build the site.
 
@@ -104,7 +110,12 @@ def run(
     overrides = {name: yaml.safe_load(value) for name, value in parameter}
     chosen = editions.load_edition(root, edition, overrides)
     made = publishing.run_edition(
-        root, chosen, record=record, chapters_too=not only_measure, say=click.echo
+        root,
+        chosen,
+        record=record,
+        chapters_too=not only_measure,
+        timeout=timeout,
+        say=click.echo,
     )
     click.echo(f"the {'runs are' if only_measure else 'book is'} at {made}")
 

@@ -86,6 +86,31 @@ def exchange(one: Path, other: Path) -> bool:
     raise OSError(number, os.strerror(number), str(other))
 
 
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file under another name and rename it: whoever reads finds the old or the new, whole.
+
+    Raises:
+        OSError: it could not be written; what was there is untouched.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "page")
+        >>> write_whole(path, "text")
+        >>> path.read_text()
+        'text'
+    """
+    fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with fresh.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
 def flush_folder(folder: Path) -> None:
     """Have the disk hold every file and folder below before this returns: before a rename.
 
