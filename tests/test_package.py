@@ -29,6 +29,7 @@ LAYERS = """
     datasets.scenes.sets
     datasets.scenes
     proposals.controls proposals.edge_boxes proposals.selective_search proposals.saliency
+    proposals.deadline
     proposals evaluation localization crops significance
     sweeps
     methods

@@ -15,7 +15,7 @@ from arlib import datasets
 from arlib.backbones import Backbone, load_backbone, weights_sha256
 from arlib.datasets import Dataset
 from arlib.heads import LinearHead, default_head
-from arlib.proposals import make
+from arlib.proposals import Deadline, make
 from arlib.scoring import Heads, check_heads
 from arlib.sources import code_sha256
 from arlib.stream import Propose
@@ -90,6 +90,7 @@ def named_job(
     weights: str | Path = "auto",
     proposals: str = "edge_boxes",
     max_regions: int = 100,
+    deadline: float | None = None,
     **settings: Any,
 ) -> Job:
     """Make a job from names, so that any process on any machine can make the same one.
@@ -103,6 +104,7 @@ def named_job(
         weights: of `backbone`, as in `arlib.backbones.load_backbone`.
         proposals: a name in `arlib.proposals.make`.
         max_regions: N.
+        deadline: seconds that an image's proposals may take; None lets them take what they take.
         settings: of `arlib.scoring.score`.
 
     Raises:
@@ -129,7 +131,10 @@ def named_job(
     else:
         assert backbone is not None
         network = load_backbone(backbone, classes=len(chosen.emotions), weights=weights)
-    return Job(chosen, make(proposals, max_regions=max_regions), network, linear, settings)
+    method = make(proposals, max_regions=max_regions)
+    if deadline is not None:
+        method = Deadline(method, deadline)
+    return Job(chosen, method, network, linear, settings)
 
 
 def _hash_file(digest: Any, path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from arlib.proposals.controls import CenterCrops, FiveCrops, Grid, RandomBoxes
+from arlib.proposals.deadline import Deadline, DeadlineError
 from arlib.proposals.edge_boxes import EdgeBoxes
 from arlib.proposals.saliency import Saliency, most_salient_point, saliency_map
 from arlib.proposals.selective_search import SelectiveSearch
@@ -17,6 +18,8 @@ from arlib.proposals.types import Proposals, normalize_objectness
 
 __all__ = [
     "CenterCrops",
+    "Deadline",
+    "DeadlineError",
     "EdgeBoxes",
     "FiveCrops",
     "Grid",
