@@ -20,7 +20,7 @@ MODULES = {
 
 # Imports run downwards only: a module imports from the lines above its own.
 LAYERS = """
-    replacing locks sources engines early_end polarity
+    replacing locks sources engines early_end polarity scaling
     images boxes sentiment ranking fusion figures.style proposals.types proposals.checks tiny
     cache calibration datasets.scenes.shapes settings machine intervals processes cluster
     edges algorithm scores backbones heads datasets.dataset
@@ -56,7 +56,7 @@ LAYERS = """
     figures.regions figures.fusion figures.experiments figures.proposals figures.training
     figures.localization figures.table1 figures.failures
     figures
-    editions
+    editions describe
     execution
     publishing
     tabulate

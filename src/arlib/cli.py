@@ -57,6 +57,7 @@ def predict(
     The network is SqueezeNet 1.1 as torchvision publishes it (ARLIB_DATA/weights/, or downloaded),
     under a linear head fitted on OASIS that ships with the package.
     """
+    from arlib.describe import described, write_overlay
     from arlib.images import ImageError, read_image
     from arlib.prediction import predict as predict_image
     from arlib.proposals import EdgeBoxes
@@ -74,12 +75,12 @@ def predict(
         )
         picture = None if no_overlay else overlay / f"{path.stem}.regions.png"
         if picture is not None:
-            _write_overlay(image, found, picture)
+            write_overlay(image, found, picture)
         if as_json:
             facts = {"image": str(path), "overlay": picture and str(picture), **found.to_dict()}
             click.echo(json.dumps(facts))
         else:
-            click.echo(_described(path, found, picture))
+            click.echo(described(path, found, picture))
     if failed:
         sys.exit(1)
 
@@ -322,37 +323,6 @@ def finetune(
         click.echo(f"dropped {done.dropped:.1%} of {len(learn)} pictures, and trained on")
     last = {name: round(value, 4) for name, value in learning_curve(out)[-1].items()}
     click.echo(f"{out / 'network.safetensors'}: {last}")
-
-
-def _write_overlay(image: Any, prediction: Any, path: Path) -> None:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from arlib.figures import show_prediction
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    show_prediction(image, prediction).savefig(path, dpi=150, bbox_inches="tight")
-
-
-def _described(path: Path, prediction: Any, picture: Path | None) -> str:
-    """A prediction as people read it."""
-    first = next(iter(prediction.probability))
-    lines = [f"{path}: {prediction.label}"]
-    for name, of in (
-        ("fused", prediction.probability),
-        ("whole image", prediction.global_probability),
-    ):
-        shares = "  ".join(f"{emotion} {value:.3f}" for emotion, value in of.items())
-        lines.append(f"  {name:<12} {shares}")
-    lines.append(f"  region     x0    y0    x1    y1    obj  senti     AR  {first}")
-    for number, region in enumerate(prediction.regions, 1):
-        corners = " ".join(f"{edge:5.0f}" for edge in region.box)
-        measures = (region.objectness, region.sentiment_score, region.affective_score)
-        values = "  ".join(f"{value:.3f}" for value in (*measures, region.probability[first]))
-        lines.append(f"  {number:>6}  {corners}  {values}")
-    if picture is not None:
-        lines.append(f"  drawn in {picture}")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":
