@@ -1,5 +1,6 @@
 """Scoring in shards: resumed, in several processes, killed, on a full disk; always one store."""
 
+import gc
 import json
 import logging
 import os
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
@@ -359,3 +361,23 @@ def test_a_hash_of_scores_sees_every_number(rows, cut):
     assert shards.scores_sha256(other) != digest
     order = top_regions(scores.objectness.values, 3)
     assert ((order >= 0).sum(axis=1) == cut).all()
+
+
+def test_a_shard_s_copy_of_the_network_goes_with_it(job, tmp_path):
+    """A worker that scored many shards holds as many parameters as one that scored one."""
+
+    def held():
+        return sum(issubclass(type(thing), torch.nn.Parameter) for thing in gc.get_objects())
+
+    folders = [tmp_path / name for name in ("parts", "temporary")]
+    for folder in folders:
+        folder.mkdir()
+    gc.collect()
+    gc.disable()
+    try:
+        before = held()
+        for number in range(3):
+            shards.score_shard(job, 4, number, *folders)
+        assert held() == before
+    finally:
+        gc.enable()

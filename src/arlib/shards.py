@@ -4,6 +4,7 @@ Its name covers what decides its numbers: the images' bytes, the code below `arl
 weights, the parameters. So a name that is there is work that need not be done again.
 """
 
+import gc
 import hashlib
 import json
 import shutil
@@ -119,6 +120,7 @@ def score_shard(job: Job, size: int, number: int, folder: Path, temporary: Path)
                     raise  # else another worker was first, with the same
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
+            gc.collect()  # a network fused for inference is a cycle, as large as the network
     return replace(read_part(place, number), reused=False)
 
 
