@@ -11,7 +11,7 @@ BUILT   := _build/$(EDITION)/.built
 # With real data at hand other tests run, so it has a stamp of its own.
 TESTED  := _build/.tested$(if $(ARLIB_DATA),-with-data)
 
-.PHONY: book test install lab bench clean constraints
+.PHONY: book test soak install lab bench clean constraints
 book: $(BUILT)
 test: $(TESTED)
 install: $(STAMP)
@@ -27,6 +27,9 @@ $(BUILT): $(STAMP) $(SOURCES)
 $(TESTED): $(STAMP) $(SOURCES) $(TESTS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup  # a core each
 	@mkdir -p $(@D) && touch $@
+
+soak: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -o "norecursedirs=.*" tests/soak/soak.py
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab book/

@@ -190,8 +190,12 @@ def test_score_a_folder_with_a_head_of_ones_own(folder, tmp_path):
     assert own_scores.emotion.values.tolist() == ["good", "bad"]
     assert np.array_equal(own_scores.global_probability, scores.global_probability)
     twice = arlib(*plain, "--out", tmp_path / "a.zarr", cwd=tmp_path, ARLIB_DATA=folder)
-    assert twice.returncode == 1
-    assert "exists already" in twice.stderr
+    assert twice.returncode == 0, twice.stderr
+    assert "1 of 1 shards were there" in twice.stdout
+    other = [*plain, "--context", 0.1, "--out", tmp_path / "a.zarr"]
+    done = arlib(*other, cwd=tmp_path, ARLIB_DATA=folder)
+    assert done.returncode == 1
+    assert "exists already" in done.stderr
 
 
 def test_an_interrupted_score_leaves_nothing_half_written(folder, tmp_path):

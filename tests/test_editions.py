@@ -13,6 +13,7 @@ from arlib import editions, publishing
 from arlib.datasets.scenes import World
 from arlib.editions import Edition, EditionError
 from arlib.experiment import Experiment
+from arlib.locks import BusyError, only_one
 from arlib.miniature import Miniature
 from arlib.scores import save_scores
 from arlib.training import Training
@@ -126,6 +127,15 @@ def test_eq_1_takes_another_logarithm_where_base_e_is_refused(
         ("plain", {"k": 2.5}, "parameter k must be int like 8, not 2.5"),
         ("plain", {"k": True}, "parameter k must be int"),
         ("plain", {"runs": "a"}, "parameter runs must be list"),
+        ("plain", {"runs": [["a"]]}, r"parameter runs may hold texts and numbers, not \['a'\]"),
+        ("plain", {"runs": [{"a": 1}]}, "parameter runs may hold texts and numbers"),
+        ("plain", {"alpha": float("inf")}, "parameter alpha may hold texts and numbers, not inf"),
+        ("plain", {"name": None}, "parameter name must be str like 'x', not None"),
+        ("plain", {"k = 1; import os; k": 3}, r"no parameter 'k = 1; import os; k' in .*\['alpha'"),
+        ("plain", {"k\nimport os\nk": 3}, "no parameter"),
+        ("plain", {"": 3}, "no parameter ''"),
+        ("plain", {"k ": 3}, "no parameter 'k '"),
+        ("plain", {"__import__('os').abort": 3}, "no parameter"),
         ("fresh", {"backbone": "x"}, r"no parameter 'backbone' .*'backbones', 'context'"),
     ],
 )
@@ -194,9 +204,12 @@ def test_a_chapter_runs_where_it_is_staged(tmp_path):
     assert done.cells[-1].outputs[0].text.strip() == str(tmp_path / "out")
 
 
-def test_a_dying_kernel_is_an_error(tmp_path):
-    with pytest.raises(Exception, match=r"(?i)kernel died|dead kernel"):
-        execute(tmp_path, "import os; os._exit(1)")
+TEXTS = ['"); import os; os.abort(); ("', '\\"\n1/0 #', "\u2028\r\n\t'", "{k}", "%s $x `id`"]
+
+
+def test_a_parameter_s_text_is_text(tmp_path):
+    done = execute(tmp_path, "print(ascii(runs))", parameters={"runs": TEXTS})
+    assert done.cells[-1].outputs[0].text == ascii(TEXTS) + "\n"
 
 
 def test_an_edition_becomes_a_site(book):
@@ -217,6 +230,30 @@ def test_an_edition_becomes_a_site(book):
     # A warning of the builder is an error, and the site that was there stays.
     (book / "book" / "index.md").write_text("# A book\n\n{doc}`absent`\n")
     with pytest.raises(EditionError, match=r"(?s)the site did not build.*absent"):
+        publishing.run_edition(book, edition, say=said.append)
+    assert "K is 3" in (site / "book" / "one.html").read_text()
+
+    # A page that is cut off is no site, though the builder was content.
+    (book / "book" / "index.md").write_text("# A book\n\nIts text.\n")
+    honest = publishing.subprocess.run
+
+    def cut(command, **settings):
+        done = honest(command, **settings)
+        for page in (book / "_build" / "plain" / "site").rglob("one.html"):
+            page.write_text(page.read_text()[:-100])
+        return done
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publishing.subprocess, "run", cut)
+        with pytest.raises(EditionError, match=r"its page book/one is missing or incomplete"):
+            publishing.run_edition(book, edition, say=said.append)
+    assert "K is 3" in (site / "book" / "one.html").read_text()
+
+    # A chapter that fails leaves the site too, and so does a second run at the same time.
+    nbformat.write(chapter("import sys; sys.exit(0)"), book / "book" / "one.ipynb")
+    with pytest.raises(EditionError, match=r"one.ipynb, cell 3 ended with SystemExit: 0"):
+        publishing.run_edition(book, edition, say=said.append)
+    with only_one(book / "_build" / "plain" / "lock"), pytest.raises(BusyError, match="is held by"):
         publishing.run_edition(book, edition, say=said.append)
     assert "K is 3" in (site / "book" / "one.html").read_text()
 

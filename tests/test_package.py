@@ -20,8 +20,9 @@ MODULES = {
 
 # Imports run downwards only: a module imports from the lines above its own.
 LAYERS = """
+    replacing locks sources engines early_end polarity scaling
     images boxes sentiment ranking fusion figures.style proposals.types proposals.checks tiny
-    cache calibration datasets.scenes.shapes settings machine intervals polarity early_end
+    cache calibration datasets.scenes.shapes settings machine intervals processes cluster
     precision choice
     walk edges algorithm scores backbones heads datasets.dataset
     datasets.scenes.world
@@ -29,7 +30,7 @@ LAYERS = """
     datasets.scenes.sets
     datasets.scenes
     proposals.controls proposals.edge_boxes proposals.selective_search proposals.saliency
-    proposals.cached
+    proposals.cached proposals.deadline
     proposals evaluation localization crops significance
     sweeps
     methods
@@ -47,6 +48,10 @@ LAYERS = """
     walking
     scorer
     scoring whole finetuning
+    jobs
+    shards
+    work assembly
+    sharded
     judges
     controls
     baselines
@@ -60,7 +65,8 @@ LAYERS = """
     figures.regions figures.fusion figures.experiments figures.proposals figures.training
     figures.localization figures.table1 figures.failures
     figures
-    editions
+    editions describe
+    execution
     publishing
     tabulate
     cli

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
+from arlib.replacing import write_whole
 from arlib.tiny import NETWORKS, SIZE
 
 
@@ -199,7 +200,7 @@ def classifier_parameters(
 def save_weights(backbone: Backbone, path: str | Path) -> None:
     """Write a network's weights as safetensors, in torchvision's key names."""
     state = {key: value.contiguous() for key, value in backbone.network.state_dict().items()}
-    save_file(state, path)
+    write_whole(Path(path), save(state))
 
 
 def weights_sha256(backbone: Backbone) -> str:

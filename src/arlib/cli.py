@@ -14,6 +14,7 @@ from arlib.data_cli import data
 
 N = click.IntRange(min=1)
 WEIGHT = click.FloatRange(min=0)
+SECONDS = click.FloatRange(min=0, min_open=True)
 FILE = click.Path(path_type=Path)
 
 
@@ -60,6 +61,7 @@ def predict(
     The network is SqueezeNet 1.1 as torchvision publishes it (ARLIB_DATA/weights/, or downloaded),
     under a linear head fitted on OASIS that ships with the package.
     """
+    from arlib.describe import described, write_overlay
     from arlib.images import ImageError, read_image
     from arlib.prediction import predict as predict_image
     from arlib.proposals import EdgeBoxes
@@ -77,12 +79,12 @@ def predict(
         )
         picture = None if no_overlay else overlay / f"{path.stem}.regions.png"
         if picture is not None:
-            _write_overlay(image, found, picture)
+            write_overlay(image, found, picture)
         if as_json:
             facts = {"image": str(path), "overlay": picture and str(picture), **found.to_dict()}
             click.echo(json.dumps(facts))
         else:
-            click.echo(_described(path, found, picture))
+            click.echo(described(path, found, picture))
     if failed:
         sys.exit(1)
 
@@ -94,8 +96,13 @@ def predict(
 )
 @click.option("--record", is_flag=True, help="Also put fresh runs under book/results/.")
 @click.option("--only-measure", is_flag=True, help="Measure the runs; no chapters, no site.")
+@click.option("--timeout", default=3600.0, type=SECONDS, help="Seconds that a cell may take.")
 def run(
-    edition: str, parameter: tuple[tuple[str, str], ...], record: bool, only_measure: bool
+    edition: str,
+    parameter: tuple[tuple[str, str], ...],
+    record: bool,
+    only_measure: bool,
+    timeout: float,
 ) -> None:
     """Execute every chapter with an edition's parameters and build the site.
 
@@ -108,7 +115,12 @@ def run(
     overrides = {name: yaml.safe_load(value) for name, value in parameter}
     chosen = editions.load_edition(root, edition, overrides)
     made = publishing.run_edition(
-        root, chosen, record=record, chapters_too=not only_measure, say=click.echo
+        root,
+        chosen,
+        record=record,
+        chapters_too=not only_measure,
+        timeout=timeout,
+        say=click.echo,
     )
     click.echo(f"the {'runs are' if only_measure else 'book is'} at {made}")
 
@@ -178,47 +190,72 @@ def table(
 @click.option("--images", type=FILE, help="Instead: a folder of pictures, without labels.")
 @click.option("--out", required=True, type=FILE, help="The store to write, e.g. scores.zarr.")
 @click.option("--head", type=FILE, help="Made by `arlib head`; by default the package's own.")
+@click.option("--backbone", help="Instead of a head: a network that judges by its own classes.")
+@click.option("--weights", default="auto", help="Of --backbone: auto, random, or a safetensors.")
 @click.option("--proposals", default="edge_boxes", help="Proposal method.")
 @click.option("--max-regions", default=100, type=N, help="N, how many proposals.")
 @click.option("--crop", default="warp", type=click.Choice(["warp", "square"]))
 @click.option("--context", default=0.0, type=WEIGHT, help="Padding, share of a region's sides.")
+@click.option("--deadline", type=SECONDS, help="Seconds that an image's proposals may take.")
+@click.option("--shard-size", default=1024, type=N, help="Images that are lost to a crash at most.")
+@click.option("--workers", default=1, type=N, help="Processes on this machine.")
+@click.option("--scheduler", help="Of Dask, tcp://HOST:8786: its workers score. Shared folders.")
+@click.option(
+    "--resource",
+    nargs=2,
+    type=(str, float),
+    multiple=True,
+    metavar="NAME AMOUNT",
+    help="What a Dask worker needs for a shard: GPU 1.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace what is at --out.")
 def score(
-    dataset: str | None,
-    images: Path | None,
     out: Path,
-    head: Path | None,
-    proposals: str,
-    max_regions: int,
-    crop: Any,
-    context: float,
+    images: Path | None,
+    shard_size: int,
+    workers: int,
+    scheduler: str | None,
+    resource: tuple[tuple[str, float], ...],
     overwrite: bool,
+    **named: Any,
 ) -> None:
-    """Score every image and its regions, once; everything after it is arithmetic."""
-    from arlib import datasets, scoring
-    from arlib.backbones import load_backbone
-    from arlib.heads import LinearHead, default_head
-    from arlib.proposals import make
+    """Score every image and its regions, once; everything after it is arithmetic.
 
-    linear = LinearHead.load(head) if head else default_head()
-    if dataset and not images:
-        chosen = datasets.load(dataset)
-    elif images and not dataset:
-        chosen = datasets.pictures(images, linear.emotions)
-    else:
+    Finished shards of images are kept in OUT.partial until all are there: after a crash, the same
+    command does the rest.
+    """
+    from functools import partial
+
+    from arlib.jobs import named_job
+    from arlib.sharded import score_in_shards
+
+    if bool(named["dataset"]) == bool(images):
         raise click.UsageError("give one of --dataset NAME and --images FOLDER")
-    scores = scoring.score(
-        chosen,
-        make(proposals, max_regions=max_regions),
-        load_backbone(linear.backbone),
-        out=out,
-        head=linear,
-        crop=crop,
-        context=context,
+    if scheduler and workers > 1:
+        raise click.UsageError("give one of --workers N and --scheduler ADDRESS")
+    if resource and not scheduler:
+        raise click.UsageError("--resource is for the workers of a --scheduler")
+    for name in ("head", "weights"):  # workers may run elsewhere
+        if named[name] and Path(named[name]).exists():
+            named[name] = str(Path(named[name]).resolve())
+    scores, report = score_in_shards(
+        partial(named_job, images=images and str(images.resolve()), **named),
+        out.resolve(),
+        shard_size=shard_size,
+        processes=workers,
+        scheduler=scheduler,
+        resources=dict(resource),
         overwrite=overwrite,
     )
+    for number, errors in report.retried.items():
+        click.echo(
+            f"arlib: shard {number} came after {len(errors)} failures: {errors[-1]}", err=True
+        )
     left_out = len(scores.attrs["unreadable"])
-    click.echo(f"{out}: {scores.sizes['image']} images scored, {left_out} left out")
+    click.echo(
+        f"{out}: {scores.sizes['image']} images scored, {left_out} left out; "
+        f"{report.reused} of {report.shards} shards were there"
+    )
 
 
 @app.command()
@@ -290,39 +327,6 @@ def finetune(
         click.echo(f"dropped {done.dropped:.1%} of {len(learn)} pictures, and trained on")
     last = {name: round(value, 4) for name, value in learning_curve(out)[-1].items()}
     click.echo(f"{out / 'network.safetensors'}: {last}")
-
-
-def _write_overlay(image: Any, prediction: Any, path: Path) -> None:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from arlib.figures import show_prediction
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    show_prediction(image, prediction).savefig(path, dpi=150, bbox_inches="tight")
-
-
-def _described(path: Path, prediction: Any, picture: Path | None) -> str:
-    """A prediction as people read it."""
-    first = next(iter(prediction.probability))
-    lines = [f"{path}: {prediction.label}"]
-    for name, of in (
-        ("fused", prediction.probability),
-        ("whole image", prediction.global_probability),
-    ):
-        shares = "  ".join(f"{emotion} {value:.3f}" for emotion, value in of.items())
-        lines.append(f"  {name:<12} {shares}")
-    lines.append(f"  region     x0    y0    x1    y1    obj  senti     AR  {first}")
-    for number, region in enumerate(prediction.regions, 1):
-        corners = " ".join(f"{edge:5.0f}" for edge in region.box)
-        measures = (region.objectness, region.sentiment_score, region.affective_score)
-        values = "  ".join(f"{value:.3f}" for value in (*measures, region.probability[first]))
-        lines.append(f"  {number:>6}  {corners}  {values}")
-    enough = "" if prediction.scored == prediction.proposed else "; no other can be among the K"
-    lines.append(f"  scored {prediction.scored} of {prediction.proposed} proposed regions{enough}")
-    if picture is not None:
-        lines.append(f"  drawn in {picture}")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Editions of the book: one set of parameters for every chapter, and what is scored first."""
 
 import ast
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -171,6 +172,9 @@ def _refuse_unknown(given: Mapping[str, Any], known: set[str], where: str) -> No
 
 
 def _check_type(name: str, value: Any, default: Any) -> None:
+    for item in value if isinstance(value, list) else [value]:
+        if not isinstance(item, str | int | float | None) or item in (math.inf, -math.inf):
+            raise EditionError(f"parameter {name} may hold texts and numbers, not {item!r}")
     if not fits(value, default):
         raise EditionError(
             f"parameter {name} must be {type(default).__name__} like {default!r}, not {value!r}"

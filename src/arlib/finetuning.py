@@ -29,6 +29,7 @@ from arlib.backbones import (
 )
 from arlib.batches import Pictures, Schedule
 from arlib.datasets import Dataset
+from arlib.replacing import write_whole
 from arlib.training import Finetuner, Precision, TooFewError, Training, TrainingError
 
 
@@ -93,7 +94,7 @@ def finetune(
     trained = module.network.cpu().eval()
     if trainer.is_global_zero:
         save_weights(trained, folder / "network.safetensors")
-        (folder / "network.json").write_text(json.dumps(facts, indent=1) + "\n")
+        write_whole(folder / "network.json", json.dumps(facts, indent=1) + "\n")
     return trained
 
 
@@ -150,7 +151,7 @@ def _claim(folder: Path, facts: dict[str, Any]) -> None:
                 f"{folder} holds another run (its {', '.join(differs)} differ): "
                 "name another folder, or remove it"
             )
-    plan.write_text(json.dumps(facts, indent=1) + "\n")
+    write_whole(plan, json.dumps(facts, indent=1) + "\n")
 
 
 def _identity(dataset: Dataset) -> str:

@@ -11,6 +11,8 @@ from safetensors.numpy import load_file
 from safetensors.numpy import save as safetensors
 from scipy.special import softmax
 
+from arlib.replacing import write_whole
+
 
 @dataclass(frozen=True)
 class LinearHead:
@@ -58,9 +60,10 @@ class LinearHead:
         """Write `path` (safetensors) and, beside it, the same name with .json."""
         path = Path(path)
         weight = np.ascontiguousarray(self.weight)  # safetensors ignores strides
-        path.write_bytes(safetensors({"weight": weight, "bias": np.ascontiguousarray(self.bias)}))
+        data = safetensors({"weight": weight, "bias": np.ascontiguousarray(self.bias)})
+        write_whole(path, data)
         facts = {"emotions": self.emotions, "backbone": self.backbone, **self.provenance}
-        path.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
+        write_whole(path.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> "LinearHead":

@@ -5,7 +5,9 @@ read no TIFF or BMP, and tell a picture's size only once it is decoded (compared
 `tests/test_images.py`).
 """
 
+import os
 import stat
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 80_000_000
 """The default bound of a picture's size: 240 MB as an array."""
+
+MAX_BYTES = 2**28
+"""The default bound of a file's size: what `MAX_PIXELS` take without any compression, and more."""
+
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own bound, which would warn first; `max_pixels` is ours
 
 
 class ImageError(ValueError):
@@ -28,7 +35,9 @@ class ImageError(ValueError):
         self.path, self.reason = Path(path), reason
 
 
-def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def read_image(
+    path: str | Path, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
+) -> np.ndarray:
     """Read a picture as people see it: upright by its EXIF tag, in RGB.
 
     Transparent pixels are shown over white, 16-bit grey is scaled by 255 / 65535, and of an
@@ -37,6 +46,7 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     Args:
         path: a regular file in any format that Pillow reads.
         max_pixels: the largest width x height; a larger picture is refused from its header.
+        max_bytes: the largest file. What is added to a file while it is read is not read.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -46,18 +56,15 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
             large, or of a pixel type without a set range (floating point, 32 bit).
 
     Example:
-        >>> import skimage.data
-        >>> read_image(Path(skimage.data.__file__).with_name("coffee.png")).shape
-        (400, 600, 3)
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "red.png")
+        >>> Image.new("RGB", (60, 40), "red").save(path)
+        >>> read_image(path).shape
+        (40, 60, 3)
     """
     path = Path(path)
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # opening a named pipe would wait for ever
-            raise ImageError(path, "not a regular file")
-        if status.st_size == 0:
-            raise ImageError(path, "an empty file")
-        with Image.open(path) as image:
+        with Image.open(BytesIO(_bytes(path, max_bytes))) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise ImageError(path, f"{width} x {height} exceeds {max_pixels:,} pixels")
@@ -72,6 +79,23 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         raise ImageError(path, error.strerror or str(error)) from error
     except Exception as error:  # a damaged file can raise anything in Pillow's format readers
         raise ImageError(path, f"damaged ({type(error).__name__}: {error})") from error
+
+
+def _bytes(path: Path, max_bytes: int) -> bytes:
+    """Read a regular file as it is now; a pipe or a device is not waited for."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(path, "not a regular file")
+        if status.st_size == 0:
+            raise ImageError(path, "an empty file")
+        if status.st_size > max_bytes:
+            raise ImageError(path, f"{status.st_size:,} bytes exceed {max_bytes:,}")
+        with open(handle, "rb", closefd=False) as file:
+            return file.read(status.st_size)
+    finally:
+        os.close(handle)
 
 
 def rgb_of(image: Image.Image, path: Path) -> np.ndarray:

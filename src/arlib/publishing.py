@@ -5,7 +5,6 @@ execution off; the finished site takes its place in one rename.
 """
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -16,23 +15,18 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import nbformat
+import yaml
 from jupyter_core.utils import ensure_event_loop
 
-from arlib.early_end import end_early
-from arlib.editions import (
-    Edition,
-    EditionError,
-    chapter_parameters,
-    chapters,
-    declared_parameters,
-)
+from arlib.editions import Edition, EditionError, chapters, declared_parameters
+from arlib.execution import TIMEOUT, execute_chapter
 from arlib.experiment import Experiment, parse_experiment
+from arlib.locks import only_one
 from arlib.miniature import Miniature
 from arlib.miniature_runs import live_runs
+from arlib.replacing import replace_folder, write_whole
 from arlib.runs import compare, open_run
 from arlib.sentiment import usable_base
-from arlib.shelf import LabelsNeeded
 
 Say = Callable[[str], None]
 
@@ -43,6 +37,7 @@ def run_edition(
     *,
     record: bool = False,
     chapters_too: bool = True,
+    timeout: float = TIMEOUT,
     say: Say = print,
 ) -> Path:
     """Score if the edition has an experiment, execute every chapter, build and publish the site.
@@ -52,6 +47,7 @@ def run_edition(
         edition: from `load_edition`.
         record: also put the fresh runs under `book/results/`, where they are committed.
         chapters_too: execute chapters and build the site; otherwise runs are measured alone.
+        timeout: seconds that a cell of a chapter may take.
         say: told about every step.
 
     Returns:
@@ -62,18 +58,30 @@ def run_edition(
         EditionError: a chapter failed, naming it and the cell; the site did not build; or `record`
             is asked of an edition without an experiment on photographs; or no chapters of one
             without any experiment.
+        BusyError: the edition is being run already.
     """
     if record and not isinstance(edition.experiment, Experiment):
         raise EditionError(f"edition {edition.name} scores no photographs: nothing to record")
     if not chapters_too and edition.experiment is None:
         raise EditionError(f"edition {edition.name} has no experiment: nothing to measure")
     build = root / "_build" / edition.name
-    build.mkdir(parents=True, exist_ok=True)
-    runs = _measure_all(root, edition, build, record=record, say=say)
-    if not chapters_too:
-        return build / "results"
-    parameters = edition.parameters | _base_for(edition, runs, say)
-    runs += _live_runs(root, edition, {run.name for run in runs}, say)
+    with only_one(build / "lock"):
+        runs = _measure_all(root, edition, build, record=record, say=say)
+        if not chapters_too:
+            return build / "results"
+        parameters = edition.parameters | _base_for(edition, runs, say)
+        runs += _live_runs(root, edition, {run.name for run in runs}, say)
+        stage = _staged(root, build, runs)
+        seconds = _execute_all(root, stage, parameters, timeout, say)
+        say("building the site")
+        site = build_site(stage, build)
+        told = json.dumps({"title": edition.title, "seconds": seconds}, indent=1)
+        write_whole(build / "edition.json", told + "\n")
+    return site
+
+
+def _staged(root: Path, build: Path, runs: list[Path]) -> Path:
+    """Copy what chapters and the site are made from, and the runs beside it."""
     stage = build / "source"
     shutil.rmtree(stage, ignore_errors=True)
     shutil.copytree(root / "book", stage / "book", ignore=shutil.ignore_patterns(".ipynb_*"))
@@ -82,17 +90,11 @@ def run_edition(
         shutil.copy(root / name, stage / name)
     for run in runs:
         shutil.copytree(run, stage / "book" / "results" / run.name, dirs_exist_ok=True)
-    seconds = _execute_all(root, stage, parameters, say)
-    say("building the site")
-    site = build_site(stage, build)
-    (build / "edition.json").write_text(
-        json.dumps({"title": edition.title, "seconds": seconds}, indent=1) + "\n"
-    )
-    return site
+    return stage
 
 
 def _execute_all(
-    root: Path, stage: Path, parameters: Mapping[str, Any], say: Say
+    root: Path, stage: Path, parameters: Mapping[str, Any], timeout: float, say: Say
 ) -> dict[str, float]:
     """Execute every chapter, two at a time, since most of each is one core's work: seconds."""
     todo = chapters(root)
@@ -101,7 +103,7 @@ def _execute_all(
     def execute(chapter: Path) -> float:
         started = time.perf_counter()
         try:
-            execute_chapter(root / chapter, stage / chapter, parameters)
+            execute_chapter(root / chapter, stage / chapter, parameters, timeout=timeout)
         finally:
             ensure_event_loop().close()  # nbclient leaves this thread's open
         seconds = round(time.perf_counter() - started, 1)
@@ -114,43 +116,6 @@ def _execute_all(
             return {chapter: future.result() for chapter, future in futures.items()}
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def execute_chapter(source: Path, target: Path, parameters: Mapping[str, Any]) -> None:
-    """Execute one chapter with those parameters that it declares, and verify that all of it ran.
-
-    A chapter that comes to where it needs labels, and has none, ends there with a note.
-
-    Raises:
-        EditionError: names the chapter and the cell that failed or did not run.
-    """
-    from papermill import execute_notebook
-    from papermill.exceptions import PapermillExecutionError
-
-    declared = chapter_parameters(source)
-    mine = {name: value for name, value in parameters.items() if name in declared}
-    try:
-        execute_notebook(
-            str(source),
-            str(target),
-            parameters=mine,
-            kernel_name="python3",
-            language="python",  # a notebook whose metadata were stripped does not say so
-            cwd=str(target.parent),
-            progress_bar=False,
-            extra_arguments=["--IPKernelApp.log_level=ERROR"],
-        )
-    except PapermillExecutionError as error:
-        if error.ename == LabelsNeeded.__name__:
-            nbformat.write(end_early(nbformat.read(target, as_version=4), error.ename), target)
-            return
-        raise EditionError(
-            f"{source.name}, cell {error.exec_count}: {error.ename}: {error.evalue}"
-        ) from error
-    notebook = nbformat.read(target, as_version=4)
-    for number, cell in enumerate(notebook.cells):
-        if cell.cell_type == "code" and cell.source.strip() and cell.execution_count is None:
-            raise EditionError(f"{source.name}: cell {number} did not run: {cell.source[:60]!r}")
 
 
 def build_site(stage: Path, build: Path) -> Path:
@@ -170,13 +135,20 @@ def build_site(stage: Path, build: Path) -> Path:
         lines = (done.stdout + done.stderr).splitlines()
         told = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines[-30:]
         raise EditionError("the site did not build:\n" + "\n".join(told))
-    site, old = build / "html", build / f".html.replaced-{os.getpid()}"
-    if site.exists():
-        site.rename(old)
-    fresh.rename(site)
-    shutil.rmtree(old, ignore_errors=True)
+    _check_pages(stage, fresh)
+    replace_folder(fresh, build / "html")
     shutil.rmtree(output)
-    return site / "index.html"
+    return build / "html" / "index.html"
+
+
+def _check_pages(stage: Path, site: Path) -> None:
+    """Refuse a site that lacks a page of the table of contents, or holds half of one."""
+    toc = yaml.safe_load((stage / "_toc.yml").read_text())
+    listed = [page["file"] for part in toc["parts"] for page in part["chapters"]]
+    for page in (toc["root"], *listed):
+        path = site / f"{page}.html"
+        if not path.is_file() or not path.read_text().rstrip().endswith("</html>"):
+            raise EditionError(f"the site did not build: its page {page} is missing or incomplete")
 
 
 def runs_of(experiment: Experiment | Miniature) -> dict[str, Callable[[Path], Path]]:
@@ -203,8 +175,10 @@ def _measure_all(
         if old.is_dir():
             say(_comparison(run, old))
         if record:
-            shutil.rmtree(old, ignore_errors=True)
-            shutil.copytree(run, old)
+            fresh = recorded / f".{name}.fresh"
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.copytree(run, fresh)
+            replace_folder(fresh, old)
             say(f"recorded: {old.relative_to(root)}")
         runs.append(run)
     return runs

@@ -21,6 +21,7 @@ from arlib.algorithm import respond
 from arlib.datasets import Dataset
 from arlib.evaluation import evaluate, majority_rate
 from arlib.machine import machine, source_commit
+from arlib.replacing import replace_folder
 from arlib.scores import open_scores
 from arlib.sentiment import usable_base
 
@@ -86,8 +87,7 @@ def write_run(
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
-    shutil.rmtree(folder, ignore_errors=True)
-    fresh.rename(folder)
+    replace_folder(fresh, folder)
     return folder
 
 

@@ -5,14 +5,16 @@ nothing else. `check_scores` holds its layout; the table in the book's notation 
 """
 
 import json
-import os
 import shutil
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+
+from arlib.replacing import place_folder
 
 CHUNK = 256
 """Images in one chunk of the store."""
@@ -161,15 +163,14 @@ class ScoresWriter:
     """
 
     def __init__(self, path: str | Path, *, overwrite: bool = False):
-        self.path = Path(path)
+        self.path, self.overwrite = Path(path), overwrite
         if self.path.exists() and not overwrite:
             raise FileExistsError(f"{self.path} exists already: remove it, or ask to overwrite it")
-        self.partial = self.path.with_name(f".{self.path.name}.partial-{os.getpid()}")
+        self.partial = self.path.with_name(f".{self.path.name}.partial-{uuid.uuid4().hex[:12]}")
         self.attrs: dict[str, Any] = {}
         self._images = 0
 
     def __enter__(self) -> "ScoresWriter":
-        shutil.rmtree(self.partial, ignore_errors=True)
         self.partial.parent.mkdir(parents=True, exist_ok=True)
         return self
 
@@ -197,11 +198,9 @@ class ScoresWriter:
         metadata = self.partial / "zarr.json"
         group = json.loads(metadata.read_text())
         group["attributes"] = self.attrs
-        metadata.write_text(json.dumps(group, indent=1) + "\n")
-        if self.path.exists():
-            replaced = self.path.with_name(f".{self.path.name}.replaced-{os.getpid()}")
-            self.path.rename(replaced)
-            self.partial.rename(self.path)
-            shutil.rmtree(replaced)
-        else:
-            self.partial.rename(self.path)
+        try:
+            metadata.write_text(json.dumps(group, indent=1) + "\n")
+            place_folder(self.partial, self.path, overwrite=self.overwrite)
+        except BaseException:
+            shutil.rmtree(self.partial, ignore_errors=True)
+            raise

@@ -11,6 +11,7 @@ import numpy as np
 
 from arlib.proposals.cached import Cached, uncached
 from arlib.proposals.controls import CenterCrops, FiveCrops, Grid, RandomBoxes
+from arlib.proposals.deadline import Deadline, DeadlineError
 from arlib.proposals.edge_boxes import EdgeBoxes
 from arlib.proposals.saliency import Saliency, most_salient_point, saliency_map
 from arlib.proposals.selective_search import SelectiveSearch
@@ -19,6 +20,8 @@ from arlib.proposals.types import Proposals, normalize_objectness
 __all__ = [
     "Cached",
     "CenterCrops",
+    "Deadline",
+    "DeadlineError",
     "EdgeBoxes",
     "FiveCrops",
     "Grid",
