@@ -44,7 +44,7 @@ LAYERS = """
     baselines.sentibank
     baselines.rows
     networks miniature
-    experiment miniature_runs
+    experiment miniature_runs explorer
     shelf
     figures.pictures
     figures.regions figures.fusion figures.experiments figures.proposals figures.training

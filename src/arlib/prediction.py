@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from arlib.algorithm import affective_regions, respond
 from arlib.backbones import Backbone, load_backbone
@@ -105,14 +106,51 @@ def predict(
         >>> round(sum(found.response.values()), 5)
         1.5
     """
-    if network is None:
-        network, head = default_network(), head or default_head()
-    image = image_or_path if isinstance(image_or_path, np.ndarray) else read_image(image_or_path)
-    scores = score_image(image, proposals or EdgeBoxes(), network, head=head, device=device)
+    scores = score_picture(
+        image_or_path, network=network, head=head, proposals=proposals, device=device
+    )
     return prediction_from_scores(scores, k=k, alpha=alpha, beta=beta)
 
 
-def prediction_from_scores(scores, *, k: int, alpha: float, beta: float) -> Prediction:
+def score_picture(
+    image_or_path: np.ndarray | str | Path,
+    *,
+    network: Backbone | None = None,
+    head: LinearHead | None = None,
+    proposals: Propose | None = None,
+    device: str | None = None,
+) -> xr.Dataset:
+    """Score a picture and all of its regions, as `predict` does before it chooses.
+
+    Args:
+        image_or_path: as for `predict`, and so are the others.
+        network: None takes the default network.
+        head: None takes the network's own classes, of the default network the package's head.
+        proposals: None takes `EdgeBoxes()`.
+        device: None takes a GPU if there is one.
+
+    Returns:
+        Scores of one image, with every region that was proposed.
+
+    Raises:
+        ImageError: the file is no readable image.
+        WeightsError: the default network's weights cannot be had.
+
+    Example:
+        >>> from arlib.proposals import Grid
+        >>> network = load_backbone("squeezenet1_1", weights="random")
+        >>> picture = np.zeros((60, 80, 3), np.uint8)
+        >>> dict(score_picture(picture, network=network, head=default_head(),
+        ...                    proposals=Grid(max_regions=5)).sizes)
+        {'image': 1, 'region': 5, 'corner': 4, 'emotion': 2}
+    """
+    if network is None:
+        network, head = default_network(), head or default_head()
+    image = image_or_path if isinstance(image_or_path, np.ndarray) else read_image(image_or_path)
+    return score_image(image, proposals or EdgeBoxes(), network, head=head, device=device)
+
+
+def prediction_from_scores(scores: xr.Dataset, *, k: int, alpha: float, beta: float) -> Prediction:
     """Turn scores of one image into a `Prediction`.
 
     Args:
