@@ -41,6 +41,7 @@ def app() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one an image.")
 @click.option("--overlay", default=".", type=FILE, help="Folder for NAME.regions.png.")
 @click.option("--no-overlay", is_flag=True, help="Draw no picture.")
+@click.option("--html", is_flag=True, help="Also write NAME.explorer.html there: move the sliders.")
 def predict(
     images: tuple[Path, ...],
     k: int,
@@ -50,6 +51,7 @@ def predict(
     as_json: bool,
     overlay: Path,
     no_overlay: bool,
+    html: bool,
 ) -> None:
     """Predict each picture's sentiment and draw the regions that carry it.
 
@@ -57,7 +59,7 @@ def predict(
     under a linear head fitted on OASIS that ships with the package.
     """
     from arlib.images import ImageError, read_image
-    from arlib.prediction import predict as predict_image
+    from arlib.prediction import prediction_from_scores, score_picture
     from arlib.proposals import EdgeBoxes
 
     failed = 0
@@ -68,17 +70,22 @@ def predict(
             click.echo(f"arlib: {error}", err=True)
             failed += 1
             continue
-        found = predict_image(
-            image, proposals=EdgeBoxes(max_regions=max_regions), k=k, alpha=alpha, beta=beta
-        )
-        picture = None if no_overlay else overlay / f"{path.stem}.regions.png"
-        if picture is not None:
+        scores = score_picture(image, proposals=EdgeBoxes(max_regions=max_regions))
+        settings: dict[str, Any] = {"k": k, "alpha": alpha, "beta": beta}
+        found = prediction_from_scores(scores, **settings)
+        made: dict[str, str | None] = {"overlay": None, "html": None}
+        if not no_overlay:
+            picture = overlay / f"{path.stem}.regions.png"
             _write_overlay(image, found, picture)
+            made["overlay"] = str(picture)
+        if html:
+            page = overlay / f"{path.stem}.explorer.html"
+            _write_explorer(image, scores, path.name, settings, page)
+            made["html"] = str(page)
         if as_json:
-            facts = {"image": str(path), "overlay": picture and str(picture), **found.to_dict()}
-            click.echo(json.dumps(facts))
+            click.echo(json.dumps({"image": str(path), **made, **found.to_dict()}))
         else:
-            click.echo(_described(path, found, picture))
+            click.echo(_described(path, found, made))
     if failed:
         sys.exit(1)
 
@@ -298,7 +305,15 @@ def _write_overlay(image: Any, prediction: Any, path: Path) -> None:
     show_prediction(image, prediction).savefig(path, dpi=150, bbox_inches="tight")
 
 
-def _described(path: Path, prediction: Any, picture: Path | None) -> str:
+def _write_explorer(
+    image: Any, scores: Any, name: str, settings: dict[str, Any], path: Path
+) -> None:
+    from arlib.explorer import explore
+
+    explore(image, scores, title=name, alt=f"The picture {name}", **settings).save(path)
+
+
+def _described(path: Path, prediction: Any, made: dict[str, str | None]) -> str:
     """A prediction as people read it."""
     first = next(iter(prediction.probability))
     lines = [f"{path}: {prediction.label}"]
@@ -314,8 +329,11 @@ def _described(path: Path, prediction: Any, picture: Path | None) -> str:
         measures = (region.objectness, region.sentiment_score, region.affective_score)
         values = "  ".join(f"{value:.3f}" for value in (*measures, region.probability[first]))
         lines.append(f"  {number:>6}  {corners}  {values}")
-    if picture is not None:
-        lines.append(f"  drawn in {picture}")
+    lines += [
+        f"  {said} {made[name]}"
+        for name, said in (("overlay", "drawn in"), ("html", "to explore:"))
+        if made[name] is not None
+    ]
     return "\n".join(lines)
 
 
