@@ -211,6 +211,8 @@ class TestWhatItShows:
                 return at.map((place, i) => [result.chosen.includes(i), side(place)]);
             }""")
             assert all(side > -0.1 if chosen else side < 0.1 for chosen, side in beyond), rank_by
+            last = min(side for chosen, side in beyond if chosen)
+            assert last == pytest.approx(0, abs=0.2), rank_by
 
     def test_many_emotions_rank_by_both_with_base_classes_only(self, open_page, make_scores):
         scores = make_scores(1, 9, 3, missing=False)
