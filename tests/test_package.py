@@ -45,7 +45,7 @@ LAYERS = """
     baselines.rows
     networks miniature
     experiment miniature_runs explorer
-    shelf
+    shelf workbench
     figures.pictures
     figures.regions figures.fusion figures.experiments figures.proposals figures.training
     figures.localization figures.table1 figures.failures

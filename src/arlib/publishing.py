@@ -115,6 +115,8 @@ def _execute_all(
 def execute_chapter(source: Path, target: Path, parameters: Mapping[str, Any]) -> None:
     """Execute one chapter with those parameters that it declares, and verify that all of it ran.
 
+    Its parameter `live`, if it has one, is 0 unless given: no kernel stands behind a page.
+
     Raises:
         EditionError: names the chapter and the cell that failed or did not run.
     """
@@ -122,7 +124,8 @@ def execute_chapter(source: Path, target: Path, parameters: Mapping[str, Any]) -
     from papermill.exceptions import PapermillExecutionError
 
     declared = chapter_parameters(source)
-    mine = {name: value for name, value in parameters.items() if name in declared}
+    given = {"live": 0, **parameters}
+    mine = {name: value for name, value in given.items() if name in declared}
     try:
         execute_notebook(
             str(source),
