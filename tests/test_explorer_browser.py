@@ -263,6 +263,10 @@ class TestHands:
             )
         stops = ["k", "alpha", "beta", "rankBy", "base", "reset", "Region of rank 1, fused"]
         assert reached == stops
+        stop = page.locator(".regions button[tabindex='0']")  # one, whatever N is
+        assert stop.all_inner_texts() == ["1"]
+        calculate(page, rankBy="sentiment")
+        assert stop.all_inner_texts() == ["1"]
         for _ in range(5):
             page.keyboard.press("Shift+Tab")
         page.keyboard.press("ArrowRight")
@@ -483,12 +487,16 @@ class TestOnAPage:
 
     def test_it_tells_scripts_of_every_change(self, open_page, scores):
         page = open_page(explore(PICTURE, scores))
-        told = page.evaluate("""() => new Promise(done => {
+        told = page.evaluate("""() => {
             const host = document.querySelector(".arlib-explorer");
-            host.addEventListener("explorer-change", event => done(event.detail.chosen.length));
+            const told = [];
+            const note = event => told.push(event.detail.chosen.length);
+            host.addEventListener("explorer-change", note);
             host.explorer.set({ k: 3 });
-        })""")
-        assert told == 3
+            host.explorer.set({ k: 5 });
+            return told;
+        }""")
+        assert told == [3, 5]
 
 
 def test_the_line_by_hand_of_chapter_5(open_page, make_scores):

@@ -150,7 +150,9 @@ def score_picture(
     return score_image(image, proposals or EdgeBoxes(), network, head=head, device=device)
 
 
-def prediction_from_scores(scores: xr.Dataset, *, k: int, alpha: float, beta: float) -> Prediction:
+def prediction_from_scores(
+    scores: xr.Dataset, *, k: int, alpha: float, beta: float, base: float | str = "e"
+) -> Prediction:
     """Turn scores of one image into a `Prediction`.
 
     Args:
@@ -158,14 +160,15 @@ def prediction_from_scores(scores: xr.Dataset, *, k: int, alpha: float, beta: fl
         k: K, >= 1.
         alpha: of Eq. 2.
         beta: of Eq. 3.
+        base: of Eq. 1's logarithm, as for `arlib.sentiment.sentiment_score`.
     """
     emotions = [str(name) for name in scores.emotion.values]
 
     def named(values: np.ndarray) -> dict[str, float]:
         return dict(zip(emotions, map(float, values), strict=True))
 
-    fused = respond(scores, k=k, alpha=alpha, beta=beta).isel(image=0)
-    best = affective_regions(scores, k=k, alpha=alpha).isel(image=0)
+    fused = respond(scores, k=k, alpha=alpha, beta=beta, base=base).isel(image=0)
+    best = affective_regions(scores, k=k, alpha=alpha, base=base).isel(image=0)
     regions = tuple(
         Region(
             box=tuple(map(float, region.box.values)),  # type: ignore[arg-type]

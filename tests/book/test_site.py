@@ -205,3 +205,39 @@ def test_nothing_is_wider_than_a_phone(chromium, site, served, tmp_path, name):
     dom = browse(chromium, f"{address}/_static/probe.html", tmp_path, "--dump-dom").stdout
     width = int(re.search(r"<p id=\"said\">complete (\d+)", dom).group(1))
     assert width == 390
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_explorers_of_chapter_7_move_and_follow_the_theme(browser, served, width):
+    """On the built page: all start, a slider moves one of them, the book's switch reaches all."""
+    address, asked = served
+    del asked[:]
+    outside, said = [], []
+    context = browser.new_context(viewport={"width": width, "height": 900})
+    page = context.new_page()
+    page.on("request", lambda request: outside.append(request.url))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(f"{address}/book/07_explorer.html")
+    explorers = page.locator(".arlib-explorer")
+    cards = page.locator(".arlib-explorer .card")
+    assert explorers.count() == cards.count() == 4
+    labels = page.locator(".arlib-explorer .regions caption")
+    before = labels.all_inner_texts()
+    slider = explorers.nth(1).get_by_label("K, regions")
+    slider.focus()
+    page.keyboard.press("Home")
+    after = labels.all_inner_texts()
+    assert [a != b for a, b in zip(after, before, strict=True)] == [False, True, False, False]
+    colours = set()
+    for theme in ("light", "dark"):
+        page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+        page.wait_for_timeout(50)
+        ground = "all => all.map(card => getComputedStyle(card).backgroundColor)"
+        (colour,) = set(cards.evaluate_all(ground))
+        colours.add(colour)
+    assert len(colours) == 2
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert said == []
+    assert [url for url in outside if not url.startswith((address, "data:"))] == []
+    assert [path for path, code in asked if code >= 400 and "favicon" not in path] == []
+    context.close()

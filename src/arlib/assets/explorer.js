@@ -192,9 +192,7 @@ class Explorer {
     this.$(".regions caption").textContent = parts.length
       ? `${parts.length} regions, best first; the first ${result.chosen.length} are fused`
       : "No region was proposed: the whole picture decides";
-    if (!parts.some(({ button }) => button === this.root.activeElement)) {
-      this.stop(result.order[0]);
-    }
+    this.stop(result.order[0]);
     drawPlane(this);
     this.show(this.pinned);
     this.speak(`${label}, ${(100 * share).toFixed(1)} percent, from the whole picture and `
