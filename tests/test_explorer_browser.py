@@ -225,15 +225,28 @@ class TestWhatItShows:
         page.get_by_label("obj", exact=True).check()
         assert page.get_by_label("e", exact=True).is_enabled()
 
+    def test_eight_emotions_are_warned_of_from_the_start_and_told_in_short(
+        self, open_page, make_scores
+    ):
+        scores = make_scores(1, 9, 8, missing=False)
+        page = open_page(explore(PICTURE, scores, base="classes"))
+        assert page.get_by_label("e", exact=True).is_disabled()
+        assert page.locator(".note").is_visible()
+        page.locator(".regions tbody tr").first.hover()
+        best = affective_regions(scores, 1, base="classes").probability.values[0, 0]
+        first = np.argsort(-best)[:3]
+        told = ", ".join(f"emotion{m} {best[m]:.3f}" for m in first)
+        assert text(page, ".readout") == f"Rank 1: {told}"
+
     def test_reset_goes_back(self, open_page, scores):
         page = open_page(explore(PICTURE, scores, k=6, alpha=0.333, beta=5.0))
-        before = text(page, ".card")
+        before = text(page, ".columns")
         assert "5.00" in before
         slide(page, "k", 1)
         slide(page, "beta", 3)
-        assert text(page, ".card") != before
+        assert text(page, ".columns") != before
         page.get_by_role("button", name="Reset").click()
-        assert text(page, ".card") == before
+        assert text(page, ".columns") == before
         assert page.evaluate("document.querySelector('div').explorer.state.alpha") == 0.333
 
 
@@ -359,7 +372,11 @@ class TestHands:
         }""")
         assert on == [[rank], [rank], [rank]]
         assert page.locator(".box.on").is_visible()
-        assert text(page, ".readout").startswith(f"Rank {rank + 1}: positive 0.")
+        told = re.fullmatch(r"Rank (\d+): (\w+) (0.\d+), \w+ 0.\d+", text(page, ".readout"))
+        assert int(told[1]) == rank + 1
+        says = page.locator(".regions tr.on td").last.inner_text().split()
+        assert says[0] == told[2]
+        assert float(says[1]) == pytest.approx(float(told[3]), abs=0.0051)
 
 
 class TestForEveryone:
@@ -455,12 +472,12 @@ class TestOnAPage:
             explore(PICTURE, other, title="two", base="classes", k=4),
         )
         one, two = (page.get_by_label(name, exact=True) for name in ("one", "two"))
-        before = two.inner_text()
+        before = two.locator(".columns").inner_text()
         one.get_by_label("K, regions").focus()
         page.keyboard.press("Home")
         one.get_by_label("obj", exact=True).check()
         assert one.locator("tr.chosen").count() == 1
-        assert two.inner_text() == before
+        assert two.locator(".columns").inner_text() == before
         assert two.get_by_label("both", exact=True).is_checked()
         two.get_by_label("senti", exact=True).check()
         assert one.get_by_label("obj", exact=True).is_checked()

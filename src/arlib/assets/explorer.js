@@ -21,7 +21,7 @@ class Explorer {
     this.build(host.querySelector("img"));
     this.listen();
     this.followTheme();
-    this.render();
+    this.set({});
   }
 
   build(picture) {
@@ -150,17 +150,21 @@ class Explorer {
       for (const node of [box, point, row]) node.classList.toggle("on", i === region);
     });
     this.$(".card").classList.toggle("looking", region !== null);
-    const { emotions, probability } = this.data;
     this.$(".readout").textContent = region === null
       ? "Point at, tap, or tab to a region to find it in the picture, the plane and the table."
-      : `Rank ${this.result.order.indexOf(region) + 1}: `
-        + emotions.map((name, m) => `${name} ${probability[region][m].toFixed(3)}`).join(", ");
+      : `Rank ${this.result.order.indexOf(region) + 1}: ${this.words(region)}`;
     if (region === null || !scroll) return;
     this.$(".points").append(this.parts[region].point);  // on top
     const [row, rows] = [this.parts[region].row, this.$(".rows")];
     const hidden = row.offsetTop < rows.scrollTop + 48
       || row.offsetTop + row.offsetHeight > rows.scrollTop + rows.clientHeight;
     if (hidden) rows.scrollTop = row.offsetTop - rows.clientHeight / 2;
+  }
+
+  words(region) {  // what it says first of all, so that no line of eight emotions comes and goes
+    const said = this.data.emotions.map((name, m) => [this.data.probability[region][m], name]);
+    const first = said.sort(([a], [b]) => b - a).slice(0, 3);
+    return first.map(([share, name]) => `${name} ${share.toFixed(3)}`).join(", ");
   }
 
   render() {
