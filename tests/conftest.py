@@ -1,6 +1,7 @@
 """What the tests share: settings, the place of real data, and scores without any image."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,21 @@ def make_scores(n_images, n_regions, n_emotions=2, seed=0, missing=True):
 @pytest.fixture(scope="session", name="make_scores")
 def make_scores_fixture():
     return make_scores
+
+
+@pytest.fixture(scope="module")  # while it is open, asyncio can start no other loop
+def browser():
+    """A real browser: Chromium, driven by Playwright."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip(f"no browser: none of {', '.join(names)} is on the PATH")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=options)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -97,10 +97,11 @@ def test_predict_for_machines(folder, tmp_path):
     assert done.returncode == 0, done.stderr
     cat, cup = map(json.loads, done.stdout.splitlines())
     assert cat["image"] == str(folder / "cat.jpg")
-    assert cat["overlay"] is None
+    assert cat["overlay"] is cat["html"] is None
     assert set(cat) == {
         "image",
         "overlay",
+        "html",
         "label",
         "response",
         "probability",
@@ -114,6 +115,44 @@ def test_predict_for_machines(folder, tmp_path):
     assert sum(cup["response"].values()) == pytest.approx(1.5, abs=1e-5)
     assert len(cup["regions"]) == 8
     assert list(tmp_path.iterdir()) == []
+
+
+def test_predict_writes_pages_to_explore(folder, tmp_path):
+    """Every region goes in, the sliders stand where the options are."""
+    options = ["--html", "--k", 3, "--alpha", 0.25, "--beta", 0.75, "--max-regions", 40]
+    pictures = (folder / "cat.jpg", folder / "cup.png")
+    done = arlib(
+        "predict", *options, "--overlay", "out", *pictures, cwd=tmp_path, ARLIB_DATA=folder
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("to explore: out/") == 2
+    made = sorted(path.name for path in (tmp_path / "out").iterdir())
+    names = [
+        f"{name}.{kind}" for name in ("cat", "cup") for kind in ("explorer.html", "regions.png")
+    ]
+    assert made == names
+    page = (tmp_path / "out" / "cup.explorer.html").read_text()
+    facts = json.loads(re.search(r'"application/json">(.*?)</script>', page).group(1))
+    assert len(facts["objectness"]) == 40
+    assert facts["settings"] == {
+        "k": 3,
+        "alpha": 0.25,
+        "beta": 0.75,
+        "base": "e",
+        "rankBy": "both",
+    }
+    label = re.search(r"cup\.png: (\w+)", done.stdout).group(1)
+    assert f"cup.png: {label}, " in page
+    assert "<title>cup.png</title>" in page
+
+
+def test_predict_writes_a_page_without_an_overlay(folder, tmp_path):
+    options = ("--html", "--no-overlay", "--json", "--max-regions", 9)
+    done = arlib("predict", *options, folder / "cat.jpg", cwd=tmp_path, ARLIB_DATA=folder)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert (facts["overlay"], facts["html"]) == (None, "cat.explorer.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["cat.explorer.html"]
 
 
 def test_predict_goes_on_after_what_is_no_picture(folder, tmp_path):
@@ -431,7 +470,7 @@ class TestOnlyMeasure:
         def runs_of(_):
             return {"twitter2-x": lambda to: shutil.copytree(runs / "alone", to / "twitter2-x")}
 
-        def refuse(*_):
+        def refuse(*_, **__):
             raise AssertionError("a chapter was executed")
 
         monkeypatch.setattr(publishing, "runs_of", runs_of)

@@ -59,8 +59,8 @@ LAYERS = """
     baselines.sentibank
     baselines.rows
     networks miniature
-    experiment miniature_runs
-    shelf
+    experiment miniature_runs explorer
+    shelf workbench
     figures.pictures
     figures.regions figures.fusion figures.experiments figures.proposals figures.training
     figures.localization figures.table1 figures.failures

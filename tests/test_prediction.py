@@ -52,6 +52,17 @@ def test_it_is_algorithm_1(make_scores, k, alpha, beta, seed):
     assert sum(found.response.values()) == pytest.approx(1 + (beta if best else 0))
 
 
+def test_the_base_goes_into_every_sentiment_score(make_scores):
+    scores = make_scores(3, 6, seed=1).isel(image=[1])
+    settings = {"k": 4, "alpha": 2.0, "beta": 0.5}
+    natural = prediction_from_scores(scores, **settings)
+    by_classes = prediction_from_scores(scores, **settings, base="classes")
+    one, other = ({r.box: r.sentiment_score for r in f.regions} for f in (natural, by_classes))
+    assert one.keys() & other.keys()
+    for box in one.keys() & other.keys():
+        assert other[box] == pytest.approx(1 - (1 - one[box]) / math.log(2), abs=1e-6)
+
+
 @pytest.fixture(scope="module")
 def network():
     return load_backbone("squeezenet1_1", classes=2, weights="random")

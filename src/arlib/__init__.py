@@ -31,6 +31,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "evaluation",
         "execution",
         "experiment",
+        "explorer",
         "failures",
         "figures",
         "finetuning",
@@ -82,6 +83,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "walking",
         "whole",
         "work",
+        "workbench",
     ],
     submod_attrs={"prediction": ["Prediction", "predict"]},
 )

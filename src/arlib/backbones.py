@@ -224,6 +224,25 @@ def weights_file(name: str) -> Path | None:
     return Path(root, "weights", f"{name}.safetensors") if root else None
 
 
+def weights_at_hand(name: str) -> bool:
+    """Say whether a torchvision network's weights are here, so that loading downloads nothing.
+
+    Args:
+        name: torchvision's name, one of `names()`.
+
+    Example:
+        >>> weights_at_hand("vgg_tiny")  # has no published weights
+        False
+    """
+    local = weights_file(name)
+    if local is not None and local.is_file():
+        return True
+    if name in NETWORKS:
+        return False
+    url = _torchvision_models().get_model_weights(name).DEFAULT.url
+    return Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2]).is_file()
+
+
 def _build(name: str) -> nn.Module:
     if name in NETWORKS:
         return NETWORKS[name]()

@@ -46,6 +46,7 @@ app.add_command(data)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one an image.")
 @click.option("--overlay", default=".", type=FILE, help="Folder for NAME.regions.png.")
 @click.option("--no-overlay", is_flag=True, help="Draw no picture.")
+@click.option("--html", is_flag=True, help="Also write NAME.explorer.html there: move the sliders.")
 def predict(
     images: tuple[Path, ...],
     k: int,
@@ -55,17 +56,21 @@ def predict(
     as_json: bool,
     overlay: Path,
     no_overlay: bool,
+    html: bool,
 ) -> None:
     """Predict each picture's sentiment and draw the regions that carry it.
 
     The network is SqueezeNet 1.1 as torchvision publishes it (ARLIB_DATA/weights/, or downloaded),
     under a linear head fitted on OASIS that ships with the package.
     """
-    from arlib.describe import described, write_overlay
+    from arlib.describe import described, write_explorer, write_overlay
     from arlib.images import ImageError, read_image
     from arlib.prediction import predict as predict_image
+    from arlib.prediction import prediction_from_scores, score_picture
     from arlib.proposals import EdgeBoxes
 
+    method = EdgeBoxes(max_regions=max_regions)
+    settings: dict[str, Any] = {"k": k, "alpha": alpha, "beta": beta}
     failed = 0
     for path in images:
         try:
@@ -74,17 +79,24 @@ def predict(
             click.echo(f"arlib: {error}", err=True)
             failed += 1
             continue
-        found = predict_image(
-            image, proposals=EdgeBoxes(max_regions=max_regions), k=k, alpha=alpha, beta=beta
-        )
-        picture = None if no_overlay else overlay / f"{path.stem}.regions.png"
-        if picture is not None:
-            write_overlay(image, found, picture)
-        if as_json:
-            facts = {"image": str(path), "overlay": picture and str(picture), **found.to_dict()}
-            click.echo(json.dumps(facts))
+        if html:  # an explorer ranks anew, so it needs every region
+            scores = score_picture(image, proposals=method)
+            found = prediction_from_scores(scores, **settings)
         else:
-            click.echo(described(path, found, picture))
+            found = predict_image(image, proposals=method, **settings)
+        made: dict[str, str | None] = {"overlay": None, "html": None}
+        if not no_overlay:
+            picture = overlay / f"{path.stem}.regions.png"
+            write_overlay(image, found, picture)
+            made["overlay"] = str(picture)
+        if html:
+            page = overlay / f"{path.stem}.explorer.html"
+            write_explorer(image, scores, path.name, settings, page)
+            made["html"] = str(page)
+        if as_json:
+            click.echo(json.dumps({"image": str(path), **made, **found.to_dict()}))
+        else:
+            click.echo(described(path, found, made))
     if failed:
         sys.exit(1)
 

@@ -1,8 +1,10 @@
 """A prediction for people: in words, and drawn over its picture."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from arlib.prediction import Prediction
 
@@ -18,8 +20,23 @@ def write_overlay(image: np.ndarray, prediction: Prediction, path: Path) -> None
     show_prediction(image, prediction).savefig(path, dpi=150, bbox_inches="tight")
 
 
-def described(path: Path, prediction: Prediction, picture: Path | None) -> str:
-    """Say a prediction as people read it: label, probabilities, regions, where they are drawn."""
+def write_explorer(
+    image: np.ndarray, scores: xr.Dataset, name: str, settings: dict[str, Any], path: Path
+) -> None:
+    """Write the explorer of a picture, (H, W, 3) uint8 RGB, and its scores as a page."""
+    from arlib.explorer import explore
+
+    explore(image, scores, title=name, alt=f"The picture {name}", **settings).save(path)
+
+
+def described(path: Path, prediction: Prediction, made: dict[str, str | None]) -> str:
+    """Say a prediction as people read it: label, probabilities, regions, what was made of them.
+
+    Args:
+        path: the picture.
+        prediction: of it.
+        made: "overlay" and "html" -> the file, or None.
+    """
     first = next(iter(prediction.probability))
     lines = [f"{path}: {prediction.label}"]
     for name, of in (
@@ -36,6 +53,9 @@ def described(path: Path, prediction: Prediction, picture: Path | None) -> str:
         lines.append(f"  {number:>6}  {corners}  {values}")
     enough = "" if prediction.scored == prediction.proposed else "; no other can be among the K"
     lines.append(f"  scored {prediction.scored} of {prediction.proposed} proposed regions{enough}")
-    if picture is not None:
-        lines.append(f"  drawn in {picture}")
+    lines += [
+        f"  {said} {made[name]}"
+        for name, said in (("overlay", "drawn in"), ("html", "to explore:"))
+        if made[name] is not None
+    ]
     return "\n".join(lines)

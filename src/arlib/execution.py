@@ -25,7 +25,8 @@ def execute_chapter(
 ) -> None:
     """Execute one chapter with those parameters that it declares, and verify that all of it ran.
 
-    A chapter that comes to where it needs labels, and has none, ends there with a note.
+    A chapter that comes to where it needs labels, and has none, ends there with a note. Its
+    parameter `live`, if it has one, is 0 unless given: no kernel stands behind a page.
 
     Args:
         source: the chapter, as it is in the repository.
@@ -38,7 +39,8 @@ def execute_chapter(
             its kernel or did not run; or what could not be written. Nothing is at `target` then.
     """
     declared = chapter_parameters(source)
-    mine = {name: value for name, value in parameters.items() if name in declared}
+    given = {"live": 0, **parameters}
+    mine = {name: value for name, value in given.items() if name in declared}
     working = target.with_name(f".{target.name}.running.ipynb")
     target.unlink(missing_ok=True)
     try:

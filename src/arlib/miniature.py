@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from arlib.backbones import Backbone, load_backbone
 from arlib.baselines.pcnn import Progress, train_on
@@ -265,11 +266,13 @@ def _train(
     progress: bool,
 ) -> Backbone:
     held_out = made.folds == 1
-    return finetune(
-        network,
-        made.subset(~held_out),
-        folder,
-        training=replace(training, seed=seed),
-        validation=made.subset(held_out),
-        progress=progress,
-    )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):  # two chapters may want one network at once
+        return finetune(
+            network,
+            made.subset(~held_out),
+            folder,
+            training=replace(training, seed=seed),
+            validation=made.subset(held_out),
+            progress=progress,
+        )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from arlib.algorithm import affective_regions, respond
 from arlib.backbones import Backbone, load_backbone
@@ -116,18 +117,59 @@ def predict(
         >>> round(sum(found.response.values()), 5)
         1.5
     """
-    if network is None:
-        network, head = default_network(), head or default_head()
-    image = image_or_path if isinstance(image_or_path, np.ndarray) else read_image(image_or_path)
+    network, head = _judges(network, head)
     emotions = network.classes if head is None else len(head.emotions)
     only = Choice(k=k, alpha=alpha, base=usable_base(emotions))
-    scores = score_image(
-        image, proposals or EdgeBoxes(), network, head=head, device=device, only=only
+    scores = score_picture(
+        image_or_path, network=network, head=head, proposals=proposals, device=device, only=only
     )
     return prediction_from_scores(scores, k=k, alpha=alpha, beta=beta)
 
 
-def prediction_from_scores(scores, *, k: int, alpha: float, beta: float) -> Prediction:
+def score_picture(
+    image_or_path: np.ndarray | str | Path,
+    *,
+    network: Backbone | None = None,
+    head: LinearHead | None = None,
+    proposals: Propose | None = None,
+    device: str | None = None,
+    only: Choice | None = None,
+) -> xr.Dataset:
+    """Score a picture and all of its regions, as `predict` does before it chooses.
+
+    Args:
+        image_or_path: as for `predict`, and so are the others.
+        network: None takes the default network.
+        head: None takes the network's own classes, of the default network the package's head.
+        proposals: None takes `EdgeBoxes()`.
+        device: None takes a GPU if there is one.
+        only: the regions that will be asked for; None scores every region that was proposed.
+
+    Returns:
+        Scores of one image.
+
+    Raises:
+        ImageError: the file is no readable image.
+        WeightsError: the default network's weights cannot be had.
+
+    Example:
+        >>> from arlib.proposals import Grid
+        >>> network = load_backbone("squeezenet1_1", weights="random")
+        >>> picture = np.zeros((60, 80, 3), np.uint8)
+        >>> dict(score_picture(picture, network=network, head=default_head(),
+        ...                    proposals=Grid(max_regions=5)).sizes)
+        {'image': 1, 'region': 5, 'corner': 4, 'emotion': 2}
+    """
+    network, head = _judges(network, head)
+    image = image_or_path if isinstance(image_or_path, np.ndarray) else read_image(image_or_path)
+    return score_image(
+        image, proposals or EdgeBoxes(), network, head=head, device=device, only=only
+    )
+
+
+def prediction_from_scores(
+    scores: xr.Dataset, *, k: int, alpha: float, beta: float, base: float | str | None = None
+) -> Prediction:
     """Turn scores of one image into a `Prediction`.
 
     Args:
@@ -135,13 +177,15 @@ def prediction_from_scores(scores, *, k: int, alpha: float, beta: float) -> Pred
         k: K, >= 1.
         alpha: of Eq. 2.
         beta: of Eq. 3.
+        base: of Eq. 1's logarithm, as for `arlib.sentiment.sentiment_score`; None takes
+            `arlib.sentiment.usable_base` of the emotions.
     """
     emotions = [str(name) for name in scores.emotion.values]
 
     def named(values: np.ndarray) -> dict[str, float]:
         return dict(zip(emotions, map(float, values), strict=True))
 
-    base = usable_base(len(emotions))
+    base = usable_base(len(emotions)) if base is None else base
     scored = int(np.isfinite(scores.objectness.values[0]).sum())
     fused = respond(scores, k=k, alpha=alpha, beta=beta, base=base).isel(image=0)
     best = affective_regions(scores, k=k, alpha=alpha, base=base).isel(image=0)
@@ -165,3 +209,10 @@ def prediction_from_scores(scores, *, k: int, alpha: float, beta: float) -> Pred
         scored=scored,
         proposed=scores.attrs.get("effort", {}).get("proposed", scored),
     )
+
+
+def _judges(
+    network: Backbone | None, head: LinearHead | None
+) -> tuple[Backbone, LinearHead | None]:
+    """The network and head that are given, or else the default ones."""
+    return (default_network(), head or default_head()) if network is None else (network, head)

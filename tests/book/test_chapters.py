@@ -14,6 +14,7 @@ from scipy.stats import t
 
 from arlib import editions
 from arlib.algorithm import affective_regions
+from arlib.backbones import weights_at_hand
 from arlib.boxes import box_iou
 from arlib.runs import open_run
 from arlib.shelf import pictures_of
@@ -161,6 +162,46 @@ def test_06_tells_the_results_of_the_live_runs(glued, live):
     compared = found["ch06-control-won"] + found["ch06-control-lost"]
     assert compared <= found["ch06-controls"] == 5 * 11
     assert found["ch06-paper-below"] == 7
+
+
+def test_07_turns_the_knobs_on_single_pictures(glued, book):
+    found = glued("07_explorer")
+    assert found["ch07-scenes"] == "vgg_tiny, fine-tuned on tagged scenes"
+    if not weights_at_hand("squeezenet1_1"):
+        assert found["ch07-network"] == found["ch07-scenes"]
+    assert found["ch07-pictures"] == 4
+    assert found["ch07-plain"] == 0
+    assert found["ch07-settings"] == 4 * 4 * 4
+    assert 0.5 <= found["ch07-least"] <= 1
+    assert 0 < found["ch07-mirror"] < 1
+    assert found["ch07-known"] >= 1
+    shown = {}
+    notebook = nbformat.read(book / "source" / "book" / "07_explorer.ipynb", as_version=4)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            html = output.get("data", {}).get("text/html", "")
+            facts = re.search(r'"application/json">(.*?)</script>', html)
+            if facts:
+                shown[json.loads(facts.group(1))["title"].split(" (")[0]] = json.loads(
+                    facts.group(1)
+                )
+            assert "widget-view" not in str(output.get("data", {}).keys())
+    names = ["A cup of coffee", "Chelsea the cat", "A scene of the embedded world", "Plain blue"]
+    assert list(shown) == names
+    assert "widgets" not in notebook.metadata
+    for name, short in (("A cup of coffee", "cup"), ("Chelsea the cat", "cat")):
+        d, r = flip_margins(shown[name])
+        assert (short in found["ch07-ever"]) == (d * r < 0)
+
+
+def flip_margins(facts):
+    """Margins of the whole and of the chosen regions, by Eq. 1 and 2 in a loop."""
+    ranked = []
+    for i, (obj, s) in enumerate(zip(facts["objectness"], facts["probability"], strict=True)):
+        senti = 1 + sum(p * np.log(p) for p in s if p > 0)
+        ranked.append((-np.hypot(obj, senti), i))
+    best = [facts["probability"][i] for _, i in sorted(ranked)[: facts["settings"]["k"]]]
+    return facts["whole"][0] - facts["whole"][1], np.mean([s[0] - s[1] for s in best])
 
 
 def test_02_trains_and_says_what_it_found(glued):

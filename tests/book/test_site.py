@@ -94,6 +94,33 @@ def test_no_page_shows_an_unresolved_reference(site):
         assert "Traceback" not in text or path.name == "api.html", path.name  # its examples
 
 
+def test_every_page_of_the_book_has_the_icon(site, pages):
+    for path, page in pages.items():
+        if path not in (site / "404.html", site / "index.html"):  # the latter only leads on
+            icons = [name for name in page.loaded if name.endswith("favicon.svg")]
+            assert len(icons) == 1, path.name
+            assert (path.parent / icons[0]).resolve() == site / "_static" / "favicon.svg"
+    assert (site / "_static" / "favicon.svg").is_file()
+
+
+@pytest.mark.parametrize(
+    ("address", "home"),
+    [
+        ("http://example.org/book/none.html", "http://example.org/"),
+        (
+            "http://someone.github.io/affective/book/none.html",
+            "http://someone.github.io/affective/",
+        ),
+    ],
+)
+def test_under_any_address_the_page_for_lost_readers_leads_home(browser, site, address, home):
+    page = browser.new_page()
+    page.route("**/*", lambda route: route.fulfill(path=site / "404.html", status=404))
+    page.goto(address)
+    assert page.get_by_role("link", name="its first page").evaluate("a => a.href") == home
+    page.close()
+
+
 def test_equations_have_the_numbers_of_the_paper(site):
     for number, (label, page) in enumerate(
         [
@@ -172,7 +199,7 @@ def test_a_browser_renders_the_mathematics(chromium, served, tmp_path, name):
     dom = browse(chromium, f"{address}/book/{name}.html", tmp_path, "--dump-dom").stdout
     assert "<mjx-container" in dom
     assert "<mjx-merror" not in dom
-    failed = [path for path, code in asked if code >= 400 and "favicon" not in path]
+    failed = [path for path, code in asked if code >= 400]
     assert failed == []
 
 
@@ -205,3 +232,40 @@ def test_nothing_is_wider_than_a_phone(chromium, site, served, tmp_path, name):
     dom = browse(chromium, f"{address}/_static/probe.html", tmp_path, "--dump-dom").stdout
     width = int(re.search(r"<p id=\"said\">complete (\d+)", dom).group(1))
     assert width == 390
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_explorers_of_chapter_7_move_and_follow_the_theme(browser, served, width):
+    """On the built page: all start, a slider moves one of them, the book's switch reaches all."""
+    address, asked = served
+    del asked[:]
+    outside, said = [], []
+    context = browser.new_context(viewport={"width": width, "height": 900})
+    page = context.new_page()
+    page.on("request", lambda request: outside.append(request.url))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(f"{address}/book/07_explorer.html")
+    explorers = page.locator(".arlib-explorer")
+    cards = page.locator(".arlib-explorer .card")
+    assert explorers.count() == cards.count() == 4
+    labels = page.locator(".arlib-explorer .regions caption")
+    before = labels.all_inner_texts()
+    slider = explorers.nth(1).get_by_label("K, regions")
+    slider.focus()
+    page.keyboard.press("Home")
+    after = labels.all_inner_texts()
+    assert [a != b for a, b in zip(after, before, strict=True)] == [False, True, False, False]
+    colours = set()
+    for theme in ("light", "dark"):
+        page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+        page.wait_for_timeout(50)
+        ground = "all => all.map(card => getComputedStyle(card).backgroundColor)"
+        (colour,) = set(cards.evaluate_all(ground))
+        colours.add(colour)
+    assert len(colours) == 2
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    ours = [error for error in said if "THEBE_JS_URL" not in error]  # Jupyter Book's, on every page
+    assert ours == []
+    assert [url for url in outside if not url.startswith((address, "data:"))] == []
+    assert [path for path, code in asked if code >= 400] == []
+    context.close()
