@@ -491,3 +491,65 @@ class TestHuggingFace:
             datasets.huggingface(split.select([]))
         with told("huggingface, row 2: '0' is no fold; a fold is 1 to 127, or blank or -1"):
             datasets.huggingface(split, fold="part")
+
+
+class TestShards:
+    @pytest.fixture
+    def saved(self, tmp_path):
+        """Twelve pictures of two classes in three Arrow shards, and as files."""
+        hf = pytest.importorskip("datasets")
+        rng = np.random.default_rng(0)
+        files = [tmp_path / f"{number:02}.png" for number in range(12)]
+        for path in files:
+            Image.fromarray(rng.integers(0, 255, (40, 48, 3), dtype=np.uint8)).save(path)
+        names = hf.ClassLabel(names=["positive", "negative"])
+        features = hf.Features(image=hf.Image(), label=names, fold=hf.Value("int64"))
+        columns = {
+            "image": list(map(str, files)),
+            "label": [0, 1] * 6,
+            "fold": [1, 2, 3] * 4,
+        }
+        split = hf.Dataset.from_dict(columns, features=features)
+        split.save_to_disk(tmp_path / "photos.arrow", num_shards=3)
+        hf.DatasetDict(train=split).save_to_disk(tmp_path / "splits")
+        return tmp_path, files
+
+    def test_a_folder_of_shards_is_a_dataset_by_its_path(self, saved):
+        folder, files = saved
+        assert len(list((folder / "photos.arrow").glob("*.arrow"))) == 3
+        made = datasets.load(folder / "photos.arrow")
+        assert (made.name, made.emotions) == ("photos.arrow", ("positive", "negative"))
+        assert (made.labels.tolist(), made.folds.tolist()) == ([0, 1] * 6, [1, 2, 3] * 4)
+        before = [read_image(path) for path in files]
+        for path in files:
+            path.unlink()  # the shards hold the pictures, not their paths
+        assert all((made.read(index) == before[index]).all() for index in range(12))
+        assert (datasets.load(folder / "photos.arrow", label=None).labels == -1).all()
+
+    def test_what_cannot_be_opened_is_told(self, saved):
+        folder, _ = saved
+        with told(f"{folder / 'splits'} holds the splits ['train']: name the folder of one"):
+            datasets.load(folder / "splits")
+        (folder / "photos.arrow" / "state.json").unlink()
+        with pytest.raises(DatasetError, match=r"photos\.arrow: no whole set of shards \("):
+            datasets.load(folder / "photos.arrow")
+
+    def test_a_network_learns_from_shards_what_it_learns_from_files(self, saved):
+        from arlib.backbones import load_backbone
+        from arlib.finetuning import finetune
+        from arlib.training import Training
+
+        folder, files = saved
+        shards = datasets.load(folder / "photos.arrow")
+        rows = "".join(
+            f"{path.name},{shards.emotions[label]}\n"
+            for path, label in zip(files, shards.labels, strict=True)
+        )
+        (folder / "photos.csv").write_text("path,label\n" + rows)
+        plan = Training(iterations=3, batch_size=4, lr=0.02, workers=1)
+        trained = []
+        for name, dataset in (("a", shards), ("b", datasets.load(folder / "photos.csv"))):
+            network = load_backbone("vgg_tiny", classes=2, weights="random")
+            finetune(network, dataset, folder / name, training=plan, progress=False)
+            trained.append(network.state_dict())
+        assert all((trained[0][name] == trained[1][name]).all() for name in trained[0])

@@ -291,7 +291,8 @@ def head(dataset: str, out: Path, backbone: str, seed: int) -> None:
 @click.option("--backbone", default="vgg16", help="torchvision's name of the network.")
 @click.option("--weights", default="auto", help="auto, random, or a safetensors file.")
 @click.option("--hold-out", default=1, help="The fold that validates; 0 trains on everything.")
-@click.option("--devices", default=1, type=N, help="Processes that share each batch.")
+@click.option("--devices", default=1, type=N, help="Processes of a machine that share each batch.")
+@click.option("--nodes", default=1, type=N, help="Machines that share it, each under torchrun.")
 @click.option(
     "--progressive", is_flag=True, help="Then drop undecided pictures, and train on: PCNN."
 )
@@ -305,6 +306,7 @@ def finetune(
     weights: str,
     hold_out: int,
     devices: int,
+    nodes: int,
     progressive: bool,
     parameter: tuple[tuple[str, str], ...],
 ) -> None:
@@ -330,7 +332,9 @@ def finetune(
     learn = chosen.subset((chosen.labels >= 0) & ~held_out)
     validation = chosen.subset(held_out) if hold_out else None
     network = load_backbone(backbone, classes=len(chosen.emotions), weights=weights, seed=plan.seed)
-    trained = train(network, learn, out, training=plan, validation=validation, devices=devices)
+    trained = train(
+        network, learn, out, training=plan, validation=validation, devices=devices, nodes=nodes
+    )
     if progressive:
         from arlib.baselines.pcnn import train_on
 

@@ -41,6 +41,7 @@ def finetune(
     training: Training | None = None,
     validation: Dataset | None = None,
     devices: int = 1,
+    nodes: int = 1,
     progress: bool = True,
 ) -> Backbone:
     """Train a network on a labelled set; a run that was cut off goes on where it was.
@@ -52,7 +53,9 @@ def finetune(
             `board/` (TensorBoard); an unfinished run is resumed there, a finished one is loaded.
         training: the settings; None takes the defaults.
         validation: held-out pictures; None reports training loss alone.
-        devices: processes that share each batch (DDP).
+        devices: processes of this machine that share each batch (DDP).
+        nodes: machines that share it, each started by torchrun with one and the same folder, which
+            all of them reach.
         progress: show a bar.
 
     Returns:
@@ -86,7 +89,9 @@ def finetune(
     network.network.to(memory_format=torch.channels_last)
     last = _last(folder, module)
     with _quiet(), redirect_stdout(sys.stderr):  # where progress belongs
-        trainer = _trainer(folder, plan, devices, progress, validating=validation is not None)
+        trainer = _trainer(
+            folder, plan, devices, nodes, progress, validating=validation is not None
+        )
         loaders = _loaders(network, dataset, validation, plan, trainer)
         trainer.fit(module, *loaders, ckpt_path=last, weights_only=True)
     facts["seconds"] = round(time.perf_counter() - started, 1)
@@ -169,7 +174,7 @@ def _class_weights(dataset: Dataset) -> torch.Tensor:
 
 
 def _trainer(
-    folder: Path, plan: Training, devices: int, progress: bool, *, validating: bool
+    folder: Path, plan: Training, devices: int, nodes: int, progress: bool, *, validating: bool
 ) -> L.Trainer:
     extra: list[L.Callback] = []
     if plan.ema:
@@ -188,9 +193,10 @@ def _trainer(
     return L.Trainer(
         max_epochs=-(-plan.iterations // plan.round),
         devices=devices,
-        strategy="ddp" if devices > 1 else "auto",
+        num_nodes=nodes,
+        strategy="ddp" if devices * nodes > 1 else "auto",
         precision=cast(Precision, plan.precision),  # settled by the plan
-        sync_batchnorm=devices > 1 and torch.cuda.is_available(),  # has no CPU version
+        sync_batchnorm=devices * nodes > 1 and torch.cuda.is_available(),  # has no CPU version
         callbacks=[keep, *extra],
         logger=logs,
         log_every_n_steps=1,

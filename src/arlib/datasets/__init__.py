@@ -19,7 +19,7 @@ from arlib.datasets.emotionroi import emotionroi
 from arlib.datasets.fi import fi
 from arlib.datasets.folder import folder, pictures
 from arlib.datasets.folds import save_folds, with_folds
-from arlib.datasets.huggingface import huggingface
+from arlib.datasets.huggingface import huggingface, is_shards, shards
 from arlib.datasets.labels import by_tag
 from arlib.datasets.oasis import oasis
 from arlib.datasets.table import table
@@ -47,6 +47,7 @@ __all__ = [
     "pictures",
     "save_folds",
     "scenes",
+    "shards",
     "stratified_folds",
     "table",
     "twitter1",
@@ -111,8 +112,9 @@ def load(
 
     Args:
         name: one of `names()`; or the path of a table (`.csv`, `.parquet`), of a folder of class
-            folders, or of any other folder, whose pictures then have no labels. Class folders are
-            two folders or more, with no picture beside them.
+            folders, of shards (`datasets.Dataset.save_to_disk`), or of any other folder, whose
+            pictures then have no labels. Class folders are two folders or more, with no picture
+            beside them.
         root: of a name, its folder; None takes `$ARLIB_DATA/<name>`.
         folds: a file that `save_folds` wrote, whose folds are taken instead of the reader's.
         settings: of its reader, such as `n_folds` of `oasis`. Scenes are drawn, not read: theirs
@@ -172,5 +174,7 @@ def _own(name: str, root: str | Path | None, settings: dict[str, Any]) -> Datase
         return table(path, **settings)
     if not path.is_dir():
         raise DatasetError(f"no folder {path}")
+    if is_shards(path):
+        return shards(path, **settings)
     beside = any(is_picture(each) for each in files(path))
     return (pictures if beside or len(folders(path)) < 2 else folder)(path, **settings)

@@ -1,5 +1,6 @@
-"""Hugging Face's `datasets`, loaded already: pictures are decoded when asked for."""
+"""Hugging Face's `datasets`: shards that are mapped into memory, decoded picture by picture."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,40 @@ def huggingface(
         emotions=emotions,
         draw=_Pictures(dataset.select_columns([image]).with_format(None), image),
     )
+
+
+def shards(root: Path, **columns: str | None) -> Dataset:
+    """Open what `datasets.Dataset.save_to_disk` wrote: a folder of Arrow shards.
+
+    The shards are mapped, not read: memory holds keys, labels and the picture at hand, however
+    large the set. Its name is the folder's.
+
+    Args:
+        root: the folder.
+        columns: `image`, `label` and `fold` of `huggingface`; a column "fold" is taken by itself.
+
+    Raises:
+        DatasetError: the package `datasets` is not installed; the folder cannot be opened; or as
+            `huggingface`.
+    """
+    try:
+        from datasets import load_from_disk
+    except ImportError as error:
+        raise DatasetError(f"{root} holds Arrow shards: pip install 'arlib[datasets]'") from error
+    try:
+        split = load_from_disk(str(root))
+    except Exception as error:  # pyarrow and datasets raise many kinds
+        raise DatasetError(f"{root}: no whole set of shards ({error})") from error
+    if isinstance(split, dict):
+        raise DatasetError(f"{root} holds the splits {sorted(split)}: name the folder of one")
+    if "fold" in split.features:
+        columns.setdefault("fold", "fold")
+    return replace(huggingface(split, **columns), name=Path(root).name)
+
+
+def is_shards(path: Path) -> bool:
+    """Tell whether a folder is one that `datasets` saved."""
+    return (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file()
 
 
 class _Pictures:
