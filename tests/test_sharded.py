@@ -381,3 +381,27 @@ def test_a_shard_s_copy_of_the_network_goes_with_it(job, tmp_path):
         assert held() == before
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [({"precision": "bf16"}, {"precision": "bfloat16"}), ({"features": "shared"},) * 2],
+)
+def test_fast_and_shared_scores_come_in_shards_too(tmp_path, settings, told):
+    plain, _ = score_in_shards(TINY, tmp_path / "plain.zarr", shard_size=7)
+    scores, report = score_in_shards(
+        partial(TINY, **settings), tmp_path / "other.zarr", shard_size=7
+    )
+    assert report.shards == 3
+    assert scores.attrs["parameters"].items() >= told.items()
+    assert scores.image.equals(plain.image)
+    assert not scores.region_probability.equals(plain.region_probability)
+    assert "effort" not in plain.attrs
+    if "precision" in settings:  # counted over all shards
+        effort = scores.attrs["effort"]
+        assert effort["proposed"] == effort["scored"] == 20 * 4
+        assert abs(scores.region_probability - plain.region_probability).max() < 0.05
+
+
+def test_automatic_precision_is_settled_where_the_job_is_made():
+    assert TINY(precision="auto").settings["precision"] in ("float32", "bf16")

@@ -208,6 +208,8 @@ def table(
 @click.option("--max-regions", default=100, type=N, help="N, how many proposals.")
 @click.option("--crop", default="warp", type=click.Choice(["warp", "square"]))
 @click.option("--context", default=0.0, type=WEIGHT, help="Padding, share of a region's sides.")
+@click.option("--features", default="crops", type=click.Choice(["crops", "shared"]))
+@click.option("--precision", default="float32", type=click.Choice(["float32", "bf16", "auto"]))
 @click.option("--deadline", type=SECONDS, help="Seconds that an image's proposals may take.")
 @click.option("--shard-size", default=1024, type=N, help="Images that are lost to a crash at most.")
 @click.option("--workers", default=1, type=N, help="Processes on this machine.")

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from arlib import datasets
 from arlib.backbones import Backbone, load_backbone, weights_sha256
 from arlib.datasets import Dataset
 from arlib.heads import LinearHead, default_head
 from arlib.packing import Heads, check_heads
+from arlib.precision import best_device, settle
 from arlib.proposals import Deadline, make
 from arlib.sources import code_sha256
 from arlib.stream import Propose
@@ -105,7 +107,7 @@ def named_job(
         proposals: a name in `arlib.proposals.make`.
         max_regions: N.
         deadline: seconds that an image's proposals may take; None lets them take what they take.
-        settings: of `arlib.scoring.score`.
+        settings: of `arlib.scoring.score`; a precision "auto" is settled here.
 
     Raises:
         ValueError: both or neither of `dataset` and `images`, both `head` and `backbone`, or no
@@ -131,6 +133,9 @@ def named_job(
     else:
         assert backbone is not None
         network = load_backbone(backbone, classes=len(chosen.emotions), weights=weights)
+    if settings.get("precision") == "auto":  # as this machine has it: others may have it otherwise
+        fast = settle("auto", best_device()) == torch.bfloat16
+        settings["precision"] = "bf16" if fast else "float32"
     method = make(proposals, max_regions=max_regions)
     if deadline is not None:
         method = Deadline(method, deadline)

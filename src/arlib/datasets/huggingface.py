@@ -79,7 +79,7 @@ def huggingface(
     )
 
 
-def shards(root: Path, **columns: str | None) -> Dataset:
+def shards(root: Path, **columns: Any) -> Dataset:
     """Open what `datasets.Dataset.save_to_disk` wrote: a folder of Arrow shards.
 
     The shards are mapped, not read: memory holds keys, labels and the picture at hand, however
