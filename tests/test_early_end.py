@@ -2,11 +2,11 @@
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from papermill import execute_notebook
 from papermill.exceptions import PapermillExecutionError
 
-from arlib.early_end import end_early
+from arlib.early_end import UNKNOWN, end_early
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +45,23 @@ def test_what_ran_stays_and_a_note_takes_the_place_of_the_rest(failed):
 def test_another_failure_is_no_early_end(failed):
     with pytest.raises(ValueError, match="no cell failed with KeyError"):
         end_early(failed, "KeyError")
+
+
+def test_values_that_were_not_come_to_are_told_as_unknown():
+    failed = new_output("error", ename="LabelsNeeded", evalue="no labels", traceback=[])
+    before = (
+        "{glue:text}`here:.2f` and {glue:text}`there:.1%`\n\n```{glue:} table\n:doc: x\n```\nend"
+    )
+    cells = [
+        new_code_cell('glue("here", 1.0)'),
+        new_markdown_cell(before),
+        new_code_cell("check()", outputs=[failed]),
+        new_code_cell('glue("there", 2)\nglue(\n    "table", frame)'),
+    ]
+    done = end_early(new_notebook(cells=cells), "LabelsNeeded")
+    nbformat.validate(done)
+    assert done.cells[1].source == f"{{glue:text}}`here:.2f` and {UNKNOWN}\n\n{UNKNOWN}\nend"
+    assert cells[1].source == before
+    assert done.cells[-1].metadata.tags == ["remove-cell"]
+    glued = {o.metadata.scrapbook.name: o.data["text/plain"] for o in done.cells[-1].outputs}
+    assert glued == {"there": UNKNOWN, "table": UNKNOWN}

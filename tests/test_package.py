@@ -1,6 +1,7 @@
 """The package as a whole: what importing costs, who imports whom, what is installed with what."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -69,6 +70,8 @@ LAYERS = """
     execution
     publishing
     tabulate
+    options
+    scoring_cli training_cli
     cli
 """
 
@@ -195,3 +198,14 @@ def test_one_version_everywhere():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert project["version"] == arlib.__version__ == citation["version"]
+
+
+def test_the_page_of_the_library_names_every_module():
+    """Or the package that gives its contents: of datasets, proposals and figures."""
+    page = (ROOT / "book" / "api.md").read_text()
+    named = set(re.findall(r"automodule:: (\S+)", page))
+    whole = ("arlib.datasets.", "arlib.proposals.", "arlib.figures.")
+    left_out = {"arlib", "arlib.baselines", "arlib.cli", "arlib.options"}
+    commands = {name for name in MODULES if name.endswith("_cli")}
+    missing = {name for name in MODULES if not name.startswith(whole)}
+    assert not missing - named - left_out - commands

@@ -11,11 +11,9 @@ import yaml
 
 from arlib import __version__
 from arlib.data_cli import data
-
-N = click.IntRange(min=1)
-WEIGHT = click.FloatRange(min=0)
-SECONDS = click.FloatRange(min=0, min_open=True)
-FILE = click.Path(path_type=Path)
+from arlib.options import FILE, SECONDS, WEIGHT, N
+from arlib.scoring_cli import score
+from arlib.training_cli import finetune, head
 
 
 def main() -> None:
@@ -34,7 +32,8 @@ def app() -> None:
     """Affective regions: which parts of a picture carry its sentiment."""
 
 
-app.add_command(data)
+for command in (data, score, head, finetune):
+    app.add_command(command)
 
 
 @app.command()
@@ -195,156 +194,6 @@ def table(
         click.echo(write[form](tables))
     if predictions is not None:
         tabulate.predictions(found).to_csv(predictions, index=False)
-
-
-@app.command()
-@click.option("--dataset", help="A name under ARLIB_DATA, or a path.")
-@click.option("--images", type=FILE, help="Instead: a folder of pictures, without labels.")
-@click.option("--out", required=True, type=FILE, help="The store to write, e.g. scores.zarr.")
-@click.option("--head", type=FILE, help="Made by `arlib head`; by default the package's own.")
-@click.option("--backbone", help="Instead of a head: a network that judges by its own classes.")
-@click.option("--weights", default="auto", help="Of --backbone: auto, random, or a safetensors.")
-@click.option("--proposals", default="edge_boxes", help="Proposal method.")
-@click.option("--max-regions", default=100, type=N, help="N, how many proposals.")
-@click.option("--crop", default="warp", type=click.Choice(["warp", "square"]))
-@click.option("--context", default=0.0, type=WEIGHT, help="Padding, share of a region's sides.")
-@click.option("--features", default="crops", type=click.Choice(["crops", "shared"]))
-@click.option("--precision", default="float32", type=click.Choice(["float32", "bf16", "auto"]))
-@click.option("--deadline", type=SECONDS, help="Seconds that an image's proposals may take.")
-@click.option("--shard-size", default=1024, type=N, help="Images that are lost to a crash at most.")
-@click.option("--workers", default=1, type=N, help="Processes on this machine.")
-@click.option("--scheduler", help="Of Dask, tcp://HOST:8786: its workers score. Shared folders.")
-@click.option(
-    "--resource",
-    nargs=2,
-    type=(str, float),
-    multiple=True,
-    metavar="NAME AMOUNT",
-    help="What a Dask worker needs for a shard: GPU 1.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace what is at --out.")
-def score(
-    out: Path,
-    images: Path | None,
-    shard_size: int,
-    workers: int,
-    scheduler: str | None,
-    resource: tuple[tuple[str, float], ...],
-    overwrite: bool,
-    **named: Any,
-) -> None:
-    """Score every image and its regions, once; everything after it is arithmetic.
-
-    Finished shards of images are kept in OUT.partial until all are there: after a crash, the same
-    command does the rest.
-    """
-    from functools import partial
-
-    from arlib.jobs import named_job
-    from arlib.sharded import score_in_shards
-
-    if bool(named["dataset"]) == bool(images):
-        raise click.UsageError("give one of --dataset NAME and --images FOLDER")
-    if scheduler and workers > 1:
-        raise click.UsageError("give one of --workers N and --scheduler ADDRESS")
-    if resource and not scheduler:
-        raise click.UsageError("--resource is for the workers of a --scheduler")
-    for name in ("head", "weights"):  # workers may run elsewhere
-        if named[name] and Path(named[name]).exists():
-            named[name] = str(Path(named[name]).resolve())
-    scores, report = score_in_shards(
-        partial(named_job, images=images and str(images.resolve()), **named),
-        out.resolve(),
-        shard_size=shard_size,
-        processes=workers,
-        scheduler=scheduler,
-        resources=dict(resource),
-        overwrite=overwrite,
-    )
-    for number, errors in report.retried.items():
-        click.echo(
-            f"arlib: shard {number} came after {len(errors)} failures: {errors[-1]}", err=True
-        )
-    left_out = len(scores.attrs["unreadable"])
-    click.echo(
-        f"{out}: {scores.sizes['image']} images scored, {left_out} left out; "
-        f"{report.reused} of {report.shards} shards were there"
-    )
-
-
-@app.command()
-@click.argument("dataset")
-@click.option("--out", required=True, type=FILE, help="X.safetensors; X.json goes beside it.")
-@click.option("--backbone", default="squeezenet1_1", help="torchvision's name of the network.")
-@click.option("--seed", default=0, help="Of the inner folds that pick C.")
-def head(dataset: str, out: Path, backbone: str, seed: int) -> None:
-    """Fit a linear sentiment head on a frozen backbone's features of a labelled dataset."""
-    from arlib.experiment import fit_dataset_head
-
-    made = fit_dataset_head(dataset, backbone, seed=seed)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    made.save(out)
-    click.echo(f"{out}: {made.provenance}")
-
-
-@app.command()
-@click.argument("dataset")
-@click.option("--out", required=True, type=FILE, help="Folder for weights, checkpoints and logs.")
-@click.option("--backbone", default="vgg16", help="torchvision's name of the network.")
-@click.option("--weights", default="auto", help="auto, random, or a safetensors file.")
-@click.option("--hold-out", default=1, help="The fold that validates; 0 trains on everything.")
-@click.option("--devices", default=1, type=N, help="Processes of a machine that share each batch.")
-@click.option("--nodes", default=1, type=N, help="Machines that share it, each under torchrun.")
-@click.option(
-    "--progressive", is_flag=True, help="Then drop undecided pictures, and train on: PCNN."
-)
-@click.option(
-    "--parameter", "-p", nargs=2, multiple=True, metavar="NAME VALUE", help="As often as needed."
-)
-def finetune(
-    dataset: str,
-    out: Path,
-    backbone: str,
-    weights: str,
-    hold_out: int,
-    devices: int,
-    nodes: int,
-    progressive: bool,
-    parameter: tuple[tuple[str, str], ...],
-) -> None:
-    """Fine-tune a pre-trained network on a labelled dataset; the same command again resumes.
-
-    Parameters are those of arlib.training.Training, such as `-p epochs 3 -p lr 0.001`.
-    """
-    from arlib import datasets
-    from arlib.backbones import load_backbone
-    from arlib.finetuning import finetune as train
-    from arlib.finetuning import learning_curve
-    from arlib.training import parse_training
-
-    plan = parse_training({name: yaml.safe_load(value) for name, value in parameter})
-    chosen = datasets.load(dataset)
-    held_out = chosen.folds == hold_out
-    if hold_out and not held_out.any():
-        there = sorted(set(chosen.folds.tolist()) - {-1})
-        raise datasets.DatasetError(
-            f"no picture of {dataset} is in fold {hold_out}; its folds: {there or 'none'}. "
-            "--hold-out 0 trains on everything"
-        )
-    learn = chosen.subset((chosen.labels >= 0) & ~held_out)
-    validation = chosen.subset(held_out) if hold_out else None
-    network = load_backbone(backbone, classes=len(chosen.emotions), weights=weights, seed=plan.seed)
-    trained = train(
-        network, learn, out, training=plan, validation=validation, devices=devices, nodes=nodes
-    )
-    if progressive:
-        from arlib.baselines.pcnn import train_on
-
-        out = out / "progressive"
-        done = train_on(trained, learn, out, training=plan, validation=validation)
-        click.echo(f"dropped {done.dropped:.1%} of {len(learn)} pictures, and trained on")
-    last = {name: round(value, 4) for name, value in learning_curve(out)[-1].items()}
-    click.echo(f"{out / 'network.safetensors'}: {last}")
 
 
 if __name__ == "__main__":
