@@ -64,4 +64,4 @@ def test_values_that_were_not_come_to_are_told_as_unknown():
     assert cells[1].source == before
     assert done.cells[-1].metadata.tags == ["remove-cell"]
     glued = {o.metadata.scrapbook.name: o.data["text/plain"] for o in done.cells[-1].outputs}
-    assert glued == {"there": UNKNOWN, "table": UNKNOWN}
+    assert glued == {"there": repr(UNKNOWN), "table": repr(UNKNOWN)}
