@@ -1,8 +1,9 @@
 """Two editions of the book, each run once for all tests that stand on it, and what they glued."""
 
 import ast
+import os
 import shutil
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nbformat
@@ -44,13 +45,23 @@ def glued_values(path):
     return values
 
 
+@contextmanager
+def of_its_own(tmp_path_factory):
+    """Neither data nor the cache of the person who runs the tests; one cache for all workers."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("ARLIB_DATA", raising=False)  # what a reader without data sees
+        patch.setenv("ARLIB_CACHE", str(shared / "cache"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def book(tmp_path_factory):
     """The smoke edition, built: its `_build/smoke`."""
     root = tmp_path_factory.mktemp("book")
     copy_sources(root)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("ARLIB_DATA", raising=False)  # what a reader without data sees
+    with of_its_own(tmp_path_factory):
         publishing.run_edition(root, editions.load_edition(root, "smoke"), say=print)
     return root / "_build" / "smoke"
 
@@ -69,8 +80,7 @@ def recorded(tmp_path_factory):
     edition = editions.load_edition(root, "recorded", {"scale": 0.02, "n_bootstrap": 200})
     stage = root / "_build" / "source"
     shutil.copytree(root / "book", stage / "book")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("ARLIB_DATA", raising=False)
+    with of_its_own(tmp_path_factory):
         for chapter in editions.chapters(root):
             publishing.execute_chapter(root / chapter, stage / chapter, edition.parameters)
     return lambda stem: glued_values(stage / "book" / f"{stem}.ipynb")
