@@ -9,7 +9,7 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from arlib import editions, publishing
+from arlib import editions, publishing, website
 from arlib.datasets.scenes import World
 from arlib.editions import Edition, EditionError
 from arlib.experiment import Experiment
@@ -224,6 +224,13 @@ def test_an_edition_becomes_a_site(book):
     facts = json.loads((book / "_build" / "plain" / "edition.json").read_text())
     assert facts["title"] == "As it is"
     assert list(facts["seconds"]) == ["book/one.ipynb"]
+    assert facts["parameters"] == {"k": 3, "alpha": 1.0, "runs": ["a", "b"], "name": "x"}
+    plain = nbformat.read(site / "notebooks" / "one.ipynb", as_version=4)
+    before = nbformat.read(book / "book" / "one.ipynb", as_version=4)
+    assert [c.source for c in plain.cells] == [c.source for c in before.cells]
+    assert all(not cell.get("outputs") for cell in plain.cells)
+    for address in re.findall(r'href="([^"]+)" download', (site / "book" / "one.html").read_text()):
+        assert (site / "book" / address).is_file(), address
     source = nbformat.read(book / "book" / "one.ipynb", as_version=4)
     assert all(not cell.get("outputs") for cell in source.cells), "the source was written to"
 
@@ -235,7 +242,7 @@ def test_an_edition_becomes_a_site(book):
 
     # A page that is cut off is no site, though the builder was content.
     (book / "book" / "index.md").write_text("# A book\n\nIts text.\n")
-    honest = publishing.subprocess.run
+    honest = website.subprocess.run
 
     def cut(command, **settings):
         done = honest(command, **settings)
@@ -244,7 +251,7 @@ def test_an_edition_becomes_a_site(book):
         return done
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(publishing.subprocess, "run", cut)
+        patch.setattr(website.subprocess, "run", cut)
         with pytest.raises(EditionError, match=r"its page book/one is missing or incomplete"):
             publishing.run_edition(book, edition, say=said.append)
     assert "K is 3" in (site / "book" / "one.html").read_text()

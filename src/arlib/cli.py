@@ -11,6 +11,7 @@ import yaml
 
 from arlib import __version__
 from arlib.data_cli import data
+from arlib.editions_cli import editions as editions_command
 from arlib.options import FILE, SECONDS, WEIGHT, N
 from arlib.scoring_cli import score
 from arlib.training_cli import finetune, head
@@ -32,7 +33,7 @@ def app() -> None:
     """Affective regions: which parts of a picture carry its sentiment."""
 
 
-for command in (data, score, head, finetune):
+for command in (data, editions_command, score, head, finetune):
     app.add_command(command)
 
 
@@ -108,12 +109,18 @@ def predict(
 @click.option("--record", is_flag=True, help="Also put fresh runs under book/results/.")
 @click.option("--only-measure", is_flag=True, help="Measure the runs; no chapters, no site.")
 @click.option("--timeout", default=3600.0, type=SECONDS, help="Seconds that a cell may take.")
+@click.option(
+    "--repository",
+    envvar="ARLIB_REPOSITORY",
+    help="Its public address: pages link to it, to Colab and to Binder.  [env: ARLIB_REPOSITORY]",
+)
 def run(
     edition: str,
     parameter: tuple[tuple[str, str], ...],
     record: bool,
     only_measure: bool,
     timeout: float,
+    repository: str | None,
 ) -> None:
     """Execute every chapter with an edition's parameters and build the site.
 
@@ -131,6 +138,7 @@ def run(
         record=record,
         chapters_too=not only_measure,
         timeout=timeout,
+        repository=repository,
         say=click.echo,
     )
     click.echo(f"the {'runs are' if only_measure else 'book is'} at {made}")

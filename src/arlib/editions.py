@@ -4,6 +4,7 @@ import ast
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +127,17 @@ def _experiment(settings: Mapping[str, Any] | None) -> Experiment | Miniature | 
         raise EditionError(str(error)) from error
 
 
+def pages_of(root: Path) -> list[str]:
+    """Every page of a book's table of contents, in order, such as "book/01_proposals"."""
+    toc = yaml.safe_load((root / "_toc.yml").read_text())
+    top = [page for part in toc["parts"] for page in part["chapters"]]
+    below = [[page["file"], *(each["file"] for each in page.get("sections", []))] for page in top]
+    return [toc["root"], *chain.from_iterable(below)]
+
+
 def chapters(root: Path) -> list[Path]:
     """Chapters in the order of the table of contents, relative to `root`."""
-    toc = yaml.safe_load((root / "_toc.yml").read_text())
-    pages = [page["file"] for part in toc["parts"] for page in part["chapters"]]
+    pages = pages_of(root)
     return [Path(f"{page}.ipynb") for page in pages if (root / f"{page}.ipynb").is_file()]
 
 

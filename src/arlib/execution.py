@@ -17,7 +17,8 @@ from arlib.shelf import LabelsNeeded
 TIMEOUT = 3600.0
 """Seconds that a cell may take, unless told otherwise."""
 
-_INJECTED = "injected-parameters"
+INJECTED = "injected-parameters"
+"""What papermill tags the cell of parameters with."""
 
 
 def execute_chapter(
@@ -76,7 +77,7 @@ def verify(done: nbformat.NotebookNode, source: nbformat.NotebookNode, name: str
         ...
         arlib.editions.EditionError: one.ipynb, cell 0 did not run: '1 + 1'
     """
-    cells = [cell for cell in done.cells if _INJECTED not in cell.metadata.get("tags", [])]
+    cells = [cell for cell in done.cells if INJECTED not in cell.metadata.get("tags", [])]
     if [cell.source for cell in cells] != [cell.source for cell in source.cells]:
         raise EditionError(f"{name}: the executed chapter has other cells than its source")
     for number, cell in enumerate(done.cells):

@@ -6,7 +6,6 @@ execution off; the finished site takes its place in one rename.
 
 import json
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -15,10 +14,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jupyter_core.utils import ensure_event_loop
 
-from arlib.editions import Edition, EditionError, chapters, declared_parameters
+from arlib.comparing import editions_page
+from arlib.editions import Edition, EditionError, chapters, declared_parameters, pages_of
 from arlib.execution import TIMEOUT, execute_chapter
 from arlib.experiment import Experiment, parse_experiment
 from arlib.locks import only_one
@@ -27,6 +26,8 @@ from arlib.miniature_runs import live_runs
 from arlib.replacing import replace_folder, write_whole
 from arlib.runs import compare, open_run
 from arlib.sentiment import usable_base
+from arlib.status import facts_of, status_page
+from arlib.website import build_site, configured
 
 Say = Callable[[str], None]
 
@@ -38,6 +39,7 @@ def run_edition(
     record: bool = False,
     chapters_too: bool = True,
     timeout: float = TIMEOUT,
+    repository: str | None = None,
     say: Say = print,
 ) -> Path:
     """Score if the edition has an experiment, execute every chapter, build and publish the site.
@@ -48,6 +50,9 @@ def run_edition(
         record: also put the fresh runs under `book/results/`, where they are committed.
         chapters_too: execute chapters and build the site; otherwise runs are measured alone.
         timeout: seconds that a cell of a chapter may take.
+        repository: the public address of the book's repository, such as
+            "https://github.com/OWNER/NAME"; pages then link to it and to where chapters can be
+            executed. None leaves these links out.
         say: told about every step.
 
     Returns:
@@ -73,10 +78,13 @@ def run_edition(
         runs += _live_runs(root, edition, {run.name for run in runs}, say)
         stage = _staged(root, build, runs)
         seconds = _execute_all(root, stage, parameters, timeout, say)
+        given = declared_parameters(root) | parameters
+        facts = facts_of(edition, given, seconds, (run.name for run in runs))
+        _write_pages(root, stage, edition.name, facts)
+        configured(stage, repository)
         say("building the site")
         site = build_site(stage, build)
-        told = json.dumps({"title": edition.title, "seconds": seconds}, indent=1)
-        write_whole(build / "edition.json", told + "\n")
+        write_whole(build / "edition.json", json.dumps(facts, indent=1) + "\n")
     return site
 
 
@@ -91,6 +99,16 @@ def _staged(root: Path, build: Path, runs: list[Path]) -> Path:
     for run in runs:
         shutil.copytree(run, stage / "book" / "results" / run.name, dirs_exist_ok=True)
     return stage
+
+
+def _write_pages(root: Path, stage: Path, name: str, facts: Mapping[str, Any]) -> None:
+    """Put what the run says of itself in the place of the pages that stand for it."""
+    for page, text in (
+        ("status", status_page(name, facts)),
+        ("editions", editions_page(root, name, facts)),
+    ):
+        if f"book/{page}" in pages_of(root):
+            (stage / "book" / f"{page}.md").write_text(text, encoding="utf-8")
 
 
 def _execute_all(
@@ -116,39 +134,6 @@ def _execute_all(
             return {chapter: future.result() for chapter, future in futures.items()}
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def build_site(stage: Path, build: Path) -> Path:
-    """Build the staged book, warnings as errors, and put the site in its place in one rename.
-
-    Raises:
-        EditionError: with the end of Jupyter Book's output.
-    """
-    output = build / "site"
-    shutil.rmtree(output, ignore_errors=True)
-    start = "from jupyter_book.cli.main import main; main()"  # of this very environment
-    command = [sys.executable, "-c", start, "build", str(stage)]
-    command += ["--path-output", str(output), "-W", "--keep-going"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    fresh = output / "_build" / "html"
-    if done.returncode or not (fresh / "index.html").is_file():
-        lines = (done.stdout + done.stderr).splitlines()
-        told = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines[-30:]
-        raise EditionError("the site did not build:\n" + "\n".join(told))
-    _check_pages(stage, fresh)
-    replace_folder(fresh, build / "html")
-    shutil.rmtree(output)
-    return build / "html" / "index.html"
-
-
-def _check_pages(stage: Path, site: Path) -> None:
-    """Refuse a site that lacks a page of the table of contents, or holds half of one."""
-    toc = yaml.safe_load((stage / "_toc.yml").read_text())
-    listed = [page["file"] for part in toc["parts"] for page in part["chapters"]]
-    for page in (toc["root"], *listed):
-        path = site / f"{page}.html"
-        if not path.is_file() or not path.read_text().rstrip().endswith("</html>"):
-            raise EditionError(f"the site did not build: its page {page} is missing or incomplete")
 
 
 def runs_of(experiment: Experiment | Miniature) -> dict[str, Callable[[Path], Path]]:

@@ -1,0 +1,137 @@
+"""Every page of the book in a real browser, opened from disk: at two widths, in light and dark."""
+
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from arlib.editions import pages_of
+
+ROOT = Path(__file__).parents[2]
+LISTED = pages_of(ROOT)
+CHAPTERS = [f"book/{path.stem}" for path in sorted((ROOT / "book").glob("0*.ipynb"))]
+WIDTHS = {"desktop": 1280, "phone": 390}
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
+
+# MathJax that has not set all formulas yet is waited for.
+SET = "!window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
+BROKEN = """[...document.images].filter(image => !(image.complete && image.naturalWidth))
+    .map(image => image.src)"""
+UNTOLD = "[...document.images].filter(image => !image.alt.trim()).map(image => image.src)"
+RAW = r"""[...document.querySelectorAll("article p, article li, article td, figcaption")]
+    .map(e => e.innerText).filter(text => /\\\(|\$\$|\{glue|\{ref\}|\{eq\}|\{doc\}/.test(text))"""
+
+
+@pytest.fixture(scope="module", params=[*LISTED, "genindex", "search", "404"])
+def page(request, browser, book):
+    """An open page; `asked` and `said` are what it loaded and what it complained of."""
+    path = book / "html" / f"{request.param}.html"
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.name, page.asked, page.said = request.param, [], []
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.on("requestfailed", lambda request: page.said.append(f"not loaded: {request.url}"))
+    page.on("pageerror", lambda error: page.said.append(str(error)))
+    page.on("console", lambda line: page.said.append(line.text) if line.type == "error" else None)
+    page.goto(path.as_uri())
+    page.wait_for_function(SET)
+    yield page
+    context.close()
+
+
+def test_it_asks_nothing_of_another_host_and_complains_of_nothing(page):
+    assert [url for url in page.asked if urlsplit(url).scheme not in ("file", "data")] == []
+    assert page.said == []
+
+
+def test_it_fits_a_desktop_and_a_phone(page):
+    for width in WIDTHS.values():
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_every_image_is_there_and_described(page):
+    page.evaluate("[...document.images].forEach(image => image.loading = 'eager')")
+    page.wait_for_function("[...document.images].every(image => image.complete)")
+    assert page.evaluate(BROKEN) == []
+    assert page.evaluate(UNTOLD) == []
+
+
+def test_its_text_and_mathematics_are_set(page):
+    if page.name != "search":
+        assert len(page.locator("main h1").first.inner_text()) > 3
+    assert page.locator("mjx-merror").count() == 0
+    assert page.evaluate(RAW) == []
+    if page.name in CHAPTERS:
+        assert page.locator("mjx-container").count() > 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_violation_of_wcag(page, theme):
+    """WCAG 2.1 A and AA, on the whole page: the theme's own parts too."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+    found = axe.run(page, options={"runOnly": WCAG}).response["violations"]
+    told = [(one["id"], [node["target"] for node in one["nodes"]]) for one in found]
+    page.evaluate("document.documentElement.dataset.theme = 'light'")
+    assert told == []
+
+
+def test_a_chapter_weighs_no_more_than_3_megabytes(page):
+    """The page and its pictures; styles, scripts and fonts are the same on every page."""
+    if page.name not in CHAPTERS:
+        pytest.skip("no chapter")
+    files = {Path(unquote(urlsplit(url).path)) for url in page.asked if url.startswith("file:")}
+    own = [path for path in files if "_static" not in path.parts and path.name != "searchindex.js"]
+    assert 0 < sum(path.stat().st_size for path in own) <= 3_000_000
+
+
+def test_the_keyboard_reaches_the_content(page):
+    if page.name not in CHAPTERS:
+        pytest.skip("no chapter")
+    page.evaluate("document.activeElement.blur(); window.scrollTo(0, 0)")
+    page.keyboard.press("Tab")
+    first = page.evaluate("document.activeElement.innerText")
+    assert "Skip to main content" in first
+    page.keyboard.press("Enter")
+    assert page.evaluate("location.hash") == "#main-content"
+    page.keyboard.press("Tab")
+    style = "getComputedStyle(document.activeElement)"
+    shown = page.evaluate(f"[{style}.outlineStyle, {style}.boxShadow]")
+    assert shown != ["none", "none"], "what has the focus does not show it"
+
+
+@pytest.fixture
+def visit(browser, book):
+    """Return a function that opens a page of the site."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+
+    def opened(address):
+        page.goto((book / "html" / "search.html").as_uri().replace("search.html", address))
+        return page
+
+    yield opened
+    context.close()
+
+
+@pytest.mark.parametrize("term", ["objectness", "temperature", "McNemar"])
+def test_search_finds(visit, term):
+    page = visit(f"search.html?q={term}")
+    found = page.locator("#search-results ul.search li a")
+    found.first.wait_for()
+    assert any("book/" in link for link in found.evaluate_all("all => all.map(a => a.href)"))
+
+
+def test_previous_and_next_follow_the_contents(visit):
+    page = visit(f"{LISTED[0]}.html")
+    seen = [LISTED[0]]
+    while page.locator("a.right-next").count():
+        page.goto(page.locator("a.right-next").evaluate("a => a.href"))
+        seen.append(re.search(r"html/(.*)\.html", page.url.partition("#")[0])[1])
+        back = page.locator("a.left-prev").evaluate("a => a.href")
+        assert back.endswith(f"{seen[-2]}.html")
+    assert seen == LISTED
