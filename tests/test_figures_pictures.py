@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
-from arlib.figures import NEGATIVE, NEUTRAL, POSITIVE, draw_boxes, new_figure, show_prediction
+from arlib.figures import (
+    NEGATIVE,
+    NEUTRAL,
+    POSITIVE,
+    draw_boxes,
+    new_figure,
+    show_pipeline,
+    show_prediction,
+)
 from arlib.prediction import Prediction, Region
 
 
@@ -61,3 +69,22 @@ def test_a_prediction_without_regions():
     left, right = show_prediction(np.zeros((10, 20, 3), np.uint8), bare).axes
     assert outlines(left) == []
     assert len(outlines(right)) == 2
+
+
+def test_the_pipeline_shows_every_proposal_and_those_that_are_kept():
+    boxes = np.float32([[0, 0, 5, 5], [2, 2, 9, 8], [1, 1, 4, 4]])
+    scores = np.float32([0.9, 0.5, 0.1]), np.float32([0.4, 0.9, 0.2])
+    figure = show_pipeline(np.zeros((10, 20, 3), np.uint8), boxes, *scores, PREDICTION)
+    start, proposed, plane, fused = figure.axes
+    assert outlines(start) == []
+    assert len(outlines(proposed)) == 2 * 3  # each with its rim
+    assert "3 proposals" in proposed.get_title()
+    everything, chosen = plane.collections
+    np.testing.assert_allclose(everything.get_offsets(), np.stack(scores, 1))
+    kept = [(r.objectness, r.sentiment_score) for r in PREDICTION.regions]
+    np.testing.assert_allclose(chosen.get_offsets(), kept)
+    assert len(outlines(fused)) == 2 * 2
+    assert fused.get_title() == "4. positive: 0.55 of the whole, 0.60 fused, Eq. 3"
+    bare = Prediction("negative", *({"positive": 0.4, "negative": 0.6},) * 3, regions=())
+    none = np.zeros(0)
+    assert len(show_pipeline(np.zeros((9, 9, 3), np.uint8), boxes[:0], none, none, bare).axes) == 4

@@ -64,7 +64,7 @@ LAYERS = """
     shelf workbench
     figures.pictures
     figures.regions figures.fusion figures.experiments figures.proposals figures.training
-    figures.localization figures.table1 figures.failures
+    figures.localization figures.table1 figures.failures figures.pipeline
     figures
     editions describe pages
     execution status

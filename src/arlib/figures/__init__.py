@@ -5,6 +5,7 @@ from arlib.figures.failures import show_failures
 from arlib.figures.fusion import plot_decision, plot_flips
 from arlib.figures.localization import plot_localization
 from arlib.figures.pictures import draw_boxes, show_picture, show_prediction
+from arlib.figures.pipeline import show_pipeline
 from arlib.figures.proposals import plot_objectness, plot_recall, show_edges, show_proposals
 from arlib.figures.regions import (
     plot_accuracy_by_score,
@@ -55,6 +56,7 @@ __all__ = [
     "show_failures",
     "show_filters",
     "show_picture",
+    "show_pipeline",
     "show_prediction",
     "show_proposals",
     "show_rows",
