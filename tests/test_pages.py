@@ -54,3 +54,8 @@ def test_names_in_links_are_texts(name):
     assert page.startswith("<article>T</article><article>U<p")
     assert "<script>" not in page
     assert "a&b" not in page
+
+
+def test_what_unfolds_pages_below_has_a_name():
+    fold = '<details><summary><span class="toctree-toggle" role="presentation"></span></summary>'
+    assert '<summary aria-label="Pages below"><span' in mend(fold)

@@ -2,7 +2,8 @@
 
     .venv/bin/python tools/readme_figure.py
 
-The network is the default one of `arlib predict`; its weights are in ARLIB_DATA/weights, or downloaded.
+The network is the default one of `arlib predict`: its weights are in ARLIB_DATA/weights, or come by
+download.
 """
 
 import io

@@ -11,6 +11,7 @@ _UNUSED = re.compile(
     re.DOTALL,
 )
 
+_SUMMARY = '<summary aria-label="Pages below"><span class="toctree-toggle"'
 _TABLE = '<table class="dataframe" tabindex="0">'
 
 
@@ -22,6 +23,7 @@ def mend(page: str) -> str:
       script that would draw them once more go.
     - The role "doc-biblioentry" of references is deprecated by ARIA: they are items of a list.
     - A table that scrolls by itself has to be reached by keyboard.
+    - What unfolds pages below another in the sidebar has no name.
 
     Args:
         page: HTML.
@@ -36,6 +38,7 @@ def mend(page: str) -> str:
     page = page.replace(
         '<table border="1" class="dataframe">', '<table class="dataframe" tabindex="0">'
     )
+    page = page.replace('<summary><span class="toctree-toggle"', _SUMMARY)
     return _UNUSED.sub("", page)
 
 
