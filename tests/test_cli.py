@@ -332,7 +332,7 @@ def book(tmp_path, monkeypatch):
     for folder in ("book/results", "editions"):
         (tmp_path / folder).mkdir(parents=True)
     nbformat.write(new_notebook(cells=[cell]), tmp_path / "book/one.ipynb")
-    toc = {"parts": [{"chapters": [{"file": "book/one"}]}]}
+    toc = {"root": "book/index", "parts": [{"chapters": [{"file": "book/one"}]}]}
     plain = {"title": "Recorded", "parameters": {"runs": ["alone"]}}
     fresh = {"title": "Anew", "experiment": {"dataset": "twitter2", "backbones": ["x"]}}
     for path, raw in {"_toc": toc, "editions/plain": plain, "editions/fresh": fresh}.items():

@@ -199,8 +199,12 @@ def test_a_failing_cell_is_named(tmp_path):
         execute(tmp_path, "x = 1", "1 / 0")
 
 
-def test_a_chapter_runs_where_it_is_staged(tmp_path):
+def test_a_chapter_runs_where_it_is_staged(tmp_path, monkeypatch):
+    """Without moving this process there: two chapters are executed at once, by threads."""
+    moved, here = set(), str(Path.cwd())
+    monkeypatch.setattr("os.chdir", lambda path: moved.add(str(path)))
     done = execute(tmp_path, "import os; print(os.getcwd())")
+    assert moved <= {here}
     assert done.cells[-1].outputs[0].text.strip() == str(tmp_path / "out")
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ def editions_page(root: Path, name: str, facts: Mapping[str, Any]) -> str:
         of = there.get(each)
         minutes = f"{sum(of['seconds'].values()) / 60:.1f}" if of else None
         title = load_edition(root, each).title
-        rows.append((each, title, of and of.get("finished"), minutes))
+        rows.append((each, title, of and moment(of), minutes))
     blocks = [
         "# Editions and runs",
         "An edition is this book with one set of parameters: `arlib run EDITION` makes one.",
@@ -126,7 +127,9 @@ def editions_page(root: Path, name: str, facts: Mapping[str, Any]) -> str:
         ),
     ]
     for other in sorted(there.keys() - {name}):
-        apart = differing(facts["parameters"], there[other].get("parameters", {}))
+        if "parameters" not in there[other]:
+            continue  # built before they were noted
+        apart = differing(facts["parameters"], there[other]["parameters"])
         values = [(key, *both) for key, both in apart.items()]
         what = f"Where the parameters of {name}, which you read, and {other} differ"
         blocks.append(html_table(["parameter", name, other], values, what))
@@ -136,12 +139,24 @@ def editions_page(root: Path, name: str, facts: Mapping[str, Any]) -> str:
     return "\n\n".join([*blocks, command]) + "\n"
 
 
+def moment(facts: Mapping[str, Any]) -> str:
+    """Tell when an edition or a run was finished, in UTC to the minute.
+
+    Example:
+        >>> moment({"finished": "2026-11-25T13:39:04+00:00"}), moment({})
+        ('2026-11-25 13:39', 'before that was noted')
+    """
+    if "finished" not in facts:
+        return "before that was noted"
+    return f"{datetime.fromisoformat(facts['finished']):%Y-%m-%d %H:%M}"
+
+
 def _row(path: Path) -> tuple[Any, ...]:
     facts = json.loads(path.read_text())
     shown = [facts["results"][way]["accuracy"] for way in ("whole image", "+ obj + senti (K = 8)")]
     texts = [f"{100 * of['estimate']:.1f} %" for of in shown]
     majority = f"{100 * shown[0]['majority']:.1f} %"
-    return path.parent.name, facts["dataset"]["images"], *texts, majority, facts.get("finished")
+    return path.parent.name, facts["dataset"]["images"], *texts, majority, moment(facts)
 
 
 def _printed(path: Path) -> Iterator[tuple[str, str]]:

@@ -12,14 +12,14 @@ def editions(context: click.Context) -> None:
     """List the editions of the book, and which of them were built here and when."""
     if context.invoked_subcommand:
         return
-    from arlib.comparing import built
+    from arlib.comparing import built, moment
     from arlib.editions import available, find_book, load_edition
 
     root = find_book()
     there = built(root)
     for name in available(root):
-        when = there[name].get("finished", "before it was noted") if name in there else "not built"
-        click.echo(f"{name:<12} {when:<26} {load_edition(root, name).title}")
+        when = moment(there[name]) if name in there else "not built"
+        click.echo(f"{name:<12} {when:<22} {load_edition(root, name).title}")
 
 
 @editions.command()

@@ -20,6 +20,9 @@ TIMEOUT = 3600.0
 INJECTED = "injected-parameters"
 """What papermill tags the cell of parameters with."""
 
+NOBODY_THERE = {"live": 0}
+"""Parameters of a chapter that is executed for its page: no kernel stands behind that."""
+
 
 def execute_chapter(
     source: Path, target: Path, parameters: Mapping[str, Any], *, timeout: float = TIMEOUT
@@ -40,7 +43,7 @@ def execute_chapter(
             its kernel or did not run; or what could not be written. Nothing is at `target` then.
     """
     declared = chapter_parameters(source)
-    given = {"live": 0, **parameters}
+    given = NOBODY_THERE | dict(parameters)
     mine = {name: value for name, value in given.items() if name in declared}
     working = target.with_name(f".{target.name}.running.ipynb")
     target.unlink(missing_ok=True)
@@ -104,7 +107,7 @@ def _run(source: Path, working: Path, parameters: Mapping[str, Any], timeout: fl
             parameters=dict(parameters),
             kernel_name="python3",
             language="python",  # a notebook whose metadata were stripped does not say so
-            cwd=str(working.parent),
+            resources={"metadata": {"path": str(working.parent)}},  # where the kernel runs
             progress_bar=False,
             execution_timeout=timeout,
             start_timeout=max(60, min(timeout, 300)),

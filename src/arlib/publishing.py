@@ -18,7 +18,7 @@ from jupyter_core.utils import ensure_event_loop
 
 from arlib.comparing import editions_page
 from arlib.editions import Edition, EditionError, chapters, declared_parameters, pages_of
-from arlib.execution import TIMEOUT, execute_chapter
+from arlib.execution import NOBODY_THERE, TIMEOUT, execute_chapter
 from arlib.experiment import Experiment, parse_experiment
 from arlib.locks import only_one
 from arlib.miniature import Miniature
@@ -78,7 +78,8 @@ def run_edition(
         runs += _live_runs(root, edition, {run.name for run in runs}, say)
         stage = _staged(root, build, runs)
         seconds = _execute_all(root, stage, parameters, timeout, say)
-        given = declared_parameters(root) | parameters
+        declared = declared_parameters(root)
+        given = {name: (declared | NOBODY_THERE | parameters)[name] for name in declared}
         facts = facts_of(edition, given, seconds, (run.name for run in runs))
         _write_pages(root, stage, edition.name, facts)
         configured(stage, repository)

@@ -99,5 +99,16 @@ def status_page(name: str, facts: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    shown = "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-    return escape(" ".join(shown.split()))
+    return escape(" ".join(_shown(value).split()))
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_shown(of)}" for name, of in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_shown, value)) or "none"
+    return str(value)
