@@ -29,7 +29,8 @@ $(TESTED): $(STAMP) $(SOURCES) $(TESTS)
 	@mkdir -p $(@D) && touch $@
 
 soak: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -o "norecursedirs=.*" tests/soak/soak.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -m "" -o "norecursedirs=.*" tests/soak/soak.py
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab book/

@@ -173,6 +173,26 @@ def test_predict_goes_on_after_what_is_no_picture(folder, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    """Return a function: it runs `arlib` in this process: its status, and its complaint."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["arlib", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code, capsys.readouterr().err
+
+    return run
+
+
+def test_a_complaint_crosses_the_boundary_of_the_process(tmp_path):
+    done = arlib("run", "recorded", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "run this inside a clone of its repository" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -187,19 +207,12 @@ def test_predict_goes_on_after_what_is_no_picture(folder, tmp_path):
         (["head", "twitter2", "--out", "h.safetensors"], "twitter2 is not here: get"),
     ],
 )
-def test_what_is_wrong_is_one_clear_line(arguments, message, tmp_path, monkeypatch):
+def test_what_is_wrong_is_one_clear_line(arguments, message, tmp_path, monkeypatch, refused):
     monkeypatch.delenv("ARLIB_DATA", raising=False)
-    inside = ROOT if arguments[0] == "run" else tmp_path
-    done = arlib(*arguments, cwd=inside)
-    assert done.returncode in (1, 2)
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_run_needs_the_books_repository(tmp_path):
-    done = arlib("run", "recorded", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "run this inside a clone of its repository" in done.stderr
+    monkeypatch.chdir(ROOT if arguments[0] == "run" else tmp_path)
+    code, said = refused(*arguments)
+    assert code in (1, 2)
+    assert message in said
 
 
 def test_weights_that_cannot_be_had_name_the_file(folder, tmp_path):
@@ -293,11 +306,12 @@ class TestFinetune:
             ),
         ],
     )
-    def test_what_it_cannot_do_is_one_line(self, tmp_path, more, told):
-        done = arlib(*self.arguments("tuned", *more), cwd=tmp_path)
-        assert done.returncode == 1
-        assert told in done.stderr
-        assert len(done.stderr.strip().splitlines()) == 1
+    def test_what_it_cannot_do_is_one_line(self, tmp_path, more, told, monkeypatch, refused):
+        monkeypatch.chdir(tmp_path)
+        code, said = refused(*self.arguments("tuned", *more))
+        assert code == 1
+        assert told in said
+        assert len(said.strip().splitlines()) == 1
 
 
 FT, LAST = "VGGNet + ft", "VGGNet + ft + obj + senti + lf (K)"

@@ -43,6 +43,7 @@ def start(tmp_path):
         process.wait()
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_mid_shard(tmp_path, start):
     told = tmp_path / "scheduler.json"
     start(

@@ -360,6 +360,7 @@ def test_only_photographs_are_recorded(drawn, name):
     assert not (drawn / "_build").exists()
 
 
+@pytest.mark.slow
 def test_drawn_runs_lie_beside_the_chapters(drawn, tmp_path, monkeypatch):
     monkeypatch.setenv("ARLIB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(publishing, "build_site", lambda stage, build: stage)

@@ -147,7 +147,7 @@ def holm_by_hand(p):
 P_VALUES = st.lists(st.floats(0, 1) | st.just(float("nan")), max_size=12)
 
 
-@settings(max_examples=30)  # statsmodels collects garbage at every call
+@settings(max_examples=12)  # statsmodels collects garbage at every call
 @given(P_VALUES)
 def test_holm_goes_step_by_step(p):
     adjusted, p = holm(p), np.array(p)

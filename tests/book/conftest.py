@@ -81,6 +81,6 @@ def recorded(tmp_path_factory):
     stage = root / "_build" / "source"
     shutil.copytree(root / "book", stage / "book")
     with of_its_own(tmp_path_factory):
-        for chapter in editions.chapters(root):
+        for chapter in editions.chapters(root)[:6]:  # the last shows single pictures, no run
             publishing.execute_chapter(root / chapter, stage / chapter, edition.parameters)
     return lambda stem: glued_values(stage / "book" / f"{stem}.ipynb")

@@ -77,6 +77,7 @@ def test_eight_emotions_go_through_every_chapter_that_takes_scores(run):
     assert found["ch06-images"] == (label >= 0).sum()
 
 
+@pytest.mark.slow
 def test_six_emotions_likewise(run):
     done = run(6, ["03_sentiment_score", "05_fusion"])
     joyful = done.scores.global_probability.values[:, [3, 5]].sum(-1)
