@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/bench_site.py [EDITION]
 
 Usable: loaded, with every formula set. Each page is opened in a new context of one browser, pages
-taking turns; MB are those of all files that a page asks for, the same ones of every page among them.
+taking turns; MB are of all files that a page asks for, those of every page among them.
 """
 
 import shutil
