@@ -69,6 +69,7 @@ LAYERS = """
     editions describe pages
     execution status
     comparing website
+    overview
     publishing
     tabulate
     options

@@ -52,6 +52,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "networks",
         "polarity",
         "options",
+        "overview",
         "packing",
         "pages",
         "precision",

@@ -1,18 +1,19 @@
 """Editions that were built here: which there are, and where two of them differ."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
-from arlib.editions import EditionError, available, load_edition
+from arlib.editions import EditionError
 from arlib.execution import INJECTED
-from arlib.status import html_table
+
+Printed = dict[tuple[str, str, int], str]
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,23 @@ class Comparison:
 
 
 def built(root: Path) -> dict[str, dict[str, Any]]:
-    """Facts of every edition that was built here: name -> what `edition.json` says."""
-    found = sorted((root / "_build").glob("*/edition.json"))
-    return {path.parent.name: json.loads(path.read_text()) for path in found}
+    """Facts of every edition that was built here: name -> what `edition.json` says.
+
+    Raises:
+        EditionError: one of these files is broken; it is named.
+    """
+    found = {}
+    for path in sorted((root / "_build").glob("*/edition.json")):
+        try:
+            facts = json.loads(path.read_text())
+            whole = isinstance(facts, dict) and {"title", "seconds"} <= facts.keys()
+        except ValueError:
+            whole = False
+        if not whole:
+            where = path.relative_to(root)
+            raise EditionError(f"{where} does not say what an edition was made with: remove it")
+        found[path.parent.name] = facts
+    return found
 
 
 def compare_editions(root: Path, one: str, other: str) -> Comparison:
@@ -62,26 +77,27 @@ def compare_editions(root: Path, one: str, other: str) -> Comparison:
         other: likewise.
 
     Raises:
-        EditionError: one of them was not built here; it lists those that were.
+        EditionError: one of them was not built here; it lists those that were. Or it was built
+            by a version that noted no parameters.
     """
     facts = built(root)
     for name in (one, other):
         if name not in facts:
             there = ", ".join(facts) or "none"
             raise EditionError(f"edition {name!r} was not built here (arlib run); built: {there}")
+        if "parameters" not in facts[name]:
+            raise EditionError(
+                f"edition {name!r} was built before parameters were noted: build again"
+            )
+    first, second = (printed(published(root, name)) for name in (one, other))
     cells, same = [], 0
-    folders = [root / "_build" / name / "source" / "book" for name in (one, other)]
-    chapters = sorted({path.name for folder in folders for path in folder.glob("*.ipynb")})
-    for chapter in chapters:
-        pairs = zip_longest(*(_printed(folder / chapter) for folder in folders), fillvalue=None)
-        for first, second in pairs:
-            source = (first or second or ("", ""))[0]
-            outputs = (first and first[1], second and second[1])
-            if outputs[0] == outputs[1]:
-                same += 1
-            else:
-                cells.append(Cell(Path(chapter).stem, source, outputs))
-    told = [facts[name].get("parameters", {}) for name in (one, other)]
+    for key in sorted(first | second, key=lambda key: key[0]):  # within a chapter, as they come
+        outputs = (first.get(key), second.get(key))
+        if outputs[0] == outputs[1]:
+            same += 1
+        else:
+            cells.append(Cell(key[0], key[1], outputs))
+    told = [facts[name]["parameters"] for name in (one, other)]
     return Comparison((one, other), differing(*told), cells, same)
 
 
@@ -96,49 +112,6 @@ def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tup
     return {n: (one.get(n), other.get(n)) for n in names if one.get(n) != other.get(n)}
 
 
-def editions_page(root: Path, name: str, facts: Mapping[str, Any]) -> str:
-    """Write the page that lists editions and runs, and how the built ones differ from this one.
-
-    Args:
-        root: the book's folder.
-        name: of the edition whose page it is.
-        facts: its own, from `arlib.status.facts_of`.
-
-    Returns:
-        MyST Markdown.
-    """
-    there = built(root) | {name: dict(facts)}
-    rows = []
-    for each in available(root):
-        of = there.get(each)
-        minutes = f"{sum(of['seconds'].values()) / 60:.1f}" if of else None
-        title = load_edition(root, each).title
-        rows.append((each, title, of and moment(of), minutes))
-    blocks = [
-        "# Editions and runs",
-        "An edition is this book with one set of parameters: `arlib run EDITION` makes one.",
-        html_table(
-            ["edition", "what it is", "built here", "minutes of chapters"], rows, "The editions"
-        ),
-        html_table(
-            ["run", "images", "accuracy, whole", "accuracy, fused, K = 8", "majority", "finished"],
-            [_row(path) for path in sorted((root / "book" / "results").glob("*/run.json"))],
-            "The recorded runs of photographs",
-        ),
-    ]
-    for other in sorted(there.keys() - {name}):
-        if "parameters" not in there[other]:
-            continue  # built before they were noted
-        apart = differing(facts["parameters"], there[other]["parameters"])
-        values = [(key, *both) for key, both in apart.items()]
-        what = f"Where the parameters of {name}, which you read, and {other} differ"
-        blocks.append(html_table(["parameter", name, other], values, what))
-    command = (
-        "`arlib editions compare ONE OTHER` also tells which cells of any two print otherwise."
-    )
-    return "\n\n".join([*blocks, command]) + "\n"
-
-
 def moment(facts: Mapping[str, Any]) -> str:
     """Tell when an edition or a run was finished, in UTC to the minute.
 
@@ -151,19 +124,51 @@ def moment(facts: Mapping[str, Any]) -> str:
     return f"{datetime.fromisoformat(facts['finished']):%Y-%m-%d %H:%M}"
 
 
-def _row(path: Path) -> tuple[Any, ...]:
-    facts = json.loads(path.read_text())
-    shown = [facts["results"][way]["accuracy"] for way in ("whole image", "+ obj + senti (K = 8)")]
-    texts = [f"{100 * of['estimate']:.1f} %" for of in shown]
-    majority = f"{100 * shown[0]['majority']:.1f} %"
-    return path.parent.name, facts["dataset"]["images"], *texts, majority, moment(facts)
+def printed(folder: Path) -> Printed:
+    """Read what each code cell of executed chapters printed, and the values that it glued.
+
+    Args:
+        folder: holds the notebooks.
+
+    Returns:
+        (chapter, source, how many cells before it in the chapter say the same) -> text.
+    """
+    found: Printed = {}
+    for path in sorted(folder.glob("*.ipynb")):
+        seen: Counter[str] = Counter()
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type != "code" or INJECTED in cell.metadata.get("tags", []):
+                continue
+            texts = [text for output in cell.outputs for text in _texts(output)]
+            found[path.stem, cell.source, seen[cell.source]] = "\n".join(texts)
+            seen[cell.source] += 1
+    return found
 
 
-def _printed(path: Path) -> Iterator[tuple[str, str]]:
-    """Each code cell of an executed chapter, and the text of its outputs."""
-    if not path.is_file():
-        return
-    for cell in nbformat.read(path, as_version=4).cells:
-        if cell.cell_type == "code" and INJECTED not in cell.metadata.get("tags", []):
-            texts = [o.get("text") or o.get("data", {}).get("text/plain", "") for o in cell.outputs]
-            yield cell.source, "\n".join("".join(text) for text in texts)
+def published(root: Path, name: str) -> Path:
+    """Folder of the executed chapters that the site of an edition offers: whole, or not there."""
+    return root / "_build" / name / "html" / "_sources" / "book"
+
+
+def beginning(text: str, lines: int = 6) -> str:
+    r"""Shorten what a cell printed to its first lines, and say how many follow.
+
+    Example:
+        >>> beginning("a\nb\nc", lines=2)
+        'a\nb\n... and 1 lines more'
+    """
+    every = text.strip().splitlines()
+    more = [f"... and {len(every) - lines} lines more"] if len(every) > lines else []
+    return "\n".join([*every[:lines], *more])
+
+
+def _texts(output: Mapping[str, Any]) -> Iterator[str]:
+    """Text of one output of a cell; of a glued value, which is not shown there, with its name."""
+    if "text" in output:
+        yield "".join(output["text"])
+    glued = output.get("metadata", {}).get("scrapbook", {}).get("name")
+    for kind, data in output.get("data", {}).items():
+        if kind == "text/plain":
+            yield "".join(data)
+        elif kind.endswith("/text/plain"):
+            yield f"{glued} = {''.join(data)}"

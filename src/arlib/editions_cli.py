@@ -5,11 +5,19 @@ from dataclasses import asdict
 
 import click
 
+FORMAT = click.option(
+    "--format", "form", default="text", type=click.Choice(["text", "json"]), help="For whom."
+)
+
 
 @click.group(invoke_without_command=True)
+@FORMAT
 @click.pass_context
-def editions(context: click.Context) -> None:
-    """List the editions of the book, and which of them were built here and when."""
+def editions(context: click.Context, form: str) -> None:
+    """List the editions of the book, and which of them were built here and when.
+
+    As JSON: edition -> what was noted when it was built here, null where it was not.
+    """
     if context.invoked_subcommand:
         return
     from arlib.comparing import built, moment
@@ -17,18 +25,26 @@ def editions(context: click.Context) -> None:
 
     root = find_book()
     there = built(root)
-    for name in available(root):
+    names = sorted({*available(root), *there})
+    if form == "json":
+        click.echo(json.dumps({name: there.get(name) for name in names}))
+        return
+    for name in names:
         when = moment(there[name]) if name in there else "not built"
-        click.echo(f"{name:<12} {when:<22} {load_edition(root, name).title}")
+        title = there[name]["title"] if name in there else load_edition(root, name).title
+        click.echo(f"{name:<12} {when:<22} {title}")
 
 
 @editions.command()
 @click.argument("one")
 @click.argument("other")
-@click.option("--format", "form", default="text", type=click.Choice(["text", "json"]))
+@FORMAT
 def compare(one: str, other: str, form: str) -> None:
-    """Tell which parameters of two built editions differ, and which cells print otherwise."""
-    from arlib.comparing import compare_editions
+    """Tell which parameters of two built editions differ, and which cells print otherwise.
+
+    Exit status 0 however much they differ, 1 if one of them was not built here.
+    """
+    from arlib.comparing import beginning, compare_editions
     from arlib.editions import find_book
 
     found = compare_editions(find_book(), one, other)
@@ -42,7 +58,5 @@ def compare(one: str, other: str, form: str) -> None:
         first = cell.source.strip().partition("\n")[0]
         click.echo(f"\n{cell.chapter}: {first}")
         for name, text in zip(found.names, cell.outputs, strict=True):
-            shown = "(no such cell)" if text is None else (text.strip() or "(nothing)")
-            lines = shown.splitlines()
-            more = f"\n    ... and {len(lines) - 6} lines more" if len(lines) > 6 else ""
-            click.echo(f"  {name}:\n    " + "\n    ".join(lines[:6]) + more)
+            shown = "(no such cell)" if text is None else (beginning(text) or "(nothing)")
+            click.echo(f"  {name}:\n    " + "\n    ".join(shown.splitlines()))

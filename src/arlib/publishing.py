@@ -16,13 +16,13 @@ from typing import Any
 
 from jupyter_core.utils import ensure_event_loop
 
-from arlib.comparing import editions_page
 from arlib.editions import Edition, EditionError, chapters, declared_parameters, pages_of
 from arlib.execution import NOBODY_THERE, TIMEOUT, execute_chapter
 from arlib.experiment import Experiment, parse_experiment
 from arlib.locks import only_one
 from arlib.miniature import Miniature
 from arlib.miniature_runs import live_runs
+from arlib.overview import editions_page
 from arlib.replacing import replace_folder, write_whole
 from arlib.runs import compare, open_run
 from arlib.sentiment import usable_base
@@ -80,7 +80,9 @@ def run_edition(
         seconds = _execute_all(root, stage, parameters, timeout, say)
         declared = declared_parameters(root)
         given = {name: (declared | NOBODY_THERE | parameters)[name] for name in declared}
-        facts = facts_of(edition, given, seconds, (run.name for run in runs))
+        measured = stage / "book" / "results" / str(given.get("run")) / "run.json"
+        said = json.loads(measured.read_text()) if measured.is_file() else None
+        facts = facts_of(edition, given, seconds, (run.name for run in runs), said)
         _write_pages(root, stage, edition.name, facts)
         configured(stage, repository)
         say("building the site")
@@ -106,7 +108,7 @@ def _write_pages(root: Path, stage: Path, name: str, facts: Mapping[str, Any]) -
     """Put what the run says of itself in the place of the pages that stand for it."""
     for page, text in (
         ("status", status_page(name, facts)),
-        ("editions", editions_page(root, name, facts)),
+        ("editions", editions_page(root, name, facts, stage / "book")),
     ):
         if f"book/{page}" in pages_of(root):
             (stage / "book" / f"{page}.md").write_text(text, encoding="utf-8")

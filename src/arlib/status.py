@@ -4,10 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from html import escape
+from importlib.metadata import version
 from typing import Any
 
 from arlib.editions import Edition
 from arlib.machine import machine, source_commit
+
+PUBLISHERS = ("jupyter-book", "papermill", "sphinx-book-theme")
+"""Packages that make pages of chapters: their versions are noted beside the method's own."""
 
 
 def facts_of(
@@ -15,6 +19,7 @@ def facts_of(
     parameters: Mapping[str, Any],
     seconds: Mapping[str, float],
     runs: Iterable[str],
+    measured: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Gather what `edition.json` says of an edition whose chapters have just run.
 
@@ -23,9 +28,11 @@ def facts_of(
         parameters: name -> value, of every chapter.
         seconds: chapter -> how long it took.
         runs: names of the runs that were measured for it.
+        measured: what `run.json` says of the run that its parameter `run` names, if it has one.
 
     Returns:
-        JSON values: title, finished (UTC), commit, parameters, experiment, runs, seconds, machine.
+        JSON values: title, finished (UTC), commit, parameters, experiment, runs, headline, seconds,
+        machine.
     """
     return {
         "title": edition.title,
@@ -34,9 +41,29 @@ def facts_of(
         "parameters": dict(parameters),
         "experiment": None if edition.experiment is None else asdict(edition.experiment),
         "runs": list(runs),
+        "headline": None if measured is None else headline(measured),
         "seconds": dict(seconds),
-        "machine": machine(),
+        "machine": machine() | {package: version(package) for package in PUBLISHERS},
     }
+
+
+def headline(run: Mapping[str, Any]) -> dict[str, float | None]:
+    """Pick the numbers that stand for a run: None where it has no labels.
+
+    Args:
+        run: what `run.json` says.
+
+    Example:
+        >>> headline({"dataset": {"images": 12, "majority": None}, "results": {}})
+        {'images': 12, 'majority': None, 'whole': None, 'fused': None}
+    """
+    data, results = run["dataset"], run["results"]
+    ways = {"whole": "whole image", "fused": "+ obj + senti (K = 8)"}
+    accuracy = {
+        name: results[way]["accuracy"]["estimate"] if way in results else None
+        for name, way in ways.items()
+    }
+    return {"images": data["images"], "majority": data["majority"], **accuracy}
 
 
 def html_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], caption: str) -> str:
