@@ -363,7 +363,7 @@ def test_only_photographs_are_recorded(drawn, name):
 @pytest.mark.slow
 def test_drawn_runs_lie_beside_the_chapters(drawn, tmp_path, monkeypatch):
     monkeypatch.setenv("ARLIB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(publishing, "build_site", lambda stage, build: stage)
+    monkeypatch.setattr(publishing, "build_site", lambda stage, build, public: stage)
     quick = Training(iterations=2, round=2, batch_size=16, lr=0.01)
     tiny = Miniature(scale=0.0, pretraining=quick, finetuning=quick, proposals="grid")
     said = []

@@ -66,8 +66,8 @@ LAYERS = """
     figures.regions figures.fusion figures.experiments figures.proposals figures.training
     figures.localization figures.table1 figures.failures figures.pipeline
     figures
-    editions describe pages
-    execution status
+    editions describe pages cards
+    execution status public
     comparing website
     overview
     publishing

@@ -1,31 +1,53 @@
-"""What a staged book's pages link to, where its repository has a public address."""
+"""What a book's pages link to, where its repository has a public address."""
 
+import re
+
+import nbformat
 import pytest
 import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from arlib.editions import EditionError
-from arlib.website import configured
+from arlib.public import Public
+from arlib.website import build_site, configured
 
 
 @pytest.fixture
 def stage(tmp_path):
-    config = {"title": "A book", "html": {"use_edit_page_button": False, "favicon": "a.svg"}}
-    (tmp_path / "_config.yml").write_text(yaml.safe_dump(config))
-    return tmp_path
+    """A staged book of a page and a chapter."""
+    stage = tmp_path / "source"
+    (stage / "book").mkdir(parents=True)
+    config = {
+        "title": "A book",
+        "execute": {"execute_notebooks": "off"},
+        "html": {"use_edit_page_button": False, "home_page_in_navbar": True},
+    }
+    (stage / "_config.yml").write_text(yaml.safe_dump(config))
+    chapters = {"caption": "All", "chapters": [{"file": "book/one"}]}
+    toc = {"format": "jb-book", "root": "book/index", "parts": [chapters]}
+    (stage / "_toc.yml").write_text(yaml.safe_dump(toc))
+    (stage / "book" / "index.md").write_text("# A book\n\nOf <3 & *more*.\n")
+    cells = [new_markdown_cell("# One\n\nIts text."), new_code_cell("1 + 1")]
+    metadata = {
+        "kernelspec": {"name": "python3", "display_name": "Python 3"},
+        "language_info": {"name": "python", "pygments_lexer": "ipython3"},
+    }
+    nbformat.write(new_notebook(cells=cells, metadata=metadata), stage / "book" / "one.ipynb")
+    return stage
 
 
 def test_without_an_address_nothing_changes(stage):
     before = (stage / "_config.yml").read_bytes()
-    configured(stage, None)
+    configured(stage, Public())
     assert (stage / "_config.yml").read_bytes() == before
 
 
 def test_with_one_pages_link_to_source_colab_and_binder(stage):
-    configured(stage, "https://github.com/someone/affective/")
+    configured(stage, Public("https://github.com/someone/affective/"))
     config = yaml.safe_load((stage / "_config.yml").read_text())
+    assert config["title"] == "A book"
     assert config["repository"]["url"] == "https://github.com/someone/affective"
     assert config["html"] == {
-        "favicon": "a.svg",
+        "home_page_in_navbar": True,
         "use_edit_page_button": True,
         "use_repository_button": True,
     }
@@ -33,7 +55,44 @@ def test_with_one_pages_link_to_source_colab_and_binder(stage):
     assert config["launch_buttons"]["binderhub_url"] == "https://mybinder.org"
 
 
-@pytest.mark.parametrize("address", ["", "someone/affective", "http://a.b/c/d", "https://a.b"])
-def test_what_is_no_address_is_refused(stage, address):
-    with pytest.raises(EditionError, match=r"is no address such as https://github\.com/"):
-        configured(stage, address)
+CLONE = "https://github.com/someone/affective"
+BINDER = "https://mybinder.org/v2/gh/someone/affective/main?urlpath=lab/tree/book/one.ipynb"
+COLAB = "https://colab.research.google.com/github/someone/affective/blob/main/book/one.ipynb"
+ON_GITLAB = "https://mybinder.org/v2/gl/someone%2Faffective/main?urlpath=lab/tree/book/one.ipynb"
+
+
+@pytest.mark.parametrize(
+    ("public", "there", "absent"),
+    [
+        (Public(), [], ["github", "gitlab", "colab", "mybinder"]),
+        (Public(CLONE), [CLONE, f"{CLONE}/edit/main/book/one.ipynb", BINDER, COLAB], ["gitlab"]),
+        (Public("https://gitlab.com/someone/affective"), [ON_GITLAB], ["colab", "github.com/some"]),
+    ],
+    ids=["nowhere", "github", "gitlab"],
+)
+def test_the_built_pages_have_these_links_and_no_others(stage, tmp_path, public, there, absent):
+    configured(stage, public)
+    site = build_site(stage, tmp_path / "build", public).parent
+    page = (site / "book" / "one.html").read_text()
+    links = re.findall(r'href="([^"]*)"', page)
+    for address in there:
+        assert address in links
+    for word in absent:
+        assert not [link for link in links if word in link], word
+    assert ("On Colab, put a cell before the first" in page) == public.on_github
+
+
+def test_the_front_and_the_first_page_say_the_same_of_themselves(stage, tmp_path):
+    public = Public(address="http://localhost:8000/book/")
+    site = build_site(stage, tmp_path / "build", public).parent
+    front, first = ((site / name).read_text() for name in ("index.html", "book/index.html"))
+    for said in (
+        'property="og:title"',
+        "Of &lt;3 &amp; more.",
+        "http://localhost:8000/book/book/index.html",
+        "http://localhost:8000/book/_static/card.png",
+    ):
+        assert said in front
+        assert said in first
+    assert '<meta http-equiv="refresh" content="0; url=book/index.html" />' in front
+    assert front.endswith("</html>\n")

@@ -114,6 +114,11 @@ def predict(
     envvar="ARLIB_REPOSITORY",
     help="Its public address: pages link to it, to Colab and to Binder.  [env: ARLIB_REPOSITORY]",
 )
+@click.option(
+    "--address",
+    envvar="ARLIB_ADDRESS",
+    help="The site's public address: links to it show a picture.  [env: ARLIB_ADDRESS]",
+)
 def run(
     edition: str,
     parameter: tuple[tuple[str, str], ...],
@@ -121,6 +126,7 @@ def run(
     only_measure: bool,
     timeout: float,
     repository: str | None,
+    address: str | None,
 ) -> None:
     """Execute every chapter with an edition's parameters and build the site.
 
@@ -128,6 +134,7 @@ def run(
     `-p k 11`, `-p runs "[oasis-squeezenet1_1]"`.
     """
     from arlib import editions, publishing
+    from arlib.public import Public
 
     root = editions.find_book()
     overrides = {name: yaml.safe_load(value) for name, value in parameter}
@@ -138,7 +145,7 @@ def run(
         record=record,
         chapters_too=not only_measure,
         timeout=timeout,
-        repository=repository,
+        public=Public(repository, address),
         say=click.echo,
     )
     click.echo(f"the {'runs are' if only_measure else 'book is'} at {made}")

@@ -51,12 +51,13 @@ def mend_site(site: Path) -> None:
             path.write_text(mended, encoding="utf-8")
 
 
-def with_downloads(page: str, forms: Mapping[str, str]) -> str:
+def with_downloads(page: str, forms: Mapping[str, str], on_colab: str | None = None) -> str:
     """Add links to a chapter's notebook below its text.
 
     Args:
         page: HTML of Jupyter Book's theme, which has one `article`.
         forms: what a link says -> where it leads.
+        on_colab: code that a first cell needs there; None leaves it out.
 
     Example:
         >>> with_downloads("<article>Text.</article>", {"whole": "1.ipynb"}).partition("</p>")[0]
@@ -67,5 +68,8 @@ def with_downloads(page: str, forms: Mapping[str, str]) -> str:
         for said, address in forms.items()
     )
     line = f'<p class="downloads">As a notebook: {links}</p>'
+    if on_colab is not None:
+        line += "<p>On Colab, put a cell before the first and run it:</p>"
+        line += f'<pre tabindex="0">{escape(on_colab)}</pre>'
     before, end, after = page.rpartition("</article>")
     return before + line + end + after

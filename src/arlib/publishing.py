@@ -23,11 +23,12 @@ from arlib.locks import only_one
 from arlib.miniature import Miniature
 from arlib.miniature_runs import live_runs
 from arlib.overview import editions_page
+from arlib.public import Public
 from arlib.replacing import replace_folder, write_whole
 from arlib.runs import compare, open_run
 from arlib.sentiment import usable_base
 from arlib.status import facts_of, status_page
-from arlib.website import build_site, configured
+from arlib.website import NOWHERE, build_site, configured
 
 Say = Callable[[str], None]
 
@@ -39,7 +40,7 @@ def run_edition(
     record: bool = False,
     chapters_too: bool = True,
     timeout: float = TIMEOUT,
-    repository: str | None = None,
+    public: Public = NOWHERE,
     say: Say = print,
 ) -> Path:
     """Score if the edition has an experiment, execute every chapter, build and publish the site.
@@ -50,9 +51,7 @@ def run_edition(
         record: also put the fresh runs under `book/results/`, where they are committed.
         chapters_too: execute chapters and build the site; otherwise runs are measured alone.
         timeout: seconds that a cell of a chapter may take.
-        repository: the public address of the book's repository, such as
-            "https://github.com/OWNER/NAME"; pages then link to it and to where chapters can be
-            executed. None leaves these links out.
+        public: where others find the book; its pages link to its repository, if it has one.
         say: told about every step.
 
     Returns:
@@ -84,9 +83,9 @@ def run_edition(
         said = json.loads(measured.read_text()) if measured.is_file() else None
         facts = facts_of(edition, given, seconds, (run.name for run in runs), said)
         _write_pages(root, stage, edition.name, facts)
-        configured(stage, repository)
+        configured(stage, public)
         say("building the site")
-        site = build_site(stage, build)
+        site = build_site(stage, build, public)
         write_whole(build / "edition.json", json.dumps(facts, indent=1) + "\n")
     return site
 

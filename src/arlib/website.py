@@ -8,44 +8,43 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from arlib.cards import front, with_card
 from arlib.editions import EditionError, chapters, pages_of
 from arlib.execution import INJECTED
 from arlib.pages import mend_site, with_downloads
+from arlib.public import Public
 from arlib.replacing import replace_folder
 
 NOTEBOOKS = "notebooks"
 """The site's folder of chapters without outputs."""
 
+NOWHERE = Public()
+"""A book that nobody else finds: on this machine alone."""
 
-def configured(stage: Path, repository: str | None) -> None:
-    """Let a staged book's pages link to its repository: its source, Colab and Binder.
+
+def configured(stage: Path, public: Public) -> None:
+    """Let a staged book's pages link to its repository: their source, Colab and Binder.
 
     Args:
-        stage: holds `_config.yml`, which is written anew.
-        repository: its public address; None changes nothing.
-
-    Raises:
-        EditionError: it is no address of a repository on a public host.
+        stage: holds `_config.yml`, which is written anew; unless there is no repository.
+        public: where others find the book.
     """
-    if repository is None:
+    settings = public.settings()
+    if not settings:
         return
-    if not repository.startswith("https://") or repository.count("/") < 4:
-        raise EditionError(f"{repository!r} is no address such as https://github.com/OWNER/NAME")
     path = stage / "_config.yml"
     config = yaml.safe_load(path.read_text())
-    config["repository"] = {"url": repository.rstrip("/"), "branch": "main", "path_to_book": ""}
-    config["launch_buttons"] = {
-        "colab_url": "https://colab.research.google.com",
-        "binderhub_url": "https://mybinder.org",
-        "notebook_interface": "jupyterlab",
-    }
-    html = config.setdefault("html", {})
-    html |= {"use_repository_button": True, "use_edit_page_button": True}
-    path.write_text(yaml.safe_dump(config))
+    settings["html"] = config.get("html", {}) | settings["html"]
+    path.write_text(yaml.safe_dump(config | settings))
 
 
-def build_site(stage: Path, build: Path) -> Path:
+def build_site(stage: Path, build: Path, public: Public = NOWHERE) -> Path:
     """Build the staged book, warnings as errors, and put the site in its place in one rename.
+
+    Args:
+        stage: the book's sources, chapters executed.
+        build: where `html` is put.
+        public: where others find the book.
 
     Raises:
         EditionError: with the end of Jupyter Book's output.
@@ -61,9 +60,10 @@ def build_site(stage: Path, build: Path) -> Path:
         lines = (done.stdout + done.stderr).splitlines()
         told = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines[-30:]
         raise EditionError("the site did not build:\n" + "\n".join(told))
-    mend_site(fresh)
-    _offer_notebooks(stage, fresh)
     _check_pages(stage, fresh)
+    mend_site(fresh)
+    _offer_notebooks(stage, fresh, public.first_on_colab())
+    _add_cards(stage, fresh, public.address)
     replace_folder(fresh, build / "html")
     shutil.rmtree(output)
     return build / "html" / "index.html"
@@ -77,7 +77,19 @@ def _check_pages(stage: Path, site: Path) -> None:
             raise EditionError(f"the site did not build: its page {page} is missing or incomplete")
 
 
-def _offer_notebooks(stage: Path, site: Path) -> None:
+def _add_cards(stage: Path, site: Path, address: str | None) -> None:
+    """Let every page of the contents say what it is where it is linked, and the front with them."""
+    title = yaml.safe_load((stage / "_config.yml").read_text())["title"]
+    for name in pages_of(stage):
+        page = site / f"{name}.html"
+        text = with_card(page.read_text(encoding="utf-8"), name, site=title, address=address)
+        page.write_text(text, encoding="utf-8")
+    first = pages_of(stage)[0]
+    lead = front(first, (site / f"{first}.html").read_text(encoding="utf-8"))
+    (site / "index.html").write_text(lead, encoding="utf-8")
+
+
+def _offer_notebooks(stage: Path, site: Path, on_colab: str | None) -> None:
     """Put each chapter without outputs into the site, and links to both forms on its page."""
     (site / NOTEBOOKS).mkdir(exist_ok=True)
     for chapter in chapters(stage):
@@ -89,7 +101,7 @@ def _offer_notebooks(stage: Path, site: Path) -> None:
             "with outputs": f"{up}_sources/{chapter.as_posix()}",
             "without": f"{up}{NOTEBOOKS}/{chapter.name}",
         }
-        text = with_downloads(page.read_text(encoding="utf-8"), forms)
+        text = with_downloads(page.read_text(encoding="utf-8"), forms, on_colab)
         page.write_text(text, encoding="utf-8")
 
 
