@@ -33,7 +33,7 @@ soak: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -m "" -o "norecursedirs=.*" tests/soak/soak.py
 
 lab: $(STAMP)
-	$(BIN)/jupyter lab book/
+	$(BIN)/arlib lab
 
 bench: $(STAMP)
 	for f in benchmarks/bench_*.py; do echo "== $$f"; $(BIN)/python $$f || exit 1; done

@@ -67,7 +67,7 @@ LAYERS = """
     figures.localization figures.table1 figures.failures figures.pipeline
     figures
     editions describe pages cards
-    execution status public
+    execution status public lab
     comparing website
     overview
     publishing

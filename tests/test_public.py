@@ -40,7 +40,7 @@ def test_what_is_no_address_of_a_site_is_refused(address):
 def test_repositories(name):
     public = Public(f"https://github.com/some-one/{name}/")
     assert public.repository == f"https://github.com/some-one/{name}"
-    assert public.first_on_colab().splitlines()[1] == f"%cd {name}/book"
+    assert public.first_on_colab().splitlines()[-1] == f"%cd {name}/book"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The command line, thin over the library: `arlib run | table | predict | score | data | ...`."""
+"""The command line, thin over the library: `arlib run | lab | table | predict | score | ...`."""
 
 import json
 import logging
@@ -149,6 +149,19 @@ def run(
         say=click.echo,
     )
     click.echo(f"the {'runs are' if only_measure else 'book is'} at {made}")
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTION OF JUPYTERLAB]...")
+def lab(options: tuple[str, ...]) -> None:
+    """Open the chapters in JupyterLab, in this environment, and say what they will find."""
+    from arlib.editions import find_book
+    from arlib.lab import before_lab, start_lab
+
+    root = find_book()
+    for line in before_lab(root):
+        click.echo(line)
+    start_lab(root, options)
 
 
 @app.command()

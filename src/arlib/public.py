@@ -77,11 +77,13 @@ class Public:
 
         Example:
             >>> print(Public("https://github.com/someone/affective").first_on_colab())
-            !git clone --depth 1 https://github.com/someone/affective && pip install -q "./affective[book]"
+            !git clone --depth 1 https://github.com/someone/affective
+            !pip install --quiet "./affective[book,training]"
             %cd affective/book
-        """  # noqa: E501
+        """
         if not self.on_github or self.repository is None:
             return None
         name = self.repository.rpartition("/")[2]
-        got = f'!git clone --depth 1 {self.repository} && pip install -q "./{name}[book]"'
-        return f"{got}\n%cd {name}/book"
+        clone = f"!git clone --depth 1 {self.repository}"
+        install = f'!pip install --quiet "./{name}[book,training]"'
+        return f"{clone}\n{install}\n%cd {name}/book"
