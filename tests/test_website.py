@@ -1,6 +1,11 @@
 """What a book's pages link to, where its repository has a public address."""
 
 import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -9,6 +14,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from arlib.public import Public
 from arlib.website import build_site, configured
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -96,3 +103,19 @@ def test_the_front_and_the_first_page_say_the_same_of_themselves(stage, tmp_path
         assert said in first
     assert '<meta http-equiv="refresh" content="0; url=book/index.html" />' in front
     assert front.endswith("</html>\n")
+
+
+def test_binder_installs_what_chapters_need_and_torch_without_cuda():
+    folder = ROOT / "binder"
+    environment = yaml.safe_load((folder / "environment.yml").read_text())
+    assert {"pip", "pytorch-cpu", "torchvision"} <= set(environment["dependencies"])
+    script = folder / "postBuild"
+    assert script.stat().st_mode & 0o111  # or it is not run
+    extras = {"book", "training"}  # papermill and Jupyter; Lightning, for the drawn world
+    assert f"--editable '.[{','.join(sorted(extras))}]'" in script.read_text()
+    assert f"[{','.join(sorted(extras))}]" in Public(CLONE).first_on_colab()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert extras <= project["optional-dependencies"].keys()
+    code = [line for line in script.read_text().splitlines() if line.startswith("python -c")]
+    done = subprocess.run(shlex.split(code[0].replace("python", sys.executable, 1)), check=False)
+    assert done.returncode == 0
