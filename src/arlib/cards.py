@@ -80,7 +80,7 @@ def front(first: str, page: str) -> str:
         page: its HTML, with a card: this one has the same.
 
     Example:
-        >>> print(front("book/index", "<title>A</title><meta property='og:title' content='A'>"))
+        >>> print(front("book/index", "<meta property='og:title' content='A'>"))
         <!DOCTYPE html>
         <html lang="en">
         <head>
@@ -94,7 +94,8 @@ def front(first: str, page: str) -> str:
         <BLANKLINE>
     """
     soup = BeautifulSoup(page, "html.parser")
-    title = escape(soup.title.get_text().strip()) if soup.title else first
+    said = soup.select_one('meta[property="og:title"]')
+    title = escape(str(said["content"])) if said else first
     shown = soup.select('meta[name="description"], meta[property^="og:"], meta[name^="twitter:"]')
     up = "../" * first.count("/")
     for meta in shown:

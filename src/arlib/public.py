@@ -52,13 +52,14 @@ class Public:
         """Whether Colab can open it: it opens notebooks on GitHub alone."""
         return self.repository is not None and self.repository.startswith("https://github.com/")
 
-    def settings(self) -> dict[str, Any]:
-        """What Jupyter Book's `_config.yml` says of the repository; nothing where there is none.
+    def theme_options(self) -> dict[str, Any]:
+        """What the theme is told of the repository; nothing where there is none.
 
         Example:
-            >>> Public().settings()
+            >>> Public().theme_options()
             {}
-            >>> sorted(Public("https://gitlab.com/someone/affective").settings()["launch_buttons"])
+            >>> options = Public("https://gitlab.com/someone/affective").theme_options()
+            >>> sorted(options["launch_buttons"])
             ['binderhub_url', 'notebook_interface']
         """
         if self.repository is None:
@@ -67,9 +68,12 @@ class Public:
         if self.on_github:
             launch["colab_url"] = "https://colab.research.google.com"
         return {
-            "repository": {"url": self.repository, "branch": "main", "path_to_book": ""},
+            "repository_url": self.repository,
+            "repository_branch": "main",
+            "path_to_docs": "",
             "launch_buttons": launch,
-            "html": {"use_repository_button": True, "use_edit_page_button": True},
+            "use_repository_button": True,
+            "use_edit_page_button": True,
         }
 
     def first_on_colab(self) -> str | None:

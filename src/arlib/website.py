@@ -29,13 +29,15 @@ def configured(stage: Path, public: Public) -> None:
         stage: holds `_config.yml`, which is written anew; unless there is no repository.
         public: where others find the book.
     """
-    settings = public.settings()
-    if not settings:
+    options = public.theme_options()
+    if not options:
         return
     path = stage / "_config.yml"
     config = yaml.safe_load(path.read_text())
-    settings["html"] = config.get("html", {}) | settings["html"]
-    path.write_text(yaml.safe_dump(config | settings))
+    # Here and not under `repository`: the theme's options of a book hide what is said there.
+    sphinx = config.setdefault("sphinx", {}).setdefault("config", {})
+    sphinx.setdefault("html_theme_options", {}).update(options)
+    path.write_text(yaml.safe_dump(config))
 
 
 def build_site(stage: Path, build: Path, public: Public = NOWHERE) -> Path:
