@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import asdict
 
 import nbformat
 import pytest
@@ -13,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from arlib import cli
 from arlib.comparing import built, compare_editions, published
 from arlib.editions import Edition, EditionError
+from arlib.miniature import Miniature
 from arlib.overview import editions_page, side_by_side
 from arlib.status import facts_of, status_page
 
@@ -122,6 +124,9 @@ def test_recorded_runs_and_those_measured_here_are_listed(book):
     for folder, facts in folders.items():
         (book / folder / "a-run").mkdir(parents=True)
         (book / folder / "a-run" / "run.json").write_text(json.dumps(facts))
+    drawn = run(0.5) | {"experiment": {"miniature": asdict(Miniature())}}
+    (book / "_build/two/results/drawn").mkdir(parents=True)
+    (book / "_build/two/results/drawn/run.json").write_text(json.dumps(drawn))
     unlabelled = run(0.1) | {"results": {}, "dataset": {"images": 2, "majority": None}}
     (book / "_build/one/results/none").mkdir()
     (book / "_build/one/results/none/run.json").write_text(json.dumps(unlabelled))
@@ -129,6 +134,7 @@ def test_recorded_runs_and_those_measured_here_are_listed(book):
     for row in (
         "a-run|book/results|squeezenet1_1|30|40|70.0 %|80.0 %|60.0 %|before that was noted",
         "a-run|_build/one/results|vgg16|30|40|80.0 %|90.0 %|60.0 %|before that was noted",
+        "drawn|_build/two/results|vgg_tiny|60|40|50.0 %|60.0 %|60.0 %|before that was noted",
         "none|_build/one/results|squeezenet1_1|30|2|–|–|–|before that was noted",
     ):
         assert f"<tr><td>{row.replace('|', '</td><td>')}</td></tr>" in page
@@ -151,7 +157,15 @@ def test_facts_that_are_broken_are_named(book, text):
 def test_an_edition_from_before_parameters_were_noted(book):
     old = json.dumps({"title": "Old", "seconds": {}})
     (book / "_build" / "one" / "edition.json").write_text(old)
-    with pytest.raises(EditionError, match="'one' was built before parameters were noted"):
+    with pytest.raises(EditionError, match="'one' is of before parameters were noted"):
+        compare_editions(book, "one", "two")
+    page = editions_page(book, "two", built(book)["two"], published(book, "two"))
+    assert "Only this edition was built here" in page
+
+
+def test_an_edition_whose_site_was_removed(book):
+    shutil.rmtree(published(book, "one"))
+    with pytest.raises(EditionError, match="the site of edition 'one' is no longer here"):
         compare_editions(book, "one", "two")
     page = editions_page(book, "two", built(book)["two"], published(book, "two"))
     assert "Only this edition was built here" in page

@@ -78,7 +78,7 @@ def compare_editions(root: Path, one: str, other: str) -> Comparison:
 
     Raises:
         EditionError: one of them was not built here; it lists those that were. Or it was built
-            by a version that noted no parameters.
+            by a version that noted no parameters, or its site was removed.
     """
     facts = built(root)
     for name in (one, other):
@@ -87,8 +87,10 @@ def compare_editions(root: Path, one: str, other: str) -> Comparison:
             raise EditionError(f"edition {name!r} was not built here (arlib run); built: {there}")
         if "parameters" not in facts[name]:
             raise EditionError(
-                f"edition {name!r} was built before parameters were noted: build again"
+                f"edition {name!r} is of before parameters were noted: build it again"
             )
+        if not published(root, name).is_dir():
+            raise EditionError(f"the site of edition {name!r} is no longer here: build it again")
     first, second = (printed(published(root, name)) for name in (one, other))
     cells, same = [], 0
     for key in sorted(first | second, key=lambda key: key[0]):  # within a chapter, as they come

@@ -29,7 +29,8 @@ def editions_page(root: Path, name: str, facts: Mapping[str, Any], chapters: Pat
         EditionError: what another edition says of itself is broken.
     """
     there = built(root) | {name: dict(facts)}
-    said = {each: printed(published(root, each)) for each in there} | {name: printed(chapters)}
+    places = {each: published(root, each) for each in there} | {name: chapters}
+    said = {each: printed(place) for each, place in places.items() if place.is_dir()}
     blocks = [
         "# Editions and runs",
         "An edition is this book with one set of parameters: `arlib run EDITION` makes one.",
@@ -57,7 +58,7 @@ def side_by_side(
 
     Args:
         there: facts of editions, by name; those without parameters are left out.
-        said: what their cells printed, by name.
+        said: what their cells printed, by name; those of which nothing is known are left out.
 
     Returns:
         JSON values. `editions`: name, title, when, parameters as texts, and for each of `cells`
@@ -72,7 +73,7 @@ def side_by_side(
         >>> found["cells"], [edition["said"] for edition in found["editions"]]
         ([{'chapter': '01', 'source': 'f(k)', 'texts': ['3', '4']}], [[0], [1]])
     """
-    names = [name for name, facts in there.items() if "parameters" in facts]
+    names = [name for name, facts in there.items() if "parameters" in facts and name in said]
     keys = dict.fromkeys(key for name in names for key in said[name])
     cells, indices, alike = [], [], 0
     for chapter, source, nth in sorted(keys, key=lambda key: key[0]):
