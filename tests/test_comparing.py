@@ -201,4 +201,4 @@ def test_the_command_line(book, monkeypatch):
     assert json.loads(told.output)["parameters"]["k"] == [3, 4]
     whole = CliRunner().invoke(cli.app, ["editions", "--format", "json"])
     assert json.loads(whole.output) == built(book) | {"three": None}
-    assert "Exit status 0" in CliRunner().invoke(cli.app, ["editions", "compare", "-h"]).output
+    assert "Exit status 0" in CliRunner().invoke(cli.app, ["editions", "compare", "--help"]).output
