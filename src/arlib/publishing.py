@@ -27,6 +27,7 @@ from arlib.public import Public
 from arlib.replacing import replace_folder, write_whole
 from arlib.runs import compare, open_run
 from arlib.sentiment import usable_base
+from arlib.shown import gallery
 from arlib.status import facts_of, status_page
 from arlib.website import NOWHERE, build_site, configured
 
@@ -111,6 +112,8 @@ def _write_pages(root: Path, stage: Path, name: str, facts: Mapping[str, Any]) -
     ):
         if f"book/{page}" in pages_of(root):
             (stage / "book" / f"{page}.md").write_text(text, encoding="utf-8")
+    if (stage / "book" / "gallery.md").is_file():
+        (stage / "book" / "gallery.md").write_text(gallery(stage), encoding="utf-8")
 
 
 def _execute_all(

@@ -55,7 +55,7 @@ def sensitivity(
     default: dict[str, Any] = {"k": k, "alpha": alpha, "beta": beta, "base": base}
     first = _regions(evidence.scores, **default)
     rows = {}
-    for name, (scores, answer) in _settings(evidence.scores, default, others or {}).items():
+    for name, (scores, answer) in _settings(evidence, default, others or {}).items():
         region, labels = answer(scores)
         whole = scores.global_probability.transpose("image", "emotion").values.argmax(-1)
         rows[name] = _row(evidence, whole, labels, n_bootstrap, seed)
@@ -67,9 +67,10 @@ Answer = Callable[[xr.Dataset], tuple[np.ndarray | None, np.ndarray]]
 
 
 def _settings(
-    scores: xr.Dataset, default: dict[str, Any], others: Mapping[str, xr.Dataset]
+    evidence: Evidence, default: dict[str, Any], others: Mapping[str, xr.Dataset]
 ) -> dict[str, tuple[xr.Dataset, Answer]]:
     """Name -> the scores and what is done to them."""
+    scores = evidence.scores
 
     def changed(**settings: Any) -> tuple[xr.Dataset, Answer]:
         return scores, lambda found: _answer(found, **{**default, **settings})
@@ -92,6 +93,11 @@ def _settings(
     rows |= {f"alpha = {value:g}": changed(alpha=value) for value in (0.0, 0.1, 10.0)}
     rows |= {f"beta = {value:g}": changed(beta=value) for value in (0.25, 1.0, 2.0)}
     rows[f"rule of 2018, K = {k}"] = scores, lambda found: _answer_2018(found, k)
+    if evidence.baselines is not None and "control_probability" in evidence.baselines:
+        crops = evidence.baselines.control_probability.sel(control="ten-crop")
+        whole = crops.mean("rank").transpose(*scores.global_probability.dims)
+        averaged = scores.assign(global_probability=whole.drop_vars("control"))
+        rows["whole image as the mean of ten crops"] = averaged, lambda f: _answer(f, **default)
     rows |= {
         name: (_aligned(other, scores), lambda found: (None, _answer(found, **default)[1]))
         for name, other in others.items()

@@ -14,6 +14,7 @@ from arlib.execution import INJECTED
 from arlib.pages import mend_site, with_downloads
 from arlib.public import Public
 from arlib.replacing import replace_folder
+from arlib.shown import add_dark_figures
 
 NOTEBOOKS = "notebooks"
 """The site's folder of chapters without outputs."""
@@ -64,6 +65,7 @@ def build_site(stage: Path, build: Path, public: Public = NOWHERE) -> Path:
         raise EditionError("the site did not build:\n" + "\n".join(told))
     _check_pages(stage, fresh)
     mend_site(fresh)
+    add_dark_figures(stage, fresh)
     _offer_notebooks(stage, fresh, public.first_on_colab())
     _add_cards(stage, fresh, public.address)
     replace_folder(fresh, build / "html")

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+
+from arlib.figures.dark import BookFigure
 
 # Okabe and Ito's palette; positive is darker than negative, so that grey keeps them apart.
 POSITIVE, NEGATIVE = "#0072B2", "#E69F00"
@@ -17,7 +18,7 @@ NEUTRAL = "#555555"
 
 
 def new_figure(columns: int = 1, rows: int = 1, *, width: float = 7, height: float = 3.6) -> Any:
-    """Make an empty figure in the book's style, on a white ground that dark pages keep.
+    """Make an empty figure in the book's style, on a white ground; shown, it has a dark form too.
 
     Args:
         columns: panels side by side.
@@ -34,7 +35,7 @@ def new_figure(columns: int = 1, rows: int = 1, *, width: float = 7, height: flo
         2
     """
     with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
-        figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+        figure = BookFigure(figsize=(width, height), layout="constrained", facecolor="white")
         axes = figure.subplots(rows, columns)
     return figure, axes
 
