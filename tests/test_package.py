@@ -22,7 +22,8 @@ MODULES = {
 # Imports run downwards only: a module imports from the lines above its own.
 LAYERS = """
     replacing locks sources engines early_end polarity scaling
-    images boxes sentiment ranking fusion figures.style proposals.types proposals.checks tiny
+    images boxes sentiment ranking fusion figures.dark tiny
+    figures.style proposals.types proposals.checks
     cache calibration datasets.scenes.shapes settings machine intervals processes cluster
     precision choice
     walk edges algorithm scores backbones heads datasets.dataset
@@ -67,7 +68,7 @@ LAYERS = """
     figures.localization figures.table1 figures.failures figures.pipeline
     figures
     editions describe pages cards
-    execution status public lab
+    execution status public lab shown
     comparing website
     overview
     publishing

@@ -80,6 +80,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "sharded",
         "shards",
         "shelf",
+        "shown",
         "significance",
         "sources",
         "status",

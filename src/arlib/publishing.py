@@ -27,7 +27,7 @@ from arlib.public import Public
 from arlib.replacing import replace_folder, write_whole
 from arlib.runs import compare, open_run
 from arlib.sentiment import usable_base
-from arlib.shown import gallery
+from arlib.shown import gallery, set_dark_aside
 from arlib.status import facts_of, status_page
 from arlib.website import NOWHERE, build_site, configured
 
@@ -78,6 +78,7 @@ def run_edition(
         runs += _live_runs(root, edition, {run.name for run in runs}, say)
         stage = _staged(root, build, runs)
         seconds = _execute_all(root, stage, parameters, timeout, say)
+        set_dark_aside(stage)
         declared = declared_parameters(root)
         given = {name: (declared | NOBODY_THERE | parameters)[name] for name in declared}
         measured = stage / "book" / "results" / str(given.get("run")) / "run.json"

@@ -88,6 +88,18 @@ def test_axe_finds_no_violation_of_wcag(page, theme, rules):
     assert told == []
 
 
+@pytest.mark.parametrize(("theme", "other"), [("light", "dark"), ("dark", "light")])
+def test_a_figure_is_shown_in_the_form_of_the_theme(page, theme, other):
+    if page.name not in [*CHAPTERS, "book/index"]:
+        pytest.skip("no figure of a run")
+    page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+    shown, hidden = (page.locator(f"article img.only-{each}") for each in (theme, other))
+    assert shown.count() == hidden.count() > 0
+    assert all(image.is_visible() for image in shown.all())
+    assert not any(image.is_visible() for image in hidden.all())
+    page.evaluate("document.documentElement.dataset.theme = 'light'")
+
+
 def test_a_chapter_weighs_no_more_than_3_megabytes(page):
     """The page and its pictures; styles, scripts and fonts are the same on every page."""
     if page.name not in CHAPTERS:

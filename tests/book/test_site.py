@@ -75,7 +75,11 @@ def test_every_figure_has_alt_text_and_a_numbered_caption(site, pages):
         for image in shown:
             assert len(image.get("alt", "")) > 30, f"{path.name}: {image['src']}"
         text = path.read_text()
-        assert len(re.findall(r"Fig\. \d+", text)) >= len(shown)
+        light = [image["src"] for image in shown if image.get("class") == "only-light"]
+        dark = [image["src"] for image in shown if image.get("class") == "only-dark"]
+        assert dark == [f"{source.removesuffix('.png')}-dark.png" for source in light]
+        assert len(shown) == 2 * len(light)  # every figure has both forms
+        assert len(re.findall(r"Fig\. \d+", text)) >= len(light)
 
 
 def test_no_page_shows_an_unresolved_reference(site):

@@ -94,8 +94,8 @@ def _turn(artist: Artist) -> None:
     """Change one artist's own colours; its parts are artists too."""
     if isinstance(artist, Text):
         artist.set_color(_one(artist.get_color()))
-        if artist.get_bbox_patch() is not None:
-            _turn(artist.get_bbox_patch())
+        if (box := artist.get_bbox_patch()) is not None:
+            _turn(box)
     elif isinstance(artist, Line2D):
         face, edge = artist.get_markerfacecolor(), artist.get_markeredgecolor()
         artist.set_color(_one(artist.get_color()))
@@ -110,11 +110,11 @@ def _turn(artist: Artist) -> None:
 
 
 def _turn_collection(artist: Collection) -> None:
-    """Edges always; faces only where no data colours them, unless by a map of greys."""
-    edges = artist.get_edgecolor()
+    """Its own colours, or the map from data to colours where that is one of greys."""
     if artist.get_array() is None:
-        artist.set_facecolor(turned(artist.get_facecolor()))
-        artist.set_edgecolor(turned(edges))
+        face, edge = artist.get_facecolor(), artist.get_edgecolor()
+        artist.set_facecolor(turned(face).tolist())
+        artist.set_edgecolor(turned(edge).tolist())
     elif _is_grey(artist.get_cmap()):
         artist.set_cmap(ListedColormap(turned(artist.get_cmap()(np.linspace(0, 1, 256)))))
 
