@@ -204,3 +204,29 @@ def test_fewer_proposals_are_at_least_k_and_less_than_all(make_scores, regions, 
     many = Evidence("many", make_scores(8, regions))
     names = [name for name in measured(many, {**DEFAULT, "k": k}).index if name.startswith("N =")]
     assert names == [f"N = {n} best proposals" for n in expected]
+
+
+def test_the_whole_image_as_the_mean_of_ten_crops(evidence, table):
+    """Where a run measured the crops: theirs is the whole image's answer, the regions stay."""
+    scores = evidence.scores
+    rng = np.random.default_rng(1)
+    crops = rng.dirichlet([1, 1], (2, N, 20)).astype(np.float32)  # (control, image, rank, emotion)
+    crops[1, :, 10:] = np.nan
+    probability = xr.DataArray(
+        crops,
+        dims=("control", "image", "rank", "emotion"),
+        coords={"control": ["grid", "ten-crop"], "image": scores.image.values},
+    )
+    measured_too = Evidence(
+        "random", scores, baselines=xr.Dataset({"control_probability": probability})
+    )
+    row = measured(measured_too).loc["whole image as the mean of ten crops"]
+    assert "whole image as the mean of ten crops" not in table.index
+    known = np.flatnonzero(scores.label.values >= 0)
+    folds, hits = scores.fold.values, []
+    for i in known:
+        mean = [sum(float(c[e]) for c in crops[1, i, :10]) / 10 for e in (0, 1)]
+        hits.append(float(int(mean[1] > mean[0]) == scores.label.values[i]))
+    expected, _, _ = fold_means(np.array(hits), folds[known], n_bootstrap=1)
+    assert row["whole"] == pytest.approx(float(expected))
+    assert row["same"] == 1

@@ -143,7 +143,8 @@ def add_dark_figures(stage: Path, site: Path) -> None:
     for dark in (stage / _DARK).glob("*.png"):
         if (site / "_images" / dark.name).is_file():
             shutil.copy(dark, site / "_images" / _dark_name(dark.name))
-            sizes[dark.name] = Image.open(dark).size
+            with Image.open(dark) as image:
+                sizes[dark.name] = image.size
     for path in site.rglob("*.html"):
         page = path.read_text(encoding="utf-8")
         if (both := with_dark(page, sizes)) != page:

@@ -26,7 +26,7 @@ DAMAGED = (
     lzma.LZMAError,
     zlib.error,
     EOFError,
-    NotImplementedError,
+    NotImplementedError,  # zipfile's word for a compression that it does not know
 )
 """What Python's own modules raise for archives that are damaged or of an unknown kind."""
 
