@@ -1,8 +1,8 @@
 """Every figure a second time, for dark pages: ink and ground change places, pictures stay."""
 
-import pickle
 from base64 import b64encode
 from collections.abc import Iterable
+from copy import deepcopy
 from io import BytesIO
 from typing import Any
 
@@ -53,7 +53,7 @@ def darkened(figure: Figure) -> Figure:
         >>> to_hex(dark.get_facecolor()) == GROUND, to_hex(dark.texts[0].get_color()) == INK
         (True, True)
     """
-    dark: Figure = pickle.loads(pickle.dumps(figure))
+    dark: Figure = deepcopy(figure)
     kept = {
         id(part)
         for axes in dark.axes
