@@ -8,7 +8,9 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -41,6 +43,21 @@ def arlib(*arguments, cwd, **environment):
     )
 
 
+def arlib_here(*arguments, cwd, **environment):
+    """Run `arlib` in this process, which has imported already what each process imports anew."""
+    said, complained = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["arlib", *map(str, arguments)])
+        for name, value in environment.items():
+            patch.setenv(name, str(value))
+        with redirect_stdout(said), redirect_stderr(complained), pytest.raises(SystemExit) as ended:
+            cli.main()
+    return SimpleNamespace(
+        returncode=ended.value.code, stdout=said.getvalue(), stderr=complained.getvalue()
+    )
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Two photographs, something that is none, and random weights where ARLIB_DATA has them."""
@@ -58,7 +75,7 @@ def folder(tmp_path_factory):
 
 def test_every_command_explains_itself(tmp_path):
     for arguments in ([], ["predict"], ["run"], ["table"], ["score"], ["head"], ["finetune"]):
-        done = arlib(*arguments, "--help", cwd=tmp_path)
+        done = arlib_here(*arguments, "--help", cwd=tmp_path)
         assert done.returncode == 0
         assert "Usage: " in done.stdout
     version = arlib("--version", cwd=tmp_path)
@@ -85,7 +102,7 @@ def test_predict_says_and_draws(folder, tmp_path):
 
 
 def test_predict_for_machines(folder, tmp_path):
-    done = arlib(
+    done = arlib_here(
         "predict",
         "--json",
         "--no-overlay",
@@ -121,7 +138,7 @@ def test_predict_writes_pages_to_explore(folder, tmp_path):
     """Every region goes in, the sliders stand where the options are."""
     options = ["--html", "--k", 3, "--alpha", 0.25, "--beta", 0.75, "--max-regions", 40]
     pictures = (folder / "cat.jpg", folder / "cup.png")
-    done = arlib(
+    done = arlib_here(
         "predict", *options, "--overlay", "out", *pictures, cwd=tmp_path, ARLIB_DATA=folder
     )
     assert done.returncode == 0, done.stderr
@@ -148,7 +165,7 @@ def test_predict_writes_pages_to_explore(folder, tmp_path):
 
 def test_predict_writes_a_page_without_an_overlay(folder, tmp_path):
     options = ("--html", "--no-overlay", "--json", "--max-regions", 9)
-    done = arlib("predict", *options, folder / "cat.jpg", cwd=tmp_path, ARLIB_DATA=folder)
+    done = arlib_here("predict", *options, folder / "cat.jpg", cwd=tmp_path, ARLIB_DATA=folder)
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
     assert (facts["overlay"], facts["html"]) == (None, "cat.explorer.html")
@@ -156,7 +173,7 @@ def test_predict_writes_a_page_without_an_overlay(folder, tmp_path):
 
 
 def test_predict_goes_on_after_what_is_no_picture(folder, tmp_path):
-    done = arlib(
+    done = arlib_here(
         "predict",
         "--json",
         "--no-overlay",
@@ -171,19 +188,6 @@ def test_predict_goes_on_after_what_is_no_picture(folder, tmp_path):
     assert f"arlib: {folder / 'page.html'}: no image, or of an unknown format" in done.stderr
     assert f"arlib: {folder / 'absent.jpg'}: no such file" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-@pytest.fixture
-def refused(monkeypatch, capsys):
-    """Return a function: it runs `arlib` in this process: its status, and its complaint."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["arlib", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return ended.value.code, capsys.readouterr().err
-
-    return run
 
 
 def test_a_complaint_crosses_the_boundary_of_the_process(tmp_path):
@@ -207,12 +211,11 @@ def test_a_complaint_crosses_the_boundary_of_the_process(tmp_path):
         (["head", "twitter2", "--out", "h.safetensors"], "twitter2 is not here: get"),
     ],
 )
-def test_what_is_wrong_is_one_clear_line(arguments, message, tmp_path, monkeypatch, refused):
+def test_what_is_wrong_is_one_clear_line(arguments, message, tmp_path, monkeypatch):
     monkeypatch.delenv("ARLIB_DATA", raising=False)
-    monkeypatch.chdir(ROOT if arguments[0] == "run" else tmp_path)
-    code, said = refused(*arguments)
-    assert code in (1, 2)
-    assert message in said
+    done = arlib_here(*arguments, cwd=ROOT if arguments[0] == "run" else tmp_path)
+    assert done.returncode in (1, 2)
+    assert message in done.stderr
 
 
 def test_weights_that_cannot_be_had_name_the_file(folder, tmp_path):
@@ -236,16 +239,16 @@ def test_score_a_folder_with_a_head_of_ones_own(folder, tmp_path):
     assert scores.sizes["region"] == 6
     assert (scores.label == -1).all()
     mine = ["--head", tmp_path / "h.safetensors", "--out", tmp_path / "b.zarr"]
-    done = arlib(*plain, *mine, cwd=tmp_path, ARLIB_DATA=folder)
+    done = arlib_here(*plain, *mine, cwd=tmp_path, ARLIB_DATA=folder)
     assert done.returncode == 0, done.stderr
     own_scores = open_scores(tmp_path / "b.zarr")
     assert own_scores.emotion.values.tolist() == ["good", "bad"]
     assert np.array_equal(own_scores.global_probability, scores.global_probability)
-    twice = arlib(*plain, "--out", tmp_path / "a.zarr", cwd=tmp_path, ARLIB_DATA=folder)
+    twice = arlib_here(*plain, "--out", tmp_path / "a.zarr", cwd=tmp_path, ARLIB_DATA=folder)
     assert twice.returncode == 0, twice.stderr
     assert "1 of 1 shards were there" in twice.stdout
     other = [*plain, "--context", 0.1, "--out", tmp_path / "a.zarr"]
-    done = arlib(*other, cwd=tmp_path, ARLIB_DATA=folder)
+    done = arlib_here(*other, cwd=tmp_path, ARLIB_DATA=folder)
     assert done.returncode == 1
     assert "exists already" in done.stderr
 
@@ -283,11 +286,11 @@ class TestFinetune:
         assert (
             load_backbone("vgg_tiny", weights=tmp_path / "tuned/network.safetensors").classes == 2
         )
-        again = arlib(*self.arguments("tuned"), cwd=tmp_path)
+        again = arlib_here(*self.arguments("tuned"), cwd=tmp_path)
         assert again.stdout == done.stdout
 
     def test_progressive_drops_pictures_and_trains_on(self, tmp_path):
-        done = arlib(*self.arguments("tuned", "--progressive"), cwd=tmp_path)
+        done = arlib_here(*self.arguments("tuned", "--progressive"), cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert re.search(r"dropped \d+\.\d% of 480 pictures", done.stdout)
         assert (tmp_path / "tuned/progressive/network.safetensors").is_file()
@@ -306,12 +309,11 @@ class TestFinetune:
             ),
         ],
     )
-    def test_what_it_cannot_do_is_one_line(self, tmp_path, more, told, monkeypatch, refused):
-        monkeypatch.chdir(tmp_path)
-        code, said = refused(*self.arguments("tuned", *more))
-        assert code == 1
-        assert told in said
-        assert len(said.strip().splitlines()) == 1
+    def test_what_it_cannot_do_is_one_line(self, tmp_path, more, told):
+        done = arlib_here(*self.arguments("tuned", *more), cwd=tmp_path)
+        assert done.returncode == 1
+        assert told in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
 
 
 FT, LAST = "VGGNet + ft", "VGGNet + ft + obj + senti + lf (K)"

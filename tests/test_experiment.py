@@ -17,6 +17,8 @@ from arlib.shelf import network_of
 from arlib.training import TrainingError
 from arlib.whole import image_features
 
+pytestmark = pytest.mark.xdist_group("experiment")  # one worker makes what they stand on
+
 EXPERIMENT = Experiment(
     "folder",
     ("vgg_tiny",),

@@ -13,7 +13,10 @@ from arlib.datasets.scenes import World, judged
 from arlib.finetuning import finetune, learning_curve
 from arlib.training import Training
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL"),
+]
 
 SETTINGS = {"iterations": 12, "round": 4, "batch_size": 8, "lr": 0.02, "head_factor": 1.0}
 

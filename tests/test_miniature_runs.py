@@ -16,6 +16,8 @@ from arlib.proposals import CenterCrops, Grid
 from arlib.runs import open_baselines, open_run
 from arlib.training import Training
 
+pytestmark = pytest.mark.xdist_group("miniature_runs")  # one worker makes what they stand on
+
 SLOW = Training(iterations=8, round=4, batch_size=4, lr=0.02, head_factor=1.0)
 TINY = Miniature(
     scale=0.0,

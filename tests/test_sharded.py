@@ -320,17 +320,17 @@ def soak(script, *arguments):
 
 
 def test_killed_at_random_moments(tmp_path):
-    """Ten times here, two hundred times in `make soak`."""
-    found = soak("kills.py", 10, 0, tmp_path)
-    assert found["kills"] == 10
-    assert found["resumed and whole"] >= 2
+    """Five times here, two hundred times in `make soak`."""
+    found = soak("kills.py", 5, 0, tmp_path)
+    assert found["kills"] == 5
+    assert found["resumed and whole"] >= 1
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small disk is mounted by root alone")
 def test_a_disk_that_fills_up(tmp_path):
-    found = soak("full_disk.py", 3, tmp_path / "disk")
+    found = soak("full_disk.py", 2, tmp_path / "disk")
     assert found["full"] >= 1
-    assert found["full"] + found["had room"] == 3
+    assert found["full"] + found["had room"] == 2
 
 
 @given(

@@ -32,6 +32,8 @@ from arlib.tabulate import (
     table_of,
 )
 
+pytestmark = pytest.mark.xdist_group("tabulate")  # one worker makes what they stand on
+
 N = 50
 ROWS = {method.name: method for method in methods()}
 FT, LAST = "VGGNet + ft", "VGGNet + ft + obj + senti + lf (K)"

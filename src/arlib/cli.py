@@ -133,10 +133,13 @@ def run(
     EDITION is the name of a file editions/EDITION.yaml. A parameter's VALUE is read as YAML:
     `-p k 11`, `-p runs "[oasis-squeezenet1_1]"`.
     """
-    from arlib import editions, publishing
+    from arlib import editions
+
+    root = editions.find_book()  # before what takes seconds to import
+
+    from arlib import publishing
     from arlib.public import Public
 
-    root = editions.find_book()
     overrides = {name: yaml.safe_load(value) for name, value in parameter}
     chosen = editions.load_edition(root, edition, overrides)
     made = publishing.run_edition(
