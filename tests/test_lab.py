@@ -1,69 +1,27 @@
 """`make lab`: a server that starts, in whose kernel a chapter's first cells run beside its runs."""
 
 import json
-import os
 import re
-import socket
-import subprocess
 import sys
-import time
 import uuid
 from pathlib import Path
 
 import pytest
-import requests
 import websocket
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from tests.lab_server import TOKEN, ask, lab_server
 
 from arlib import lab
 from arlib.editions import EditionError
 
 ROOT = Path(__file__).parents[1]
-TOKEN = "for-the-test"
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A running `arlib lab`: its address and what it has said. It ends by its own process id."""
-    place, port = tmp_path_factory.mktemp("lab"), free_port()
-    folders = {f"JUPYTER_{kind}_DIR": str(place / kind) for kind in ("RUNTIME", "CONFIG", "DATA")}
-    environment = {k: v for k, v in os.environ.items() if k not in ("ARLIB_DATA", "ARLIB_CACHE")}
-    command = [sys.executable, "-m", "arlib.cli", "lab", "--no-browser", f"--port={port}"]
-    command += [f"--IdentityProvider.token={TOKEN}", "--ServerApp.port_retries=0", "--allow-root"]
-    with (place / "said").open("w") as said:
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=said, stderr=said, env=environment | folders
-        )
-    address, until = f"http://127.0.0.1:{port}", time.monotonic() + 90
-    try:
-        while True:
-            assert process.poll() is None, (place / "said").read_text()
-            assert time.monotonic() < until, "it did not start"
-            try:
-                ask(address, "status")
-                break
-            except requests.ConnectionError:
-                time.sleep(0.2)
-        yield address, (place / "said").read_text()
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def ask(address, what, **body):
-    headers = {"Authorization": f"token {TOKEN}"}
-    if body:
-        reply = requests.post(f"{address}/api/{what}", json=body, headers=headers, timeout=60)
-    else:
-        reply = requests.get(f"{address}/api/{what}", headers=headers, timeout=60)
-    reply.raise_for_status()
-    return reply.json()
+    """A running `arlib lab`: its address and what it has said."""
+    with lab_server(ROOT, tmp_path_factory.mktemp("lab")) as running:
+        yield running
 
 
 def execute(address, kernel, code):
