@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from arlib import predict
-from arlib.backbones import load_backbone
+from arlib.backbones import load_backbone, save_weights, weights_sha256
 from arlib.heads import LinearHead
 from arlib.images import ImageError
-from arlib.prediction import Prediction, prediction_from_scores
+from arlib.prediction import Prediction, default_network, prediction_from_scores
 from arlib.proposals import EdgeBoxes, Grid, Proposals
 from arlib.scoring import score_image
 
@@ -157,6 +157,20 @@ def test_the_default_network_on_a_photograph(data_root):
     found = predict(chelsea())
     assert len(found.regions) == 8
     assert found.label == "positive"  # a cat
+
+
+def test_the_default_network_is_that_of_the_folder_of_data(tmp_path, monkeypatch):
+    """Once loaded it is kept, but another `ARLIB_DATA` has another."""
+    weights = []
+    for seed in (0, 1, 1):
+        folder = tmp_path / str(seed)
+        made = load_backbone("squeezenet1_1", weights="random", seed=seed)
+        (folder / "weights").mkdir(parents=True, exist_ok=True)
+        save_weights(made, folder / "weights" / "squeezenet1_1.safetensors")
+        monkeypatch.setenv("ARLIB_DATA", str(folder))
+        weights.append(default_network())
+    assert weights[0] is not weights[1] is weights[2]
+    assert weights_sha256(weights[0]) != weights_sha256(weights[1])
 
 
 def test_eight_emotions_rank_by_a_score_that_cannot_be_negative():

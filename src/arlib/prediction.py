@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from arlib.algorithm import affective_regions, respond
-from arlib.backbones import Backbone, load_backbone
+from arlib.backbones import Backbone, load_backbone, weights_file
 from arlib.choice import Choice
 from arlib.heads import LinearHead, default_head
 from arlib.images import read_image
@@ -65,9 +65,13 @@ class Prediction:
         return asdict(self)
 
 
-@lru_cache(maxsize=1)
 def default_network() -> Backbone:
-    """Load the default network, SqueezeNet 1.1 trained on ImageNet, once a process."""
+    """Load the default network, SqueezeNet 1.1 trained on ImageNet, once for each `ARLIB_DATA`."""
+    return _loaded(weights_file("squeezenet1_1"))
+
+
+@lru_cache(maxsize=1)
+def _loaded(_weights: Path | None) -> Backbone:
     return load_backbone("squeezenet1_1")
 
 

@@ -19,6 +19,11 @@ SET = "!window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => t
 BROKEN = """[...document.images].filter(image => !(image.complete && image.naturalWidth))
     .map(image => image.src)"""
 UNTOLD = "[...document.images].filter(image => !image.alt.trim()).map(image => image.src)"
+# Pictures that are not as wide for their height as they should be; cards fit theirs into a frame.
+STRETCHED = """theme => [...document.querySelectorAll(`article img.only-${theme}`)]
+    .filter(image => getComputedStyle(image).objectFit === "fill")
+    .filter(image => Math.abs(image.clientWidth / image.clientHeight /
+        (image.naturalWidth / image.naturalHeight) - 1) > 0.03).map(image => image.src)"""
 # The library's pages repeat one form hundreds of times: a few entries stand for all.
 FEWER = "document.querySelectorAll('dl.py:nth-of-type(n + 6)').forEach(entry => entry.remove())"
 RAW = r"""[...document.querySelectorAll("article p, article li, article td, figcaption")]
@@ -55,9 +60,14 @@ def test_it_fits_a_desktop_and_a_phone(page):
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
-def test_every_image_is_there_and_described(page):
+def load_all(page):
+    """Also what lies below, or is there for the other theme."""
     page.evaluate("[...document.images].forEach(image => image.loading = 'eager')")
     page.wait_for_function("[...document.images].every(image => image.complete)")
+
+
+def test_every_image_is_there_and_described(page):
+    load_all(page)
     assert page.evaluate(BROKEN) == []
     assert page.evaluate(UNTOLD) == []
 
@@ -92,11 +102,15 @@ def test_axe_finds_no_violation_of_wcag(page, theme, rules):
 def test_a_figure_is_shown_in_the_form_of_the_theme(page, theme, other):
     if page.name not in [*CHAPTERS, "book/index"]:
         pytest.skip("no figure of a run")
+    load_all(page)
     page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
     shown, hidden = (page.locator(f"article img.only-{each}") for each in (theme, other))
     assert shown.count() == hidden.count() > 0
     assert all(image.is_visible() for image in shown.all())
     assert not any(image.is_visible() for image in hidden.all())
+    for width in (WIDTHS["phone"], WIDTHS["desktop"]):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate(STRETCHED, theme) == []
     page.evaluate("document.documentElement.dataset.theme = 'light'")
 
 

@@ -46,7 +46,7 @@ def plot_decision(
         beta: of Eq. 3; above the line the response is for the first side.
         sides: their names.
     """
-    figure, axes = new_figure(width=6, height=4.6)
+    figure, axes = new_figure(width=6, height=5)
     for value, name, colour, marker in (
         (0, f"labelled {sides[0]}", POSITIVE, "o"),
         (1, f"labelled {sides[1]}", NEGATIVE, "^"),
@@ -71,5 +71,5 @@ def plot_decision(
     axes.set(xlim=(0, 1), ylim=(0, 1))
     first = f"P({sides[0]})"
     axes.set(xlabel=f"{first} of the whole image", ylabel=f"mean {first} of its regions")
-    axes.legend(loc="lower right", fontsize=8)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     return figure

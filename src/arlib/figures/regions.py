@@ -47,7 +47,7 @@ def plot_decidedness(whole: np.ndarray, regions: np.ndarray, bounds: tuple[float
         density=True,
     )
     axes.set(xlabel="sentiment score", ylabel="density")
-    axes.legend(loc="upper left")
+    axes.legend(loc="upper right")
     return figure
 
 
