@@ -25,7 +25,7 @@ $(BUILT): $(STAMP) $(SOURCES)
 	@touch $@
 
 $(TESTED): $(STAMP) $(SOURCES) $(TESTS)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup  # a core each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup  # two cores and those who wait
 	@mkdir -p $(@D) && touch $@
 
 soak: $(STAMP)

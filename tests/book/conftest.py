@@ -15,12 +15,20 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items):
-    """One worker runs all that stands on one edition, so that it is made once."""
+def pytest_collection_modifyitems(config, items):
+    """One worker runs all that stands on one edition, so that it is made once; of a page's tests
+    those that are for it."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             group = "recorded" if item.path.stem == "test_recorded" else "book"
             item.add_marker(pytest.mark.xdist_group(group))
+    config.hook.pytest_deselected(items=[item for item in items if not _is_for_its_page(item)])
+    items[:] = [item for item in items if _is_for_its_page(item)]
+
+
+def _is_for_its_page(item):
+    """Whether every mark `pages` of a test, if it has any, names the page that it opens."""
+    return all(item.callspec.params["page"] in mark.args for mark in item.iter_markers("pages"))
 
 
 def copy_sources(root):

@@ -11,7 +11,9 @@ from arlib.editions import pages_of
 ROOT = Path(__file__).parents[2]
 LISTED = pages_of(ROOT)
 CHAPTERS = [f"book/{path.stem}" for path in sorted((ROOT / "book").glob("0*.ipynb"))]
+COLOURFUL = ["book/index", *CHAPTERS[3:], "book/status", "404"]  # what others show, these do too
 WIDTHS = {"desktop": 1280, "phone": 390}
+on = pytest.mark.pages
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 
 # MathJax that has not set all formulas yet is waited for.
@@ -83,25 +85,26 @@ def test_its_text_and_mathematics_are_set(page):
 
 @pytest.mark.parametrize(
     ("theme", "rules"),
-    [("light", {"type": "tag", "values": WCAG}), ("dark", {"values": ["color-contrast"]})],
+    [
+        ("light", {"type": "tag", "values": WCAG}),
+        pytest.param("dark", {"values": ["color-contrast"]}, marks=on(*COLOURFUL)),
+    ],
 )
 def test_axe_finds_no_violation_of_wcag(page, theme, rules):
     """WCAG 2.1 A and AA, on the whole page, the theme's own parts too; in dark, its colours."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    if theme == "dark" and page.name not in ["book/index", *CHAPTERS[3:], "book/status", "404"]:
-        pytest.skip("its colours are on other pages too")
     page.evaluate(FEWER)
     page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
-    found = axe.run(page, options={"runOnly": {"type": "rule", **rules}}).response["violations"]
+    options = {"runOnly": {"type": "rule", **rules}, "resultTypes": ["violations"]}
+    found = axe.run(page, options=options).response["violations"]
     told = [(one["id"], [node["target"] for node in one["nodes"]]) for one in found]
     page.evaluate("document.documentElement.dataset.theme = 'light'")
     assert told == []
 
 
+@on("book/index", *CHAPTERS)
 @pytest.mark.parametrize(("theme", "other"), [("light", "dark"), ("dark", "light")])
 def test_a_figure_is_shown_in_the_form_of_the_theme(page, theme, other):
-    if page.name not in [*CHAPTERS, "book/index"]:
-        pytest.skip("no figure of a run")
     load_all(page)
     page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
     shown, hidden = (page.locator(f"article img.only-{each}") for each in (theme, other))
@@ -114,10 +117,9 @@ def test_a_figure_is_shown_in_the_form_of_the_theme(page, theme, other):
     page.evaluate("document.documentElement.dataset.theme = 'light'")
 
 
+@on(*CHAPTERS)
 def test_a_chapter_weighs_no_more_than_3_megabytes(page):
     """The page and its pictures; styles, scripts and fonts are the same on every page."""
-    if page.name not in CHAPTERS:
-        pytest.skip("no chapter")
     files = {Path(unquote(urlsplit(url).path)) for url in page.asked if url.startswith("file:")}
     own = [path for path in files if "_static" not in path.parts and path.name != "searchindex.js"]
     assert 0 < sum(path.stat().st_size for path in own) <= 3_000_000
