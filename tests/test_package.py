@@ -67,7 +67,7 @@ LAYERS = """
     figures.regions figures.fusion figures.experiments figures.proposals figures.training
     figures.localization figures.table1 figures.failures figures.pipeline
     figures
-    editions describe pages cards
+    editions describe pages cards lighter
     execution status public lab shown
     comparing website
     overview

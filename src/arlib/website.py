@@ -11,6 +11,7 @@ import yaml
 from arlib.cards import front, with_card
 from arlib.editions import EditionError, chapters, pages_of
 from arlib.execution import INJECTED
+from arlib.lighter import lighten
 from arlib.pages import mend_site, with_downloads
 from arlib.public import Public
 from arlib.replacing import replace_folder
@@ -66,6 +67,7 @@ def build_site(stage: Path, build: Path, public: Public = NOWHERE) -> Path:
     _check_pages(stage, fresh)
     mend_site(fresh)
     add_dark_figures(stage, fresh)
+    lighten(fresh)
     _offer_notebooks(stage, fresh, public.first_on_colab())
     _add_cards(stage, fresh, public.address)
     replace_folder(fresh, build / "html")

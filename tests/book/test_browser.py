@@ -45,6 +45,7 @@ def page(request, browser, book):
     page.on("console", lambda line: page.said.append(line.text) if line.type == "error" else None)
     page.goto(path.as_uri())
     page.wait_for_function(SET)
+    page.asked_first = list(page.asked)
     page.add_style_tag(content="* { transition: none !important }")  # colours as they will be
     yield page
     context.close()
@@ -119,10 +120,10 @@ def test_a_figure_is_shown_in_the_form_of_the_theme(page, theme, other):
 
 @on(*CHAPTERS)
 def test_a_chapter_weighs_no_more_than_3_megabytes(page):
-    """The page and its pictures; styles, scripts and fonts are the same on every page."""
-    files = {Path(unquote(urlsplit(url).path)) for url in page.asked if url.startswith("file:")}
-    own = [path for path in files if "_static" not in path.parts and path.name != "searchindex.js"]
-    assert 0 < sum(path.stat().st_size for path in own) <= 3_000_000
+    """With all that it loads when it is opened, mathematics, styles and fonts among it."""
+    asked = [url for url in page.asked_first if url.startswith("file:")]
+    files = {Path(unquote(urlsplit(url).path)) for url in asked}
+    assert 0 < sum(path.stat().st_size for path in files) <= 3_000_000
 
 
 def test_the_keyboard_reaches_the_content(visit):

@@ -77,7 +77,7 @@ def test_every_figure_has_alt_text_and_a_numbered_caption(site, pages):
         text = path.read_text()
         light = [image["src"] for image in shown if image.get("class") == "only-light"]
         dark = [image["src"] for image in shown if image.get("class") == "only-dark"]
-        assert dark == [f"{source.removesuffix('.png')}-dark.png" for source in light]
+        assert dark == [f"{source.removesuffix('.webp')}-dark.webp" for source in light]
         assert len(shown) == 2 * len(light)  # every figure has both forms
         assert len(re.findall(r"Fig\. \d+", text)) >= len(light)
 
