@@ -50,16 +50,23 @@ def incomplete(done, source, name):
     return ""
 
 
+def has_kernel(address, name):
+    """Whether a notebook's kernel waits for cells."""
+    return any(
+        session["path"] == name and session["kernel"]["execution_state"] == "idle"
+        for session in ask(address, "sessions")
+    )
+
+
 def run_all(page, lab, name):
     """Shift+Enter from the first cell to the last; the notebook as it then lies on the disk."""
     address, root = lab
     path, source = root / "book" / name, nbformat.read(ROOT / "book" / name, as_version=4)
     page.goto(f"{address}/lab/tree/{name}?token={TOKEN}&reset")
     page.locator(".jp-Notebook .jp-Cell").first.wait_for()
-    while not any(
-        session["path"] == name and session["kernel"]["execution_state"] == "idle"
-        for session in ask(address, "sessions")
-    ):
+    until = time.monotonic() + 60
+    while not has_kernel(address, name):
+        assert time.monotonic() < until, "its kernel did not start"
         page.wait_for_timeout(500)
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
     first = page.locator(".jp-Notebook .jp-Cell").first
@@ -70,9 +77,8 @@ def run_all(page, lab, name):
     first_code = [cell.cell_type for cell in source.cells].index("code")
     for _ in source.cells[: first_code + 1]:
         page.keyboard.press("Shift+Enter")
-    page.locator(
-        ".jp-InputPrompt", has_text="[1]:"
-    ).wait_for()  # a kernel that comes late runs none
+    # A kernel that comes later than the keys runs none of the cells.
+    page.locator(".jp-InputPrompt", has_text="[1]:").wait_for()
     for _ in source.cells[first_code + 1 :]:
         page.keyboard.press("Shift+Enter")
     until = time.monotonic() + PATIENCE
