@@ -358,10 +358,9 @@ def book(tmp_path, monkeypatch):
 
 
 def within(*arguments):
-    """Run `arlib` in this process; what it would say in one line, and its output."""
-    done = CliRunner().invoke(cli.app, list(map(str, arguments)))
-    said = str(done.exception) if isinstance(done.exception, ValueError | OSError) else ""
-    return done.exit_code, said + done.output
+    """Run `arlib` in this process, in the folder where it is; its status, and all that it says."""
+    done = arlib_here(*arguments, cwd=Path.cwd())
+    return done.returncode, done.stderr + done.stdout
 
 
 class TestTable:

@@ -1,12 +1,12 @@
 """Fine-tuning on two machines, here two launchers of torchrun, through the death of a rank."""
 
 import os
-import socket
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from tests.lab_server import free_port
 
 from arlib.backbones import load_backbone
 from arlib.datasets.scenes import World, judged
@@ -43,12 +43,6 @@ few = judged(World(), 48, seed=1)
 plan = training.Training(**settings)
 finetune(network, few, out, training=plan, nodes=2, progress=False)
 """
-
-
-def free_port():
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]
 
 
 def test_two_machines_and_a_killed_rank_follow_the_curve_of_one(tmp_path):

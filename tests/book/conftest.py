@@ -22,8 +22,9 @@ def pytest_collection_modifyitems(config, items):
         if Path(__file__).parent in item.path.parents:
             group = "recorded" if item.path.stem == "test_recorded" else "book"
             item.add_marker(pytest.mark.xdist_group(group))
-    config.hook.pytest_deselected(items=[item for item in items if not _is_for_its_page(item)])
-    items[:] = [item for item in items if _is_for_its_page(item)]
+    others = [item for item in items if not _is_for_its_page(item)]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in others]
 
 
 def _is_for_its_page(item):

@@ -26,7 +26,7 @@ DAMAGED = (
     lzma.LZMAError,
     zlib.error,
     EOFError,
-    NotImplementedError,  # zipfile's word for a compression that it does not know
+    RuntimeError,  # zipfile's word for a password, a compression or a version that it lacks
 )
 """What Python's own modules raise for archives that are damaged or of an unknown kind."""
 
