@@ -19,9 +19,9 @@ if not DATA or not Path(DATA, "coco_val64").is_dir():
 import cv2
 
 from arlib import datasets
-from arlib.machine import machine
+from arlib._support.provenance import machine
 from arlib.proposals import EdgeBoxes, Grid, RandomBoxes, SelectiveSearch
-from arlib.recall import recall_curves
+from arlib.proposals.recall import recall_curves
 
 RECORD = Path(__file__).parents[1] / "book" / "results" / "coco_val64.json"
 METHODS = {

@@ -16,14 +16,13 @@ import numpy as np
 import torch
 
 from arlib import datasets
-from arlib.assembly import assemble
-from arlib.backbones import load_backbone
-from arlib.jobs import Job
-from arlib.machine import machine
+from arlib._support.provenance import machine
+from arlib.networks.backbones import load_backbone
 from arlib.proposals import EdgeBoxes
-from arlib.scores import CHUNK, assemble_scores
-from arlib.shards import Part, score_shard
-from arlib.stream import forward, preparer
+from arlib.scoring.inference import forward, preparer
+from arlib.scoring.jobs import Job
+from arlib.scoring.scores import CHUNK, assemble_scores
+from arlib.scoring.shards import Part, assemble, score_shard
 
 REGIONS = 100
 

@@ -16,11 +16,11 @@ if not os.environ.get("ARLIB_DATA"):
     sys.exit("skipped: set ARLIB_DATA to the folder that holds twitter2/ and weights/")
 
 from arlib import datasets
-from arlib.backbones import load_backbone
-from arlib.heads import LinearHead
-from arlib.images import read_image
+from arlib.datasets.images import read_image
+from arlib.networks.backbones import load_backbone
+from arlib.networks.heads import LinearHead
 from arlib.proposals import EdgeBoxes
-from arlib.scoring import score, score_image
+from arlib.scoring.scorer import score, score_image
 from timing import interleave
 
 IMAGES = int(sys.argv[1]) if len(sys.argv) > 1 else 8

@@ -20,14 +20,14 @@ if not os.environ.get("ARLIB_DATA"):
 
 import numpy as np
 
-from arlib.algorithm import affective_regions, respond
-from arlib.machine import machine, source_commit
-from arlib.miniature import Miniature, fine_tune
-from arlib.networks import Chain
+from arlib._support.provenance import machine, source_commit
+from arlib.experiments.photographs import Chain
+from arlib.experiments.runs import open_run
+from arlib.experiments.synthetic import Miniature, fine_tune
+from arlib.method.algorithm import affective_regions, respond
 from arlib.proposals import EdgeBoxes, Proposals
-from arlib.runs import open_run
-from arlib.scoring import score, score_image
-from arlib.shared import shared_forward
+from arlib.scoring.roi_features import shared_forward
+from arlib.scoring.scorer import score, score_image
 from speed_table import write_page
 from timing import interleave
 

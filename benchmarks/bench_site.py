@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from playwright.sync_api import sync_playwright
 
-from arlib.editions import find_book, pages_of
+from arlib.publishing.editions import find_book, pages_of
 
 SET = "!window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
 TURNS = 5

@@ -21,8 +21,8 @@ from statistics import median
 import torch
 
 import speed_ways as ways
-from arlib.machine import machine, source_commit
-from arlib.precision import bf16_in_hardware
+from arlib._support.provenance import machine, source_commit
+from arlib.networks.precision import bf16_in_hardware
 from speed_table import table, write_page
 from timing import interleave
 

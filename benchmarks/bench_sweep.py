@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from arlib.algorithm import respond
-from arlib.runs import open_run
-from arlib.sweeps import predicted_labels, sweep
+from arlib.evaluation.sweeps import predicted_labels, sweep
+from arlib.experiments.runs import open_run
+from arlib.method.algorithm import respond
 from timing import interleave
 
 RECORDED = Path(__file__).parents[1] / "book" / "results" / "twitter2-mobilenet_v2"

@@ -15,9 +15,9 @@ import time
 import numpy as np
 import xarray as xr
 
-from arlib.curves import curves, hits
-from arlib.methods import Evidence, Unavailable, methods
-from arlib.table1 import column
+from arlib.evaluation.curves import curves, hits
+from arlib.evaluation.methods import Evidence, Unavailable, methods
+from arlib.evaluation.table1 import column
 from bench_sweep import peak_mb, random_scores
 from timing import interleave
 

@@ -12,10 +12,10 @@ from statistics import median
 
 import torch
 
-from arlib.backbones import load_backbone
-from arlib.batches import Pictures
+from arlib._support.provenance import machine
 from arlib.datasets.scenes import World, judged
-from arlib.machine import machine
+from arlib.networks.backbones import load_backbone
+from arlib.networks.loaders import Pictures
 from timing import interleave
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -29,10 +29,10 @@ WAYS = (
 SCENES = judged(World(), 256, seed=1)
 MEMORY = """
 import resource, sys, tempfile
-from arlib.backbones import load_backbone
+from arlib.networks.backbones import load_backbone
 from arlib.datasets.scenes import World, judged
-from arlib.finetuning import finetune
-from arlib.training import Training
+from arlib.networks.finetuning import finetune
+from arlib.networks.training import Training
 network, n = load_backbone("vgg_tiny", classes=2, weights="random"), int(sys.argv[1])
 with tempfile.TemporaryDirectory() as folder:
     finetune(network, judged(World(), n), folder, training=Training(epochs=1), progress=False)

@@ -17,19 +17,19 @@ from skimage.data import coffee
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
-from arlib.algorithm import affective_regions
-from arlib.backbones import load_backbone
-from arlib.choice import Choice
 from arlib.datasets.scenes import World, judged
-from arlib.edges import edge_map
-from arlib.miniature import Miniature, fine_tune
-from arlib.precision import bf16_in_hardware
-from arlib.prediction import predict, prediction_from_scores
+from arlib.evaluation.sweeps import sweep
+from arlib.experiments.runs import open_run
+from arlib.experiments.synthetic import Miniature, fine_tune
+from arlib.method.algorithm import affective_regions
+from arlib.networks.backbones import load_backbone
+from arlib.networks.precision import bf16_in_hardware
 from arlib.proposals import EdgeBoxes, Proposals
-from arlib.proposals.checks import working_copy
-from arlib.runs import open_run
-from arlib.scoring import score_image
-from arlib.sweeps import sweep
+from arlib.proposals.edges import edge_map
+from arlib.proposals.types import working_copy
+from arlib.scoring.choice import Choice
+from arlib.scoring.prediction import predict, prediction_from_scores
+from arlib.scoring.scorer import score_image
 from bench_training import trainer
 
 CLOCK = time.perf_counter
@@ -48,10 +48,10 @@ import sys, tempfile
 from pathlib import Path
 import numpy as np
 from PIL import Image
-from arlib.backbones import load_backbone
+from arlib.networks.backbones import load_backbone
 from arlib.datasets import Dataset
 from arlib.proposals import Grid
-from arlib.scoring import score
+from arlib.scoring.scorer import score
 n = int(sys.argv[1])
 with tempfile.TemporaryDirectory() as folder:
     Image.fromarray(np.zeros((120, 160, 3), np.uint8)).save(Path(folder, "a.jpg"))

@@ -1,7 +1,6 @@
 """The package as a whole: what importing costs, who imports whom, what is installed with what."""
 
 import ast
-import re
 import subprocess
 import sys
 import tomllib
@@ -19,62 +18,15 @@ MODULES = {
     for path in SOURCE.rglob("*.py")
 }
 
-# Imports run downwards only: a module imports from the lines above its own.
+# Imports run downwards only: a package imports from the lines above its own.
 LAYERS = """
-    replacing locks sources engines early_end polarity scaling
-    images boxes sentiment ranking fusion figures.dark tiny
-    figures.style proposals.types proposals.checks
-    cache calibration datasets.scenes.shapes settings machine intervals processes cluster
-    precision choice
-    walk edges algorithm scores backbones heads datasets.dataset
-    datasets.scenes.world
-    datasets.scenes.drawing
-    datasets.scenes.sets
-    datasets.scenes
-    proposals.controls proposals.edge_boxes proposals.selective_search proposals.saliency
-    proposals.cached proposals.deadline
-    proposals evaluation localization crops significance
-    sweeps
-    methods
-    curves table1 rule2018 failures
-    sensitivity
-    datasets.lines datasets.walk datasets.labels datasets.assemble datasets.coco
-    datasets.folds datasets.folder datasets.twitter1_lists datasets.twitter2 datasets.oasis
-    datasets.twitter1 datasets.fi datasets.emotionroi datasets.table datasets.huggingface
-    datasets.vso datasets.report datasets.archives
-    datasets
-    datasets.catalog
-    datasets.check datasets.fetch datasets.guide
-    data_cli
-    shared packing stream recall batches training
-    walking
-    scorer
-    scoring whole finetuning
-    jobs
-    shards
-    work assembly
-    sharded
-    judges
-    controls
-    baselines
-    baselines.pcnn baselines.lowlevel baselines.former_fusion prediction runs
-    baselines.sentibank
-    baselines.rows
-    networks miniature
-    experiment miniature_runs explorer
-    shelf workbench
-    figures.pictures
-    figures.regions figures.fusion figures.experiments figures.proposals figures.training
-    figures.localization figures.table1 figures.failures figures.pipeline
+    _support method
+    datasets evaluation
+    networks proposals
+    scoring
+    experiments
     figures
-    editions describe pages cards lighter
-    execution status public lab shown
-    comparing website
-    overview
     publishing
-    tabulate
-    options
-    scoring_cli training_cli editions_cli
     cli
 """
 
@@ -104,45 +56,40 @@ def test_importing_arlib_loads_nothing_heavy():
 
 
 def test_the_maths_know_no_torch_no_opencv_and_no_files():
-    maths = "arlib.sentiment, arlib.ranking, arlib.fusion, arlib.algorithm, arlib.evaluation"
+    maths = "arlib.method.algorithm, arlib.method.polarity, arlib.evaluation.metrics"
     assert loads({"torch", "cv2", "PIL", "zarr"}, after=f"import {maths}") == []
 
 
 def test_what_the_later_chapters_import_knows_no_torch_and_no_opencv():
-    first = "arlib.runs, arlib.figures, arlib.evaluation, arlib.algorithm"
-    after = f"import {first}, arlib.shelf, arlib.localization"
+    first = (
+        "arlib.experiments.runs, arlib.figures, arlib.evaluation.metrics, arlib.method.algorithm"
+    )
+    after = f"import {first}, arlib.experiments.registry, arlib.evaluation.boxes"
     assert loads({"torch", "cv2"}, after=after) == []
 
 
 def test_scoring_runs_without_opencv():
-    assert loads({"cv2"}, after="import arlib.scoring, arlib.prediction") == []
+    assert loads({"cv2"}, after="import arlib.scoring.scorer, arlib.scoring.prediction") == []
 
 
-def test_every_module_is_reachable_from_the_package():
+def test_every_package_is_reachable():
     for name in arlib.__all__:
         assert getattr(arlib, name) is not None
-    listed = {name for name in MODULES if name.count(".") == 1}
-    assert listed - {f"arlib.{name}" for name in arlib.__all__} == {"arlib.cli"}
+    packages = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
+    assert packages == set(arlib.__all__) - {"Prediction", "predict"} | {"_support"}
+    assert [path.name for path in SOURCE.glob("*.py")] == ["__init__.py"]
 
 
 def test_imports_run_downwards():
     level = {
-        f"arlib.{name}": depth
+        name: depth
         for depth, line in enumerate(LAYERS.strip().splitlines())
         for name in line.split()
     }
-    unplaced = MODULES.keys() - level.keys() - {"arlib"}
-    assert not unplaced, "name the new module in LAYERS"
     for name, path in MODULES.items():
-        for other in imported(path) - {"arlib", name}:
-            assert level[other] < level[name], f"{name} imports {other}"
-
-
-def test_modules_stay_short():
-    """Most of them under 200 lines, and none far from it."""
-    lines = sorted(len(path.read_text().splitlines()) for path in MODULES.values())
-    assert lines[int(0.6 * len(lines))] < 200
-    assert lines[-1] < 350
+        below = {each.split(".")[1] for each in imported(path) - {"arlib"}}
+        for other in below - {name.split(".")[1]} if name != "arlib" else ():
+            assert level[other] < level[name.split(".")[1]], f"{name} imports {other}"
 
 
 def test_conda_and_make_install_the_same():
@@ -203,12 +150,9 @@ def test_one_version_everywhere():
     assert project["version"] == arlib.__version__ == citation["version"]
 
 
-def test_the_page_of_the_library_names_every_module():
-    """Or the package that gives its contents: of datasets, proposals and figures."""
-    pages = [page.read_text() for page in (ROOT / "book" / "api").glob("*.md")]
-    named = set(re.findall(r"automodule:: (\S+)", "".join(pages)))
-    whole = ("arlib.datasets.", "arlib.proposals.", "arlib.figures.")
-    left_out = {"arlib", "arlib.baselines", "arlib.cli", "arlib.options"}
-    commands = {name for name in MODULES if name.endswith("_cli")}
-    missing = {name for name in MODULES if not name.startswith(whole)}
-    assert not missing - named - left_out - commands
+def test_the_library_has_a_page_for_each_package():
+    pages = {page.stem: page.read_text() for page in (ROOT / "book" / "api").glob("*.md")}
+    assert set(pages) == set(arlib.__all__) - {"Prediction", "cli", "predict"}
+    for name, text in pages.items():
+        assert f"automodule:: arlib.{name}\n" in text
+        assert f"(api/{name}.md)" in (ROOT / "book" / "api.md").read_text()

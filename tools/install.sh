@@ -16,4 +16,4 @@ if ! "$VENV/bin/python" -c 'import cv2' 2>/dev/null; then
         --constraint constraints.txt opencv-contrib-python-headless
     "$VENV/bin/python" -c 'import cv2'
 fi
-"$VENV/bin/python" -c 'from arlib import backbones; backbones.names()'
+"$VENV/bin/python" -c 'from arlib.networks.backbones import names; names()'

@@ -12,11 +12,10 @@ import sys
 import time
 from pathlib import Path
 
+from arlib._support.provenance import machine
 from arlib.datasets.scenes import World
-from arlib.machine import machine
-from arlib.miniature import Miniature
-from arlib.miniature_runs import scored
-from arlib.runs import open_run
+from arlib.experiments.runs import open_run
+from arlib.experiments.synthetic import Miniature, scored
 
 SEEDS, SHARES, SCALE = range(5), (0.0, 0.5, 1.0), 0.5
 JUDGED = 600  # before scaling

@@ -11,9 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from arlib.boxes import box_iou
 from arlib.datasets.scenes import Scenes, World, draw_scenes, render
-from arlib.figures.pictures import draw_boxes, show_picture
+from arlib.evaluation.boxes import box_iou
+from arlib.figures.images import draw_boxes, show_picture
 from arlib.figures.style import NEGATIVE, POSITIVE
 
 OUT = Path(__file__).parents[1] / "book" / "_static" / "card.png"

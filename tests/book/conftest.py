@@ -9,7 +9,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from arlib import editions, publishing
+from arlib.publishing import build as publishing
+from arlib.publishing import editions
 
 ROOT = Path(__file__).parents[2]
 

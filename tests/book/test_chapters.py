@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 from scipy.stats import t
 
-from arlib import editions
-from arlib.algorithm import affective_regions
-from arlib.backbones import weights_at_hand
-from arlib.boxes import box_iou
-from arlib.runs import open_run
-from arlib.shelf import pictures_of
+from arlib.evaluation.boxes import box_iou
+from arlib.experiments.registry import pictures_of
+from arlib.experiments.runs import open_run
+from arlib.method.algorithm import affective_regions
+from arlib.networks.backbones import weights_at_hand
+from arlib.publishing import editions
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = editions.chapters(ROOT)
@@ -58,7 +58,9 @@ class TestEveryChapter:
         assert editions.chapter_parameters(ROOT / path)
 
     def test_its_figures_have_captions_names_and_alt_text(self, path):
-        figures = [c for c in cells(path, "code") if "figures." in c.source.splitlines()[-1]]
+        figures = [
+            c for c in cells(path, "code") if c.source.splitlines()[-1].startswith("figures.")
+        ]
         assert figures
         for cell in figures:
             meta = cell.metadata["mystnb"]

@@ -11,9 +11,9 @@ import yaml
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from arlib.editions import chapters, pages_of
-from arlib.overview import editions_page
-from arlib.website import build_site
+from arlib.publishing.editions import chapters, pages_of
+from arlib.publishing.pages import editions_page
+from arlib.publishing.site import build_site
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = chapters(ROOT)

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from arlib import editions
-from arlib.algorithm import respond
-from arlib.evaluation import evaluate
-from arlib.experiment import run_name
-from arlib.runs import METHODS, open_run
-from arlib.table1 import column
-from arlib.tabulate import evidence_of
+from arlib.evaluation.metrics import evaluate
+from arlib.evaluation.table1 import column
+from arlib.experiments.photographs import run_name
+from arlib.experiments.registry import evidence_of
+from arlib.experiments.runs import METHODS, open_run
+from arlib.method.algorithm import respond
+from arlib.publishing import editions
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "book" / "results"

@@ -9,8 +9,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from arlib.engines import HopelessError
-from arlib.processes import in_processes
+from arlib.scoring.workers import HopelessError, in_processes
 
 ROOT = Path(sys.argv[1])
 

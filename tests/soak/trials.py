@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 
 from arlib import datasets
-from arlib.backbones import load_backbone
-from arlib.jobs import Job
+from arlib.networks.backbones import load_backbone
 from arlib.proposals import Grid
-from arlib.sharded import score_in_shards
+from arlib.scoring.distributed import score_in_shards
+from arlib.scoring.jobs import Job
 
 SHARD = 4
 DONE, FAILED = 0, 4

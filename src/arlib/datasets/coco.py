@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from arlib.datasets.dataset import DatasetError, GroundTruth
-from arlib.images import read_image
+from arlib.datasets.images import read_image
 
 
 def coco(root: str | Path) -> GroundTruth:

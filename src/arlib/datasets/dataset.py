@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from arlib.images import read_image
+from arlib.datasets.images import read_image
 
 POLARITY = ("positive", "negative")
 """The two emotions of the paper, in the order of its P_Pos, P_Neg."""
@@ -159,38 +159,28 @@ class GroundTruth:
         return len(self.boxes)
 
 
-def stratified_folds(labels: npt.ArrayLike, n_folds: int, seed: int) -> np.ndarray:
-    """Deal images into folds 1 ... n_folds so that each fold has every label's share.
-
-    Args:
-        labels: (n,) int.
-        n_folds: at least 2, at most the images of the rarest label.
-        seed: of the shuffle.
-
-    Returns:
-        (n,) int8.
+def build(
+    name: str,
+    root: Path,
+    rows: Mapping[str, tuple[str, int, int]],
+    counts: Mapping[str, int],
+    emotions: tuple[str, ...] = POLARITY,
+) -> Dataset:
+    """Assemble a dataset from key -> (file, label, fold), in the order given.
 
     Raises:
-        DatasetError: a label has fewer images than there are folds.
-
-    Example:
-        >>> stratified_folds([0, 0, 0, 0, 1, 1], 2, seed=0)
-        array([2, 2, 1, 1, 1, 2], dtype=int8)
+        DatasetError: there is no image.
     """
-    labels = np.asarray(labels)
-    _, first, label = np.unique(labels, return_index=True, return_inverse=True)
-    label = np.argsort(np.argsort(first))[label]  # numbered as they come: (n,) 0 ... L - 1
-    fewest = int(np.bincount(label).min()) if len(label) else 0
-    if not 2 <= n_folds <= fewest:
-        raise DatasetError(f"n_folds must be 2 to {fewest}, the rarest label's images: {n_folds}")
-    # What scikit-learn's StratifiedKFold deals, so that recorded folds hold, without its second of
-    # import and its 40 MB: of the sorted labels each fold gets every n-th.
-    ordered = np.sort(label)
-    shares = [np.bincount(ordered[k::n_folds], minlength=len(first)) for k in range(n_folds)]
-    rng = np.random.RandomState(seed)
-    folds = np.zeros(len(label), np.int8)
-    for number, share in enumerate(np.transpose(shares)):  # (label, fold)
-        mine = np.repeat(np.arange(1, n_folds + 1, dtype=np.int8), share)
-        rng.shuffle(mine)
-        folds[label == number] = mine
-    return folds
+    if not rows:
+        raise DatasetError(f"{name}: no image under {root}")
+    files, labels, folds = zip(*rows.values(), strict=True)
+    return Dataset(
+        name=name,
+        root=root,
+        keys=np.array(list(rows)),
+        files=np.array(files),
+        labels=np.array(labels, np.int8),
+        folds=np.array(folds, np.int8),
+        emotions=emotions,
+        counts=dict(counts),
+    )

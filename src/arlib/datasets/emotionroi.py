@@ -6,9 +6,9 @@ import numpy as np
 
 from arlib.datasets.dataset import Dataset, DatasetError
 from arlib.datasets.folder import class_folders
+from arlib.datasets.label_files import lines, once
 from arlib.datasets.labels import view
-from arlib.datasets.lines import lines, once
-from arlib.datasets.walk import is_picture, walk
+from arlib.datasets.listing import is_picture, walk
 
 EMOTIONS = ("anger", "disgust", "fear", "joy", "sadness", "surprise")
 
@@ -24,7 +24,7 @@ def emotionroi(root: str | Path, *, classes: str = "emotions") -> Dataset:
             stimuli maps, of any ending) and `training_testing_split/training.txt` and
             `testing.txt` with lines `<emotion>/<picture>`.
         classes: "emotions" for the six; "polarity" for positive (joy, surprise) and negative, as
-            `arlib.polarity.POLARITY_OF` maps them.
+            `arlib.method.POLARITY_OF` maps them.
 
     Returns:
         The images, keyed by `<emotion>/<picture>`: fold 1 is the testing list, -1 the training
@@ -34,7 +34,7 @@ def emotionroi(root: str | Path, *, classes: str = "emotions") -> Dataset:
     Raises:
         DatasetError: a folder or list is missing; naming the line, one that is of no class or
             comes twice; an image is in neither list, or `classes` is none of the two; or as
-            `arlib.datasets.walk.walk`.
+            `walk`.
 
     Example:
         >>> import tempfile

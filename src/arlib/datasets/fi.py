@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from arlib.datasets.dataset import Dataset, DatasetError
-from arlib.datasets.folder import class_folders, deal
+from arlib.datasets.folder import class_folders
+from arlib.datasets.folds import deal
 from arlib.datasets.labels import view
-from arlib.datasets.walk import folders
+from arlib.datasets.listing import folders
 
 EMOTIONS = (
     "amusement",
@@ -30,7 +31,7 @@ def fi(root: str | Path, *, classes: str = "emotions", n_folds: int = 5, seed: i
         root: holds `amusement/`, `anger/`, `awe/`, `contentment/`, `disgust/`, `excitement/`,
             `fear/` and `sadness/`.
         classes: "emotions" for the eight; "polarity" for positive (amusement, awe, contentment,
-            excitement) and negative, as `arlib.polarity.POLARITY_OF` maps them.
+            excitement) and negative, as `arlib.method.POLARITY_OF` maps them.
         n_folds: stratified folds, numbered from 1; 0 for none.
         seed: of the folds' shuffle.
 
@@ -40,7 +41,7 @@ def fi(root: str | Path, *, classes: str = "emotions", n_folds: int = 5, seed: i
 
     Raises:
         DatasetError: an emotion's folder is missing or empty, there is a folder of another name,
-            or `classes` is none of the two; or as `arlib.datasets.walk.walk`.
+            or `classes` is none of the two; or as `walk`.
 
     Example:
         >>> import tempfile

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from arlib.datasets.dataset import POLARITY, Dataset, DatasetError, stratified_folds
+from arlib.datasets.dataset import POLARITY, Dataset, DatasetError
+from arlib.datasets.folds import deal
 from arlib.datasets.labels import check_classes
-from arlib.datasets.walk import files, folders, is_picture, walk
+from arlib.datasets.listing import files, folders, is_picture, walk
 
 
 def folder(root: str | Path, *, n_folds: int = 5, seed: int = 0) -> Dataset:
@@ -25,7 +26,7 @@ def folder(root: str | Path, *, n_folds: int = 5, seed: int = 0) -> Dataset:
 
     Raises:
         DatasetError: fewer than two class folders, a picture outside of them, or an empty one; or
-            as `arlib.datasets.walk.walk`.
+            as `walk`.
 
     Example:
         >>> import tempfile
@@ -70,7 +71,7 @@ def pictures(root: str | Path, emotions: tuple[str, ...] = POLARITY) -> Dataset:
         The images, keyed by their path below `root`; `counts` as in `folder`.
 
     Raises:
-        DatasetError: no such folder, or no picture in it; or as `arlib.datasets.walk.walk`.
+        DatasetError: no such folder, or no picture in it; or as `walk`.
 
     Example:
         >>> import tempfile
@@ -116,7 +117,7 @@ def class_folders(
         other: how many files are, by their ending, no pictures.
 
     Raises:
-        DatasetError: a folder is missing or has no picture; or as `arlib.datasets.walk.walk`.
+        DatasetError: a folder is missing or has no picture; or as `walk`.
     """
     check_classes(classes)
     keys: list[str] = []
@@ -132,24 +133,3 @@ def class_folders(
         sizes.append(len(mine))
         other += len(every) - len(mine)
     return np.array(keys), np.repeat(np.arange(len(sizes), dtype=np.int8), sizes), other
-
-
-def deal(labels: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
-    """Deal the labelled images into stratified folds.
-
-    Args:
-        labels: (n,) int8, -1 = unknown.
-        n_folds: how many; 0 for none.
-        seed: of the shuffle.
-
-    Returns:
-        (n,) int8: 1 ... n_folds; -1 where the label is unknown, and everywhere without folds.
-
-    Raises:
-        DatasetError: as `stratified_folds`.
-    """
-    folds = np.full(len(labels), -1, np.int8)
-    known = labels >= 0
-    if n_folds and known.any():
-        folds[known] = stratified_folds(labels[known], n_folds, seed)
-    return folds

@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from arlib.datasets.dataset import Dataset, DatasetError
-from arlib.datasets.lines import once, rows
+from arlib.datasets.label_files import once, rows
 
 COLUMNS = ("image", "fold")
 
@@ -83,3 +84,61 @@ def parse_fold(text: str, at: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 127):
         raise DatasetError(f"{at}: {text!r} is no fold; a fold is 1 to 127, or blank or -1")
     return int(text)
+
+
+def stratified_folds(labels: npt.ArrayLike, n_folds: int, seed: int) -> np.ndarray:
+    """Deal images into folds 1 ... n_folds so that each fold has every label's share.
+
+    Args:
+        labels: (n,) int.
+        n_folds: at least 2, at most the images of the rarest label.
+        seed: of the shuffle.
+
+    Returns:
+        (n,) int8.
+
+    Raises:
+        DatasetError: a label has fewer images than there are folds.
+
+    Example:
+        >>> stratified_folds([0, 0, 0, 0, 1, 1], 2, seed=0)
+        array([2, 2, 1, 1, 1, 2], dtype=int8)
+    """
+    labels = np.asarray(labels)
+    _, first, label = np.unique(labels, return_index=True, return_inverse=True)
+    label = np.argsort(np.argsort(first))[label]  # numbered as they come: (n,) 0 ... L - 1
+    fewest = int(np.bincount(label).min()) if len(label) else 0
+    if not 2 <= n_folds <= fewest:
+        raise DatasetError(f"n_folds must be 2 to {fewest}, the rarest label's images: {n_folds}")
+    # What scikit-learn's StratifiedKFold deals, so that recorded folds hold, without its second of
+    # import and its 40 MB: of the sorted labels each fold gets every n-th.
+    ordered = np.sort(label)
+    shares = [np.bincount(ordered[k::n_folds], minlength=len(first)) for k in range(n_folds)]
+    rng = np.random.RandomState(seed)
+    folds = np.zeros(len(label), np.int8)
+    for number, share in enumerate(np.transpose(shares)):  # (label, fold)
+        mine = np.repeat(np.arange(1, n_folds + 1, dtype=np.int8), share)
+        rng.shuffle(mine)
+        folds[label == number] = mine
+    return folds
+
+
+def deal(labels: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
+    """Deal the labelled images into stratified folds.
+
+    Args:
+        labels: (n,) int8, -1 = unknown.
+        n_folds: how many; 0 for none.
+        seed: of the shuffle.
+
+    Returns:
+        (n,) int8: 1 ... n_folds; -1 where the label is unknown, and everywhere without folds.
+
+    Raises:
+        DatasetError: as `stratified_folds`.
+    """
+    folds = np.full(len(labels), -1, np.int8)
+    known = labels >= 0
+    if n_folds and known.any():
+        folds[known] = stratified_folds(labels[known], n_folds, seed)
+    return folds

@@ -9,8 +9,8 @@ from PIL import Image
 
 from arlib.datasets.dataset import Dataset, DatasetError
 from arlib.datasets.folds import parse_fold
+from arlib.datasets.images import MAX_PIXELS, ImageError, rgb_of
 from arlib.datasets.labels import encode
-from arlib.images import MAX_PIXELS, ImageError, rgb_of
 
 
 def huggingface(
@@ -28,7 +28,7 @@ def huggingface(
 
     Returns:
         The pictures in the split's order, keyed by their row's number from 0. They are decoded
-        one by one when they are read, as `arlib.images.read_image` shows them.
+        one by one when they are read, as `read_image` shows them.
 
     Raises:
         DatasetError: it is a dictionary of splits, or a stream, or empty; a column is missing or

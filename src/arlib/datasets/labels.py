@@ -63,7 +63,7 @@ def view(
 
     Args:
         labels: (n,) int8, indices into `emotions`, -1 = unknown.
-        emotions: names that `arlib.polarity.POLARITY_OF` knows.
+        emotions: names that `arlib.method.POLARITY_OF` knows.
         classes: "emotions" or "polarity".
 
     Returns:
@@ -80,7 +80,7 @@ def view(
         return labels, emotions
     if classes != "polarity":
         raise DatasetError(f"classes must be 'emotions' or 'polarity', not {classes!r}")
-    from arlib.polarity import polarities  # it imports xarray
+    from arlib.method.polarity import polarities  # it imports xarray
 
     return np.where(labels < 0, np.int8(-1), polarities(emotions)[labels]), POLARITY
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from arlib.datasets.assemble import build
-from arlib.datasets.dataset import Dataset, DatasetError, stratified_folds
-from arlib.datasets.lines import once, rows
-from arlib.datasets.walk import files, is_picture
+from arlib.datasets.dataset import Dataset, DatasetError, build
+from arlib.datasets.folds import stratified_folds
+from arlib.datasets.label_files import once, rows
+from arlib.datasets.listing import files, is_picture
 
 
 def oasis(

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from arlib.datasets.dataset import Dataset, DatasetError
-from arlib.datasets.folder import deal
-from arlib.datasets.folds import parse_fold
+from arlib.datasets.folds import deal, parse_fold
+from arlib.datasets.label_files import rows
 from arlib.datasets.labels import encode
-from arlib.datasets.lines import rows
 
 COLUMNS = ("path", "label", "fold")
+
 
 _Cells = list[tuple[str, dict[str, str]]]  # where a row stands, its cells by column
 

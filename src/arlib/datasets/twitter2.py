@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from arlib.datasets.assemble import build
-from arlib.datasets.dataset import POLARITY, Dataset, DatasetError
-from arlib.datasets.lines import once, rows
-from arlib.datasets.walk import files, is_picture
+from arlib.datasets.dataset import POLARITY, Dataset, DatasetError, build
+from arlib.datasets.label_files import once, rows
+from arlib.datasets.listing import files, is_picture
 
 FOLDS = range(1, 6)
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from arlib.datasets.dataset import Dataset, DatasetError, stratified_folds
-from arlib.datasets.lines import lines, once
-from arlib.datasets.walk import folders, is_picture, walk
+from arlib.datasets.dataset import Dataset, DatasetError
+from arlib.datasets.folds import stratified_folds
+from arlib.datasets.label_files import lines, once
+from arlib.datasets.listing import folders, is_picture, walk
 
 _SENTIMENT = re.compile(r"(\S+_\S+)\s*\[sentiment:\s*(-?[\d.]+)\]")
 
@@ -32,7 +33,7 @@ def vso(root: str | Path, *, n_folds: int = 10, seed: int = 0, held_out: bool = 
 
     Raises:
         DatasetError: a file or folder is missing, a line gives a pair a second sentiment, or no
-            picture is left; or as `arlib.datasets.walk.walk`.
+            picture is left; or as `walk`.
 
     Example:
         >>> import tempfile

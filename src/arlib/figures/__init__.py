@@ -1,15 +1,20 @@
 """Every figure of the book, a function each: data in, a matplotlib `Figure` out."""
 
-from arlib.figures.experiments import plot_curves, plot_sweeps
-from arlib.figures.failures import show_failures
+from arlib.figures.experiments import plot_curves, plot_sweeps, show_failures
+from arlib.figures.finetuning import (
+    plot_gain,
+    plot_learning,
+    plot_reliability,
+    show_filters,
+    show_rows,
+)
 from arlib.figures.fusion import plot_decision, plot_flips
-from arlib.figures.localization import plot_localization
-from arlib.figures.pictures import draw_boxes, show_picture, show_prediction
-from arlib.figures.pipeline import show_pipeline
+from arlib.figures.images import draw_boxes, show_picture, show_pipeline, show_prediction
 from arlib.figures.proposals import plot_objectness, plot_recall, show_edges, show_proposals
 from arlib.figures.regions import (
     plot_accuracy_by_score,
     plot_decidedness,
+    plot_localization,
     plot_overlap,
     plot_plane,
     plot_sentiment_score,
@@ -17,13 +22,6 @@ from arlib.figures.regions import (
 )
 from arlib.figures.style import COLOURS, LINES, MARKERS, NEGATIVE, NEUTRAL, POSITIVE, new_figure
 from arlib.figures.table1 import plot_sensitivity, plot_table, table_html
-from arlib.figures.training import (
-    plot_gain,
-    plot_learning,
-    plot_reliability,
-    show_filters,
-    show_rows,
-)
 
 __all__ = [
     "COLOURS",

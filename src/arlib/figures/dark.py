@@ -18,10 +18,14 @@ from matplotlib.text import Text
 INK, GROUND = "#d8dee4", "#14181e"
 """What black and white become; the ground is that of the site's dark pages."""
 
+
 DARK = "application/vnd.arlib.dark+png"
 """The type under which a chapter's output holds a figure's dark form, base64."""
 
+
 _GREY = 0.1  # red, green and blue that lie no further apart are no colour
+
+
 _PALER = 0.2  # how far colours move towards white, to stand out as they do on white
 
 

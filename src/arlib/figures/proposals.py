@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from arlib.figures.pictures import draw_boxes, show_picture
+from arlib.figures.images import draw_boxes, show_picture
 from arlib.figures.style import COLOURS, LINES, MARKERS, NEUTRAL, new_figure
 
 

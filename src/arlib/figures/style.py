@@ -11,9 +11,17 @@ from arlib.figures.dark import BookFigure
 
 # Okabe and Ito's palette; positive is darker than negative, so that grey keeps them apart.
 POSITIVE, NEGATIVE = "#0072B2", "#E69F00"
+
+
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+
+
 MARKERS = ("o", "s", "^", "D", "v", "P")
+
+
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
+
+
 NEUTRAL = "#555555"
 
 

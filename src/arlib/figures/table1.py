@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from arlib.evaluation.methods import Evidence, methods
+from arlib.evaluation.table1 import paper_column, paper_table
 from arlib.figures.style import COLOURS, LINES, MARKERS, NEUTRAL, draw_intervals, new_figure
-from arlib.methods import Evidence, methods
-from arlib.table1 import paper_column, paper_table
 
 _STYLE = """<style>
 .arlib-table1 {overflow-x: auto; font-size: 0.85em}
@@ -25,7 +25,7 @@ def table_html(tables: Mapping[str, pd.DataFrame], evidences: Mapping[str, Evide
     """Write Table 1 as HTML whose every cell opens its provenance; no script is needed.
 
     Args:
-        tables: column -> `arlib.table1.column`'s table.
+        tables: column -> `arlib.evaluation.column`'s table.
         evidences: column -> what it was computed from.
 
     Returns:
@@ -100,7 +100,7 @@ def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """Show every row of every column with its interval, and the paper's number as a hollow mark.
 
     Args:
-        tables: column -> `arlib.table1.column`'s table, at least one.
+        tables: column -> `arlib.evaluation.column`'s table, at least one.
     """
     paper = paper_table()
     figure, axes = new_figure(1, len(tables), width=7.5, height=0.8 + 2.7 * len(tables))
@@ -150,7 +150,7 @@ def plot_sensitivity(table: pd.DataFrame) -> Figure:
     """Show the gain of fusion with its interval for every setting.
 
     Args:
-        table: from `arlib.sensitivity.sensitivity`.
+        table: from `arlib.evaluation.sensitivity`.
     """
     figure, axes = new_figure(height=0.8 + 0.27 * len(table))
     place = np.arange(len(table))

@@ -3,19 +3,14 @@
 OpenCV is loaded when a method is called, not before.
 """
 
-from collections.abc import Callable
-from dataclasses import fields
-from typing import Any
-
-import numpy as np
-
 from arlib.proposals.cached import Cached, uncached
 from arlib.proposals.controls import CenterCrops, FiveCrops, Grid, RandomBoxes
-from arlib.proposals.deadline import Deadline, DeadlineError
 from arlib.proposals.edge_boxes import EdgeBoxes
+from arlib.proposals.registry import make
 from arlib.proposals.saliency import Saliency, most_salient_point, saliency_map
 from arlib.proposals.selective_search import SelectiveSearch
-from arlib.proposals.types import Proposals, normalize_objectness
+from arlib.proposals.timeout import Deadline, DeadlineError
+from arlib.proposals.types import Proposals
 
 __all__ = [
     "Cached",
@@ -31,41 +26,6 @@ __all__ = [
     "SelectiveSearch",
     "make",
     "most_salient_point",
-    "normalize_objectness",
     "saliency_map",
     "uncached",
 ]
-
-_METHODS: dict[str, Any] = {
-    "edge_boxes": EdgeBoxes,
-    "selective_search": SelectiveSearch,
-    "grid": Grid,
-    "random_boxes": RandomBoxes,
-    "center_crops": CenterCrops,
-    "five_crops": FiveCrops,
-    "saliency": Saliency,
-}
-
-
-def make(name: str, **settings: Any) -> Callable[[np.ndarray], Proposals]:
-    """Make a proposal method by name.
-
-    Args:
-        name: "edge_boxes", "selective_search", "grid", "random_boxes", "center_crops",
-            "five_crops" or "saliency".
-        settings: its fields.
-
-    Raises:
-        ValueError: no such method or setting, or a setting out of its range.
-
-    Example:
-        >>> make("grid", max_regions=5)
-        Grid(max_regions=5)
-    """
-    if name not in _METHODS:
-        raise ValueError(f"no proposal method {name!r}; there are {', '.join(_METHODS)}")
-    known = [field.name for field in fields(_METHODS[name])]
-    unknown = sorted(settings.keys() - set(known))
-    if unknown:
-        raise ValueError(f"{name} has no setting {unknown[0]!r}; there are {', '.join(known)}")
-    return _METHODS[name](**settings)

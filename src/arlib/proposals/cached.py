@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from arlib.cache import cache_dir
+from arlib._support.storage import cache_dir
 from arlib.proposals.types import Proposals
 
 _OPENCV = ("opencv-contrib-python", "opencv-contrib-python-headless")
@@ -28,7 +28,7 @@ class Cached:
 
     Attributes:
         method: the proposal method, a dataclass such as `EdgeBoxes`.
-        root: folder of the cache; None takes `arlib.cache.cache_dir()`.
+        root: folder of the cache; None takes `arlib._support.storage.cache_dir()`.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -89,9 +89,8 @@ def _write(path: Path, found: Proposals) -> None:
 
 def _source() -> str:
     """SHA-256 over the modules that propose."""
-    here = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in (*sorted(here.glob("*.py")), here.parent / "edges.py"):
+    for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

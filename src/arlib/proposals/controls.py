@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from arlib.edges import check_image
-from arlib.proposals.checks import check_count
-from arlib.proposals.types import Proposals, clipped
+from arlib.proposals.edges import check_image
+from arlib.proposals.types import Proposals, check_count, clipped
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from arlib.edges import check_image, edge_map, structured_edges
-from arlib.proposals.checks import check_between, check_count, working_copy
-from arlib.proposals.types import Proposals, clipped
+from arlib.proposals.edges import check_image, edge_map, structured_edges
+from arlib.proposals.types import Proposals, check_between, check_count, clipped, working_copy
 
 
 @dataclass(frozen=True)

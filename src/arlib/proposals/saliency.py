@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from arlib.edges import check_image
-from arlib.proposals.checks import check_between, check_count
-from arlib.proposals.types import Proposals, clipped
+from arlib.proposals.edges import check_image
+from arlib.proposals.types import Proposals, check_between, check_count, clipped
 
 
 def saliency_map(image: np.ndarray) -> np.ndarray:

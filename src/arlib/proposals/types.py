@@ -1,11 +1,10 @@
 """What every proposal method returns, and what is done to its scores."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
 
 @dataclass(frozen=True)
@@ -68,48 +67,48 @@ def clipped(
     return Proposals(inside[kept], scores[kept])
 
 
-def normalize_objectness(objectness: npt.ArrayLike | xr.DataArray, how: str = "none") -> Any:
-    """Bring each image's objectness to a common scale.
+def check_count(name: str, value: int, least: int) -> None:
+    """Raise ValueError unless value is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+
+
+def check_between(
+    name: str,
+    value: float,
+    low: float,
+    high: float,
+    *,
+    include_low: bool = False,
+    include_high: bool = False,
+) -> None:
+    """Raise ValueError unless value lies between low and high."""
+    above = value >= low if include_low else value > low
+    below = value <= high if include_high else value < high
+    if not (above and below):
+        interval = f"{'[' if include_low else '('}{low}, {high}{']' if include_high else ')'}"
+        raise ValueError(f"{name} must be in {interval}, not {value!r}")
+
+
+def working_copy(image: np.ndarray, max_side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Shrink a picture whose longer side exceeds `max_side`.
 
     Args:
-        objectness: (..., N), NaN where there is no region; of a DataArray, N is `region`.
-        how: "none" changes nothing; "minmax" maps the image's least to 0 and greatest to 1;
-            "rank" maps the best to 1, the next to 1 - 1/n, ..., the last of n to 1/n. Where all
-            of an image's scores are equal, both give 1; equal ones share the better rank.
+        image: (H, W, 3) uint8.
+        max_side: pixels.
 
     Returns:
-        The same shape and precision; [0, 1] unless "none".
-
-    Raises:
-        ValueError: another `how`.
-
-    Example:
-        >>> normalize_objectness([0.5, 0.3, 0.1, float("nan")], "minmax").round(2)
-        array([1. , 0.5, 0. , nan])
-        >>> normalize_objectness([0.5, 0.3, 0.1, float("nan")], "rank").round(2)
-        array([1.  , 0.67, 0.33,  nan])
+        The copy, or the image itself; and the factors (4,) that bring its xyxy boxes back.
     """
-    if how not in _SCALES:
-        raise ValueError(f"how must be one of {', '.join(_SCALES)}, not {how!r}")
-    if isinstance(objectness, xr.DataArray):
-        core = [["region"]]
-        return xr.apply_ufunc(
-            _SCALES[how], objectness, input_core_dims=core, output_core_dims=core
-        ).transpose(*objectness.dims)
-    return _SCALES[how](np.asarray(objectness))
+    import cv2
+
+    height, width = image.shape[:2]
+    longer = max(height, width)
+    if longer <= max_side:
+        return image, np.ones(4)
+    size = tuple(max(1, round(side * max_side / longer)) for side in (width, height))
+    factors = np.array([width / size[0], height / size[1]])
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.tile(factors, 2)
 
 
-def _minmax(scores: np.ndarray) -> np.ndarray:
-    low = np.fmin.reduce(scores, axis=-1, keepdims=True)
-    high = np.fmax.reduce(scores, axis=-1, keepdims=True)
-    spread = np.where(high > low, high - low, 1).astype(scores.dtype)
-    return np.where(high > low, (scores - low) / spread, scores * 0 + 1)
-
-
-def _rank(scores: np.ndarray) -> np.ndarray:
-    better = (scores[..., None, :] > scores[..., :, None]).sum(-1)  # (..., N)
-    count = (~np.isnan(scores)).sum(-1, keepdims=True)
-    return (scores * 0 + 1 - better / np.maximum(count, 1)).astype(scores.dtype)
-
-
-_SCALES = {"none": lambda scores: scores, "minmax": _minmax, "rank": _rank}
+Propose = Callable[[np.ndarray], Proposals]

@@ -1,7 +1,6 @@
 """A world of its own: drawn pictures whose sentiment, and the regions that carry it, are known."""
 
-from arlib.datasets.scenes.drawing import render
-from arlib.datasets.scenes.sets import (
+from arlib.datasets.scenes.benchmark import (
     ADJECTIVES,
     OBJECTS,
     folded,
@@ -10,8 +9,9 @@ from arlib.datasets.scenes.sets import (
     objects,
     tagged,
 )
+from arlib.datasets.scenes.generator import Scenes, World, draw_scenes
+from arlib.datasets.scenes.rendering import render
 from arlib.datasets.scenes.shapes import SHAPES, SURFACES
-from arlib.datasets.scenes.world import Scenes, World, draw_scenes
 
 __all__ = [
     "ADJECTIVES",

@@ -5,6 +5,7 @@ import numpy as np
 ANGLES = 720
 """Directions in which an outline's radius is tabulated."""
 
+
 SURFACES = ("plain", "striped", "dotted")
 
 
@@ -32,6 +33,8 @@ def _outlines() -> dict[str, np.ndarray]:
 
 
 SHAPES = tuple(_outlines())
+
+
 RADII = np.stack([r / r.max() for r in _outlines().values()]).astype(np.float32)
 """(shape, angle): how far the outline is from the centre, at most 1; angles run from x to y."""
 
@@ -45,6 +48,7 @@ def _extents() -> np.ndarray:
 
 EXTENTS = _extents()
 """(shape, turn, corner): the tight box xyxy around an outline of radius 1, by how it is turned."""
+
 
 COLOURS = np.random.default_rng(2016).uniform(40, 230, (len(SHAPES), len(SURFACES), 3))
 """(shape, surface, RGB): the typical colour of each class."""

@@ -1,0 +1,1 @@
+"""Private: atomic storage, provenance, settings."""

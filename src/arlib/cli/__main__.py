@@ -1,0 +1,5 @@
+"""`python -m arlib.cli`."""
+
+from arlib.cli import main
+
+main()

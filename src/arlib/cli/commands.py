@@ -1,0 +1,34 @@
+"""The command line, thin over the library: `arlib run | lab | table | predict | score | ...`."""
+
+import logging
+import sys
+
+import click
+
+from arlib import __version__
+from arlib.cli.book import editions, lab, run
+from arlib.cli.data import data
+from arlib.cli.predict import predict
+from arlib.cli.score import score
+from arlib.cli.table import table
+from arlib.cli.train import finetune, head
+
+
+def main() -> None:
+    """Run the command line; what a person can mend is one line on stderr and exit status 1."""
+    logging.basicConfig(level=logging.WARNING, format="arlib: %(message)s")
+    try:
+        app()
+    except (ValueError, OSError, ImportError) as error:
+        click.echo(f"arlib: {error}", err=True)
+        sys.exit(1)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(__version__, prog_name="arlib")
+def app() -> None:
+    """Affective regions: which parts of a picture carry its sentiment."""
+
+
+for command in (run, lab, editions, predict, table, score, head, finetune, data):
+    app.add_command(command)

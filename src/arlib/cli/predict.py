@@ -1,0 +1,134 @@
+"""`arlib predict`: predictions for people, in words and drawn over the image."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from arlib.cli.options import FILE, WEIGHT, N
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xarray as xr
+
+    from arlib.scoring.prediction import Prediction
+
+
+def write_overlay(image: np.ndarray, prediction: Prediction, path: Path) -> None:
+    """Draw a prediction's regions over its picture, (H, W, 3) uint8 RGB, into a file."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from arlib.figures import show_prediction
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    show_prediction(image, prediction).savefig(path, dpi=150, bbox_inches="tight")
+
+
+def write_explorer(
+    image: np.ndarray, scores: xr.Dataset, name: str, settings: dict[str, Any], path: Path
+) -> None:
+    """Write the explorer of a picture, (H, W, 3) uint8 RGB, and its scores as a page."""
+    from arlib.figures.explorer import explore
+
+    explore(image, scores, title=name, alt=f"The picture {name}", **settings).save(path)
+
+
+def described(path: Path, prediction: Prediction, made: dict[str, str | None]) -> str:
+    """Say a prediction as people read it: label, probabilities, regions, what was made of them.
+
+    Args:
+        path: the picture.
+        prediction: of it.
+        made: "overlay" and "html" -> the file, or None.
+    """
+    first = next(iter(prediction.probability))
+    lines = [f"{path}: {prediction.label}"]
+    for name, of in (
+        ("fused", prediction.probability),
+        ("whole image", prediction.global_probability),
+    ):
+        shares = "  ".join(f"{emotion} {value:.3f}" for emotion, value in of.items())
+        lines.append(f"  {name:<12} {shares}")
+    lines.append(f"  region     x0    y0    x1    y1    obj  senti     AR  {first}")
+    for number, region in enumerate(prediction.regions, 1):
+        corners = " ".join(f"{edge:5.0f}" for edge in region.box)
+        measures = (region.objectness, region.sentiment_score, region.affective_score)
+        values = "  ".join(f"{value:.3f}" for value in (*measures, region.probability[first]))
+        lines.append(f"  {number:>6}  {corners}  {values}")
+    enough = "" if prediction.scored == prediction.proposed else "; no other can be among the K"
+    lines.append(f"  scored {prediction.scored} of {prediction.proposed} proposed regions{enough}")
+    lines += [
+        f"  {said} {made[name]}"
+        for name, said in (("overlay", "drawn in"), ("html", "to explore:"))
+        if made[name] is not None
+    ]
+    return "\n".join(lines)
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, type=FILE, metavar="IMAGE...")
+@click.option("--k", default=8, type=N, help="K, how many affective regions.")
+@click.option("--alpha", default=1.0, type=WEIGHT, help="alpha of Eq. 2.")
+@click.option("--beta", default=0.5, type=WEIGHT, help="beta of Eq. 3.")
+@click.option("--max-regions", default=100, type=N, help="N, how many proposals.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one an image.")
+@click.option("--overlay", default=".", type=FILE, help="Folder for NAME.regions.png.")
+@click.option("--no-overlay", is_flag=True, help="Draw no picture.")
+@click.option("--html", is_flag=True, help="Also write NAME.explorer.html there: move the sliders.")
+def predict(
+    images: tuple[Path, ...],
+    k: int,
+    alpha: float,
+    beta: float,
+    max_regions: int,
+    as_json: bool,
+    overlay: Path,
+    no_overlay: bool,
+    html: bool,
+) -> None:
+    """Predict each picture's sentiment and draw the regions that carry it.
+
+    The network is SqueezeNet 1.1 as torchvision publishes it (ARLIB_DATA/weights/, or downloaded),
+    under a linear head fitted on OASIS that ships with the package.
+    """
+    from arlib.cli.predict import described, write_explorer, write_overlay
+    from arlib.datasets.images import ImageError, read_image
+    from arlib.proposals import EdgeBoxes
+    from arlib.scoring.prediction import predict as predict_image
+    from arlib.scoring.prediction import prediction_from_scores, score_picture
+
+    method = EdgeBoxes(max_regions=max_regions)
+    settings: dict[str, Any] = {"k": k, "alpha": alpha, "beta": beta}
+    failed = 0
+    for path in images:
+        try:
+            image = read_image(path)
+        except ImageError as error:
+            click.echo(f"arlib: {error}", err=True)
+            failed += 1
+            continue
+        if html:  # an explorer ranks anew, so it needs every region
+            scores = score_picture(image, proposals=method)
+            found = prediction_from_scores(scores, **settings)
+        else:
+            found = predict_image(image, proposals=method, **settings)
+        made: dict[str, str | None] = {"overlay": None, "html": None}
+        if not no_overlay:
+            picture = overlay / f"{path.stem}.regions.png"
+            write_overlay(image, found, picture)
+            made["overlay"] = str(picture)
+        if html:
+            page = overlay / f"{path.stem}.explorer.html"
+            write_explorer(image, scores, path.name, settings, page)
+            made["html"] = str(page)
+        if as_json:
+            click.echo(json.dumps({"image": str(path), **made, **found.to_dict()}))
+        else:
+            click.echo(described(path, found, made))
+    if failed:
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""Scores become numbers: metrics, intervals, tests, sweeps, Table 1, localisation."""

@@ -1,0 +1,104 @@
+"""Why a fused prediction is wrong: one cause an image, the first that applies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from arlib.evaluation.boxes import best_overlap
+from arlib.method.algorithm import affective_regions, respond
+
+CAUSES = {
+    "no region": "nothing was proposed, and the whole image is wrong",
+    "broken by fusion": "the whole image alone was right",
+    "outvoted": "the regions alone were right, the whole image was surer",
+    "not proposed": "no proposal holds a region that carries the sentiment",
+    "not chosen": "a proposal holds one, but it is not among the K",
+    "misread": "one of the K regions holds it, and the network reads it wrongly",
+    "both wrong": "whole image and regions agree; where the sentiment lies is not known",
+}
+"""Each cause with its meaning, in the order in which they are asked for."""
+
+
+def causes(
+    scores: xr.Dataset,
+    k: int,
+    *,
+    alpha: float = 1.0,
+    beta: float = 0.5,
+    base: float | str = "e",
+    known: npt.ArrayLike | None = None,
+    iou: float = 0.5,
+) -> pd.DataFrame:
+    """Find the images whose fused label is wrong, and why.
+
+    Args:
+        scores: with labels.
+        k: K.
+        alpha: Eq. 2's tradeoff.
+        beta: Eq. 3's tradeoff.
+        base: Eq. 1's logarithm.
+        known: (n, R, 4) xyxy in pixels, the regions that carry the sentiment, NaN where an image
+            has fewer; None where nothing is known.
+        iou: the overlap from which a box holds a known region.
+
+    Returns:
+        A row for each wrong image, by its key: ``cause``, one of `CAUSES`; ``whole``, ``regions``
+        and ``fused``, the share that each gives the true emotion; the most certain failure first.
+
+    Example:
+        >>> scores = xr.Dataset({
+        ...     "objectness": (("image", "region"), [[0.5]]), "label": ("image", [0]),
+        ...     "box": (("image", "region", "corner"), [[[0, 0, 9, 9]]]),
+        ...     "region_probability": (("image", "region", "emotion"), [[[0.1, 0.9]]]),
+        ...     "global_probability": (("image", "emotion"), [[0.6, 0.4]]),
+        ... }, coords={"image": ["a"]})
+        >>> causes(scores, k=1).cause.to_dict()
+        {'a': 'broken by fusion'}
+    """
+    settings: dict[str, Any] = {"alpha": alpha, "base": base}
+    chosen = affective_regions(scores, k, **settings)
+    fused = respond(scores, k, beta=beta, **settings)
+    truth = scores.label.values
+    rows = np.arange(truth.size)
+    shares = {
+        "whole": scores.global_probability.transpose("image", "emotion").values,
+        "regions": chosen.probability.mean("rank").transpose("image", "emotion").values,
+        "fused": fused.probability.transpose("image", "emotion").values,
+    }
+    wrong = (fused.label.values != truth) & (truth >= 0)
+    right = {name: np.nan_to_num(share).argmax(-1) == truth for name, share in shares.items()}
+    there, proposed, taken = _held(scores, chosen, known, iou)
+    answers = [
+        scores.objectness.isnull().all("region").values,
+        right["whole"],
+        right["regions"],
+        there & ~proposed,
+        there & ~taken,
+        there,
+    ]
+    cause = np.select(answers, list(CAUSES)[:-1], "both wrong")
+    table = pd.DataFrame(
+        {"cause": cause, **{name: share[rows, truth] for name, share in shares.items()}},
+        index=pd.Index(scores.image.values.tolist(), name="image"),
+    )
+    return table[wrong].sort_values("fused", kind="stable")
+
+
+def _held(
+    scores: xr.Dataset, chosen: xr.Dataset, known: npt.ArrayLike | None, iou: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Whether a region is known, whether any proposal holds one, and whether any of the K does."""
+    if known is None:
+        nothing = np.zeros(scores.sizes["image"], bool)
+        return nothing, nothing, nothing
+    there = ~np.isnan(np.asarray(known, float)).any(-1).all(-1)
+    proposed, taken = (
+        (np.nan_to_num(best_overlap(boxes.values, known)) >= iou).any(axis=1)
+        for boxes in (scores.box, chosen.box)
+    )
+    return there, proposed, taken

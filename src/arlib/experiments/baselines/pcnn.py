@@ -1,0 +1,109 @@
+"""PCNN, progressive fine-tuning on noisy labels (You et al. 2015): train, drop, train on."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from arlib.datasets import Dataset
+from arlib.networks.backbones import Backbone
+from arlib.networks.finetuning import finetune
+from arlib.networks.training import Training
+from arlib.scoring.inference import whole_probability
+
+
+def drop_probability(probability: npt.ArrayLike) -> np.ndarray:
+    r"""Say how likely a training picture is dropped: the less decided, the likelier.
+
+    .. math:: p_i = \max(0,\; 2 - e^{|s_{i1} - s_{i2}|})
+
+    The rule of You et al. (2015): surely dropped when the two responses are equal, surely kept
+    when they differ by log 2 = 0.69 or more. With more than two classes the two greatest responses
+    are compared.
+
+    Args:
+        probability: (n, M) responses in [0, 1] of the network to its training pictures.
+
+    Returns:
+        (n,) in [0, 1].
+
+    Raises:
+        ValueError: another shape, or fewer than two classes.
+
+    Example:
+        >>> drop_probability([[0.5, 0.5], [0.6, 0.4], [0.9, 0.1]]).round(3)
+        array([1.   , 0.779, 0.   ])
+    """
+    probability = np.asarray(probability, float)
+    if probability.ndim != 2 or probability.shape[1] < 2:
+        raise ValueError(f"probability must be (n, M) with M >= 2, not {probability.shape}")
+    second, first = np.sort(probability, axis=1)[:, -2:].T
+    return np.maximum(0, 2 - np.exp(first - second))
+
+
+UNIFORM_SHARE = 2 * math.log(2) - 1
+"""The share that is dropped, 38.6 %, where the responses' difference is uniform on [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What one progressive round did.
+
+    Attributes:
+        network: trained on.
+        kept: (n,) bool, which training pictures it was trained on with.
+        expected: mean drop probability.
+    """
+
+    network: Backbone
+    kept: np.ndarray
+    expected: float
+
+    @property
+    def dropped(self) -> float:
+        """The share of pictures that were dropped."""
+        return float(1 - self.kept.mean())
+
+
+def train_on(
+    network: Backbone,
+    dataset: Dataset,
+    folder: str | Path,
+    *,
+    training: Training | None = None,
+    validation: Dataset | None = None,
+    progress: bool = True,
+) -> Progress:
+    """Drop pictures by the rule and train on with those that are left: one progressive round.
+
+    Args:
+        network: fine-tuned on the set already; trained on in place.
+        dataset: the training pictures.
+        folder: takes `dropped.json` and what `arlib.networks.finetune` writes; the same call
+            again resumes.
+        training: the settings of the second training; its seed also draws who is dropped.
+        validation: held-out pictures.
+        progress: show bars.
+
+    Raises:
+        TrainingError: too few pictures are left, or all of one class.
+    """
+    training, folder = training or Training(), Path(folder)
+    probability = whole_probability(dataset, network, progress=progress)
+    chance = drop_probability(probability)
+    kept = np.random.default_rng([training.seed, 4]).random(len(dataset)) >= chance
+    trained = finetune(
+        network,
+        dataset.subset(kept),
+        folder,
+        training=training,
+        validation=validation,
+        progress=progress,
+    )
+    done = Progress(trained, kept, float(chance.mean()))
+    facts = {"pictures": len(dataset), "dropped": done.dropped, "expected": done.expected}
+    (folder / "dropped.json").write_text(json.dumps(facts, indent=1) + "\n")
+    return done

@@ -1,0 +1,157 @@
+"""Regions drawn on pictures."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from arlib.figures.style import COLOURS, NEGATIVE, NEUTRAL, POSITIVE, new_figure
+
+if TYPE_CHECKING:
+    from arlib.scoring.prediction import Prediction
+
+if TYPE_CHECKING:
+    from arlib.scoring.prediction import Prediction
+
+
+def show_picture(axes: Axes, image: np.ndarray, title: str = "") -> None:
+    """Show a picture without ticks.
+
+    Args:
+        axes: where.
+        image: (H, W, 3) uint8 RGB, or (H, W) in [0, 1].
+        title: above it.
+    """
+    axes.imshow(image, cmap="gray", vmin=0, vmax=1)
+    axes.set_title(title, fontsize=10)
+    axes.set_axis_off()
+
+
+def draw_boxes(
+    axes: Axes,
+    boxes: np.ndarray,
+    *,
+    colours: str | Sequence[str] = COLOURS[0],
+    labels: Sequence[str] | None = None,
+    linewidth: float = 2,
+) -> None:
+    """Outline boxes, each with a white rim so that it shows on any ground.
+
+    Args:
+        axes: where a picture is shown.
+        boxes: (N, 4) xyxy in pixels.
+        colours: one for all or one each.
+        labels: a short text each, written in the box's upper left corner.
+        linewidth: of the coloured line, points.
+    """
+    each = [colours] * len(boxes) if isinstance(colours, str) else list(colours)
+    for number, ((x0, y0, x1, y1), colour) in enumerate(zip(boxes, each, strict=True)):
+        corner, width, height = (x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0
+        for line, edge in ((linewidth + 1.5, "white"), (linewidth, colour)):
+            axes.add_patch(
+                Rectangle(corner, width, height, fill=False, edgecolor=edge, linewidth=line)
+            )
+        if labels is not None:
+            axes.annotate(
+                labels[number],
+                corner,
+                xytext=(2, -2),
+                textcoords="offset points",
+                va="top",
+                fontsize=8,
+                color="white",
+                bbox={"facecolor": colour, "edgecolor": "white", "pad": 1.5},
+            )
+
+
+def show_prediction(image: np.ndarray, prediction: "Prediction") -> Figure:
+    """Draw a prediction: the K affective regions on the picture, and what each says.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, the picture that was predicted.
+        prediction: from `arlib.predict`.
+
+    Returns:
+        A figure of two panels; a region that agrees with the label is blue, another orange.
+
+    Example:
+        >>> from arlib.scoring.prediction import Prediction
+        >>> even = {"positive": 0.5, "negative": 0.5}
+        >>> len(show_prediction(np.zeros((9, 9, 3), np.uint8),
+        ...                     Prediction("positive", even, even, even, ())).axes)
+        2
+    """
+    height, width = image.shape[:2]
+    figure, (left, right) = new_figure(2, width=9, height=min(6, max(3, 4.5 * height / width)))
+    label, regions = prediction.label, prediction.regions
+    numbers = [str(number) for number in range(1, len(regions) + 1)]
+    agree = [region.probability[label] == max(region.probability.values()) for region in regions]
+    colours = [POSITIVE if same else NEGATIVE for same in agree]
+    show_picture(left, image, label)
+    boxes = np.array([region.box for region in regions]).reshape(-1, 4)
+    draw_boxes(left, boxes, colours=colours, labels=numbers)
+    names = ["fused", "whole image", *(f"region {number}" for number in numbers)]
+    parts = [prediction.probability, prediction.global_probability]
+    parts += [region.probability for region in regions]
+    values = [part[label] for part in parts]
+    bars = right.barh(names, values, color=[NEUTRAL, NEUTRAL, *colours])
+    right.bar_label(bars, fmt="%.2f", padding=2, fontsize=8)
+    right.axvline(1 / len(prediction.probability), color=NEUTRAL, linewidth=1)
+    right.set(xlim=(0, 1.1), xlabel=f"probability of {label}")
+    right.invert_yaxis()
+    return figure
+
+
+def show_pipeline(
+    image: np.ndarray,
+    boxes: np.ndarray,
+    objectness: np.ndarray,
+    sentiment: np.ndarray,
+    prediction: "Prediction",
+) -> Figure:
+    """Show a picture on its way: proposed, scored, ranked and fused (Sun et al. 2016, Fig. 2).
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        boxes: (N, 4) xyxy in pixels, every proposal.
+        objectness: (N,), of each.
+        sentiment: (N,), its sentiment score, Eq. 1.
+        prediction: of that picture, from `arlib.predict` or `prediction_from_scores`.
+
+    Returns:
+        A figure of four panels; a region that agrees with the label is blue, another orange.
+
+    Example:
+        >>> from arlib.scoring.prediction import Prediction
+        >>> even, none = {"positive": 0.5, "negative": 0.5}, np.zeros(0)
+        >>> picture = np.zeros((9, 9, 3), np.uint8)
+        >>> found = Prediction("positive", even, even, even, ())
+        >>> len(show_pipeline(picture, np.zeros((0, 4)), none, none, found).axes)
+        4
+    """
+    height, width = image.shape[:2]
+    figure, panels = new_figure(2, 2, width=9, height=min(10, 1.4 + 8.4 * height / width))
+    (start, proposed), (plane, fused) = panels
+    label, regions = prediction.label, prediction.regions
+    show_picture(start, image, "1. The picture")
+    show_picture(proposed, image, f"2. Its {len(boxes)} proposals")
+    draw_boxes(proposed, boxes, colours=COLOURS[0], linewidth=0.6)
+
+    agree = [region.probability[label] == max(region.probability.values()) for region in regions]
+    colours = [POSITIVE if same else NEGATIVE for same in agree]
+    plane.scatter(objectness, sentiment, s=14, facecolors="none", edgecolors=NEUTRAL)
+    chosen = [(region.objectness, region.sentiment_score) for region in regions]
+    plane.scatter(*np.reshape(chosen, (-1, 2)).T, s=36, c=colours, edgecolors="white")
+    plane.set(xlabel="objectness", ylabel="sentiment score, Eq. 1")
+    plane.set_title(f"3. The {len(regions)} farthest from the origin, Eq. 2", fontsize=10)
+
+    shares = (prediction.global_probability[label], prediction.probability[label])
+    says = "4. {}: {:.2f} of the whole, {:.2f} fused, Eq. 3".format(label, *shares)
+    show_picture(fused, image, says)
+    numbers = [str(number) for number in range(1, len(regions) + 1)]
+    corners = np.array([region.box for region in regions]).reshape(-1, 4)
+    draw_boxes(fused, corners, colours=colours, labels=numbers)
+    return figure

@@ -1,0 +1,1 @@
+"""Networks: backbones, linear heads, fine-tuning."""

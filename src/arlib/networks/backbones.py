@@ -1,0 +1,337 @@
+"""A torchvision classification network by name: its features, its logits, its own preprocessing.
+
+The classifier is the network's last linear or 1x1-convolution layer; what enters it are the
+penultimate features ("fc7" of VGG). Both come out of one forward pass.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import nn
+from torch.fx.experimental.optimization import fuse
+
+from arlib._support.storage import write_whole
+from arlib.networks.tiny import NETWORKS, SIZE
+
+
+class WeightsError(ValueError):
+    """Weights that are missing, or that do not fit the network."""
+
+
+def check_torch(torch_version: str, cuda: str | None, torchvision_version: str) -> None:
+    """Refuse a CPU-only torch beside PyPI's torchvision, which cannot be loaded with it.
+
+    Args:
+        torch_version: `torch.__version__`.
+        cuda: `torch.version.cuda`; None for a build without CUDA.
+        torchvision_version: the installed torchvision's version.
+
+    Raises:
+        ImportError: with the command that mends it.
+
+    Example:
+        >>> check_torch("2.15.0+cu132", "13.2", "0.29.2")
+        >>> check_torch("2.13.0+cpu", None, "0.29.2")
+        Traceback (most recent call last):
+        ...
+        ImportError: torch 2.13.0+cpu is built without CUDA and cannot load torchvision 0.29.2...
+    """
+    if cuda is None and "+cpu" in torch_version and "+cpu" not in torchvision_version:
+        raise ImportError(
+            f"torch {torch_version} is built without CUDA and cannot load torchvision "
+            f"{torchvision_version}, which is built for CUDA (PyPI's build; it runs on a CPU too). "
+            'Install the pair from PyPI: pip install --upgrade "torch>=2.14" "torchvision>=0.29"'
+        )
+
+
+def _torchvision_models():
+    """Import torchvision's model zoo, or say why it cannot be."""
+    from importlib.metadata import version
+
+    check_torch(torch.__version__, torch.version.cuda, version("torchvision"))
+    from torchvision import models
+
+    return models
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a network expects of its input.
+
+    Attributes:
+        size: height and width in pixels.
+        mean: mean of each RGB channel, of values in [0, 1].
+        std: standard deviation of each RGB channel.
+    """
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def normalize(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Map uint8 RGB (N, 3, H, W) to the float32 that the network was trained on."""
+        mean = torch.tensor(self.mean, device=pixels.device).view(3, 1, 1)
+        std = torch.tensor(self.std, device=pixels.device).view(3, 1, 1)
+        return (pixels.float() / 255 - mean) / std
+
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        """The uint8 RGB colour nearest to the mean, which normalises to about 0."""
+        red, green, blue = (round(255 * channel) for channel in self.mean)
+        return red, green, blue
+
+
+class Backbone(nn.Module):
+    """A classification network whose penultimate features and logits are both reachable.
+
+    Args:
+        name: torchvision's name of the network, e.g. "vgg16".
+        network: the network itself.
+        preprocessing: what its input must look like.
+    """
+
+    def __init__(self, name: str, network: nn.Module, preprocessing: Preprocessing):
+        super().__init__()
+        self.name, self.network, self.preprocessing = name, network, preprocessing
+
+    @property
+    def classes(self) -> int:
+        """How many classes the network tells apart."""
+        return _outputs(_classifier(self.network)[1])
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        """Logits (N, M) float of a normalised batch (N, 3, size, size) float."""
+        return self.features_and_logits(batch)[1]
+
+    def features(self, batch: torch.Tensor) -> torch.Tensor:
+        """Penultimate features (N, D) float of a normalised batch (N, 3, size, size) float."""
+        return self.features_and_logits(batch)[0]
+
+    def features_and_logits(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Both of them, from one pass: features (N, D) and logits (N, M)."""
+        entering: list[torch.Tensor] = []
+        handle = _classifier(self.network)[1].register_forward_pre_hook(
+            lambda _module, inputs: entering.append(inputs[0])
+        )
+        try:
+            output = self.network(batch)
+        finally:
+            handle.remove()
+        features = entering[0] if entering[0].ndim == 2 else entering[0].mean(dim=(2, 3))
+        logits = output if isinstance(output, torch.Tensor) else output[0]  # Inception in training
+        return features, logits
+
+    def for_inference(self) -> "Backbone":
+        """A copy with batch norms folded into convolutions, channels last: same outputs, faster."""
+        network = fuse(self.network.eval()).to(memory_format=torch.channels_last)
+        return Backbone(self.name, network.requires_grad_(False), self.preprocessing).eval()
+
+
+def names() -> list[str]:
+    """Every classification network that torchvision can build, and this project's small ones.
+
+    Example:
+        >>> {"vgg16", "mobilenet_v2", "squeezenet1_1", "vgg_tiny"} <= set(names())
+        True
+    """
+    models = _torchvision_models()
+    return sorted([*models.list_models(module=models), *NETWORKS])
+
+
+def load_backbone(
+    name: str,
+    *,
+    classes: int | None = None,
+    weights: str | Path = "auto",
+    seed: int = 0,
+) -> Backbone:
+    """Build a torchvision classification network with its weights, in evaluation mode.
+
+    Args:
+        name: torchvision's name, one of `names()`.
+        classes: M; a classifier of another size is replaced by a new one. None keeps it.
+        weights: "auto" takes `ARLIB_DATA/weights/<name>.safetensors` if it exists and otherwise
+            torchvision's download (with progress); "random" initialises from `seed`; anything else
+            is a safetensors file with torchvision's key names.
+        seed: for whatever is not loaded: a new classifier, or all of a random network.
+
+    Returns:
+        The network in float32.
+
+    Raises:
+        ValueError: no such network.
+        WeightsError: the weights cannot be had, naming the file that was wanted, or do not fit.
+
+    Example:
+        >>> backbone = load_backbone("squeezenet1_1", classes=2, weights="random")
+        >>> features, logits = backbone.features_and_logits(torch.zeros(1, 3, 224, 224))
+        >>> tuple(features.shape), tuple(logits.shape), backbone.preprocessing.size
+        ((1, 512), (1, 2), 224)
+    """
+    if name not in names():
+        raise ValueError(f"no network {name!r}; there are {', '.join(names())}")
+    state = None if weights == "random" else _find_weights(name, weights)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = _build(name)
+        if state is not None:
+            state = _fit(network, state, name)
+            network.load_state_dict(state)
+        if classes is not None:
+            _swap_classifier(network, classes)
+    return Backbone(name, network, _preprocessing(name)).eval()
+
+
+def classifier_parameters(
+    backbone: Backbone,
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Split a network's parameters: those of the pre-trained body, those of the classifier."""
+    head = list(_classifier(backbone.network)[1].parameters())
+    ours = {id(parameter) for parameter in head}
+    body = [parameter for parameter in backbone.network.parameters() if id(parameter) not in ours]
+    return body, head
+
+
+def save_weights(backbone: Backbone, path: str | Path) -> None:
+    """Write a network's weights as safetensors, in torchvision's key names."""
+    state = {key: value.contiguous() for key, value in backbone.network.state_dict().items()}
+    write_whole(Path(path), save(state))
+
+
+def weights_sha256(backbone: Backbone) -> str:
+    """SHA-256 over every weight as loaded, in order of its name: which network this was.
+
+    Example:
+        >>> one, two = (load_backbone("squeezenet1_1", weights="random", seed=s) for s in (0, 0))
+        >>> weights_sha256(one) == weights_sha256(two)
+        True
+    """
+    digest = hashlib.sha256()
+    for key, value in sorted(backbone.network.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def weights_file(name: str) -> Path | None:
+    """Where `ARLIB_DATA` would hold a network's weights; None when it is not set."""
+    root = os.environ.get("ARLIB_DATA")
+    return Path(root, "weights", f"{name}.safetensors") if root else None
+
+
+def weights_at_hand(name: str) -> bool:
+    """Say whether a torchvision network's weights are here, so that loading downloads nothing.
+
+    Args:
+        name: torchvision's name, one of `names()`.
+
+    Example:
+        >>> weights_at_hand("vgg_tiny")  # has no published weights
+        False
+    """
+    local = weights_file(name)
+    if local is not None and local.is_file():
+        return True
+    if name in NETWORKS:
+        return False
+    url = _torchvision_models().get_model_weights(name).DEFAULT.url
+    return Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2]).is_file()
+
+
+def _build(name: str) -> nn.Module:
+    if name in NETWORKS:
+        return NETWORKS[name]()
+    extra = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    return _torchvision_models().get_model(name, weights=None, **extra)
+
+
+def _preprocessing(name: str) -> Preprocessing:
+    if name in NETWORKS:
+        return Preprocessing(SIZE, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    transform = _torchvision_models().get_model_weights(name).DEFAULT.transforms()
+    return Preprocessing(transform.crop_size[0], tuple(transform.mean), tuple(transform.std))
+
+
+def _find_weights(name: str, weights: str | Path) -> dict[str, torch.Tensor]:
+    if weights != "auto":
+        return _read(Path(weights))
+    local = weights_file(name)
+    if local is not None and local.is_file():
+        return _read(local)
+    if name in NETWORKS:
+        raise WeightsError(f"{name} has no published weights: train it, and name its file")
+    enum = _torchvision_models().get_model_weights(name).DEFAULT
+    try:
+        return enum.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except (OSError, RuntimeError) as error:
+        wanted = local or f"ARLIB_DATA/weights/{name}.safetensors (ARLIB_DATA is not set)"
+        raise WeightsError(
+            f"no weights for {name}: {wanted} does not exist, and torchvision's download failed "
+            f"({error}). Put a safetensors file with torchvision's key names there, or connect."
+        ) from error
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise WeightsError(f"no weights file {path}")
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
+    return {key: t.float() if t.is_floating_point() else t for key, t in state.items()}
+
+
+def _fit(network: nn.Module, state: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
+    """Give the network as many classes as the weights have; check every other name and shape."""
+    classifier_name, classifier = _classifier(network)
+    weight = state.get(f"{classifier_name}.weight")
+    if weight is not None and weight.shape[0] != _outputs(classifier):
+        _swap_classifier(network, weight.shape[0])
+    want = network.state_dict()
+    missing = sorted(want.keys() - state.keys())
+    unknown = sorted(state.keys() - want.keys())
+    misfits = [key for key in want.keys() & state.keys() if want[key].shape != state[key].shape]
+    if missing or unknown or misfits:
+        raise WeightsError(
+            f"these weights do not fit {name}: {len(missing)} missing {missing[:3]}, "
+            f"{len(unknown)} unknown {unknown[:3]}, {len(misfits)} of another shape {misfits[:3]}"
+        )
+    return state
+
+
+def _classifier(network: nn.Module) -> tuple[str, nn.Module]:
+    layers = [
+        (name, module)
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d)
+    ]
+    return layers[-1]
+
+
+def _outputs(classifier: nn.Module) -> int:
+    assert isinstance(classifier, nn.Linear | nn.Conv2d)
+    return classifier.weight.shape[0]
+
+
+def _swap_classifier(network: nn.Module, classes: int) -> None:
+    """Replace the classifier by a new one of `classes` outputs, unless it has as many already."""
+    name, old = _classifier(network)
+    if _outputs(old) == classes:
+        return
+    if classes < 2:
+        raise ValueError(f"classes must be at least 2, not {classes}")
+    new: nn.Module
+    if isinstance(old, nn.Conv2d):
+        new = nn.Conv2d(old.in_channels, classes, old.kernel_size)  # type: ignore[arg-type]
+        nn.init.normal_(new.weight, std=0.01)
+        assert new.bias is not None
+        nn.init.zeros_(new.bias)
+    else:
+        assert isinstance(old, nn.Linear)
+        new = nn.Linear(old.in_features, classes)
+    network.set_submodule(name, new)

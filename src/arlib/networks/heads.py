@@ -1,0 +1,303 @@
+"""A linear sentiment head on frozen features: fitted by scikit-learn, applied by NumPy."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file
+from safetensors.numpy import save as safetensors
+from scipy.special import softmax
+
+from arlib._support.storage import write_whole
+from arlib.datasets import Dataset
+from arlib.networks.backbones import Backbone
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """Softmax of an affine map of penultimate features.
+
+    Attributes:
+        weight: (M, D) float32.
+        bias: (M,) float32.
+        emotions: the M classes, in order.
+        backbone: the network whose features it reads.
+        provenance: what it was fitted on and how; JSON values.
+
+    Example:
+        >>> head = LinearHead(np.eye(2, dtype=np.float32), np.zeros(2, np.float32),
+        ...                   ("positive", "negative"), "squeezenet1_1")
+        >>> head.probability(np.array([[0.0, 0.0]], dtype=np.float32))
+        array([[0.5, 0.5]], dtype=float32)
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    emotions: tuple[str, ...]
+    backbone: str
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that the parts belong together."""
+        classes = len(self.emotions)
+        if self.weight.shape[:1] != (classes,) or self.bias.shape != (classes,):
+            raise ValueError(
+                f"{classes} emotions need weight ({classes}, D) and bias ({classes},), "
+                f"not {self.weight.shape} and {self.bias.shape}"
+            )
+
+    def probability(self, features: np.ndarray) -> np.ndarray:
+        """Class probabilities (..., M) float32 of features (..., D)."""
+        if features.shape[-1] != self.weight.shape[1]:
+            raise ValueError(
+                f"this head reads {self.weight.shape[1]} features of {self.backbone}, "
+                f"not {features.shape[-1]}"
+            )
+        return softmax(features @ self.weight.T + self.bias, axis=-1).astype(np.float32)
+
+    def save(self, path: str | Path) -> None:
+        """Write `path` (safetensors) and, beside it, the same name with .json."""
+        path = Path(path)
+        weight = np.ascontiguousarray(self.weight)  # safetensors ignores strides
+        data = safetensors({"weight": weight, "bias": np.ascontiguousarray(self.bias)})
+        write_whole(path, data)
+        facts = {"emotions": self.emotions, "backbone": self.backbone, **self.provenance}
+        write_whole(path.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "LinearHead":
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: the .safetensors or its .json is not there.
+        """
+        path = Path(path)
+        tensors = load_file(path)
+        facts = json.loads(path.with_suffix(".json").read_text())
+        emotions, backbone = tuple(facts.pop("emotions")), facts.pop("backbone")
+        return cls(tensors["weight"], tensors["bias"], emotions, backbone, facts)
+
+
+def default_head() -> LinearHead:
+    """Load the head that ships with the package: SqueezeNet 1.1 features, fitted on OASIS.
+
+    Example:
+        >>> default_head().emotions
+        ('positive', 'negative')
+    """
+    return LinearHead.load(Path(__file__).with_name("oasis-squeezenet1_1.safetensors"))
+
+
+def fit_head(
+    features: np.ndarray,
+    labels: np.ndarray,
+    emotions: Sequence[str],
+    *,
+    backbone: str,
+    strengths: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0),
+    inner_folds: int = 5,
+    seed: int = 0,
+) -> LinearHead:
+    """Fit a logistic regression on standardised features, its C chosen by inner cross-validation.
+
+    The standardisation is folded into weight and bias, so that the head reads raw features.
+
+    Args:
+        features: (n, D) penultimate features.
+        labels: (n,) int, indices into `emotions`; every class must occur in every inner fold.
+        emotions: the M classes, in order.
+        backbone: the network that made the features.
+        strengths: candidates for scikit-learn's C, the inverse of the L2 penalty.
+        inner_folds: stratified folds on which log loss picks C.
+        seed: of the folds' shuffle.
+
+    Returns:
+        The head; `provenance` holds C and n.
+
+    Raises:
+        ValueError: a class with fewer images than inner folds, or labels outside 0..M-1.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> labels = np.repeat([0, 1], 50)
+        >>> head = fit_head(rng.normal(size=(100, 3)) + labels[:, None], labels,
+        ...                 ("positive", "negative"), backbone="squeezenet1_1")
+        >>> float(head.probability(np.array([-1.0, -1.0, -1.0]))[0]) > 0.9
+        True
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    labels = np.asarray(labels)
+    if labels.min() < 0 or labels.max() >= len(emotions):
+        raise ValueError(f"labels must lie in 0..{len(emotions) - 1}: {np.unique(labels)}")
+    counts = np.bincount(labels, minlength=len(emotions))
+    if counts.min() < inner_folds:
+        few = emotions[int(counts.argmin())]
+        raise ValueError(f"{counts.min()} images of {few!r} do not fill {inner_folds} inner folds")
+    folds = StratifiedKFold(inner_folds, shuffle=True, random_state=seed)
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
+        {"logisticregression__C": list(strengths)},
+        scoring="neg_log_loss",
+        cv=folds,
+    ).fit(features.astype(np.float64), labels)
+    chosen = {"C": search.best_params_["logisticregression__C"], "images": len(labels)}
+    scaler, regression = search.best_estimator_
+    return _unscaled(scaler, regression, emotions, backbone, chosen)
+
+
+def fit_svm(
+    features: np.ndarray,
+    labels: np.ndarray,
+    emotions: Sequence[str],
+    *,
+    backbone: str,
+    C: float = 1.0,
+    seed: int = 0,
+) -> LinearHead:
+    """Fit a linear support vector machine on standardised features.
+
+    Args:
+        features: (n, D) features.
+        labels: (n,) int, indices into `emotions`; every class must occur.
+        emotions: the M classes, in order.
+        backbone: the network that made the features.
+        C: scikit-learn's, the inverse of the L2 penalty.
+        seed: of the solver.
+
+    Returns:
+        The head. With two classes its probability is the logistic function of the margin: a
+        monotone score that calls the same label as the machine, not a calibrated chance.
+
+    Raises:
+        ValueError: a class has no image.
+
+    Example:
+        >>> labels = np.repeat([0, 1], 50)
+        >>> features = np.random.default_rng(0).normal(size=(100, 3)) + 2 * labels[:, None]
+        >>> head = fit_svm(features, labels, ("positive", "negative"), backbone="any")
+        >>> float((head.probability(features).argmax(1) == labels).mean()) > 0.9
+        True
+    """
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import LinearSVC
+
+    labels = np.asarray(labels)
+    lost = sorted(set(range(len(emotions))) - set(labels.tolist()))
+    if lost:
+        raise ValueError(f"no image of {emotions[lost[0]]!r} to learn from")
+    scaler, machine = StandardScaler(), LinearSVC(C=C, random_state=seed, max_iter=20_000)
+    make_pipeline(scaler, machine).fit(features.astype(np.float64), labels)
+    return _unscaled(scaler, machine, emotions, backbone, {"C": C, "images": len(labels)})
+
+
+def cross_fit(
+    features: np.ndarray,
+    labels: np.ndarray,
+    folds: np.ndarray,
+    fit: Callable[[np.ndarray, np.ndarray], LinearHead],
+) -> np.ndarray:
+    """Judge every image by a head that was fitted on the other folds.
+
+    Args:
+        features: (n, D); an image with NaN is neither learned from nor judged.
+        labels: (n,) int; -1 is not learned from.
+        folds: (n,) int; -1 is in no fold, and its image is judged by a head fitted on all folds.
+        fit: features and labels of the other folds -> head.
+
+    Returns:
+        (n, M) float32; NaN where features are.
+
+    Raises:
+        ValueError: from `fit`, or there are fewer than two folds.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> labels, folds = np.tile([0, 1], 40), np.repeat([1, 2], 40)
+        >>> features = rng.normal(size=(80, 2)) + 3 * labels[:, None]
+        >>> fit = lambda x, y: fit_svm(x, y, ("positive", "negative"), backbone="any")
+        >>> found = cross_fit(features, labels, folds, fit)
+        >>> float((found.argmax(1) == labels).mean()) > 0.9
+        True
+    """
+    labels, folds = np.asarray(labels), np.asarray(folds)
+    if np.unique(folds[folds >= 0]).size < 2:
+        raise ValueError("to judge images by other folds needs at least two folds")
+    usable = np.isfinite(features).all(axis=1)
+    judged: np.ndarray | None = None
+    for fold in np.unique(folds).tolist():
+        learn = usable & (labels >= 0) & (folds != fold) & (folds >= 0)
+        mine = usable & (folds == fold)
+        found = fit(features[learn], labels[learn]).probability(features[mine])
+        if judged is None:
+            judged = np.full((len(labels), found.shape[1]), np.nan, np.float32)
+        judged[mine] = found
+    assert judged is not None
+    return judged
+
+
+def _unscaled(
+    scaler: Any, model: Any, emotions: Sequence[str], backbone: str, provenance: dict[str, Any]
+) -> LinearHead:
+    """Fold the standardisation into a linear model, so that the head reads raw features."""
+    coefficients, intercept = model.coef_, model.intercept_
+    if len(emotions) == 2:  # scikit-learn keeps the logit of class 1 alone
+        coefficients = np.concatenate([-coefficients, coefficients]) / 2
+        intercept = np.concatenate([-intercept, intercept]) / 2
+    weight = coefficients / scaler.scale_
+    bias = intercept - weight @ scaler.mean_
+    return LinearHead(
+        np.ascontiguousarray(weight, np.float32),
+        bias.astype(np.float32),
+        tuple(emotions),
+        backbone,
+        provenance,
+    )
+
+
+Heads = LinearHead | Mapping[int, LinearHead] | None
+
+
+def check_heads(dataset: Dataset, network: Backbone, head: Heads) -> None:
+    """Raise ValueError unless network and heads speak of the dataset's emotions."""
+    if head is None:
+        if network.classes != len(dataset.emotions):
+            raise ValueError(
+                f"{network.name} tells {network.classes} classes apart, {dataset.name} has "
+                f"{len(dataset.emotions)}: fine-tune it, load it with classes=..., or give a head"
+            )
+        return
+    heads = {-1: head} if isinstance(head, LinearHead) else dict(head)
+    if not isinstance(head, LinearHead):
+        lost = sorted(set(dataset.folds.tolist()) - heads.keys())
+        if lost:
+            raise ValueError(f"no head for fold(s) {lost} of {dataset.name}")
+    for one in heads.values():
+        if one.backbone != network.name:
+            raise ValueError(f"the head reads features of {one.backbone}, not of {network.name}")
+        if one.emotions != tuple(dataset.emotions):
+            raise ValueError(f"the head tells {one.emotions} apart, not {dataset.emotions}")
+
+
+def probability_of(head: Heads, dataset: Dataset, index: int, output: np.ndarray) -> np.ndarray:
+    """What the head of an image's fold, if there is one, makes of the network's output (n, D)."""
+    if head is None:
+        return output
+    one = head if isinstance(head, LinearHead) else head[int(dataset.folds[index])]
+    return one.probability(output)
+
+
+def head_provenance(head: Heads) -> Any:
+    """Say what made the heads: JSON values."""
+    if head is None:
+        return None
+    if isinstance(head, LinearHead):
+        return head.provenance
+    return {str(fold): one.provenance for fold, one in sorted(head.items())}

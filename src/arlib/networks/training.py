@@ -1,0 +1,187 @@
+"""How a network learns: the settings of a run, its loss, its optimiser, as Lightning wants them."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch.nn.functional import cross_entropy
+
+from arlib._support.settings import check_settings
+from arlib.networks.backbones import Backbone, classifier_parameters
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+
+
+class TrainingError(ValueError):
+    """Training that cannot start, or whose loss is no number."""
+
+
+class TooFewError(TrainingError):
+    """A set that holds too few pictures to train on, or pictures of one class only."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """Settings of one run; where the paper is silent, those of the authors' 2018 release (2018).
+
+    Attributes:
+        iterations: steps of SGD; 0 takes `epochs`.
+        epochs: passes over the set, when `iterations` is 0.
+        batch_size: pictures a step, of all processes together. 2018: 32
+        lr: learning rate of the pre-trained layers. 2018: 1e-4
+        head_factor: the new classifier learns this many times faster. 2018: 10
+        momentum: of SGD. 2018: 0.9
+        weight_decay: of SGD. 2018: 5e-4
+        step: share of the run after which the learning rates drop; again after as much. 0: never.
+        gamma: what they are then multiplied by.
+        class_weights: weigh classes by the inverse of their share.
+        augment: random crop of `resize` times the network's size, and mirror.
+        resize: 256 / 224, the paper's and everyone's.
+        precision: "32-true", "bf16-mixed" or "16-mixed", Lightning's names; "auto" takes bf16 on a
+            GPU that has it, and float32 elsewhere.
+        ema: decay of an exponential moving average of the weights; 0: none.
+        round: iterations between two validations and checkpoints, about; 0: one pass over the set.
+        frozen_norm: leave batch norms as they were pre-trained, scale and shift aside: for small
+            sets, and for weights whose norms were folded into the convolutions.
+        patience: stop after so many rounds without a lower validation loss; 0: never.
+        seed: of shuffling, augmentation and dropout.
+        workers: processes that load; 0 loads in this one; -1 takes all cores but one beside a GPU,
+            and none otherwise, where they would only take time from the network.
+    """
+
+    iterations: int = 0
+    epochs: float = 10.0
+    batch_size: int = 32
+    lr: float = 1e-4
+    head_factor: float = 10.0
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    step: float = 0.0
+    gamma: float = 0.1
+    class_weights: bool = False
+    augment: bool = True
+    resize: float = 256 / 224
+    precision: Precision | Literal["auto"] = "auto"
+    ema: float = 0.0
+    frozen_norm: bool = False
+    round: int = 0
+    patience: int = 0
+    seed: int = 0
+    workers: int = -1
+
+    def planned(self, n: int) -> "Training":
+        """Settle what depends on the set of n pictures, in rounds of equal length, and the machine.
+
+        Example:
+            >>> plan = Training(epochs=2, batch_size=32, round=100).planned(3000)
+            >>> plan.iterations, plan.round
+            (186, 93)
+        """
+        iterations = self.iterations or max(1, int(self.epochs * n / self.batch_size))
+        a_pass = max(1, n // self.batch_size)
+        rounds = max(1, round(iterations / (self.round or a_pass)))
+        each = max(1, iterations // rounds)
+        gpu = torch.cuda.is_available()
+        fast: Precision = "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"
+        spare = max(1, (os.cpu_count() or 1) - 1) if gpu else 0
+        return replace(
+            self,
+            iterations=rounds * each,
+            round=each,
+            precision=fast if self.precision == "auto" else self.precision,
+            workers=spare if self.workers < 0 else self.workers,
+        )
+
+
+def parse_training(settings: Mapping[str, Any]) -> Training:
+    """Make settings from names and values, as a command line has them.
+
+    Raises:
+        TrainingError: an unknown name, or a value of another type; it lists what there is.
+
+    Example:
+        >>> parse_training({"epochs": 3}).epochs
+        3
+        >>> parse_training({"epoch": 3})
+        Traceback (most recent call last):
+        ...
+        arlib.networks.training.TrainingError: no setting 'epoch' of training; there are...
+    """
+    defaults = {field.name: field.default for field in fields(Training)}
+    try:
+        return Training(**check_settings(settings, defaults, "training"))
+    except ValueError as error:
+        raise TrainingError(str(error)) from error
+
+
+class Finetuner(L.LightningModule):
+    """A network, its loss and its schedule.
+
+    Args:
+        network: with its new classifier.
+        training: the settings, planned.
+        class_weights: (M,) float, or None.
+    """
+
+    def __init__(
+        self, network: Backbone, training: Training, class_weights: torch.Tensor | None = None
+    ):
+        super().__init__()
+        self.network, self.settings = network, training
+        self.class_weights = class_weights
+
+    def train(self, mode: bool = True) -> "Finetuner":
+        """Switch to training, where batch norms may have to stay as they are."""
+        super().train(mode)
+        if self.settings.frozen_norm:
+            for module in self.modules():
+                if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Start dropout anew in every step, so that whoever resumes drops the same."""
+        torch.manual_seed(self.settings.seed * 1_000_003 + self.global_step)
+
+    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> torch.Tensor:
+        """Cross-entropy of one batch."""
+        weights = None if self.class_weights is None else self.class_weights.to(self.device)
+        loss = cross_entropy(self._logits(batch[0]), batch[1], weights)
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss.item()} at step {self.global_step}: lower lr "
+                f"({self.settings.lr}) or use precision='32-true'"
+            )
+        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> None:
+        """Loss and accuracy on held-out pictures."""
+        logits, labels = self._logits(batch[0]), batch[1]
+        right = (logits.argmax(dim=1) == labels).float().mean()
+        loss = cross_entropy(logits.float(), labels)
+        for name, value in {"val_loss": loss, "val_accuracy": right}.items():
+            self.log(name, value, batch_size=len(labels), sync_dist=True, prog_bar=True)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """SGD; the new classifier learns faster; both rates drop in steps."""
+        s = self.settings
+        body, head = classifier_parameters(self.network)
+        groups = [{"params": body, "lr": s.lr}, {"params": head, "lr": s.lr * s.head_factor}]
+        optimizer = torch.optim.SGD(
+            [group for group in groups if group["params"]],
+            lr=s.lr,
+            momentum=s.momentum,
+            weight_decay=s.weight_decay,
+        )
+        every = max(1, round(s.step * s.iterations)) if s.step else s.iterations + 1
+        drops = torch.optim.lr_scheduler.StepLR(optimizer, every, s.gamma)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": drops, "interval": "step"}}
+
+    def _logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        batch = self.network.preprocessing.normalize(pixels)
+        return self.network(batch.contiguous(memory_format=torch.channels_last))

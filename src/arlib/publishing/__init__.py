@@ -1,0 +1,1 @@
+"""An edition of the book: chapters executed, pages written, the site built."""

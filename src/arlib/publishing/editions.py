@@ -1,0 +1,241 @@
+"""Editions of the book: one set of parameters for every chapter, and what is scored first."""
+
+import ast
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+
+from arlib import datasets
+from arlib._support.settings import fits
+from arlib.evaluation.methods import Evidence
+from arlib.evaluation.table1 import pool
+from arlib.experiments.photographs import Experiment, parse_experiment
+from arlib.experiments.registry import evidence_of
+from arlib.experiments.synthetic import SETTINGS, Miniature, parse_miniature
+
+log = logging.getLogger(__name__)
+
+
+class EditionError(ValueError):
+    """An edition that is not there, is not well formed, or did not run to its end."""
+
+
+@dataclass(frozen=True)
+class Edition:
+    """What `editions/<name>.yaml` says.
+
+    Attributes:
+        name: the file's name.
+        title: one line for people.
+        parameters: papermill parameters; each goes to every chapter that declares it.
+        experiment: what is scored first, or trained and scored in the embedded world; None takes
+            the recorded runs.
+    """
+
+    name: str
+    title: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    experiment: Experiment | Miniature | None = None
+
+
+def find_book(start: str | Path = ".") -> Path:
+    """Find the folder that holds `_toc.yml` and `editions/`, here or above.
+
+    Raises:
+        EditionError: there is none: run it inside a clone of the book's repository.
+    """
+    start = Path(start).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "_toc.yml").is_file() and (folder / "editions").is_dir():
+            return folder
+    raise EditionError(f"no book at {start} or above: run this inside a clone of its repository")
+
+
+def available(root: Path) -> list[str]:
+    """Names of the editions of the book at `root`."""
+    return sorted(path.stem for path in (root / "editions").glob("*.yaml"))
+
+
+def load_edition(root: Path, name: str, overrides: Mapping[str, Any] | None = None) -> Edition:
+    """Read an edition and apply overrides to its parameters and its experiment.
+
+    Args:
+        root: the book's folder.
+        name: the edition.
+        overrides: parameter -> value; a name is a chapter's parameter or a setting of the
+            experiment.
+
+    Raises:
+        EditionError: no such edition, an unknown key, or a parameter that no chapter declares or
+            whose type is another; the message lists the right ones.
+    """
+    if name not in available(root):
+        raise EditionError(f"no edition {name!r}; there are {', '.join(available(root))}")
+    raw = yaml.safe_load((root / "editions" / f"{name}.yaml").read_text())
+    _refuse_unknown(raw, {f.name for f in fields(Edition)} - {"name"}, f"editions/{name}.yaml")
+    parameters, experiment = dict(raw.get("parameters") or {}), raw.get("experiment")
+    settings = _experiment_settings(experiment)
+    _refuse_unknown(experiment or {}, settings, f"the experiment of editions/{name}.yaml")
+    declared = declared_parameters(root)
+    for key, value in (overrides or {}).items():
+        (experiment if key in settings else parameters)[key] = value
+    made = _experiment(experiment)
+    if isinstance(made, Experiment) and not parameters.keys() & {"run", "runs"}:
+        names = list(made.runs())  # of an edition that names none: its own
+        theirs = {"run": names[0], "runs": names}
+        parameters |= {key: value for key, value in theirs.items() if key in declared}
+    for key, value in parameters.items():
+        if key not in declared:
+            raise EditionError(
+                f"no parameter {key!r} in edition {name}; "
+                f"there are {sorted(declared.keys() | settings)}"
+            )
+        _check_type(key, value, declared[key])
+    shared = {key: value for key, value in (experiment or {}).items() if key in declared}
+    return Edition(name, raw["title"], shared | parameters, made)
+
+
+def _experiment_settings(experiment: Mapping[str, Any] | None) -> set[str]:
+    """Names of what an experiment may set; chapters that declare one of them get its value."""
+    if experiment is None:
+        return set()
+    if experiment.get("dataset") == "scenes":
+        return {"dataset", *SETTINGS}
+    return {f.name for f in fields(Experiment)}
+
+
+def _experiment(settings: Mapping[str, Any] | None) -> Experiment | Miniature | None:
+    if settings is None:
+        return None
+    if settings.get("dataset") == "scenes":
+        given = {name: value for name, value in settings.items() if name != "dataset"}
+        try:
+            return parse_miniature(given)
+        except ValueError as error:
+            raise EditionError(str(error)) from error
+    dataset = settings.get("dataset")
+    try:
+        if isinstance(dataset, str) and dataset not in datasets.names():
+            if not Path(dataset).exists():
+                raise ValueError(
+                    f"no dataset {dataset!r}, and no such file; there are {datasets.names()}"
+                )
+            dataset = str(Path(dataset).resolve())  # chapters run elsewhere
+        return parse_experiment({**settings, "dataset": dataset})
+    except ValueError as error:
+        raise EditionError(str(error)) from error
+
+
+def pages_of(root: Path) -> list[str]:
+    """Every page of a book's table of contents, in order, such as "book/01_proposals"."""
+    toc = yaml.safe_load((root / "_toc.yml").read_text())
+    top = [page for part in toc["parts"] for page in part["chapters"]]
+    below = [[page["file"], *(each["file"] for each in page.get("sections", []))] for page in top]
+    return [toc["root"], *chain.from_iterable(below)]
+
+
+def chapters(root: Path) -> list[Path]:
+    """Chapters in the order of the table of contents, relative to `root`."""
+    pages = pages_of(root)
+    return [Path(f"{page}.ipynb") for page in pages if (root / f"{page}.ipynb").is_file()]
+
+
+def declared_parameters(root: Path) -> dict[str, Any]:
+    """Every parameter that a chapter declares, with its default value."""
+    declared: dict[str, Any] = {}
+    for chapter in chapters(root):
+        declared.update(chapter_parameters(root / chapter))
+    return declared
+
+
+def chapter_parameters(path: Path) -> dict[str, Any]:
+    """Names and default values in a chapter's cell tagged `parameters`.
+
+    Raises:
+        EditionError: the cell is missing, or a line of it is no `name = literal`.
+    """
+    cells = nbformat.read(path, as_version=4).cells
+    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    if len(tagged) != 1:
+        raise EditionError(f"{path.name} has {len(tagged)} cells tagged 'parameters', not one")
+    found = {}
+    for line in ast.parse(tagged[0].source).body:
+        target = line.targets[0] if isinstance(line, ast.Assign) else None
+        if isinstance(line, ast.AnnAssign):
+            target = line.target
+        if not isinstance(target, ast.Name):
+            raise EditionError(f"{path.name}, parameters: {ast.unparse(line)!r} sets no name")
+        try:
+            found[target.id] = ast.literal_eval(line.value)
+        except ValueError as error:
+            raise EditionError(f"{path.name}: {ast.unparse(line)!r} is no literal") from error
+    return found
+
+
+def _refuse_unknown(given: Mapping[str, Any], known: set[str], where: str) -> None:
+    unknown = sorted(given.keys() - known)
+    if unknown:
+        raise EditionError(f"{where}: unknown key(s) {unknown}; there are {sorted(known)}")
+
+
+def _check_type(name: str, value: Any, default: Any) -> None:
+    for item in value if isinstance(value, list) else [value]:
+        if not isinstance(item, str | int | float | None) or item in (math.inf, -math.inf):
+            raise EditionError(f"parameter {name} may hold texts and numbers, not {item!r}")
+    if not fits(value, default):
+        raise EditionError(
+            f"parameter {name} must be {type(default).__name__} like {default!r}, not {value!r}"
+        )
+
+
+def evidence_of_edition(
+    root: Path, edition: "Edition", *, seeds: Sequence[int] = (0,)
+) -> list[Evidence]:
+    """Open the runs of an edition: fresh ones, else recorded ones; the embedded world is made.
+
+    Args:
+        root: the book's folder.
+        edition: from `load_edition`.
+        seeds: of the embedded world; runs of several are pooled.
+
+    Raises:
+        EditionError: no run is fresh or recorded, naming the command that makes it; the edition
+            names no run; or seeds are asked of photographs. Where some are missing, a warning
+            names them.
+    """
+    from arlib.experiments.registry import runs_of
+    from arlib.experiments.synthetic import Miniature
+    from arlib.publishing.editions import (
+        EditionError,  # these load torch, which runs by name do without
+    )
+
+    experiment = edition.experiment
+    if isinstance(experiment, Miniature):
+        worlds = [replace(experiment, seed=experiment.seed + seed) for seed in seeds]
+        made = [runs_of(world) for world in worlds]
+        return [pool(evidence_of(runs[name](root)) for runs in made) for name in made[0]]
+    if tuple(seeds) != (0,):
+        raise EditionError(f"--seeds is for the embedded world; {edition.name} has photographs")
+    names = runs_of(experiment) if experiment else edition.parameters.get("runs")
+    if not names:
+        raise EditionError(f"edition {edition.name} names no runs: give some with -p runs")
+    places = {name: _find(root, edition.name, name) for name in names}
+    lost = ", ".join(name for name, place in places.items() if place is None)
+    mend = f"no run {lost}, fresh or recorded: `arlib run {edition.name}` makes it"
+    if not any(places.values()):
+        raise EditionError(mend)
+    if lost:
+        log.warning("a column is missing: %s", mend)
+    return [evidence_of(place) for place in places.values() if place is not None]
+
+
+def _find(root: Path, edition: str, name: str) -> Path | None:
+    places = [root / "_build" / edition / "results" / name, root / "book" / "results" / name]
+    return next((place for place in places if (place / "run.json").is_file()), None)

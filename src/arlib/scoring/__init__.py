@@ -1,0 +1,1 @@
+"""Images, proposals and a network become scores."""

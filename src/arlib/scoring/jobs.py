@@ -1,0 +1,168 @@
+"""What is scored, by what: everything that decides the numbers, and a name for it."""
+
+import hashlib
+import json
+import stat
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from arlib import datasets
+from arlib._support.provenance import code_sha256
+from arlib.datasets import Dataset
+from arlib.networks.backbones import Backbone, load_backbone, weights_sha256
+from arlib.networks.heads import Heads, LinearHead, check_heads, default_head
+from arlib.networks.precision import best_device, settle
+from arlib.proposals import Deadline, make
+from arlib.proposals.types import Propose
+
+_NO_NUMBERS = {"workers", "progress"}  # settings of `score` that change no score
+
+
+@dataclass(frozen=True)
+class Job:
+    """Images, and what scores them.
+
+    Attributes:
+        dataset: the images.
+        proposals: image -> Proposals, a dataclass.
+        network: the backbone.
+        head: as in `score`.
+        settings: further settings of `score`, such as crop and batch_size.
+
+    Raises:
+        ValueError: the network's classes or the heads do not fit the dataset.
+    """
+
+    dataset: Dataset
+    proposals: Propose
+    network: Backbone
+    head: Heads = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that the parts belong together."""
+        check_heads(self.dataset, self.network, self.head)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash all that decides the numbers, but the images: code, weights, head, settings."""
+        kind = type(self.proposals)
+        facts = {
+            "code": code_sha256("arlib.scoring.scorer"),
+            "proposals": [kind.__module__, kind.__qualname__, asdict(self.proposals)],  # type: ignore[call-overload]
+            "weights": [self.network.name, weights_sha256(self.network)],
+            "head": _head_facts(self.head),
+            "dataset": [self.dataset.name, *self.dataset.emotions],
+            "settings": {k: v for k, v in self.settings.items() if k not in _NO_NUMBERS},
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def image_sha256(self, index: int) -> str:
+        """Hash one image: its key, label and fold, and its bytes, or why there are none."""
+        dataset = self.dataset
+        digest = hashlib.sha256()
+        told = [str(dataset.keys[index]), int(dataset.labels[index]), int(dataset.folds[index])]
+        digest.update(json.dumps(told).encode())
+        if dataset.draw is None:
+            _hash_file(digest, dataset.path(index))
+        else:
+            picture = dataset.read(index)
+            digest.update(f"{picture.shape}".encode() + np.ascontiguousarray(picture).tobytes())
+        return digest.hexdigest()
+
+    def key(self, images: list[str]) -> str:
+        """Name what comes of images, each given by its hash."""
+        return hashlib.sha256("\n".join([self.sha256, *images]).encode()).hexdigest()
+
+
+def named_job(
+    *,
+    dataset: str | None = None,
+    dataset_settings: Mapping[str, Any] | None = None,
+    images: str | Path | None = None,
+    head: str | Path | None = None,
+    backbone: str | None = None,
+    weights: str | Path = "auto",
+    proposals: str = "edge_boxes",
+    max_regions: int = 100,
+    deadline: float | None = None,
+    **settings: Any,
+) -> Job:
+    """Make a job from names, so that any process on any machine can make the same one.
+
+    Args:
+        dataset: a name in `arlib.datasets.load`; or else give `images`.
+        dataset_settings: further arguments of `arlib.datasets.load`.
+        images: a folder of pictures without labels.
+        head: a linear head's file; None takes the package's own.
+        backbone: a network that judges by its own classes, without a head.
+        weights: of `backbone`, as in `arlib.networks.load_backbone`.
+        proposals: a name in `arlib.proposals.make`.
+        max_regions: N.
+        deadline: seconds that an image's proposals may take; None lets them take what they take.
+        settings: of `score`; a precision "auto" is settled here.
+
+    Raises:
+        ValueError: both or neither of `dataset` and `images`, both `head` and `backbone`, or no
+            such name.
+
+    Example:
+        >>> job = named_job(dataset="scenes-judged", dataset_settings={"n": 30},
+        ...                 backbone="vgg_tiny", weights="random", proposals="grid")
+        >>> len(job.dataset), job.network.classes
+        (30, 2)
+    """
+    if head and backbone:
+        raise ValueError("give a head, which names its network, or a backbone, not both")
+    linear = None if backbone else LinearHead.load(head) if head else default_head()
+    if dataset and not images:
+        chosen = datasets.load(dataset, **(dataset_settings or {}))
+    elif images and not dataset:
+        chosen = datasets.pictures(Path(images), linear.emotions if linear else datasets.POLARITY)
+    else:
+        raise ValueError("give one of a dataset's name and a folder of images")
+    if linear is not None:
+        network = load_backbone(linear.backbone)
+    else:
+        assert backbone is not None
+        network = load_backbone(backbone, classes=len(chosen.emotions), weights=weights)
+    if settings.get("precision") == "auto":  # as this machine has it: others may have it otherwise
+        fast = settle("auto", best_device()) == torch.bfloat16
+        settings["precision"] = "bf16" if fast else "float32"
+    method = make(proposals, max_regions=max_regions)
+    if deadline is not None:
+        method = Deadline(method, deadline)
+    return Job(chosen, method, network, linear, settings)
+
+
+def _hash_file(digest: Any, path: Path) -> None:
+    """Add a regular file's bytes, no more than it has when it is opened; or what else it is."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            digest.update(f"mode {status.st_mode}".encode())
+            return
+        left = status.st_size
+        with path.open("rb") as file:
+            while left > 0 and (block := file.read(min(left, 1 << 20))):
+                digest.update(block)
+                left -= len(block)
+    except OSError as error:
+        digest.update(f"errno {error.errno}".encode())
+
+
+def _head_facts(head: Heads) -> Any:
+    if head is None:
+        return None
+    if isinstance(head, LinearHead):
+        digest = hashlib.sha256()
+        for array in (head.weight, head.bias):
+            digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+        return [head.backbone, *head.emotions, head.provenance, digest.hexdigest()]
+    return {str(fold): _head_facts(one) for fold, one in sorted(head.items())}

@@ -1,0 +1,254 @@
+"""The scores: what a network said about each image and each of its regions, as Zarr.
+
+Everything after scoring (ranking, fusion, evaluation, the book's chapters 3 to 6) reads this and
+nothing else. `check_scores` holds its layout; the table in the book's notation page explains it.
+"""
+
+import json
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from arlib._support.storage import place_folder
+from arlib.datasets import Dataset
+from arlib.proposals import Proposals, uncached
+
+CHUNK = 256
+"""Images in one chunk of the store."""
+
+
+_LAYOUT = {
+    "objectness": (("image", "region"), np.float32),
+    "box": (("image", "region", "corner"), np.float32),
+    "region_probability": (("image", "region", "emotion"), np.float32),
+    "global_probability": (("image", "emotion"), np.float32),
+    "label": (("image",), np.int8),
+    "fold": (("image",), np.int8),
+}
+
+
+class ScoresError(ValueError):
+    """Scores that cannot be read, or whose layout is not the one that every tool relies on."""
+
+
+def assemble_scores(
+    images: Sequence[str],
+    emotions: Sequence[str],
+    *,
+    objectness: np.ndarray,
+    box: np.ndarray,
+    region_probability: np.ndarray,
+    global_probability: np.ndarray,
+    label: np.ndarray,
+    fold: np.ndarray,
+    attrs: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Assemble scores from arrays, in the dtypes of the layout, and check them.
+
+    Args:
+        images: n keys.
+        emotions: M classes.
+        objectness: (n, N); NaN where an image has fewer regions.
+        box: (n, N, 4) xyxy in pixels; NaN likewise.
+        region_probability: (n, N, M); NaN likewise.
+        global_probability: (n, M).
+        label: (n,) indices into `emotions`; -1 = unknown.
+        fold: (n,) the fold in which an image is tested; -1 = none.
+        attrs: where the scores came from; JSON values.
+
+    Raises:
+        ScoresError: the arrays do not fit together.
+
+    Example:
+        >>> scores = assemble_scores(["a.jpg"], ["positive", "negative"],
+        ...     objectness=np.array([[0.4]]), box=np.array([[[0, 0, 8, 6]]]),
+        ...     region_probability=np.array([[[0.9, 0.1]]]),
+        ...     global_probability=np.array([[0.7, 0.3]]), label=np.array([0]), fold=np.array([-1]))
+        >>> dict(scores.sizes)
+        {'image': 1, 'region': 1, 'corner': 4, 'emotion': 2}
+    """
+    arrays = {
+        "objectness": objectness,
+        "box": box,
+        "region_probability": region_probability,
+        "global_probability": global_probability,
+        "label": label,
+        "fold": fold,
+    }
+    data = {
+        name: (dims, np.asarray(arrays[name]).astype(dtype))
+        for name, (dims, dtype) in _LAYOUT.items()
+    }
+    coords = {
+        "image": np.array(images, dtype=object),
+        "emotion": np.array(emotions, dtype=object),
+    }
+    try:
+        scores = xr.Dataset(data, coords=coords, attrs=dict(attrs or {}))
+    except ValueError as error:
+        raise ScoresError(f"the arrays do not fit together: {error}") from error
+    return check_scores(scores)
+
+
+def check_scores(scores: xr.Dataset) -> xr.Dataset:
+    """Return the scores unchanged if their layout is right.
+
+    Raises:
+        ScoresError: names what is missing or of another shape or type, or not a probability.
+    """
+    for name, (dims, dtype) in _LAYOUT.items():
+        if name not in scores:
+            raise ScoresError(f"these scores have no {name!r}")
+        if scores[name].dims != dims or scores[name].dtype != dtype:
+            found = f"{scores[name].dims} {scores[name].dtype}"
+            raise ScoresError(f"{name} must be {dims} {np.dtype(dtype)}, not {found}")
+    for name in ("image", "emotion"):
+        if name not in scores.coords:
+            raise ScoresError(f"these scores have no coordinate {name!r}")
+    if not scores.indexes["image"].is_unique:
+        raise ScoresError("two images have the same key")
+    missing = np.isnan(scores.objectness.values)
+    unscored = np.isnan(scores.region_probability.values).any(axis=-1)
+    if (missing != unscored).any():
+        image = scores.image.values[(missing != unscored).any(axis=1)][0]
+        raise ScoresError(
+            f"{image}: a region has an objectness but no probability, or none but one"
+        )
+    for name in ("global_probability", "region_probability"):
+        total = scores[name].sum("emotion", skipna=False).values
+        if np.nanmax(np.abs(total - 1), initial=0) > 1e-4:
+            raise ScoresError(f"{name} does not sum to 1 over emotions everywhere")
+    return scores
+
+
+def save_scores(scores: xr.Dataset, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write scores as a Zarr store that appears only when it is whole.
+
+    Raises:
+        FileExistsError: there is something at `path` already and `overwrite` is false.
+    """
+    with ScoresWriter(path, overwrite=overwrite) as writer:
+        for start in range(0, scores.sizes["image"], CHUNK):
+            writer.append(scores.isel(image=slice(start, start + CHUNK)))
+        writer.attrs.update(scores.attrs)
+    return Path(path)
+
+
+def open_scores(path: str | Path) -> xr.Dataset:
+    """Open scores, reading each array when it is first used.
+
+    Raises:
+        ScoresError: no scores there, or another layout.
+    """
+    path = Path(path)
+    if not (path / "zarr.json").is_file():
+        raise ScoresError(f"no scores at {path}: `arlib score` or `arlib run` makes them")
+    return check_scores(xr.open_zarr(path, consolidated=False, chunks=None))
+
+
+class ScoresWriter:
+    """Appends whole chunks to a new store, which takes its name when the block ends well.
+
+    Args:
+        path: where the store will be.
+        overwrite: replace what is there.
+
+    Attributes:
+        attrs: provenance, written at the end.
+
+    Raises:
+        FileExistsError: there is something at `path` already and `overwrite` is false.
+    """
+
+    def __init__(self, path: str | Path, *, overwrite: bool = False):
+        self.path, self.overwrite = Path(path), overwrite
+        if self.path.exists() and not overwrite:
+            raise FileExistsError(f"{self.path} exists already: remove it, or ask to overwrite it")
+        self.partial = self.path.with_name(f".{self.path.name}.partial-{uuid.uuid4().hex[:12]}")
+        self.attrs: dict[str, Any] = {}
+        self._images = 0
+
+    def __enter__(self) -> "ScoresWriter":
+        self.partial.parent.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def append(self, scores: xr.Dataset) -> None:
+        """Add images; every call but the last must bring exactly `CHUNK` of them."""
+        if self._images % CHUNK:
+            raise ValueError(f"only the last part may hold other than {CHUNK} images")
+        text = {name: scores[name].astype(object) for name in ("image", "emotion")}
+        scores = scores.assign_coords(text).drop_attrs()  # Zarr has no fixed-width text
+        if self._images:
+            varying = scores.drop_vars("emotion")
+            varying.to_zarr(self.partial, append_dim="image", consolidated=False)
+        else:
+            along_image = [name for name in scores.variables if "image" in scores[name].dims]
+            encoding = {n: {"chunks": (CHUNK, *scores[n].shape[1:])} for n in along_image}
+            scores.to_zarr(self.partial, mode="w", encoding=encoding, consolidated=False)
+        self._images += scores.sizes["image"]
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind is not None or not self._images:
+            shutil.rmtree(self.partial, ignore_errors=True)
+            if kind is None:
+                raise ScoresError(f"no image was scored: nothing is written to {self.path}")
+            return
+        metadata = self.partial / "zarr.json"
+        group = json.loads(metadata.read_text())
+        group["attributes"] = self.attrs
+        try:
+            metadata.write_text(json.dumps(group, indent=1) + "\n")
+            place_folder(self.partial, self.path, overwrite=self.overwrite)
+        except BaseException:
+            shutil.rmtree(self.partial, ignore_errors=True)
+            raise
+
+
+def row(index: int, proposals: Proposals, probability: np.ndarray) -> dict[str, Any]:
+    """One image of the scores, from probabilities (1 + n, M): the whole, then its first regions."""
+    n = len(probability) - 1
+    return {
+        "index": index,
+        "objectness": proposals.objectness[:n],
+        "box": proposals.boxes[:n],
+        "region_probability": probability[1:],
+        "global_probability": probability[0],
+    }
+
+
+def pack(rows: list[dict[str, Any]], dataset: Dataset, regions: int) -> xr.Dataset:
+    """Rows of different lengths -> scores padded with NaN to `regions`."""
+    shapes = {
+        "objectness": (regions,),
+        "box": (regions, 4),
+        "region_probability": (regions, len(dataset.emotions)),
+    }
+    padded = {
+        name: np.full((len(rows), *shape), np.nan, np.float32) for name, shape in shapes.items()
+    }
+    for number, row in enumerate(rows):
+        for name, array in padded.items():
+            array[number, : len(row[name])] = row[name]
+    index = np.array([row["index"] for row in rows])
+    return assemble_scores(
+        dataset.keys[index].tolist(),
+        dataset.emotions,
+        objectness=padded["objectness"],
+        box=padded["box"],
+        region_probability=padded["region_probability"],
+        global_probability=np.stack([row["global_probability"] for row in rows]),
+        label=dataset.labels[index],
+        fold=dataset.folds[index],
+    )
+
+
+def proposals_provenance(proposals: Any) -> dict[str, Any]:
+    """Name a proposal method, a dataclass, and its settings: JSON values."""
+    method = uncached(proposals)
+    return {"method": type(method).__name__, **asdict(method)}

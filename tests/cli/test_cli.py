@@ -1,0 +1,520 @@
+"""The command line across the process boundary: what it prints, writes, and exits with."""
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import numpy as np
+import pytest
+import xarray as xr
+import yaml
+from click.testing import CliRunner
+from nbformat.v4 import new_code_cell, new_notebook
+from PIL import Image
+
+from arlib import cli
+from arlib.evaluation.methods import methods
+from arlib.experiments.runs import write_baselines
+from arlib.networks.backbones import load_backbone, save_weights
+from arlib.networks.heads import LinearHead, default_head
+from arlib.publishing import build as publishing
+from arlib.scoring.scores import open_scores, save_scores
+
+ROOT = Path(__file__).parents[2]
+
+
+def arlib(*arguments, cwd, **environment):
+    """Run `arlib` in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "arlib.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def arlib_here(*arguments, cwd, **environment):
+    """Run `arlib` in this process, which has imported already what each process imports anew."""
+    said, complained = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["arlib", *map(str, arguments)])
+        for name, value in environment.items():
+            patch.setenv(name, str(value))
+        with redirect_stdout(said), redirect_stderr(complained), pytest.raises(SystemExit) as ended:
+            cli.main()
+    return SimpleNamespace(
+        returncode=ended.value.code, stdout=said.getvalue(), stderr=complained.getvalue()
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two photographs, something that is none, and random weights where ARLIB_DATA has them."""
+    from skimage.data import chelsea, coffee
+
+    root = tmp_path_factory.mktemp("cli")
+    Image.fromarray(chelsea()).save(root / "cat.jpg")
+    Image.fromarray(coffee()).save(root / "cup.png")
+    (root / "page.html").write_text("<html>")
+    (root / "weights").mkdir()
+    network = load_backbone("squeezenet1_1", weights="random")
+    save_weights(network, root / "weights" / "squeezenet1_1.safetensors")
+    return root
+
+
+def test_every_command_explains_itself(tmp_path):
+    for arguments in ([], ["predict"], ["run"], ["table"], ["score"], ["head"], ["finetune"]):
+        done = arlib_here(*arguments, "--help", cwd=tmp_path)
+        assert done.returncode == 0
+        assert "Usage: " in done.stdout
+    version = arlib("--version", cwd=tmp_path)
+    assert version.stdout.startswith("arlib, version 0.")
+
+
+def test_predict_says_and_draws(folder, tmp_path):
+    done = arlib(
+        "predict", folder / "cat.jpg", folder / "cup.png", "--k", 3, cwd=tmp_path, ARLIB_DATA=folder
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"{folder / 'cat.jpg'}: ")
+    assert lines[0].split()[-1] in ("positive", "negative")
+    assert len(lines) == 2 * (1 + 2 + 1 + 3 + 1 + 1)
+    for line in (lines[7], lines[16]):
+        assert re.fullmatch(
+            r"  scored (100|\d+) of 100 proposed regions(; no other can be among the K)?", line
+        )
+    for name in ("cat", "cup"):
+        drawn = Image.open(tmp_path / f"{name}.regions.png")
+        assert np.asarray(drawn).std() > 10
+
+
+def test_predict_for_machines(folder, tmp_path):
+    done = arlib_here(
+        "predict",
+        "--json",
+        "--no-overlay",
+        folder / "cat.jpg",
+        folder / "cup.png",
+        cwd=tmp_path,
+        ARLIB_DATA=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    cat, cup = map(json.loads, done.stdout.splitlines())
+    assert cat["image"] == str(folder / "cat.jpg")
+    assert cat["overlay"] is cat["html"] is None
+    assert set(cat) == {
+        "image",
+        "overlay",
+        "html",
+        "label",
+        "response",
+        "probability",
+        "global_probability",
+        "regions",
+        "scored",
+        "proposed",
+    }
+    assert 8 <= cup["scored"] <= cup["proposed"] == 100
+    assert list(cup["probability"]) == ["positive", "negative"]
+    assert sum(cup["response"].values()) == pytest.approx(1.5, abs=1e-5)
+    assert len(cup["regions"]) == 8
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_predict_writes_pages_to_explore(folder, tmp_path):
+    """Every region goes in, the sliders stand where the options are."""
+    options = ["--html", "--k", 3, "--alpha", 0.25, "--beta", 0.75, "--max-regions", 40]
+    pictures = (folder / "cat.jpg", folder / "cup.png")
+    done = arlib_here(
+        "predict", *options, "--overlay", "out", *pictures, cwd=tmp_path, ARLIB_DATA=folder
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("to explore: out/") == 2
+    made = sorted(path.name for path in (tmp_path / "out").iterdir())
+    names = [
+        f"{name}.{kind}" for name in ("cat", "cup") for kind in ("explorer.html", "regions.png")
+    ]
+    assert made == names
+    page = (tmp_path / "out" / "cup.explorer.html").read_text()
+    facts = json.loads(re.search(r'"application/json">(.*?)</script>', page).group(1))
+    assert len(facts["objectness"]) == 40
+    assert facts["settings"] == {
+        "k": 3,
+        "alpha": 0.25,
+        "beta": 0.75,
+        "base": "e",
+        "rankBy": "both",
+    }
+    label = re.search(r"cup\.png: (\w+)", done.stdout).group(1)
+    assert f"cup.png: {label}, " in page
+    assert "<title>cup.png</title>" in page
+
+
+def test_predict_writes_a_page_without_an_overlay(folder, tmp_path):
+    options = ("--html", "--no-overlay", "--json", "--max-regions", 9)
+    done = arlib_here("predict", *options, folder / "cat.jpg", cwd=tmp_path, ARLIB_DATA=folder)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert (facts["overlay"], facts["html"]) == (None, "cat.explorer.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["cat.explorer.html"]
+
+
+def test_predict_goes_on_after_what_is_no_picture(folder, tmp_path):
+    done = arlib_here(
+        "predict",
+        "--json",
+        "--no-overlay",
+        folder / "page.html",
+        folder / "absent.jpg",
+        folder / "cat.jpg",
+        cwd=tmp_path,
+        ARLIB_DATA=folder,
+    )
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 1
+    assert f"arlib: {folder / 'page.html'}: no image, or of an unknown format" in done.stderr
+    assert f"arlib: {folder / 'absent.jpg'}: no such file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_complaint_crosses_the_boundary_of_the_process(tmp_path):
+    done = arlib("run", "recorded", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "run this inside a clone of its repository" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict"], "Missing argument 'IMAGE...'"),
+        (["predict", "x.jpg", "--k", "0"], "0 is not in the range x>=1"),
+        (["predict", "x.jpg", "--beta", "-1"], "-1.0 is not in the range x>=0"),
+        (["run", "absent"], "no edition 'absent'; there are"),
+        (["run", "smoke", "-p", "kk", "3"], "no parameter 'kk' in edition smoke; there are"),
+        (["score", "--out", "s.zarr"], "give one of --dataset NAME and --images FOLDER"),
+        (["score", "--dataset", "nope", "--out", "s.zarr"], "no dataset 'nope'; there are"),
+        (["score", "--dataset", "oasis", "--out", "s.zarr"], "oasis is not here: get"),
+        (["head", "twitter2", "--out", "h.safetensors"], "twitter2 is not here: get"),
+    ],
+)
+def test_what_is_wrong_is_one_clear_line(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.delenv("ARLIB_DATA", raising=False)
+    done = arlib_here(*arguments, cwd=ROOT if arguments[0] == "run" else tmp_path)
+    assert done.returncode in (1, 2)
+    assert message in done.stderr
+
+
+def test_weights_that_cannot_be_had_name_the_file(folder, tmp_path):
+    nowhere = {"ARLIB_DATA": str(tmp_path), "TORCH_HOME": str(tmp_path / "hub")}
+    offline = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
+    done = arlib("predict", folder / "cat.jpg", cwd=tmp_path, **nowhere, **offline)
+    assert done.returncode == 1
+    assert f"{tmp_path}/weights/squeezenet1_1.safetensors does not exist" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_score_a_folder_with_a_head_of_ones_own(folder, tmp_path):
+    own = default_head()
+    LinearHead(own.weight, own.bias, ("good", "bad"), own.backbone).save(tmp_path / "h.safetensors")
+    plain = ["score", "--images", folder, "--proposals", "grid", "--max-regions", 6]
+    done = arlib(*plain, "--out", tmp_path / "a.zarr", cwd=tmp_path, ARLIB_DATA=folder)
+    assert done.returncode == 0, done.stderr
+    assert "2 images scored, 0 left out" in done.stdout
+    scores = open_scores(tmp_path / "a.zarr")
+    assert scores.image.values.tolist() == ["cat.jpg", "cup.png"]
+    assert scores.sizes["region"] == 6
+    assert (scores.label == -1).all()
+    mine = ["--head", tmp_path / "h.safetensors", "--out", tmp_path / "b.zarr"]
+    done = arlib_here(*plain, *mine, cwd=tmp_path, ARLIB_DATA=folder)
+    assert done.returncode == 0, done.stderr
+    own_scores = open_scores(tmp_path / "b.zarr")
+    assert own_scores.emotion.values.tolist() == ["good", "bad"]
+    assert np.array_equal(own_scores.global_probability, scores.global_probability)
+    twice = arlib_here(*plain, "--out", tmp_path / "a.zarr", cwd=tmp_path, ARLIB_DATA=folder)
+    assert twice.returncode == 0, twice.stderr
+    assert "1 of 1 shards were there" in twice.stdout
+    other = [*plain, "--context", 0.1, "--out", tmp_path / "a.zarr"]
+    done = arlib_here(*other, cwd=tmp_path, ARLIB_DATA=folder)
+    assert done.returncode == 1
+    assert "exists already" in done.stderr
+
+
+def test_an_interrupted_score_leaves_nothing_half_written(folder, tmp_path):
+    """Killed while the store is being written, there is no store."""
+    code = f"""
+import os, signal
+from arlib import datasets
+from arlib.scoring import scores, scorer as scoring
+from arlib.networks.backbones import load_backbone
+from arlib.proposals import Grid
+append = scores.ScoresWriter.append
+def killed(self, part):
+    append(self, part)
+    os.kill(os.getpid(), signal.SIGKILL)
+scores.ScoresWriter.append = killed
+network = load_backbone("squeezenet1_1", classes=2, weights="random")
+scoring.score(datasets.pictures({str(folder)!r}), Grid(max_regions=2), network, out="s.zarr")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
+    assert done.returncode == -9
+    assert not (tmp_path / "s.zarr").exists()
+
+
+class TestFinetune:
+    def arguments(self, out, *more):
+        fixed = ["--backbone", "vgg_tiny", "--weights", "random", "--out", out]
+        quick = ["-p", "iterations", 4, "-p", "round", 2, "-p", "batch_size", 8]
+        return ["finetune", "scenes-judged", *fixed, *quick, *more]
+
+    def test_trains_says_how_well_and_does_not_train_twice(self, tmp_path):
+        done = arlib(*self.arguments("tuned"), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "val_accuracy" in done.stdout
+        assert (
+            load_backbone("vgg_tiny", weights=tmp_path / "tuned/network.safetensors").classes == 2
+        )
+        again = arlib_here(*self.arguments("tuned"), cwd=tmp_path)
+        assert again.stdout == done.stdout
+
+    def test_progressive_drops_pictures_and_trains_on(self, tmp_path):
+        done = arlib_here(*self.arguments("tuned", "--progressive"), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"dropped \d+\.\d% of 480 pictures", done.stdout)
+        assert (tmp_path / "tuned/progressive/network.safetensors").is_file()
+        assert (tmp_path / "tuned/network.safetensors").is_file()
+
+    @pytest.mark.parametrize(
+        ("more", "told"),
+        [
+            (("-p", "epoch", 3), "no setting 'epoch' of training; there are"),
+            (("-p", "lr", "fast"), "lr must be float, not 'fast'"),
+            (("-p", "batch_size", 9999), "a batch of 9999 is larger than scenes-judged"),
+            (("--weights", "no.safetensors"), "no weights file no.safetensors"),
+            (
+                ("--hold-out", 9),
+                "is in fold 9; its folds: [1, 2, 3, 4, 5]",
+            ),
+        ],
+    )
+    def test_what_it_cannot_do_is_one_line(self, tmp_path, more, told):
+        done = arlib_here(*self.arguments("tuned", *more), cwd=tmp_path)
+        assert done.returncode == 1
+        assert told in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+FT, LAST = "VGGNet + ft", "VGGNet + ft + obj + senti + lf (K)"
+
+
+@pytest.fixture(scope="module")
+def runs(make_scores, tmp_path_factory):
+    """Two runs of other images; the second with one more row and with annotators."""
+    root = tmp_path_factory.mktemp("runs")
+    for seed, name in enumerate(("alone", "judged")):
+        scores = make_scores(30, 4, seed=seed)
+        keys = [f"{name}/{key}" for key in scores.image.values]
+        save_scores(scores.assign_coords(image=keys), root / name / "scores.zarr")
+        (root / name / "run.json").write_text("{}")
+    share = np.random.default_rng(0).dirichlet([1, 1], (1, 30)).astype(np.float32)
+    measured = xr.Dataset(
+        {
+            "probability": (("method", "image", "emotion"), share),
+            "agreement": ("image", np.resize(np.int8([3, 4, 5, 5, 5, 5, 5]), 30)),
+        },
+        coords={"method": np.array(["VGGNet"], object)},
+        attrs={"missing": {"SentiBank": "no noun pairs here"}},
+    )
+    write_baselines(root / "judged", measured)
+    return root
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    """A book of one chapter, inside it: an edition of recorded runs, and one that makes its own."""
+    cell = new_code_cell("runs: list = ['x']", metadata={"tags": ["parameters"]})
+    for folder in ("book/results", "editions"):
+        (tmp_path / folder).mkdir(parents=True)
+    nbformat.write(new_notebook(cells=[cell]), tmp_path / "book/one.ipynb")
+    toc = {"root": "book/index", "parts": [{"chapters": [{"file": "book/one"}]}]}
+    plain = {"title": "Recorded", "parameters": {"runs": ["alone"]}}
+    fresh = {"title": "Anew", "experiment": {"dataset": "twitter2", "backbones": ["x"]}}
+    for path, raw in {"_toc": toc, "editions/plain": plain, "editions/fresh": fresh}.items():
+        (tmp_path / f"{path}.{'yml' if path == '_toc' else 'yaml'}").write_text(yaml.safe_dump(raw))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def within(*arguments):
+    """Run `arlib` in this process, in the folder where it is; its status, and all that it says."""
+    done = arlib_here(*arguments, cwd=Path.cwd())
+    return done.returncode, done.stderr + done.stdout
+
+
+class TestTable:
+    def test_prints_every_row_and_writes_what_each_says(self, runs, tmp_path):
+        """Across the process boundary."""
+        told = ["--bootstrap", 20, "--predictions", tmp_path / "said.csv"]
+        done = arlib("table", runs / "alone", runs / "judged", *told, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        head = next(line for line in done.stdout.splitlines() if "(n = " in line)
+        assert re.findall(r"\S+(?:, \w+ agree)? \(n = \d+\)", head) == [
+            "alone (n = 29)",
+            "judged, five agree (n = 20)",
+            "judged, four agree (n = 24)",
+            "judged, three agree (n = 29)",
+        ]
+        for method in methods():
+            assert f"\n{method.name}  " in done.stdout
+        assert "\n  SentiBank: no noun pairs here\n" in done.stdout
+        assert "The paper's own table" in done.stdout
+        with (tmp_path / "said.csv").open() as file:
+            said = list(csv.DictReader(file))
+        counts = {run: sum(line["run"] == run for line in said) for run in ("alone", "judged")}
+        assert counts == {"alone": 30 * 5, "judged": 30 * 6}
+        assert all(
+            abs(float(line["positive"]) + float(line["negative"]) - 1) < 3e-6 for line in said
+        )
+
+    def test_as_csv_and_as_json_the_numbers_are_the_same(self, runs):
+        given = ["table", runs / "alone", "--bootstrap", 20, "--format"]
+        code, text = within(*given, "json")
+        assert code == 0
+        found = json.loads(text)["alone"]
+        assert found[LAST]["images"] == 29
+        assert found["SentiBank"]["accuracy"] is None
+        code, text = within(*given, "csv")
+        assert code == 0
+        for line in csv.DictReader(io.StringIO(text)):
+            for key in ("accuracy", "low", "high", "p", "could"):
+                number = found[line["method"]][key]
+                assert line[key] == ("" if number is None else str(number))
+
+    def test_the_number_of_resamples_moves_the_interval_alone(self, runs):
+        found = []
+        for resamples in (20, 21):
+            given = ["table", runs / "alone", "--format", "json", "--bootstrap", resamples]
+            found.append(json.loads(within(*given)[1])["alone"][FT])
+        assert found[0]["low"] != found[1]["low"]
+        assert found[0]["accuracy"] == found[1]["accuracy"]
+
+    def test_compares_two_runs_row_by_row(self, runs):
+        given = ["table", "--compare", runs / "alone", runs / "judged", "--bootstrap", 20]
+        code, text = within(*given)
+        assert code == 0
+        assert text.split()[:6] == ["one", "other", "difference", "low", "high", "p"]
+        found = json.loads(within(*given, "--format", "json")[1])
+        assert set(found) == {FT, *(method.name for method in methods() if "lf" in method.name)}
+        lines = csv.DictReader(io.StringIO(within(*given, "--format", "csv")[1]))
+        for line in lines:
+            row = found.pop(line["method"])
+            assert row["p"] is None, "other images are not paired"
+            assert row["low"] < row["difference"] < row["high"]
+            assert float(line["difference"]) == pytest.approx(row["difference"])
+            shown = re.search(rf"^{re.escape(line['method'])} .*$", text, re.MULTILINE).group()
+            assert f" {row['difference']:.3f} " in shown
+        assert not found
+
+    def test_a_run_against_itself_differs_in_nothing(self, runs):
+        given = ["table", "--compare", runs / "judged", runs / "judged", "--bootstrap", 20]
+        found = json.loads(within(*given, "--format", "json")[1])
+        assert "VGGNet" in found
+        for row in found.values():
+            assert (row["difference"], row["low"], row["high"], row["p"]) == (0, 0, 0, 1)
+
+    def test_an_edition_is_its_recorded_runs_or_those_named(self, runs, book):
+        for name in ("alone", "judged"):
+            shutil.copytree(runs / name, book / "book/results" / name)
+        given = ["--bootstrap", 2, "--format", "json"]
+        assert list(json.loads(within("table", "plain", *given)[1])) == ["alone"]
+        named = within("table", "plain", "-p", "runs", "[judged]", *given)
+        assert len(json.loads(named[1])) == 3
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "message"),
+        [
+            (["absent"], 1, "no edition 'absent'; there are fresh, plain"),
+            (["alone"], 1, "no edition 'alone'"),
+            (["plain", "fresh"], 2, "plain is no run's folder; of editions give one"),
+            (["plain"], 1, "no run alone, fresh or recorded: `arlib run plain` makes it"),
+            (["fresh"], 1, "no run twitter2-x, fresh or recorded: `arlib run fresh` makes it"),
+            (["fresh", "--seeds", "2"], 1, "--seeds is for the embedded world; fresh has photogr"),
+            (["plain", "-p", "runs", "[]"], 1, "edition plain names no runs"),
+            (["plain", "-p", "run", "x"], 1, "no parameter 'run' in edition plain"),
+            (["RUN", "-p", "k", "3"], 2, "-p and --seeds are for editions, not for runs"),
+            (["RUN", "--seeds", "2"], 2, "-p and --seeds are for editions, not for runs"),
+            (["RUN", "absent"], 1, "no run at absent: it has no run.json"),
+            (["RUN", "RUN"], 1, "two columns are called alone"),
+            (["--compare", "RUN"], 2, "--compare takes two runs, not 1"),
+            (["--compare", "RUN", "RUN", "RUN"], 2, "--compare takes two runs, not 3"),
+            (["--bootstrap", "0", "RUN"], 2, "0 is not in the range x>=1"),
+            ([], 2, "Missing argument 'EDITION | RUN...'"),
+        ],
+    )
+    def test_what_it_cannot_do_it_says(self, runs, book, arguments, code, message):
+        given = [str(runs / "alone") if word == "RUN" else word for word in arguments]
+        found, said = within("table", *given)
+        assert found == code
+        assert message in said
+
+    def test_outside_a_book_there_are_no_editions(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        code, said = within("table", "scenes")
+        assert code == 1
+        assert "run this inside a clone of its repository" in said
+
+
+class TestOnlyMeasure:
+    @pytest.fixture(autouse=True)
+    def measured(self, runs, monkeypatch):
+        """In place of scoring photographs, a run that is there already; no chapter may run."""
+
+        def runs_of(_):
+            return {"twitter2-x": lambda to: shutil.copytree(runs / "alone", to / "twitter2-x")}
+
+        def refuse(*_, **__):
+            raise AssertionError("a chapter was executed")
+
+        monkeypatch.setattr(publishing, "runs_of", runs_of)
+        monkeypatch.setattr(publishing, "execute_chapter", refuse)
+        monkeypatch.setattr(publishing, "build_site", refuse)
+
+    def test_measures_the_runs_and_executes_no_chapter(self, book):
+        code, said = within("run", "fresh", "--only-measure")
+        assert code == 0, said
+        build = book / "_build/fresh"
+        assert said.splitlines() == ["scoring: twitter2-x", f"the runs are at {build / 'results'}"]
+        assert [path.name for path in build.iterdir()] == ["results"]
+        assert not list((book / "book/results").iterdir())
+        code, said = within("table", "fresh", "--bootstrap", 2)
+        assert code == 0
+        assert "twitter2-x (n = 29)" in said
+
+    def test_its_runs_can_be_recorded(self, book):
+        code, said = within("run", "fresh", "--only-measure", "--record")
+        assert code == 0, said
+        assert "recorded: book/results/twitter2-x" in said.splitlines()
+        assert (book / "book/results/twitter2-x/run.json").is_file()
+
+    def test_otherwise_chapters_are_executed(self, book, monkeypatch):
+        (book / "src").mkdir()
+        (book / "_config.yml").write_text("{}")
+        monkeypatch.setattr(publishing, "_live_runs", lambda *_: [])
+        done = CliRunner().invoke(cli.app, ["run", "fresh"])
+        assert isinstance(done.exception, AssertionError)
+        assert str(done.exception) == "a chapter was executed"

@@ -1,0 +1,85 @@
+"""The commands in the README and on the pages: each is understood, the quick ones are run."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from arlib import cli
+from arlib.publishing.editions import load_edition
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "book").glob("*.md"))]
+PAGES += sorted((ROOT / "book" / "guide").glob("*.md"))
+BLOCK = re.compile(r"^ *```bash\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+
+QUICK = [
+    "arlib data list",
+    "arlib data where twitter2",
+    "arlib editions",
+    "arlib table twitter2",
+]
+
+
+def commands():
+    """Every command of arlib in a block of shell, as (page, words)."""
+    for page in PAGES:
+        for block in BLOCK.findall(page.read_text()):
+            for line in block.replace("\\\n", " ").splitlines():
+                words = shlex.split(line, comments=True)
+                while words and "=" in words[0]:
+                    words = words[1:]  # a variable for the command
+                if words and Path(words[0]).name == "arlib":
+                    yield pytest.param(words[1:], id=f"{page.stem}: {' '.join(words[1:])}")
+
+
+@pytest.fixture
+def somewhere(tmp_path, monkeypatch):
+    """A folder with the files of which the commands speak."""
+    (tmp_path / "photos" / "sad").mkdir(parents=True)
+    (tmp_path / "photos" / "glad").mkdir()
+    for name in ("photo.jpg", "labels.csv", "photos/labels.csv", "pictures.parquet"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+
+
+def parsed(words):
+    """Parse a command as click does, without invoking it: its name and its parameters."""
+    context = click.Context(cli.app, info_name="arlib")
+    command, rest = cli.app, list(words)
+    names = []
+    while isinstance(command, click.Group) and rest:
+        name, command, rest = command.resolve_command(context, rest)
+        names.append(name)
+        context = command.make_context(name, rest, parent=context)
+        rest = [*context._protected_args, *context.args] if isinstance(command, click.Group) else []
+    return names, context.params
+
+
+@pytest.mark.parametrize("words", list(commands()))
+def test_a_command_is_understood(words, somewhere):
+    names, given = parsed(words)
+    if names == ["run"]:
+        overrides = {name: yaml.safe_load(value) for name, value in given["parameter"]}
+        edition = load_edition(ROOT, given["edition"], overrides)
+        assert edition.name == given["edition"]
+
+
+def test_there_are_such_commands():
+    found = [each.values[0] for each in commands()]
+    assert len(found) > 20
+    assert {words[0] for words in found} >= {"run", "predict", "score", "table", "data", "editions"}
+
+
+@pytest.mark.parametrize("command", QUICK)
+def test_a_quick_command_runs(command, monkeypatch):
+    said = [" ".join(["arlib", *each.values[0]]) for each in commands()]
+    assert command in said, "name another: the pages no longer do"
+    monkeypatch.chdir(ROOT)
+    done = CliRunner().invoke(cli.app, command.split()[1:])
+    assert done.exit_code == 0, done.output
+    assert len(done.output.splitlines()) > 3

@@ -1,0 +1,139 @@
+"""JupyterLab in a real browser: every chapter from top to bottom, as a reader of a bare clone."""
+
+import re
+import time
+from io import BytesIO
+from pathlib import Path
+
+import nbformat
+import pytest
+from PIL import Image
+from skimage import data
+from tests.book.conftest import copy_sources
+from tests.lab_server import TOKEN, ask, lab_server
+
+from arlib.publishing import editions
+from arlib.publishing.chapters import verify
+from arlib.publishing.editions import EditionError
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lab_browser")]
+
+ROOT = Path(__file__).parents[2]
+CHAPTERS = [path.name for path in editions.chapters(ROOT)]
+PATIENCE = 1500  # seconds; the second chapter trains what all others score by
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """JupyterLab on a copy of the book where nothing was built: its address, and the copy."""
+    root = tmp_path_factory.mktemp("clone")
+    copy_sources(root)
+    with lab_server(root, tmp_path_factory.mktemp("lab")) as (address, _):
+        yield address, root
+
+
+@pytest.fixture
+def page(lab, browser):
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    yield page
+    context.close()
+
+
+def incomplete(done, source, name):
+    """What is missing before a chapter is run whole, or ""."""
+    try:
+        verify(done, source, name)
+    except EditionError as error:
+        return str(error)
+    return ""
+
+
+def has_kernel(address, name):
+    """Whether a notebook's kernel waits for cells."""
+    return any(
+        session["path"] == name and session["kernel"]["execution_state"] == "idle"
+        for session in ask(address, "sessions")
+    )
+
+
+def run_all(page, lab, name):
+    """Shift+Enter from the first cell to the last; the notebook as it then lies on the disk."""
+    address, root = lab
+    path, source = root / "book" / name, nbformat.read(ROOT / "book" / name, as_version=4)
+    page.goto(f"{address}/lab/tree/{name}?token={TOKEN}&reset")
+    page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+    until = time.monotonic() + 60
+    while not has_kernel(address, name):
+        assert time.monotonic() < until, "its kernel did not start"
+        page.wait_for_timeout(500)
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+    first = page.locator(".jp-Notebook .jp-Cell").first
+    first.locator(".jp-InputPrompt").click()  # its text may hold links
+    page.keyboard.press("Escape")
+    page.locator(".jp-Notebook .jp-Cell.jp-mod-active").wait_for()
+    assert "jp-mod-active" in first.get_attribute("class")
+    first_code = [cell.cell_type for cell in source.cells].index("code")
+    for _ in source.cells[: first_code + 1]:
+        page.keyboard.press("Shift+Enter")
+    # A kernel that comes later than the keys runs none of the cells.
+    page.locator(".jp-InputPrompt", has_text="[1]:").wait_for()
+    for _ in source.cells[first_code + 1 :]:
+        page.keyboard.press("Shift+Enter")
+    until = time.monotonic() + PATIENCE
+    while True:
+        page.wait_for_timeout(2000)
+        page.keyboard.press("Escape")
+        page.keyboard.press("Control+s")
+        done = nbformat.read(path, as_version=4)
+        if done.cells[-1].source == "":  # Shift+Enter in the last cell adds an empty one
+            del done.cells[-1]
+        failed = [o for c in done.cells for o in c.get("outputs", []) if o.output_type == "error"]
+        assert not failed, failed[0]
+        if not (missing := incomplete(done, source, name)):
+            return done
+        assert time.monotonic() < until, missing
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_chapter_runs_from_top_to_bottom(page, lab, name):
+    done = run_all(page, lab, name)
+    for cell in done.cells:
+        for output in cell.get("outputs", []):
+            assert output.get("name") != "stderr", output.get("text")
+    if name.startswith("07"):
+        the_explorer_answers(page)
+        a_photograph_is_taken(page)
+
+
+def the_explorer_answers(page):
+    explorer = page.locator(".arlib-explorer").first
+    explorer.scroll_into_view_if_needed()
+    explorer.get_by_label("K, regions").focus()
+    page.keyboard.press("Home")
+    chosen = "document.querySelector('.arlib-explorer').explorer.result.chosen.length"
+    assert page.evaluate(chosen) == 1
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(chosen) == 2
+
+
+def a_photograph_is_taken(page):
+    """The widget's button, a file, and an explorer of it; then another way to propose."""
+    file = BytesIO()
+    Image.fromarray(data.coffee()).save(file, "png")
+    button = page.locator(".jp-OutputArea button.widget-upload")
+    button.scroll_into_view_if_needed()
+    with page.expect_file_chooser() as choosing:
+        button.click()
+    choosing.value.set_files(
+        {"name": "my cup.png", "mimeType": "image/png", "buffer": file.getvalue()}
+    )
+    told = page.locator(".jp-OutputArea .widget-label", has_text="my cup.png: 100 regions")
+    told.wait_for()
+    mine = page.locator(".arlib-explorer", has_text="my cup.png")
+    mine.wait_for()
+    assert mine.get_by_label("K, regions").is_visible()
+    page.locator(".widget-dropdown select").nth(1).select_option("saliency")
+    fewer = re.compile(r"my cup\.png: [1-9]\d? regions")
+    page.locator(".jp-OutputArea .widget-label", has_text=fewer).wait_for()

@@ -1,0 +1,66 @@
+"""Calibration against a loop over images, and what must hold for any probabilities."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arlib.evaluation.calibration import (
+    apply_temperature,
+    expected_calibration_error,
+    fit_temperature,
+    reliability,
+)
+
+
+def draw(n, emotions, seed):
+    rng = np.random.default_rng(seed)
+    return rng.dirichlet(np.ones(emotions), n), rng.integers(emotions, size=n)
+
+
+@given(st.integers(1, 60), st.integers(2, 8), st.integers(1, 15), st.integers(0, 99))
+def test_ece_is_what_a_loop_over_bins_gives(n, emotions, bins, seed):
+    probability, labels = draw(n, emotions, seed)
+    edges = np.linspace(1 / emotions, 1, bins + 1)
+    total = 0.0
+    for low, high in pairwise(edges):
+        inside = [
+            i
+            for i in range(n)
+            if low <= max(probability[i]) < high or (high == 1 == max(probability[i]))
+        ]
+        if inside:
+            sure = np.mean([max(probability[i]) for i in inside])
+            right = np.mean([probability[i].argmax() == labels[i] for i in inside])
+            total += len(inside) / n * abs(sure - right)
+    assert expected_calibration_error(probability, labels, bins=bins) == pytest.approx(total)
+    assert reliability(probability, labels, bins=bins).images.sum() == n
+
+
+def test_unknown_labels_are_left_out():
+    probability, labels = draw(20, 2, 0)
+    labels[5:] = -1
+    known = expected_calibration_error(probability[:5], labels[:5])
+    assert expected_calibration_error(probability, labels) == known
+
+
+@given(st.floats(0.1, 10), st.integers(0, 99))
+def test_temperature_changes_no_label_and_one_changes_nothing(temperature, seed):
+    probability, _ = draw(10, 4, seed)
+    softened = apply_temperature(probability, temperature)
+    np.testing.assert_allclose(softened.sum(axis=1), 1)
+    assert (softened.argmax(axis=1) == probability.argmax(axis=1)).all()
+    np.testing.assert_allclose(apply_temperature(probability, 1.0), probability, atol=1e-9)
+
+
+def test_the_fitted_temperature_undoes_what_was_applied():
+    rng = np.random.default_rng(0)
+    honest = rng.dirichlet(np.ones(3), 20_000)
+    labels = (rng.random((20_000, 1)) > honest.cumsum(axis=1)).sum(axis=1)
+    assert fit_temperature(honest, labels) == pytest.approx(1, abs=0.05)
+    overconfident = apply_temperature(honest, 1 / 3)
+    assert fit_temperature(overconfident, labels) == pytest.approx(3, abs=0.15)
+    assert expected_calibration_error(overconfident, labels) > 0.1
+    assert expected_calibration_error(honest, labels) < 0.02

@@ -1,0 +1,216 @@
+"""Accuracy over K for every way to choose regions, beside loops over images, ways and K."""
+
+import math
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from arlib.evaluation.curves import ALL, RANDOM, WAYS, _shuffled, curves, hits
+from arlib.evaluation.methods import Evidence
+from arlib.evaluation.significance import fold_means
+
+N, REGIONS, WINDOWS = 30, 6, 8
+KS = (1, 2, 3, 5, 6, 9)
+CONTROLS = ("grid", "ten-crop")
+
+
+@pytest.fixture(scope="module")
+def evidence(make_scores):
+    """Random scores and windows; the second control has fewer of them than the first."""
+    scores = make_scores(N, REGIONS, seed=1)
+    scores.label[[3, 11]] = -1
+    windows = np.random.default_rng(2).dirichlet([1, 1], (len(CONTROLS), N, WINDOWS))
+    windows[1, :, 4:] = np.nan
+    measured = xr.Dataset(
+        {
+            "control_probability": (
+                ("control", "image", "rank", "emotion"),
+                windows.astype(np.float32),
+            )
+        },
+        coords={"control": np.array(CONTROLS, object)},
+    )
+    return Evidence("random", scores, measured)
+
+
+@pytest.fixture(scope="module")
+def hit(evidence):
+    return hits(evidence, ks=KS, n_draws=4, seed=5)
+
+
+def fused_is_right(whole, regions, label, beta=0.5):
+    """Eq. 3 over the regions that exist, for one image."""
+    regions = [s for s in regions if not np.isnan(s).any()]
+    y = [float(p) for p in whole]
+    for s in regions:
+        y = [y_i + beta / len(regions) * float(s_i) for y_i, s_i in zip(y, s, strict=True)]
+    return y.index(max(y)) == label
+
+
+def ranked(one, way, alpha=1.0, base=math.e):
+    """One image's proposals, best first, by Eq. 2 or one of its two scores."""
+    scored = []
+    for obj, s in zip(one.objectness.values, one.region_probability.values, strict=True):
+        if not math.isnan(obj):
+            senti = 1 + sum(float(p) * math.log(p, base) for p in s if p > 0)
+            ar = math.sqrt(float(obj) ** 2 + alpha * senti**2)
+            scored.append(({"both": ar, "objectness": obj, "sentiment": senti}[WAYS[way]], s))
+    return [s for _, s in sorted(scored, key=lambda pair: -pair[0])]
+
+
+def labelled(evidence):
+    return [
+        (i, evidence.scores.isel(image=i), int(label))
+        for i, label in enumerate(evidence.labels)
+        if label >= 0
+    ]
+
+
+def test_the_ways_are_the_papers_then_the_controls_then_chance_and_all(evidence, hit):
+    assert hit.way.values.tolist() == [*WAYS, *CONTROLS, RANDOM, ALL]
+    assert hit.k.values.tolist() == list(KS)
+    bare = hits(Evidence("bare", evidence.scores), ks=KS, n_draws=4, seed=5)
+    assert bare.way.values.tolist() == [*WAYS, RANDOM, ALL]
+    xr.testing.assert_equal(bare, hit.sel(way=bare.way))
+    other = xr.Dataset({"agreement": ("image", np.full(N, 5))})
+    without = hits(Evidence("no controls", evidence.scores, other), ks=KS, n_draws=4, seed=5)
+    xr.testing.assert_equal(without, bare)
+
+
+def test_images_without_a_label_are_left_out(evidence, hit):
+    known = evidence.labels >= 0
+    assert 0 < known.sum() < N
+    assert hit.image.values.tolist() == evidence.scores.image.values[known].tolist()
+    assert hit.fold.values.tolist() == evidence.folds[known].tolist()
+    unlabelled = evidence.scores.assign(label=("image", np.full(N, -1, np.int8)))
+    with pytest.raises(ValueError, match=r"^no image has a label$"):
+        hits(Evidence("unlabelled", unlabelled))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("equations", [{}, {"alpha": 0.2, "beta": 2.0, "base": 2}])
+def test_a_way_to_rank_is_a_loop_over_images_and_k(evidence, way, equations):
+    found = hits(evidence, ks=KS, n_draws=1, **equations).sel(way=way).values
+    ranking = {name: value for name, value in equations.items() if name != "beta"}
+    beta = equations.get("beta", 0.5)
+    expected = [
+        [
+            fused_is_right(
+                one.global_probability.values, ranked(one, way, **ranking)[:k], label, beta
+            )
+            for _, one, label in labelled(evidence)
+        ]
+        for k in KS
+    ]
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_a_control_takes_the_first_k_of_its_own_windows(evidence, hit, control):
+    windows = evidence.baselines.control_probability.sel(control=control).values
+    expected = [
+        [
+            fused_is_right(one.global_probability.values, windows[i, :k], label)
+            for i, one, label in labelled(evidence)
+        ]
+        for k in KS
+    ]
+    np.testing.assert_array_equal(hit.sel(way=control).values, expected)
+
+
+def test_all_regions_are_all_whatever_k(evidence, hit):
+    expected = [
+        fused_is_right(one.global_probability.values, one.region_probability.values, label)
+        for _, one, label in labelled(evidence)
+    ]
+    for k in KS:
+        assert hit.sel(way=ALL, k=k).values.tolist() == expected
+
+
+def test_random_regions_are_an_average_over_draws(evidence, hit):
+    """One draw after another from one generator: each image's regions by a key each."""
+    images = labelled(evidence)
+    rng = np.random.default_rng(5)
+    found = np.zeros((len(KS), len(images)))
+    for _ in range(4):
+        keys = rng.random((len(images), REGIONS))
+        for column, (_, one, label) in enumerate(images):
+            s = one.region_probability.values
+            there = [j for j in range(REGIONS) if not np.isnan(s[j]).any()]
+            order = sorted(there, key=lambda j, key=keys[column]: key[j])
+            for row, k in enumerate(KS):
+                found[row, column] += fused_is_right(
+                    one.global_probability.values, s[order[:k]], label
+                )
+    np.testing.assert_allclose(hit.sel(way=RANDOM).values, found / 4)
+
+
+def test_draws_depend_on_the_seed_alone(evidence, hit):
+    again, other = (hits(evidence, ks=KS, n_draws=4, seed=seed) for seed in (5, 6))
+    xr.testing.assert_identical(again, hit)
+    assert (other.sel(way=RANDOM) != hit.sel(way=RANDOM)).any()
+    rest = [way for way in hit.way.values.tolist() if way != RANDOM]
+    xr.testing.assert_equal(other.sel(way=rest), hit.sel(way=rest))
+
+
+def test_one_random_region_is_any_with_the_same_chance(evidence):
+    """Averaged over many draws, K = 1 is right as often as the regions taken one by one."""
+    found = hits(evidence, ks=[1], n_draws=500).sel(way=RANDOM, k=1).values
+    for (_, one, label), share in zip(labelled(evidence), found.tolist(), strict=True):
+        s = [s for s in one.region_probability.values if not np.isnan(s).any()] or [[np.nan]]
+        right = [fused_is_right(one.global_probability.values, [x], label) for x in s]
+        assert share == pytest.approx(np.mean(right), abs=5 * 0.5 / math.sqrt(500))
+
+
+def test_regions_are_shuffled_among_themselves_and_those_that_exist_first(evidence):
+    regions = evidence.scores.region_probability.values
+    shuffled = _shuffled(regions, np.random.default_rng(0))
+    moved = 0
+    for before, after in zip(regions, shuffled, strict=True):
+        there = before[~np.isnan(before).any(-1)].tolist()
+        assert sorted(after[: len(there)].tolist()) == sorted(there)
+        assert np.isnan(after[len(there) :]).all()
+        moved += after[: len(there)].tolist() != there
+    assert moved > N / 3
+
+
+def test_as_many_random_regions_as_there_are_are_all_of_them(hit):
+    for k in (REGIONS, REGIONS + 3):
+        np.testing.assert_array_equal(hit.sel(way=RANDOM, k=k), hit.sel(way=ALL, k=k))
+    assert (hit.sel(way=RANDOM, k=1) != hit.sel(way=ALL, k=1)).any()
+
+
+def test_a_curve_is_the_mean_over_folds_of_the_mean_over_images(hit):
+    found = curves(hit, n_bootstrap=50)
+    for way in hit.way.values.tolist():
+        for k in KS:
+            one = hit.sel(way=way, k=k)
+            means = [one.values[hit.fold.values == fold].mean() for fold in range(5)]
+            assert float(found.accuracy.sel(way=way, k=k)) == pytest.approx(np.mean(means))
+    assert (found.low <= found.accuracy).all()
+    assert (found.accuracy <= found.high).all()
+    assert (found.low < found.high).any()
+
+
+def test_a_gain_is_eq_2_less_the_way(hit):
+    found = curves(hit, n_bootstrap=50, seed=3)
+    eq_2 = found.accuracy.sel(way="obj + senti (Eq. 2)")
+    expected = eq_2.values - found.accuracy.transpose("way", "k").values
+    np.testing.assert_allclose(found.gain, expected, atol=1e-12)
+    own = found[["gain", "gain_low", "gain_high"]].sel(way="obj + senti (Eq. 2)")
+    assert not own.to_array().any()
+    _, low, high = fold_means(
+        hit.sel(way="obj + senti (Eq. 2)", k=2).values - hit.sel(way="grid", k=2).values,
+        hit.fold.values,
+        n_bootstrap=50,
+        seed=3,
+    )
+    at = found.sel(way="grid", k=2)
+    assert (float(at.gain_low), float(at.gain_high)) == (float(low), float(high))
+    assert low < high
+
+
+def test_a_curve_goes_by_names_not_by_the_order_of_dimensions(hit):
+    turned = curves(hit.transpose("image", "k", "way"), n_bootstrap=20)
+    xr.testing.assert_identical(turned, curves(hit, n_bootstrap=20))

@@ -1,0 +1,214 @@
+"""The rows of Table 1, each beside a loop straight from Algorithm 1 and Eq. 1 to 3."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from arlib.evaluation.methods import KS, REFERENCE, Evidence, Unavailable, methods
+from arlib.evaluation.table1 import paper_table
+
+N, REGIONS = 40, 6
+MEASURED = ("VGGNet", "SentiBank", "PCNN + VGGNet")
+LAST = "VGGNet + ft + obj + senti + lf (K)"
+FUSED = {
+    "VGGNet + ft": {"beta": 0.0},
+    "VGGNet + ft + obj + lf (K = 1)": {"rank_by": "objectness"},
+    "VGGNet + ft + senti + lf (K = 1)": {"rank_by": "sentiment"},
+    "VGGNet + ft + obj + senti + lf (K = 1)": {"rank_by": "both"},
+}
+
+
+@pytest.fixture(scope="module")
+def evidence(make_scores):
+    """Random scores: an image without regions, images without a label, some rows measured."""
+    scores = make_scores(N, REGIONS, seed=48)
+    scores.label[[7, 20]] = -1
+    rng = np.random.default_rng(4)
+    measured = xr.Dataset(
+        {
+            "probability": (
+                ("method", "image", "emotion"),
+                rng.dirichlet([1, 1], (len(MEASURED), N)).astype(np.float32),
+            )
+        },
+        coords={"method": np.array(MEASURED, object), "image": scores.image.values},
+        attrs={"missing": {"DeepSentiBank": "no adjective-noun pairs here"}},
+    )
+    return Evidence("random", scores, measured, {"commit": "abc"})
+
+
+def algorithm_1(scores, image, k, rank_by="both", alpha=1.0, beta=0.5, base=math.e):
+    """One image's label distribution: Eq. 1 and 2 for every proposal, the best K, Eq. 3."""
+    one = scores.isel(image=image)
+    proposals = []
+    for obj, s in zip(one.objectness.values, one.region_probability.values, strict=True):
+        if math.isnan(obj):
+            continue
+        senti = 1 + sum(float(p) * math.log(p, base) for p in s if p > 0)
+        ar = math.sqrt(float(obj) ** 2 + alpha * senti**2)
+        proposals.append(({"both": ar, "objectness": obj, "sentiment": senti}[rank_by], s))
+    best = [s for _, s in sorted(proposals, key=lambda proposal: -proposal[0])[:k]]
+    y = [float(p) for p in one.global_probability.values]
+    for s in best:
+        y = [y_i + beta / len(best) * float(s_i) for y_i, s_i in zip(y, s, strict=True)]
+    return [y_i / sum(y) for y_i in y]
+
+
+def judge(name, evidence, **settings):
+    return next(method for method in methods(**settings) if method.name == name).judge(evidence)
+
+
+def relabelled(evidence, labels):
+    scores = evidence.scores.assign(label=("image", np.asarray(labels, np.int8)))
+    return Evidence(evidence.name, scores, evidence.baselines)
+
+
+def test_the_rows_are_the_papers_in_its_order_and_one_more():
+    names = [method.name for method in methods()]
+    assert names == [*paper_table().index, "DeepSentiBank"]
+    assert REFERENCE in names
+    assert all(method.refers for method in methods())
+
+
+@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("equations", [{}, {"alpha": 0.3, "beta": 1.5, "base": 2}])
+def test_a_late_fusion_row_is_algorithm_1_image_by_image(evidence, name, equations):
+    told = {**equations, **FUSED[name]}
+    expected = [algorithm_1(evidence.scores, i, 1, **told) for i in range(N)]
+    found = judge(name, evidence, **equations)
+    np.testing.assert_allclose(found.response, expected, atol=1e-6)
+    assert (found.note, found.picked) == ("", None)
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_a_measured_row_is_what_was_measured_whatever_the_order_of_dimensions(evidence, name):
+    turned = evidence.baselines.transpose("emotion", "image", "method")
+    expected = evidence.baselines.probability.values[MEASURED.index(name)]
+    for measured in (evidence.baselines, turned):
+        found = judge(name, Evidence("random", evidence.scores, measured)).response
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "measured", "reason"),
+    [
+        ("VGGNet", False, "not measured in this run: it holds scores alone"),
+        ("DeepSentiBank", True, "no adjective-noun pairs here"),
+        ("PCNN + CaffeNet", True, "not measured in this run"),
+    ],
+)
+def test_a_row_that_is_not_to_be_had_says_why(evidence, name, measured, reason):
+    given = evidence if measured else Evidence("bare", evidence.scores)
+    with pytest.raises(Unavailable, match=f"^{reason}$"):
+        judge(name, given)
+
+
+def right_by_hand(evidence, ks, **equations):
+    """K -> fold -> the share of labelled images that Algorithm 1 gets right, as a fraction."""
+    labels, folds = evidence.labels.tolist(), evidence.folds.tolist()
+    shares = {}
+    for k in ks:
+        hits = {}
+        for i, (label, fold) in enumerate(zip(labels, folds, strict=True)):
+            if label >= 0:
+                y = algorithm_1(evidence.scores, i, k, **equations)
+                hits.setdefault(fold, []).append(y.index(max(y)) == label)
+        shares[k] = {fold: Fraction(sum(h), len(h)) for fold, h in sorted(hits.items())}
+    return shares
+
+
+def best_k(shares, folds):
+    """The first K whose mean over these folds is highest."""
+    return max(shares, key=lambda k: (sum(shares[k][fold] for fold in folds), -k))
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"ks": (2, 3, 5)}, {"alpha": 0.2, "beta": 2.0, "base": 2}]
+)
+def test_the_last_rows_k_is_best_on_the_other_folds(evidence, settings):
+    """Each fold's K, and every image's response with it, by hand."""
+    ks = settings.get("ks", KS)
+    equations = {name: value for name, value in settings.items() if name != "ks"}
+    shares = right_by_hand(evidence, ks, **equations)
+    chosen = {fold: best_k(shares, set(range(5)) - {fold}) for fold in range(5)}
+    found = judge(LAST, evidence, **settings)
+    assert found.note == f"K = {', '.join(map(str, chosen.values()))} in folds 0 to 4"
+    assert len(set(chosen.values())) > 1, "one K for all folds would not show whose it is"
+    for i in np.flatnonzero(evidence.labels >= 0).tolist():
+        k = chosen[int(evidence.folds[i])]
+        expected = algorithm_1(evidence.scores, i, k, **equations)
+        np.testing.assert_allclose(found.response[i], expected, atol=1e-6)
+
+
+def test_an_image_without_a_label_gets_the_k_that_is_best_over_all_folds(evidence):
+    """It is in no fold's accuracy, but what the row says of it is written down too."""
+    overall = best_k(right_by_hand(evidence, KS), range(5))
+    assert overall != KS[0], "the first K would be right by chance"
+    found = judge(LAST, evidence).response
+    for i in np.flatnonzero(evidence.labels < 0).tolist():
+        expected = algorithm_1(evidence.scores, i, overall)
+        np.testing.assert_allclose(found[i], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("fold", range(5))
+def test_a_folds_own_labels_do_not_choose_its_k(evidence, fold):
+    own = evidence.folds == fold
+    labels = np.where(own & (evidence.labels >= 0), 1 - evidence.labels, evidence.labels)
+    before, after = judge(LAST, evidence), judge(LAST, relabelled(evidence, labels))
+    known = own & (labels >= 0)
+    np.testing.assert_array_equal(after.response[known], before.response[known])
+    ks = [judgement.note.removeprefix("K = ").split(",")[fold] for judgement in (before, after)]
+    assert ks[0].split()[0] == ks[1].split()[0]
+
+
+def test_but_they_choose_the_ks_of_other_folds(evidence):
+    own = evidence.folds == 0
+    labels = np.where(own & (evidence.labels >= 0), 1 - evidence.labels, evidence.labels)
+    assert judge(LAST, relabelled(evidence, labels)).note != judge(LAST, evidence).note
+
+
+def test_picked_on_test_is_the_greatest_mean_over_folds_of_any_k(evidence):
+    shares = right_by_hand(evidence, KS)
+    means = {k: sum(of.values()) / 5 for k, of in shares.items()}
+    k, accuracy = judge(LAST, evidence).picked
+    assert accuracy == pytest.approx(float(max(means.values())))
+    assert means[k] == max(means.values())
+
+
+def test_a_choice_of_k_needs_two_folds(evidence):
+    """A set without folds is one fold."""
+    scores = evidence.scores.assign(fold=("image", np.full(N, -1, np.int8)))
+    unfolded = Evidence("unfolded", scores)
+    assert (unfolded.folds == 0).all()
+    with pytest.raises(Unavailable, match=r"^a choice needs two folds, .*: not 1$"):
+        judge(LAST, unfolded)
+    np.testing.assert_array_equal(
+        judge(REFERENCE, unfolded).response, judge(REFERENCE, evidence).response
+    )
+
+
+def test_some_images_keep_what_belongs_to_them(evidence):
+    few = evidence.select(evidence.folds == 2, "fold two")
+    assert few.name == "fold two"
+    assert few.facts == evidence.facts
+    assert few.scores.image.values.tolist() == evidence.scores.image.values[2::5].tolist()
+    for name in ("VGGNet", "VGGNet + ft + obj + lf (K = 1)"):
+        expected = judge(name, evidence).response[2::5]
+        np.testing.assert_array_equal(judge(name, few).response, expected)
+    assert Evidence("bare", evidence.scores).select(evidence.folds == 2, "x").baselines is None
+
+
+def test_a_frozen_network_alone_is_what_its_run_holds(evidence):
+    facts = {"experiment": {"backbones": ["x"], "finetune_on": ["none"]}}
+    frozen = Evidence("frozen", evidence.scores, None, facts)
+    assert frozen.frozen
+    said = judge("VGGNet", frozen).response
+    np.testing.assert_array_equal(said, evidence.scores.global_probability.values)
+    tuned = {"experiment": {"backbones": ["x"], "finetune_on": ["folds"]}}
+    other = Evidence("tuned", evidence.scores, None, tuned)
+    assert not other.frozen
+    with pytest.raises(Unavailable, match="it holds scores alone"):
+        judge("VGGNet", other)

@@ -1,0 +1,231 @@
+"""One setting changed at a time: each row beside Algorithm 1 with that setting, and loops."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from arlib.evaluation.methods import Evidence
+from arlib.evaluation.sensitivity import sensitivity
+from arlib.evaluation.significance import fold_means
+from arlib.method.algorithm import affective_regions, respond, respond_2018
+
+N, REGIONS = 60, 24
+DEFAULT = {"k": 4, "alpha": 1.0, "beta": 0.5, "base": "e"}
+OTHER = {"k": 3, "alpha": 0.3, "beta": 1.5, "base": 2}
+
+
+@pytest.fixture(scope="module")
+def evidence(make_scores):
+    scores = make_scores(N, REGIONS, seed=6)
+    scores.label[[5, 17]] = -1
+    return Evidence("random", scores)
+
+
+@pytest.fixture(scope="module")
+def scored_otherwise(make_scores):
+    """Scores of the same images with regions and predictions of their own."""
+    return make_scores(N, REGIONS, seed=7)
+
+
+@pytest.fixture(scope="module")
+def others(scored_otherwise):
+    """In another order, and with an image that the evidence lacks."""
+    order = np.random.default_rng(0).permutation(N)
+    more = scored_otherwise.isel(image=[0]).assign_coords(image=["elsewhere.jpg"])
+    together = xr.concat([scored_otherwise.isel(image=order), more], "image", join="outer")
+    return {"other crops": together}
+
+
+def measured(evidence, settings=DEFAULT, others=None, **options):
+    return sensitivity(evidence, **settings, others=others, **{"n_bootstrap": 20, **options})
+
+
+@pytest.fixture(scope="module")
+def table(evidence, others):
+    return measured(evidence, others=others, seed=2)
+
+
+def rescaled(scores, how):
+    """Each image's objectness brought to [0, 1], by hand."""
+    rows = []
+    for values in scores.objectness.values.tolist():
+        there = [v for v in values if v == v]
+        if how == "minmax":
+            low, spread = min(there, default=0), max(there, default=0) - min(there, default=0)
+            rows.append([(v - low) / spread if spread else v * 0 + 1 for v in values])
+        else:
+            rows.append(
+                [v * 0 + 1 - sum(w > v for w in there) / max(len(there), 1) for v in values]
+            )
+    objectness = np.array(rows, np.float32)
+    return scores.assign(objectness=(("image", "region"), objectness))
+
+
+def rows_by_hand(scores, settings):
+    """Name of a row -> the scores and settings of Algorithm 1."""
+    k, alpha, beta = settings["k"], settings["alpha"], settings["beta"]
+    rows = {
+        f"as set: K = {k}, alpha = {alpha:g}, beta = {beta:g}": (scores, {}),
+        "Eq. 1 with the logarithm to base M": (scores, {"base": "classes"}),
+        "objectness min-max in each image": (rescaled(scores, "minmax"), {}),
+        "objectness by rank in each image": (rescaled(scores, "rank"), {}),
+        "N = 10 best proposals": (scores.isel(region=slice(10)), {}),
+        "N = 20 best proposals": (scores.isel(region=slice(20)), {}),
+    }
+    rows |= {f"alpha = {value:g}": (scores, {"alpha": value}) for value in (0, 0.1, 10)}
+    rows |= {f"beta = {value:g}": (scores, {"beta": value}) for value in (0.25, 1, 2)}
+    return {name: (given, {**settings, **changed}) for name, (given, changed) in rows.items()}
+
+
+def by_hand(scores, whole, fused):
+    """A row's numbers from two labels an image: loops over folds and images."""
+    hits = {}
+    changed = fixed = broken = 0
+    for fold, truth, before, after in zip(
+        scores.fold.values.tolist(), scores.label.values.tolist(), whole, fused, strict=True
+    ):
+        if truth >= 0:
+            hits.setdefault(fold, []).append((before == truth, after == truth))
+            changed += before != after
+            fixed += before != after and after == truth
+            broken += before != after and before == truth
+    before, after = np.mean([np.mean(of, axis=0) for of in hits.values()], axis=0)
+    return {
+        "whole": before,
+        "fused": after,
+        "gain": after - before,
+        "changed": changed,
+        "fixed": fixed,
+        "broken": broken,
+    }
+
+
+def check(row, expected):
+    np.testing.assert_allclose(row[list(expected)].astype(float), list(expected.values()))
+
+
+def whole_labels(scores):
+    return scores.global_probability.values.argmax(-1).tolist()
+
+
+@pytest.mark.parametrize("settings", [DEFAULT, OTHER])
+def test_each_row_is_algorithm_1_with_one_setting_changed(evidence, settings):
+    scores = evidence.scores
+    found = measured(evidence, settings)
+    for name, (given, told) in rows_by_hand(scores, settings).items():
+        fused = respond(given, **told).label.values.tolist()
+        check(found.loc[name], by_hand(scores, whole_labels(scores), fused))
+    last = f"rule of 2018, K = {settings['k']}"
+    fused = respond_2018(scores, settings["k"]).label.values.tolist()
+    check(found.loc[last], by_hand(scores, whole_labels(scores), fused))
+    assert found.index.tolist() == [*rows_by_hand(scores, settings), last]
+
+
+def test_settings_change_answers(table):
+    """Else a row that ignores its setting would pass unseen."""
+    assert table.fused.nunique() > 4
+    assert table.same.nunique() > 4
+
+
+@pytest.mark.parametrize("settings", [DEFAULT, OTHER])
+def test_same_is_the_share_of_the_defaults_regions(evidence, settings):
+    known = evidence.scores.isel(image=evidence.labels >= 0)
+    rows = rows_by_hand(known, settings)
+
+    def chosen(given, told):
+        ranking = {name: value for name, value in told.items() if name != "beta"}
+        return affective_regions(given, **ranking).region.values.tolist()
+
+    choices = {name: chosen(*row) for name, row in rows.items()}
+    last = f"rule of 2018, K = {settings['k']}"
+    choices[last] = respond_2018(known, settings["k"]).region.values.tolist()
+    default, *_ = choices.values()
+    found = measured(evidence, settings).same
+    for name, choice in choices.items():
+        shares = []
+        for one, other in zip(default, choice, strict=True):
+            one, other = set(one) - {-1}, set(other) - {-1}
+            if one:
+                shares.append(len(one & other) / len(one))
+        assert found[name] == pytest.approx(np.mean(shares))
+    assert found.iloc[0] == 1
+
+
+def test_beta_changes_no_choice(table):
+    assert (table.same[[f"beta = {value}" for value in ("0.25", "1", "2")]] == 1).all()
+
+
+def test_the_whole_image_is_the_same_whatever_is_done_to_its_regions(table):
+    assert table.whole.drop("other crops").nunique() == 1
+
+
+def test_other_scores_are_aligned_by_the_images_keys(evidence, scored_otherwise, table):
+    fused = respond(scored_otherwise, **DEFAULT).label.values.tolist()
+    expected = by_hand(evidence.scores, whole_labels(scored_otherwise), fused)
+    check(table.loc["other crops"], expected)
+    assert np.isnan(table.same["other crops"])
+    assert table.whole["other crops"] != table.whole.iloc[0]
+
+
+def test_images_without_a_label_are_left_out(evidence, others, table):
+    few = evidence.select(evidence.labels >= 0, "known")
+    assert 0 < few.labels.size < N
+    assert measured(few, others=others, seed=2).equals(table)
+    unlabelled = evidence.scores.assign(label=("image", np.full(N, -1, np.int8)))
+    with pytest.raises(ValueError, match=r"^no image has a label$"):
+        sensitivity(Evidence("unlabelled", unlabelled))
+
+
+def test_an_interval_is_that_of_the_differences_between_right_and_wrong(evidence, table):
+    known = evidence.labels >= 0
+    truth = evidence.labels[known]
+    whole = np.array(whole_labels(evidence.scores))[known] == truth
+    fused = respond(evidence.scores, **{**DEFAULT, "beta": 2.0}).label.values[known] == truth
+    apart = fused.astype(int) - whole
+    expected = fold_means(apart, evidence.folds[known], n_bootstrap=20, seed=2)
+    row = table.loc["beta = 2"]
+    assert (row.gain, row.low, row.high) == pytest.approx([float(v) for v in expected])
+    assert row.low < row.high
+
+
+def test_intervals_depend_on_the_seed_alone(evidence, others, table):
+    assert measured(evidence, others=others, seed=2).equals(table)
+    other = measured(evidence, others=others, seed=3)
+    same = table.columns.drop(["low", "high"])
+    assert other[same].equals(table[same])
+    assert not other.low.equals(table.low)
+
+
+@pytest.mark.parametrize(
+    ("regions", "k", "expected"), [(24, 15, [20]), (10, 4, []), (60, 8, [10, 20, 50])]
+)
+def test_fewer_proposals_are_at_least_k_and_less_than_all(make_scores, regions, k, expected):
+    many = Evidence("many", make_scores(8, regions))
+    names = [name for name in measured(many, {**DEFAULT, "k": k}).index if name.startswith("N =")]
+    assert names == [f"N = {n} best proposals" for n in expected]
+
+
+def test_the_whole_image_as_the_mean_of_ten_crops(evidence, table):
+    """Where a run measured the crops: theirs is the whole image's answer, the regions stay."""
+    scores = evidence.scores
+    rng = np.random.default_rng(1)
+    crops = rng.dirichlet([1, 1], (2, N, 20)).astype(np.float32)  # (control, image, rank, emotion)
+    crops[1, :, 10:] = np.nan
+    probability = xr.DataArray(
+        crops,
+        dims=("control", "image", "rank", "emotion"),
+        coords={"control": ["grid", "ten-crop"], "image": scores.image.values},
+    )
+    measured_too = Evidence(
+        "random", scores, baselines=xr.Dataset({"control_probability": probability})
+    )
+    row = measured(measured_too).loc["whole image as the mean of ten crops"]
+    assert "whole image as the mean of ten crops" not in table.index
+    known = np.flatnonzero(scores.label.values >= 0)
+    folds, hits = scores.fold.values, []
+    for i in known:
+        mean = [sum(float(c[e]) for c in crops[1, i, :10]) / 10 for e in (0, 1)]
+        hits.append(float(int(mean[1] > mean[0]) == scores.label.values[i]))
+    expected, _, _ = fold_means(np.array(hits), folds[known], n_bootstrap=1)
+    assert row["whole"] == pytest.approx(float(expected))
+    assert row["same"] == 1

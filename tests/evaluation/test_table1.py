@@ -1,0 +1,383 @@
+"""Table 1: each number of a column beside a count by hand; columns split, pooled; the paper's."""
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.stats import binomtest
+
+from arlib.evaluation.methods import REFERENCE, Evidence, methods
+from arlib.evaluation.table1 import COLUMNS, column, columns_of, paper_table, pool
+
+N, REGIONS = 60, 5
+MEASURED = ("PCNN + VGGNet", "SentiBank", "VGGNet")
+LAST = "VGGNet + ft + obj + senti + lf (K)"
+LATE = [method.name for method in methods() if "lf" in method.name]
+GONE = {
+    "DeepSentiBank": "no adjective-noun pairs here",
+    "PCNN + CaffeNet": "not measured in this run",
+    "VGGNet + ft + obj + senti + ff (K = 1)": "not measured in this run",
+}
+JUDGED = [method.name for method in methods() if method.name not in GONE]
+ROWS = {method.name: method for method in methods()}
+
+
+@pytest.fixture(scope="module")
+def make_evidence(make_scores):
+    def make(seed=0, name="random", n=N):
+        """Random scores and rows; the first measured row is mostly right, the second mostly not."""
+        scores = make_scores(n, REGIONS, seed=seed)
+        unsure = scores.global_probability.values.max(-1) < 0.6
+        scores.label[np.flatnonzero(unsure)[0]] = scores.label[17] = -1
+        rng = np.random.default_rng(seed + 100)
+        measured = rng.dirichlet([1, 1], (len(MEASURED), n))
+        truth = np.maximum(scores.label.values, 0)
+        for row, share in enumerate((0.95, 0.05)):
+            answer = np.where(rng.random(n) < share, truth, 1 - truth)
+            measured[row] = np.where(np.eye(2)[answer], 0.8, 0.2)
+        baselines = xr.Dataset(
+            {
+                "probability": (("method", "image", "emotion"), measured.astype(np.float32)),
+                "agreement": ("image", rng.integers(3, 6, n)),
+            },
+            coords={"method": np.array(MEASURED, object), "image": scores.image.values},
+            attrs={"missing": {"DeepSentiBank": GONE["DeepSentiBank"]}},
+        )
+        return Evidence(name, scores, baselines, {"seed": seed})
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def evidence(make_evidence):
+    return make_evidence()
+
+
+@pytest.fixture(scope="module")
+def table(evidence):
+    return column(evidence, n_bootstrap=200)
+
+
+def answers(evidence, name):
+    """(label said, true label, fold) of every image whose label is known."""
+    said = ROWS[name].judge(evidence).response.argmax(-1).tolist()
+    every = zip(said, evidence.labels.tolist(), evidence.folds.tolist(), strict=True)
+    return [one for one in every if one[1] >= 0]
+
+
+def mean_over_folds(images):
+    folds = sorted({fold for *_, fold in images})
+    rates = []
+    for fold in folds:
+        hits = [said == label for said, label, where in images if where == fold]
+        rates.append(sum(hits) / len(hits))
+    return sum(rates) / len(rates)
+
+
+def test_a_column_has_the_papers_rows_and_all_its_numbers(table):
+    assert table.index.tolist() == [*paper_table().index, "DeepSentiBank"]
+    assert table.index.name == "method"
+    assert table.columns.tolist() == COLUMNS
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_accuracy_is_the_mean_over_folds_within_its_interval(evidence, table, name):
+    row = table.loc[name]
+    assert row.accuracy == pytest.approx(mean_over_folds(answers(evidence, name)))
+    assert row.low < row.accuracy < row.high
+
+
+def test_more_images_make_a_narrower_interval(make_evidence, table):
+    many = column(make_evidence(n=16 * N), [ROWS[REFERENCE]], n_bootstrap=200).loc[REFERENCE]
+    few = table.loc[REFERENCE]
+    assert (few.high - few.low) / (many.high - many.low) == pytest.approx(4, rel=0.3)
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_the_other_measures_are_over_all_images(evidence, table, name):
+    """The majority line, recall averaged over emotions, and AUC pair by pair."""
+    row, images = table.loc[name], answers(evidence, name)
+    recall = [
+        np.mean([said == emotion for said, label, _ in images if label == emotion])
+        for emotion in (0, 1)
+    ]
+    labels = [label for _, label, _ in images]
+    assert row.images == len(images) == (evidence.labels >= 0).sum()
+    assert row.majority == max(labels.count(0), labels.count(1)) / len(labels)
+    assert row.balanced_accuracy == pytest.approx(np.mean(recall))
+    share = ROWS[name].judge(evidence).response[:, 0]
+    first, second = (share[evidence.labels == emotion].tolist() for emotion in (0, 1))
+    won = [(a > b) + (a == b) / 2 for a in first for b in second]
+    assert row.auc == pytest.approx(np.mean(won))
+
+
+@pytest.mark.parametrize("name", [name for name in JUDGED if name != REFERENCE])
+def test_what_changed_is_counted_image_by_image_and_tested(evidence, table, name):
+    changed = fixed = broken = 0
+    before, after = answers(evidence, REFERENCE), answers(evidence, name)
+    for (old, label, _), (new, *_) in zip(before, after, strict=True):
+        changed += old != new
+        fixed += old != label == new
+        broken += old == label != new
+    row = table.loc[name]
+    assert [row.changed, row.fixed, row.broken] == [changed, fixed, broken]
+    expected = binomtest(fixed, fixed + broken).pvalue if fixed + broken else 1
+    assert row.p == pytest.approx(expected)
+
+
+def test_holms_p_is_over_the_columns_rows(table):
+    """Smallest first: times the number not yet taken, never less than the one before."""
+    p = table.p.dropna().sort_values(kind="stable")
+    assert sorted(p.index) == sorted(set(JUDGED) - {REFERENCE})
+    before = 0.0
+    for place, (name, value) in enumerate(p.items()):
+        before = max(before, min(1.0, value * (len(p) - place)))
+        assert table.p_holm[name] == pytest.approx(before)
+    assert table.p_holm["PCNN + VGGNet"] < 0.05, "a row that is right much more often differs"
+    assert table.p_holm["SentiBank"] < 0.05, "and so does one that is wrong much more often"
+    assert table.p_holm[LAST] > 0.05
+
+
+@pytest.mark.parametrize("beta", [0.5, 0.2, 0.0])
+def test_a_label_can_change_where_the_whole_image_is_not_sure(evidence, beta):
+    """Of two emotions, where the greater probability is less than (1 + beta) / 2."""
+    found = column(evidence, beta=beta, n_bootstrap=2)
+    known = evidence.labels >= 0
+    sure = evidence.scores.global_probability.values.max(-1)
+    unsure = int((sure < (1 + beta) / 2)[known].sum())
+    assert 0 < int((sure < 0.6)[known].sum()) < int((sure < 0.75)[known].sum()) < known.sum()
+    assert found.could[LATE].tolist() == [unsure] * len(LATE)
+    assert (found.changed[LATE] <= found.could[LATE]).all()
+    assert found.could.drop(LATE).isna().all()
+
+
+def test_the_last_row_says_its_ks_and_what_picking_would_give(evidence, table):
+    row, judgement = table.loc[LAST], ROWS[LAST].judge(evidence)
+    assert row.note == judgement.note
+    assert (row.picked_k, row.picked) == judgement.picked
+    assert row.picked >= row.accuracy
+
+
+def test_a_row_that_is_not_to_be_had_is_nan_and_says_why(table):
+    for name, reason in GONE.items():
+        assert table.loc[name].drop("note").isna().all()
+        assert table.note[name] == reason
+
+
+def test_no_other_number_is_missing(table):
+    """Only late fusion has a bound, only the last row a K, and the reference no comparison."""
+    there = table.loc[JUDGED]
+    compared = ["p", "p_holm", "changed", "fixed", "broken"]
+    picked = ["picked_k", "picked"]
+    assert there.drop(columns=[*compared, *picked, "could"]).notna().all(axis=None)
+    assert there[compared].drop(REFERENCE).notna().all(axis=None)
+    assert there.loc[REFERENCE, compared].isna().all()
+    assert there.loc[LATE, "could"].notna().all()
+    assert there.loc[LAST, picked].notna().all()
+    assert there[picked].drop(LAST).isna().all(axis=None)
+    assert (there.note.drop(LAST) == "").all()
+
+
+def test_images_without_a_label_count_nowhere(evidence, table):
+    known = evidence.labels >= 0
+    assert not known.all()
+    alone = column(evidence.select(known, "known"), n_bootstrap=200)
+    assert alone.equals(table)
+
+
+def test_images_that_a_row_could_not_judge_are_left_out_of_that_row(evidence, table):
+    unread = int(np.flatnonzero(evidence.labels >= 0)[0])
+    measured = evidence.baselines.copy(deep=True)
+    measured.probability[MEASURED.index("VGGNet"), unread] = np.nan
+    found = column(Evidence("gap", evidence.scores, measured), n_bootstrap=200)
+    assert found.images["VGGNet"] == found.images[REFERENCE] - 1
+    rest = evidence.select(np.arange(N) != unread, "rest")
+    own = [one.loc["VGGNet"].drop("p_holm") for one in (found, column(rest, n_bootstrap=200))]
+    assert own[0].equals(own[1])
+    others = [one.drop("VGGNet").drop(columns="p_holm") for one in (found, table)]
+    assert others[0].equals(others[1])
+
+
+def test_without_the_reference_row_nothing_is_compared(evidence):
+    found = column(evidence, [ROWS["VGGNet"], ROWS[LAST]], n_bootstrap=2)
+    assert found.index.tolist() == ["VGGNet", LAST]
+    assert found.accuracy.notna().all()
+    assert found[["p", "p_holm", "could", "changed"]].isna().all(axis=None)
+
+
+def test_a_run_is_split_by_how_many_people_agreed(evidence):
+    columns = columns_of(evidence)
+    assert [one.name for one in columns] == [
+        "random, five agree",
+        "random, four agree",
+        "random, three agree",
+    ]
+    agreement = evidence.baselines.agreement.values.tolist()
+    keys = [one.scores.image.values.tolist() for one in columns]
+    for least, there in zip((5, 4, 3), keys, strict=True):
+        images = zip(evidence.scores.image.values.tolist(), agreement, strict=True)
+        assert there == [key for key, people in images if people >= least]
+    assert set(keys[0]) < set(keys[1]) < set(keys[2])
+    assert len(keys[2]) == N
+
+
+def test_a_run_of_one_annotator_is_one_column(evidence):
+    bare = Evidence("bare", evidence.scores)
+    unknown = Evidence("x", evidence.scores, evidence.baselines.drop_vars("agreement"))
+    assert columns_of(bare) == [bare]
+    assert columns_of(unknown) == [unknown]
+
+
+@pytest.fixture(scope="module")
+def seeds(make_evidence):
+    return [make_evidence(seed, "scenes", n) for seed, n in ((1, 60), (2, 45))]
+
+
+def test_pooled_runs_keep_every_fold_apart(seeds):
+    pooled = pool(seeds)
+    assert (pooled.name, pooled.facts) == ("scenes", {"seed": 1})
+    own = [set(pooled.folds[:60].tolist()), set(pooled.folds[60:].tolist())]
+    assert [len(folds) for folds in own] == [5, 5]
+    assert not own[0] & own[1]
+    for folds, one in zip((pooled.folds[:60], pooled.folds[60:]), seeds, strict=True):
+        together = folds[:, None] == folds  # of every two images, whether they share a fold
+        np.testing.assert_array_equal(together, one.folds[:, None] == one.folds)
+    assert len(set(pooled.scores.image.values.tolist())) == 105
+
+
+def test_a_pooled_accuracy_is_the_mean_over_all_folds_of_all_runs(seeds):
+    tables = [column(one, n_bootstrap=2) for one in (pool(seeds), *seeds)]
+    alone = [name for name in JUDGED if name != LAST]
+    pooled, first, second = (table.accuracy[alone] for table in tables)
+    np.testing.assert_allclose(pooled, (first + second) / 2)
+    known = sum(int((one.labels >= 0).sum()) for one in seeds)
+    assert (tables[0].images[alone] == known).all()
+    assert tables[0].note[LAST].endswith(" in folds 0 to 9")
+
+
+def test_pooled_runs_split_by_agreement_like_one(seeds):
+    pooled = columns_of(pool(seeds))
+    alone = [columns_of(one) for one in seeds]
+    for all_of_it, one, other in zip(pooled, *alone, strict=True):
+        expected = [*one.labels.tolist(), *other.labels.tolist()]
+        assert all_of_it.labels.tolist() == expected
+
+
+def test_one_run_is_its_own_pool(evidence):
+    assert pool([evidence]) is evidence
+
+
+@pytest.mark.parametrize("bare", [0, 1])
+def test_rows_that_one_of_the_runs_lacks_are_not_to_be_had(seeds, bare):
+    given = list(seeds)
+    given[bare] = Evidence("scenes", seeds[bare].scores)
+    found = column(pool(given), n_bootstrap=2)
+    assert found.loc[list(MEASURED), "accuracy"].isna().all()
+    assert found.loc["VGGNet", "note"] == "not measured in this run: it holds scores alone"
+    alone = [column(one, [ROWS[REFERENCE]], n_bootstrap=2).accuracy.item() for one in seeds]
+    assert found.accuracy[REFERENCE] == pytest.approx(np.mean(alone))
+
+
+def test_pooled_runs_without_folds_are_a_fold_each(seeds):
+    whole = [
+        Evidence("x", one.scores.assign(fold=one.scores.fold * 0 - 1), one.baselines)
+        for one in seeds
+    ]
+    assert pool(whole).folds.tolist() == [0] * 60 + [1] * 45
+
+
+def test_an_image_that_is_in_no_fold_is_in_none_of_a_pool(seeds):
+    scores = seeds[1].scores.copy(deep=True)
+    scores.fold[3] = -1
+    pooled = pool([seeds[0], Evidence("x", scores, seeds[1].baselines)])
+    assert np.flatnonzero(pooled.folds < 0).tolist() == [63]
+
+
+class TestThePaper:
+    def test_every_accuracy_is_what_the_paper_prints(self):
+        """Line by line, from the paper's own text where it is at hand."""
+        path = Path(__file__).parents[3] / "shared" / "paper.txt"
+        if not path.is_file():
+            pytest.skip("the paper's text is not beside this checkout")
+        text = path.read_text()
+        lines = text[text.index("SentiBank [1] 71.02") :].splitlines()[:10]
+        table = paper_table()
+        assert table.shape == (10, 5)
+        for line, (name, row) in zip(lines, table.iterrows(), strict=True):
+            assert line.startswith(name)
+            assert re.findall(r"\d+\.\d\d", line) == [f"{100 * value:.2f}" for value in row]
+        ks = [int(k) for k in re.findall(r"\((\d+)\)", lines[-1])]
+        assert ks == list(table.attrs["k"].values())
+
+    def test_the_columns_are_its_five_datasets(self):
+        assert paper_table().columns.tolist() == [
+            "Twitter I, five agree",
+            "Twitter I, four agree",
+            "Twitter I, three agree",
+            "Twitter II",
+            "Flickr",
+        ]
+
+    def test_its_best_row_is_the_last(self):
+        table = paper_table()
+        assert (table.idxmax() == LAST).all()
+        assert list(table.attrs["k"].values()) == [11, 13, 11, 7, 12]
+        assert "ICME 2016" in table.attrs["source"]
+
+    def test_the_majority_lines_are_those_of_the_counted_labels(self):
+        majority = paper_table().attrs["majority"]
+        assert list(majority) == paper_table().columns.tolist()
+        lines = [round(100 * rate, 1) for rate in majority.values() if not math.isnan(rate)]
+        assert lines == [65.9, 61.7, 60.6, 77.9]
+        assert math.isnan(majority["Flickr"])
+        assert majority["Twitter II"] == 470 / 603
+
+    def test_seven_of_ten_numbers_of_twitter_2_lie_two_points_below_the_line(self):
+        table = paper_table()
+        below = 100 * (table.attrs["majority"]["Twitter II"] - table["Twitter II"])
+        assert (below >= 2).sum() == 7
+        assert below[below < 2].index.tolist() == [
+            "VGGNet + ft + senti + lf (K = 1)",
+            "VGGNet + ft + obj + senti + lf (K = 1)",
+            LAST,
+        ]
+
+
+def test_several_emotions_are_also_a_column_of_polarity(make_scores):
+    names = ["anger", "disgust", "fear", "joy", "sadness", "surprise"]
+    scores = make_scores(N, REGIONS, n_emotions=6).assign_coords(emotion=np.array(names, object))
+    rng = np.random.default_rng(0)
+    said = rng.dirichlet(np.ones(6), (1, N)).astype(np.float32)
+    windows = rng.dirichlet(np.ones(6), (1, N, 3)).astype(np.float32)
+    measured = xr.Dataset(
+        {
+            "probability": (("method", "image", "emotion"), said),
+            "control_probability": (("control", "image", "window", "emotion"), windows),
+        },
+        {"method": ["SentiBank"], "control": ["grid"], "emotion": np.array(names, object)},
+        {"missing": {}},
+    )
+    for baselines in (None, measured, measured.drop_vars("emotion")):
+        polarity, whole = columns_of(Evidence("roi", scores, baselines))
+        assert (polarity.name, whole.name) == ("roi, polarity", "roi")
+        assert polarity.scores.emotion.values.tolist() == ["positive", "negative"]
+        assert whole.scores is scores
+    joyful = [3, 5]
+    np.testing.assert_allclose(
+        polarity.baselines.probability[0, :, 0], said[0][:, joyful].sum(-1), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        polarity.baselines.control_probability[..., 0], windows[..., joyful].sum(-1), rtol=1e-6
+    )
+    assert polarity.baselines.attrs == {"missing": {}}
+    truth, right = polarity.labels, said[0][:, joyful].sum(-1) > 0.5
+    known = truth >= 0
+    table = column(polarity, n_bootstrap=20)
+    hits = (right == (truth == 0))[known]
+    folds = scores.fold.values[known]
+    expected = np.mean([hits[folds == fold].mean() for fold in range(5)])
+    assert table.accuracy["SentiBank"] == pytest.approx(expected)
+    assert np.isfinite(column(whole, n_bootstrap=20).accuracy[LAST])  # in six emotions too

@@ -1,0 +1,138 @@
+"""Former fusion: against a loop over images and folds; no image is judged by who saw it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
+from arlib.datasets import Dataset
+from arlib.datasets.images import ImageError
+from arlib.experiments.baselines.former_fusion import former_fusion
+from arlib.networks.backbones import load_backbone
+from arlib.scoring.crops import crop_regions
+from arlib.scoring.cross_fold import Judges
+
+N = 18
+BROKEN, UNLABELLED, BARE = 4, 7, 9
+"""A picture that cannot be read, one without label, one without region."""
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Noise, lighter where positive, in three folds."""
+    rng = np.random.default_rng(0)
+    labels = np.resize([0, 1], N).astype(np.int8)
+    pictures = [
+        rng.integers(40 - 30 * label, 256 - 60 * label, (30 + number, 50, 3), dtype=np.uint8)
+        for number, label in enumerate(labels.tolist())
+    ]
+    labels[UNLABELLED] = -1
+
+    def draw(number):
+        if number == BROKEN:
+            raise ImageError("broken.png", "no picture")
+        return pictures[number]
+
+    return Dataset(
+        name="drawn",
+        root=Path(),
+        keys=np.array([f"p{number}" for number in range(N)]),
+        files=np.arange(N).astype(str),
+        labels=labels,
+        folds=np.repeat([3, 1, 2], N // 3).astype(np.int8),
+        draw=draw,
+    )
+
+
+@pytest.fixture(scope="module")
+def boxes():
+    corner = np.random.default_rng(1).integers(0, 15, (N, 1, 2))
+    made = np.concatenate([corner, corner + 14], axis=-1).astype(np.float32)
+    made[BARE] = np.nan
+    return made
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return {
+        fold: load_backbone("vgg_tiny", classes=2, weights="random", seed=fold)
+        for fold in (1, 2, 3)
+    }
+
+
+@pytest.fixture(scope="module", params=["one network", "one a fold"])
+def judges(request, drawn, networks):
+    one = request.param == "one network"
+    return Judges.one(networks[1], drawn) if one else Judges(networks)
+
+
+def fused(drawn, judges, boxes):
+    return former_fusion(drawn, judges, boxes, progress=False)
+
+
+def test_against_a_loop_over_images_and_folds(drawn, judges, boxes):
+    found = fused(drawn, judges, boxes)
+    for fold, network in judges.networks.items():
+        features = {}
+        for number in range(N):
+            if number == BROKEN:
+                continue
+            image = drawn.read(number)
+            whole = [0, 0, image.shape[1], image.shape[0]]
+            region = whole if number == BARE else boxes[number, 0].tolist()
+            crops = crop_regions(image, np.array([whole, region]), 48)
+            with torch.inference_mode():
+                both = network.features(network.preprocessing.normalize(crops)).numpy()
+            features[number] = both.ravel().astype(float)  # the whole, then the region
+        others = [i for i in features if drawn.folds[i] != fold and i != UNLABELLED]
+        scaler = StandardScaler().fit([features[i] for i in others])
+        machine = LinearSVC(C=1.0, random_state=0, max_iter=20_000)
+        machine.fit(scaler.transform([features[i] for i in others]), drawn.labels[others])
+        mine = [i for i in features if drawn.folds[i] == fold]
+        margin = machine.decision_function(scaler.transform([features[i] for i in mine]))
+        np.testing.assert_allclose(found[mine, 1], expit(margin), atol=2e-3)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(np.delete(found, BROKEN, 0).sum(1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("fold", [1, 2, 3])
+def test_a_folds_own_labels_do_not_change_what_is_said_of_it(drawn, judges, boxes, fold):
+    before = fused(drawn, judges, boxes)
+    mine = drawn.folds == fold
+    labels = np.where(mine & (drawn.labels >= 0), 1 - drawn.labels, drawn.labels)
+    after = fused(replace(drawn, labels=labels.astype(np.int8)), judges, boxes)
+    np.testing.assert_array_equal(after[mine], before[mine])
+    assert np.nanmax(np.abs(after[~mine] - before[~mine])) > 0.01, "others learned from them"
+
+
+def test_an_unreadable_picture_is_not_judged_and_one_without_a_label_is(drawn, judges, boxes):
+    found = fused(drawn, judges, boxes)
+    assert np.flatnonzero(np.isnan(found).any(axis=1)).tolist() == [BROKEN]
+    assert np.isfinite(found[UNLABELLED]).all()
+
+
+def test_regions_count(drawn, judges, boxes):
+    """Another region of one picture changes what is said of it."""
+    other = boxes.copy()
+    other[0] = [[20, 5, 45, 29]]
+    before, after = fused(drawn, judges, boxes), fused(drawn, judges, other)
+    assert np.abs(after[0] - before[0]).max() > 1e-4
+
+
+def test_several_regions_stand_side_by_side(drawn, networks, boxes):
+    two = np.concatenate([boxes, boxes + 2], axis=1)
+    judges = Judges.one(networks[1], drawn)
+    found = fused(drawn, judges, two)
+    assert found.shape == (N, 2)
+    assert np.nanmax(np.abs(found - fused(drawn, judges, boxes))) > 1e-3
+
+
+def test_a_single_fold_leaves_nothing_to_learn_from(drawn, networks, boxes):
+    alone = replace(drawn, folds=np.ones(N, np.int8))
+    with pytest.raises(ValueError, match="no image of 'positive' to learn from"):
+        fused(alone, Judges.one(networks[1], alone), boxes)

@@ -1,0 +1,222 @@
+"""Rows that scores cannot fill: each against its definition; what is missing says why."""
+
+import re
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from arlib.datasets import Dataset
+from arlib.datasets.images import ImageError
+from arlib.evaluation.methods import methods
+from arlib.experiments.baselines.former_fusion import former_fusion
+from arlib.experiments.baselines.rows import Missing, measure_rows, rows_for
+from arlib.experiments.runs import open_baselines, write_baselines
+from arlib.method.algorithm import affective_regions
+from arlib.networks.backbones import load_backbone
+from arlib.networks.heads import fit_head
+from arlib.proposals import Grid
+from arlib.scoring.cross_fold import Judges, score_by
+from arlib.scoring.inference import image_features, whole_probability
+
+N, BROKEN = 40, 6
+FF = "VGGNet + ft + obj + senti + ff (K = 1)"
+ROWS = ["SentiBank", "PCNN + CaffeNet", "PCNN + VGGNet", "VGGNet", FF, "DeepSentiBank"]
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Noise, lighter where positive, in two folds; one picture cannot be read."""
+    rng = np.random.default_rng(0)
+    labels = np.resize([0, 1], N).astype(np.int8)
+    pictures = [rng.integers(0, 256 - 60 * x, (30, 50, 3), dtype=np.uint8) for x in labels.tolist()]
+
+    def draw(number):
+        if number == BROKEN:
+            raise ImageError("broken.png", "no picture")
+        return pictures[number]
+
+    return Dataset(
+        name="drawn",
+        root=Path(),
+        keys=np.array([f"p{number}" for number in range(N)]),
+        files=np.arange(N).astype(str),
+        labels=labels,
+        folds=np.random.default_rng(1).permutation(np.resize([1, 2], N)).astype(np.int8),
+        draw=draw,
+        agreement=np.resize([3, 4, 5], N).astype(np.int8),
+    )
+
+
+def network(seed, classes=2):
+    return load_backbone("vgg_tiny", classes=classes, weights="random", seed=seed)
+
+
+@pytest.fixture(scope="module")
+def judges():
+    return Judges({1: network(1), 2: network(2)})
+
+
+@pytest.fixture(scope="module")
+def scores(drawn, judges, tmp_path_factory):
+    out = tmp_path_factory.mktemp("rows") / "scores"
+    return score_by(judges, drawn, Grid(max_regions=4), out, progress=False)
+
+
+@pytest.fixture(scope="module")
+def readable(drawn):
+    return drawn.subset(np.arange(N) != BROKEN)
+
+
+class Bank:
+    """Stands for a SentiBank: responses by chance, which labels decide a little."""
+
+    def responses(self, dataset, *, progress):
+        number = dataset.files.astype(int)
+        return np.random.default_rng(5).normal(size=(N, 4))[number] + (number % 2)[:, None]
+
+
+def never():
+    raise AssertionError("asked for too early")
+
+
+@pytest.fixture(scope="module")
+def given(judges):
+    turned = Judges({1: judges.networks[2], 2: judges.networks[1]})
+    return {
+        "plain": network(3, classes=7),
+        "bank": Bank,
+        "deep": lambda: network(4, classes=5),
+        "pcnn": {"PCNN + CaffeNet": lambda: judges, "PCNN + VGGNet": lambda: turned},
+        "progress": False,
+    }
+
+
+def rows(dataset, scores, judges, given, **changes):
+    return rows_for(dataset, scores, judges, **{**given, **changes})
+
+
+def test_rows_are_those_that_table_1_wants_of_a_run(readable, scores, judges, given):
+    """Those of its methods that scores alone cannot fill."""
+    found = list(rows(readable, scores, judges, given))
+    measured = [one.name for one in methods() if re.search("PCNN|Bank|^VGGNet$|ff", one.name)]
+    assert found == ROWS == measured
+
+
+def test_nothing_is_made_before_a_row_is_asked_for(readable, scores, judges, given):
+    pcnn = {"PCNN + CaffeNet": never, "PCNN + VGGNet": never}
+    told = rows(readable, scores, judges, given, bank=never, deep=never, pcnn=pcnn)
+    for name in ("SentiBank", "DeepSentiBank", *pcnn):
+        with pytest.raises(AssertionError, match="asked for too early"):
+            told[name]()
+
+
+def responses_of(name, dataset, given):
+    """What the row's linear classifier reads."""
+    return {
+        "SentiBank": lambda: Bank().responses(dataset, progress=False),
+        "VGGNet": lambda: image_features(dataset, given["plain"], progress=False)[0],
+        "DeepSentiBank": lambda: whole_probability(dataset, given["deep"](), progress=False),
+    }[name]()
+
+
+@pytest.mark.parametrize("name", ["SentiBank", "VGGNet", "DeepSentiBank"])
+def test_mid_level_rows_are_heads_fitted_on_the_other_fold(readable, scores, judges, given, name):
+    found = rows(readable, scores, judges, given)[name]()
+    responses = responses_of(name, readable, given)
+    for fold in (1, 2):
+        mine = readable.folds == fold
+        head = fit_head(responses[~mine], readable.labels[~mine], readable.emotions, backbone="any")
+        np.testing.assert_allclose(found[mine], head.probability(responses[mine]), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["SentiBank", "VGGNet", "DeepSentiBank", FF])
+def test_a_folds_own_labels_do_not_change_what_is_said_of_it(readable, scores, judges, given, name):
+    mine = readable.folds == 2
+    labels = np.where(mine, np.roll(readable.labels, 1), readable.labels).astype(np.int8)
+    assert (labels != readable.labels)[mine].any()
+    turned = replace(readable, labels=labels)
+    before = rows(readable, scores, judges, given)[name]()
+    after = rows(turned, scores, judges, given)[name]()
+    np.testing.assert_allclose(after[mine], before[mine], atol=1e-6)
+    assert np.abs(after[~mine] - before[~mine]).max() > 1e-3, "the other fold learned from them"
+
+
+@pytest.mark.parametrize("name", ["PCNN + CaffeNet", "PCNN + VGGNet"])
+def test_pcnn_rows_are_the_whole_images_by_their_folds_network(
+    readable, scores, judges, given, name
+):
+    found = rows(readable, scores, judges, given)[name]()
+    for fold, one in given["pcnn"][name]().networks.items():
+        mine = readable.folds == fold
+        alone = whole_probability(readable.subset(mine), one, progress=False)
+        np.testing.assert_allclose(found[mine], alone, atol=1e-5)
+
+
+def test_former_fusion_takes_the_best_region(readable, scores, judges, given):
+    best = affective_regions(scores, 1).box.values
+    assert best.shape == (N - 1, 1, 4)
+    np.testing.assert_array_equal(
+        rows(readable, scores, judges, given)[FF](),
+        former_fusion(readable, judges, best, progress=False),
+    )
+
+
+@pytest.fixture(scope="module")
+def measured(readable, judges):
+    """One row that is measured, and two that are not."""
+
+    def without(reason):
+        raise Missing(reason)
+
+    one = np.random.default_rng(0).dirichlet([1, 1], len(readable)).astype(np.float32)
+    told = {
+        "A": partial(without, "no photographs"),
+        "B": lambda: one,
+        "C": partial(without, "no weights"),
+    }
+    return one, measure_rows(readable, judges, told, progress=False)
+
+
+def test_what_is_missing_is_told_with_its_reason_and_not_filled(measured):
+    one, found = measured
+    assert found.attrs["missing"] == {"A": "no photographs", "C": "no weights"}
+    assert found.method.values.tolist() == ["B"]
+    np.testing.assert_array_equal(found.probability.sel({"method": "B"}), one)
+
+
+def test_rows_and_controls_and_agreement_are_in_the_datasets_order(readable, measured):
+    found = measured[1]
+    assert found.image.values.tolist() == readable.keys.tolist()
+    assert found.agreement.values.tolist() == readable.agreement.tolist()
+    assert found.emotion.values.tolist() == ["positive", "negative"]
+    assert found.control_probability.dims == ("control", "image", "rank", "emotion")
+    assert np.isfinite(found.control_probability.sel(control="grid").values).all()
+
+
+def test_where_agreement_is_not_known_there_is_none(readable, judges):
+    unknown = replace(readable.subset(slice(4)), agreement=None)
+    assert "agreement" not in measure_rows(unknown, judges, {}, progress=False)
+
+
+@pytest.mark.parametrize("error", [KeyError, ValueError, TypeError, AssertionError])
+def test_a_programming_error_is_not_taken_for_something_missing(readable, judges, error):
+    def broken():
+        raise error("a fault")
+
+    with pytest.raises(error, match="a fault"):
+        measure_rows(readable, judges, {"A": broken}, progress=False)
+
+
+@pytest.mark.parametrize("told", ["some", "none"])
+def test_what_was_measured_survives_its_file(readable, judges, measured, tmp_path, told):
+    found = measured[1]
+    if told == "none":  # every row is missing
+        found = found.isel(method=[])
+    write_baselines(tmp_path, found)
+    again = open_baselines(tmp_path).load()
+    xr.testing.assert_equal(again, found)
+    assert again.attrs == found.attrs

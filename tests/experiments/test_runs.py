@@ -1,0 +1,195 @@
+"""A run: scores, baselines and facts written together or not at all, opened, compared."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from arlib.datasets.scenes import World, judged
+from arlib.evaluation.metrics import evaluate
+from arlib.experiments import runs
+from arlib.experiments.runs import open_baselines, open_run, write_baselines, write_run
+from arlib.method.algorithm import respond
+from arlib.scoring.scores import save_scores
+
+N = 30
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return judged(World(), 40, seed=1)
+
+
+@pytest.fixture
+def write(make_scores, dataset, tmp_path):
+    """Write a run of random scores under a name; arrays that are given replace theirs."""
+
+    def write(name, *, n=N, regions=4, seed=0, baselines=None, **arrays):
+        scores = make_scores(n, regions, seed=seed, missing=False)
+        scores = scores.assign(arrays).assign_attrs(
+            unreadable={"broken.jpg": "no image"}, weights_sha256="5ha"
+        )
+
+        def produce(out):
+            save_scores(scores, out)
+            return scores
+
+        return write_run(
+            tmp_path / name,
+            produce,
+            experiment={"seed": seed},
+            dataset=dataset,
+            seconds={"training": 1.25},
+            baselines=baselines,
+        )
+
+    return write
+
+
+def random_baselines(scores):
+    shape = (1, scores.sizes["image"], 2)
+    values = np.random.default_rng(0).random(shape).astype(np.float32)
+    return xr.Dataset(
+        {"probability": (("method", "image", "emotion"), values)},
+        coords={"method": np.array(["SentiBank"], object)},
+        attrs={"missing": {"DeepSentiBank": "no photographs"}},
+    )
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_run_holds_scores_and_facts(write, dataset, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/somewhere/arlib", "run", "smoke"])
+    run = write("run")
+    assert names(run) == ["run.json", "scores.zarr"]
+    scores, facts = open_run(run)
+    assert dict(scores.sizes) == {"image": N, "region": 4, "corner": 4, "emotion": 2}
+    assert facts["command"] == "arlib run smoke"
+    assert facts["experiment"] == {"seed": 0}
+    assert facts["weights_sha256"] == "5ha"
+    assert facts["dataset"]["images"] == N
+    assert facts["dataset"]["regions"] == 4 * N
+    assert facts["dataset"]["positive"] == (scores.label.values == 0).sum()
+    assert facts["dataset"]["unreadable"] == {"broken.jpg": "no image"}
+    assert facts["dataset"]["counts"] == dataset.counts
+    assert facts["dataset"]["sha256"] == dataset.sha256()
+    assert facts["seconds"].keys() == {"training", "scoring"}
+    assert facts["seconds"]["training"] == 1.2
+    assert open_baselines(run) is None
+
+
+def test_the_facts_are_those_of_the_scores(write):
+    scores, facts = open_run(write("run"))
+    assert set(facts["results"]) == set(runs.METHODS)
+    for method, settings in runs.METHODS.items():
+        table = evaluate(respond(scores, **settings).probability.values, scores.label.values)
+        for metric, row in table.iterrows():
+            assert facts["results"][method][metric]["estimate"] == row.estimate
+            assert facts["results"][method][metric]["low"] == row.low
+
+
+def test_baselines_are_made_of_the_scores_and_written_beside_them(write):
+    run = write("run", baselines=random_baselines)
+    assert names(run) == ["baselines.zarr", "run.json", "scores.zarr"]
+    scores, facts = open_run(run)
+    found, expected = open_baselines(run).load(), random_baselines(scores)
+    xr.testing.assert_equal(found, expected)
+    assert found.attrs == expected.attrs
+    assert facts["seconds"].keys() == {"training", "scoring", "baselines"}
+
+
+def test_baselines_may_come_later(write):
+    run = write("run")
+    write_baselines(run, random_baselines(open_run(run)[0]))
+    assert names(run) == ["baselines.zarr", "run.json", "scores.zarr"]
+    assert open_baselines(run).attrs["missing"] == {"DeepSentiBank": "no photographs"}
+
+
+def test_a_run_that_is_there_is_replaced(write, tmp_path):
+    write("run", baselines=random_baselines)
+    again = write("run", seed=1)
+    assert names(again) == ["run.json", "scores.zarr"]
+    assert open_run(again)[1]["experiment"] == {"seed": 1}
+    assert names(tmp_path) == ["run"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("where", ["baselines", "scores", "facts"])
+def test_a_failure_leaves_what_was_there_and_nothing_else(
+    write, tmp_path, monkeypatch, where, error
+):
+    def fail(*_):
+        raise error
+
+    write("run")
+    before = (tmp_path / "run" / "run.json").read_text()
+    if where == "scores":
+        monkeypatch.setitem(globals(), "save_scores", fail)
+    if where == "facts":
+        monkeypatch.setattr(runs, "machine", fail)
+    for name in ("run", "other"):
+        with pytest.raises(error):
+            write(name, seed=1, baselines=fail if where == "baselines" else None)
+    assert names(tmp_path) == ["run"]
+    assert (tmp_path / "run" / "run.json").read_text() == before
+
+
+class TestCompared:
+    def test_a_run_with_itself_is_not_apart(self, write):
+        apart = runs.compare(write("one"), write("other"))
+        assert set(apart) == {
+            "objectness",
+            "box",
+            "region_probability",
+            "global_probability",
+            "label",
+            "fold",
+            "results",
+        }
+        assert set(apart.values()) == {0.0}
+
+    def test_the_largest_difference_of_an_array_is_told(self, write, make_scores):
+        box = make_scores(N, 4, missing=False).box.copy()
+        box[3, 2, 1] += 0.5
+        box[5, 0, 3] += 0.25
+        apart = runs.compare(write("one"), write("other", box=box))
+        assert apart.pop("box") == pytest.approx(0.5, abs=1e-4)
+        assert set(apart.values()) == {0.0}
+
+    def test_other_labels_have_other_results(self, write, make_scores):
+        label = 1 - make_scores(N, 4, missing=False).label
+        apart = runs.compare(write("one"), write("other", label=label.astype(np.int8)))
+        assert apart["label"] == 1
+        assert apart["results"] > 0
+
+    @pytest.mark.parametrize("change", [{"n": N - 1}, {"regions": 3}])
+    def test_other_images_or_regions_are_infinitely_apart(self, write, change):
+        assert runs.compare(write("one"), write("other", **change)) == {"images": np.inf}
+
+    def test_a_region_that_one_run_lacks_is_infinitely_far(self, write, make_scores):
+        scores = make_scores(N, 4, missing=False)
+        gaps = {name: scores[name].copy() for name in ("objectness", "box", "region_probability")}
+        for array in gaps.values():
+            array[0, 3] = np.nan
+        apart = runs.compare(write("one"), write("other", **gaps))
+        assert {name for name, value in apart.items() if value == np.inf} == set(gaps)
+
+    def test_other_methods_are_infinitely_apart(self, write):
+        one, other = write("one"), write("other")
+        facts = json.loads((other / "run.json").read_text())
+        del facts["results"]["whole image"]
+        (other / "run.json").write_text(json.dumps(facts))
+        assert runs.compare(one, other)["results"] == np.inf
+
+
+def test_without_labels_nothing_is_evaluated(write):
+    unknown = ("image", np.full(N, -1, np.int8))
+    run = write("unknown", label=unknown)
+    _, facts = open_run(run)
+    assert facts["results"] == {}
+    assert facts["dataset"]["majority"] is None
+    assert facts["dataset"]["positive"] == 0
+    assert runs.compare(run, write("again", label=unknown))["results"] == 0.0

@@ -1,0 +1,345 @@
+"""SentiBank: features against loops over pixels; a bank that learns, is kept, and is repeatable."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from scipy.signal import convolve
+from sklearn.metrics import roc_auc_score
+
+from arlib.datasets import build
+from arlib.datasets.scenes import OBJECTS, World, objects
+from arlib.experiments.baselines import lowlevel, sentibank
+from arlib.experiments.baselines.sentibank import Descriptor, SentiBank, train_bank
+
+SMALL = Descriptor(size=64, bins=8, words=20)
+SHOWN = ("disc", "star")
+
+
+def shares(image, descriptor=SMALL):
+    """The global features before the square roots: colour, GIST, patterns."""
+    whole, _ = lowlevel.low_level(image, descriptor)
+    return np.split(whole.astype(float) ** 2, [3 * descriptor.bins, 3 * descriptor.bins + 512])
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def tagged():
+    """Close-ups of two shapes on every surface, tagged with what they show: 6 pairs."""
+    made = objects(World(), 1200, seed=2)
+    tags = np.array(OBJECTS)[made.labels]
+    return replace(made, tags=tags).subset(np.isin(np.char.rpartition(tags, " ")[:, 2], SHOWN))
+
+
+def train(tagged, **settings):
+    return train_bank(tagged, **{"descriptor": SMALL, "progress": False, **settings})
+
+
+@pytest.fixture(scope="module")
+def bank(tagged):
+    return train(tagged.subset(slice(0, None, 2)))
+
+
+def same(one, other):
+    names = ("vocabulary", "weight", "bias", "counts")
+    arrays = all(np.array_equal(getattr(one, a), getattr(other, a)) for a in names)
+    return arrays and (one.anps, one.descriptor) == (other.anps, other.descriptor)
+
+
+class TestFeatures:
+    @pytest.mark.parametrize("bins", [1, 8, 10, 256])
+    def test_colour_against_a_loop_over_pixels(self, bins):
+        image = noise(32, 32, 3)
+        expected = np.zeros((3, bins))
+        for row in image.tolist():
+            for pixel in row:
+                for channel, value in enumerate(pixel):
+                    expected[channel, value * bins // 256] += 1 / 32**2
+        colour, _, _ = shares(image, Descriptor(size=32, bins=bins))
+        np.testing.assert_allclose(colour, expected.ravel(), atol=1e-6)
+
+    def test_gist_against_direct_convolution(self):
+        from skimage.filters import gabor_kernel
+
+        grey = noise(32, 32)
+        half = np.floor(grey.reshape(16, 2, 16, 2).mean(axis=(1, 3)) + 0.5) / 255
+        centred = np.pad(half - half.mean(), 4, mode="symmetric")
+        expected = []
+        for scale in range(4):
+            for turn in range(8):
+                kernel = gabor_kernel(0.35 / 1.85**scale, np.pi * turn / 8)
+                (top, left) = (n // 2 for n in kernel.shape)
+                again = np.pad(centred, [(top, top), (left, left)], mode="wrap")
+                response = np.abs(convolve(again, kernel, mode="valid", method="direct"))
+                for y in range(4, 20, 4):
+                    for x in range(4, 20, 4):
+                        expected.append(response[y : y + 4, x : x + 4].mean())
+        np.testing.assert_allclose(lowlevel.gist(grey), expected, rtol=0, atol=1e-6)
+        assert np.std(expected) > 0.005, "thousands of times what is tolerated"
+
+    @pytest.mark.parametrize("turn", range(8))
+    def test_gist_answers_most_to_the_waves_it_is_tuned_to(self, turn):
+        x, y = np.meshgrid(np.arange(128), np.arange(128))
+        angle, f = np.pi * turn / 8, 0.35 / 1.85**1 / 2  # GIST sees the picture at half its side
+        wave = 128 + 100 * np.cos(2 * np.pi * f * (x * np.cos(angle) + y * np.sin(angle)))
+        found = lowlevel.gist(wave.astype(np.uint8)).reshape(4, 8, 16).mean(axis=2)
+        assert np.unravel_index(found.argmax(), found.shape) == (1, turn)
+
+    def test_patterns_against_a_loop_over_pixels(self):
+        """One bin of 59 a uniform pattern, in skimage's order, which is left open: counts agree."""
+        grey = np.clip(noise(32, 32).cumsum(axis=0) % 997 // 4, 0, 255).astype(np.uint8)
+        ring = [(np.sin(a), np.cos(a)) for a in np.arange(8) * np.pi / 4]
+        wide = np.pad(grey.astype(float), 2)  # outside it is black
+        counts = {}
+        for y in range(32):
+            for x in range(32):
+                signs = []
+                for dy, dx in ring:
+                    v, u = round(y - dy + 2, 5), round(x + dx + 2, 5)
+                    top, left = int(v), int(u)
+                    a, b = v - top, u - left
+                    value = (1 - a) * (1 - b) * wide[top, left] + (1 - a) * b * wide[top, left + 1]
+                    value += a * (1 - b) * wide[top + 1, left] + a * b * wide[top + 1, left + 1]
+                    signs.append(value >= wide[y + 2, x + 2])
+                changes = sum(signs[i] != signs[i - 1] for i in range(8))
+                key = tuple(signs) if changes <= 2 else "the rest"
+                counts[key] = counts.get(key, 0) + 1
+        _, _, patterns = shares(np.repeat(grey[..., None], 3, 2), Descriptor(size=32))
+        assert len(patterns) == 59
+        expected = sorted([*counts.values(), *[0] * (59 - len(counts))])
+        np.testing.assert_allclose(np.sort(patterns) * 32**2, expected, atol=1e-3)
+
+    def test_a_patch_is_described_by_its_own_pixels(self):
+        grey = noise(64, 64)
+        other = grey.copy()
+        other[40:, 40:] = noise(24, 24, seed=1)
+        changed = (lowlevel.sift(grey, 8, 16) != lowlevel.sift(other, 8, 16)).any(axis=1)
+        corner = np.zeros((8, 8), bool)
+        corner[5:, 5:] = True
+        changed = changed.reshape(8, 8)
+        assert changed[corner].all()
+        assert not changed[:3].any()
+        assert not changed[:, :3].any()
+
+    def test_patches_have_unit_length_and_flat_ones_none(self):
+        length = (lowlevel.sift(noise(64, 64), 8, 16).astype(float) ** 2).sum(axis=1)
+        np.testing.assert_allclose(length, 1, atol=0.01)
+        assert not lowlevel.sift(np.full((64, 64), 7, np.uint8), 8, 16).any()
+
+    @settings(max_examples=25)
+    @given(st.integers(1, 6), st.integers(1, 9), st.integers(0, 99))
+    def test_pooling_against_a_loop_over_patches(self, side, words, seed):
+        rng = np.random.default_rng(seed)
+        patches = rng.random((side**2, 128)).astype(np.float16)
+        vocabulary = rng.random((words, 128)).astype(np.float32)
+        expected = np.zeros((5, words))
+        for number, patch in enumerate(patches.astype(float)):
+            row, column = divmod(number, side)
+            word = int(np.argmin([((patch - v) ** 2).sum() for v in vocabulary]))
+            expected[0, word] = expected[1 + 2 * (row >= side / 2) + (column >= side / 2), word] = 1
+        assert (lowlevel.pooled(patches, vocabulary) == expected.ravel()).all()
+
+    def test_the_length_is_what_the_descriptor_says(self):
+        image = noise(50, 70, 3)
+        for descriptor in (SMALL, Descriptor(), Descriptor(size=48, step=16, bins=256, words=3)):
+            whole, patches = lowlevel.low_level(image, descriptor)
+            pooled = lowlevel.pooled(patches, np.zeros((descriptor.words, 128), np.float32))
+            assert len(whole) + len(pooled) == descriptor.length
+            assert len(patches) == (descriptor.size // descriptor.step) ** 2
+            assert (whole.dtype, patches.dtype) == (np.float32, np.float16)
+
+    @pytest.mark.parametrize(
+        "image",
+        [
+            np.repeat(noise(40, 60, 1), 3, axis=2),
+            noise(1, 1, 3),
+            noise(1, 300, 3),
+            np.zeros((128, 128, 3), np.uint8),
+            np.full((20, 20, 3), 255, np.uint8),
+        ],
+        ids=["grey", "one pixel", "a line", "black", "white"],
+    )
+    def test_odd_pictures_give_finite_features(self, image):
+        whole, patches = lowlevel.low_level(image, SMALL)
+        assert np.isfinite(whole).all()
+        assert np.isfinite(patches).all()
+        colour, _, patterns = shares(image)
+        assert colour.sum() == pytest.approx(3, abs=1e-4)
+        assert patterns.sum() == pytest.approx(1, abs=1e-4)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [{"size": 60}, {"step": 5}, {"size": 0}, {"patch": 0}, {"bins": 257}, {"words": 0}],
+    )
+    def test_settings_outside_their_range_are_refused(self, wrong):
+        with pytest.raises(ValueError, match="must"):
+            Descriptor(**wrong)
+
+
+class TestTraining:
+    def test_tells_surfaces_apart_in_pictures_it_has_not_seen(self):
+        made = objects(World(), 360, seed=2)
+        surface = np.char.partition(np.array(OBJECTS)[made.labels], " ")[:, 0]
+        made = replace(made, tags=np.char.add(surface, " shape"))
+        bank = train_bank(made.subset(slice(200)), progress=False)
+        held_out = made.subset(slice(200, None))
+        found = bank.responses(held_out, progress=False)
+        assert bank.anps == ("dotted shape", "plain shape", "striped shape")
+        assert found.dtype == np.float32
+        for number, anp in enumerate(bank.anps):
+            assert roc_auc_score(held_out.tags == anp, found[:, number]) > 0.7
+
+    def test_counts_pictures_of_every_pair_with_enough_of_them(self, tagged):
+        pairs, counts = np.unique(tagged.tags, return_counts=True)
+        least = int(np.sort(counts)[-2])
+        made = train(tagged, least=least)
+        assert made.anps == tuple(pairs[counts >= least])
+        assert made.counts.tolist() == counts[counts >= least].tolist()
+        assert len(made.anps) < len(pairs)
+
+    def test_the_folded_standardisation_answers_as_the_machine_itself(self):
+        from sklearn.svm import LinearSVC
+
+        rng = np.random.default_rng(0)
+        features = rng.random((40, 6)).astype(np.float32) * [1, 1, 0.1, 0.1, 1e-4, 0] + 0.3
+        tags = np.repeat(["a", "b"], 20)
+        weight, bias = sentibank._detectors(features, tags, ("a", "b"), 9, 0)
+        scaled = (features - features.mean(0)) / np.maximum(features.std(0), 0.01)
+        for number, anp in enumerate(("a", "b")):
+            machine = LinearSVC(class_weight="balanced", random_state=0, max_iter=20_000)
+            expected = machine.fit(scaled, tags == anp).decision_function(scaled)
+            found = features @ weight[number] + bias[number]
+            np.testing.assert_allclose(found, expected, atol=2e-3)
+            assert np.ptp(expected) > 0.1
+
+    def test_each_detector_sees_its_pictures_and_so_many_others(self, monkeypatch):
+        seen = []
+
+        def fit(self, x, y):
+            seen.append((x, y))
+            self.coef_, self.intercept_ = np.zeros((1, x.shape[1])), np.zeros(1)
+            return self
+
+        monkeypatch.setattr("sklearn.svm.LinearSVC.fit", fit)
+        features = np.arange(20.0)[:, None].astype(np.float32)
+        tags = np.repeat(["a", "b", "c"], [2, 15, 3])
+        sentibank._detectors(features, tags, ("a", "b"), 3, 0)
+        (a, of_a), (b, of_b) = seen
+        assert of_a.tolist() == [True] * 2 + [False] * 6
+        assert of_b.tolist() == [True] * 15 + [False] * 5, "there are no more others"
+        rows = np.rint(a[:, 0] * features.std() + features.mean()).astype(int)
+        assert len(set(rows.tolist())) == len(rows)
+        assert ((tags[rows] == "a") == of_a).all()
+        assert len(b) == 20
+
+    def test_the_threads_change_nothing_and_the_seed_does(self, bank, tagged):
+        half = tagged.subset(slice(0, None, 2))
+        assert same(bank, train(half, workers=4))
+        other = train(half, seed=1)
+        assert not np.array_equal(bank.vocabulary, other.vocabulary)
+        assert not np.array_equal(bank.weight, other.weight)
+        alone, together = (bank.responses(half, workers=w, progress=False) for w in (1, 3))
+        np.testing.assert_array_equal(alone, together)
+
+    def test_each_picture_is_read_once(self, tagged):
+        read = []
+        counted = replace(tagged, draw=lambda row: read.append(row) or tagged.draw(row))
+        train(counted)
+        assert sorted(read) == sorted(map(int, tagged.files))
+
+    def test_words_are_learned_from_few_pictures_and_every_picture_is_described(
+        self, tagged, monkeypatch
+    ):
+        monkeypatch.setattr(sentibank, "_SAMPLE", 10)
+        monkeypatch.setattr(lowlevel, "_PATCHES", 100)
+        monkeypatch.setattr(sentibank, "_AHEAD", 7)
+        made = train(tagged)
+        assert made.counts.sum() == len(tagged)
+        assert np.isfinite(made.weight).all()
+
+    def test_sets_without_enough_to_learn_from_are_refused(self, tagged):
+        with pytest.raises(ValueError, match="scenes-objects has no tags"):
+            train(replace(tagged, tags=None))
+        with pytest.raises(ValueError, match=r"0 of \d+ pairs have 999 pictures; .* needs two"):
+            train(tagged, least=999)
+        one = tagged.subset(tagged.tags == tagged.tags[0])
+        with pytest.raises(ValueError, match="1 of 1 pairs"):
+            train(one)
+        with pytest.raises(ValueError, match=r"640 patches of 10 readable .* no 641 words"):
+            train(tagged.subset(slice(10)), descriptor=replace(SMALL, words=641), least=1)
+
+
+class TestFiles:
+    @pytest.fixture
+    def files(self, tagged, tmp_path):
+        """Four pairs of pictures as files, every fifth of them damaged."""
+        rows = {}
+        for number in range(40):
+            name = f"{number:02d}.png"
+            Image.fromarray(tagged.read(number)).save(tmp_path / name)
+            if number % 5 == 2:
+                (tmp_path / name).write_bytes(b"no picture")
+            rows[name] = (name, 0, -1)
+        made = build("files", tmp_path, rows, {})
+        return replace(made, tags=np.array(["a", "b", "c", "d"])[np.arange(40) % 4])
+
+    def test_an_unreadable_picture_gets_nan_and_is_logged(self, bank, files, caplog):
+        found = bank.responses(files, progress=False)
+        lost = np.arange(40) % 5 == 2
+        assert np.isnan(found[lost]).all()
+        assert np.isfinite(found[~lost]).all()
+        assert len(caplog.records) == 8
+        assert "02.png: no image" in caplog.text
+
+    def test_an_unreadable_picture_is_not_learned_from(self, files):
+        made = train(files)
+        whole = train(files.subset(np.arange(40) % 5 != 2))
+        assert made.counts.tolist() == whole.counts.tolist() == [8, 8, 8, 8]
+        with pytest.raises(ValueError, match="0 of 4 pairs have 9 pictures"):
+            train(files, least=9)
+        with pytest.raises(ValueError, match="0 patches of 0 readable pictures"):
+            train(files.subset(np.arange(40) % 5 == 2), least=2)
+
+    def test_a_bank_comes_back_as_it_was(self, bank, tagged, tmp_path):
+        bank.save(tmp_path / "bank.safetensors")
+        back = SentiBank.load(tmp_path / "bank.safetensors")
+        assert same(bank, back)
+        few = tagged.subset(slice(5))
+        np.testing.assert_array_equal(
+            bank.responses(few, progress=False), back.responses(few, progress=False)
+        )
+        facts = json.loads((tmp_path / "bank.json").read_text())
+        assert facts["anps"] == list(bank.anps)
+        assert facts["descriptor"]["words"] == 20
+
+    def test_strided_weights_come_back_as_they_were(self, bank, tmp_path):
+        turned = replace(bank, weight=np.asfortranarray(bank.weight))
+        turned.save(tmp_path / "bank.safetensors")
+        assert same(bank, SentiBank.load(tmp_path / "bank.safetensors"))
+
+    def test_a_missing_half_is_told(self, bank, tmp_path):
+        bank.save(tmp_path / "bank.safetensors")
+        (tmp_path / "bank.json").unlink()
+        with pytest.raises(FileNotFoundError):
+            SentiBank.load(tmp_path / "bank.safetensors")
+
+    def test_parts_that_do_not_belong_together_are_refused(self, bank):
+        with pytest.raises(ValueError, match="must be"):
+            replace(bank, anps=bank.anps[1:])
+        with pytest.raises(ValueError, match="must be"):
+            replace(bank, descriptor=replace(SMALL, bins=9))
+
+
+def test_importing_it_loads_no_library_that_it_calls():
+    code = "import sys, arlib.experiments.baselines.sentibank; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"cv2", "skimage", "sklearn", "torch", "scipy.fft"} & set(done.stdout.split())

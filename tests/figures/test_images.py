@@ -1,0 +1,90 @@
+"""Pictures with regions drawn on them: what is drawn is what was predicted."""
+
+import matplotlib.colors
+import numpy as np
+import pytest
+from matplotlib.patches import Rectangle
+
+from arlib.figures import (
+    NEGATIVE,
+    NEUTRAL,
+    POSITIVE,
+    draw_boxes,
+    new_figure,
+    show_pipeline,
+    show_prediction,
+)
+from arlib.scoring.prediction import Prediction, Region
+
+
+def region(box, positive):
+    probability = {"positive": positive, "negative": 1 - positive}
+    return Region(box, 0.4, 0.5, 0.64, probability)
+
+
+PREDICTION = Prediction(
+    label="positive",
+    response={"positive": 0.9, "negative": 0.6},
+    probability={"positive": 0.6, "negative": 0.4},
+    global_probability={"positive": 0.55, "negative": 0.45},
+    regions=(region((2.0, 3.0, 12.0, 9.0), 0.8), region((0.0, 0.0, 5.0, 5.0), 0.3)),
+)
+
+
+def outlines(axes):
+    return [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+
+
+def test_boxes_are_drawn_around_whole_pixels():
+    _, axes = new_figure()
+    draw_boxes(axes, np.array([[2, 3, 12, 9]]), labels=["1"])
+    for box in outlines(axes):  # a white rim and the line itself
+        assert (box.get_x(), box.get_y(), box.get_width(), box.get_height()) == (1.5, 2.5, 10, 6)
+    assert [text.get_text() for text in axes.texts] == ["1"]
+
+
+def test_one_colour_a_box_or_one_for_all():
+    _, axes = new_figure()
+    draw_boxes(axes, np.zeros((2, 4)), colours=[POSITIVE, NEGATIVE])
+    shown = [matplotlib.colors.to_hex(box.get_edgecolor()).upper() for box in outlines(axes)[1::2]]
+    assert shown == [POSITIVE, NEGATIVE]
+    with pytest.raises(ValueError, match="zip"):
+        draw_boxes(axes, np.zeros((3, 4)), colours=[POSITIVE, NEGATIVE])
+
+
+def test_a_prediction_shows_its_regions_and_its_probabilities():
+    figure = show_prediction(np.zeros((10, 20, 3), np.uint8), PREDICTION)
+    left, right = figure.axes
+    assert left.get_title() == "positive"
+    assert len(outlines(left)) == 4
+    assert [bar.get_width() for bar in outlines(right)] == [0.6, 0.55, 0.8, 0.3]
+    names = [label.get_text() for label in right.get_yticklabels()]
+    assert names == ["fused", "whole image", "region 1", "region 2"]
+    colours = [matplotlib.colors.to_hex(bar.get_facecolor()).upper() for bar in outlines(right)]
+    assert colours == [NEUTRAL, NEUTRAL, POSITIVE, NEGATIVE]
+
+
+def test_a_prediction_without_regions():
+    bare = Prediction("negative", *({"positive": 0.4, "negative": 0.6},) * 3, regions=())
+    left, right = show_prediction(np.zeros((10, 20, 3), np.uint8), bare).axes
+    assert outlines(left) == []
+    assert len(outlines(right)) == 2
+
+
+def test_the_pipeline_shows_every_proposal_and_those_that_are_kept():
+    boxes = np.float32([[0, 0, 5, 5], [2, 2, 9, 8], [1, 1, 4, 4]])
+    scores = np.float32([0.9, 0.5, 0.1]), np.float32([0.4, 0.9, 0.2])
+    figure = show_pipeline(np.zeros((10, 20, 3), np.uint8), boxes, *scores, PREDICTION)
+    start, proposed, plane, fused = figure.axes
+    assert outlines(start) == []
+    assert len(outlines(proposed)) == 2 * 3  # each with its rim
+    assert "3 proposals" in proposed.get_title()
+    everything, chosen = plane.collections
+    np.testing.assert_allclose(everything.get_offsets(), np.stack(scores, 1))
+    kept = [(r.objectness, r.sentiment_score) for r in PREDICTION.regions]
+    np.testing.assert_allclose(chosen.get_offsets(), kept)
+    assert len(outlines(fused)) == 2 * 2
+    assert fused.get_title() == "4. positive: 0.55 of the whole, 0.60 fused, Eq. 3"
+    bare = Prediction("negative", *({"positive": 0.4, "negative": 0.6},) * 3, regions=())
+    none = np.zeros(0)
+    assert len(show_pipeline(np.zeros((9, 9, 3), np.uint8), boxes[:0], none, none, bare).axes) == 4

@@ -1,0 +1,289 @@
+"""Table 1 on a page and as a figure: what is shown is what was computed."""
+
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from arlib.evaluation.methods import REFERENCE, Evidence, methods
+from arlib.evaluation.table1 import column, paper_table
+from arlib.figures import plot_sensitivity, plot_table, table_html
+
+NAMES = [method.name for method in methods()]
+LAST = "VGGNet + ft + obj + senti + lf (K)"
+MEASURED, MISSING = ("SentiBank", "VGGNet"), "DeepSentiBank"
+DRAWN, BARE = "scenes-folded", "<b>bold & brave</b>"
+REASON = 'its features are <here> & "there", it\'s said'
+FACTS = {
+    "command": "arlib run <mine> -p 'k=8' && true",
+    "commit": "abc123",
+    "finished": "2018-05-06T07:08:09",
+    "dataset": {"sha256": "d" * 64},
+    "weights_sha256": "e" * 64,
+}
+
+
+@pytest.fixture(scope="module")
+def evidences(make_scores):
+    """A run with measured rows and facts, and one of scores alone."""
+    scores = make_scores(60, 6, seed=11)
+    shares = np.random.default_rng(1).dirichlet([1, 1], (2, 60)).astype(np.float32)
+    measured = xr.Dataset(
+        {"probability": (("method", "image", "emotion"), shares)},
+        coords={"method": np.array(MEASURED, object), "image": scores.image.values},
+        attrs={"missing": {MISSING: REASON}},
+    )
+    bare = make_scores(45, 4, seed=12)
+    return {DRAWN: Evidence(DRAWN, scores, measured, FACTS), BARE: Evidence(BARE, bare)}
+
+
+@pytest.fixture(scope="module")
+def tables(evidences):
+    return {name: column(one, n_bootstrap=30) for name, one in evidences.items()}
+
+
+@pytest.fixture(scope="module")
+def html(tables, evidences):
+    return table_html(tables, evidences)
+
+
+def rows_of(html):
+    """The page's table as an XML parser reads it, which refuses what is not closed or escaped."""
+    return ET.fromstring(f"<page>{html}</page>").findall(".//tr")
+
+
+@pytest.fixture(scope="module")
+def cells(html, tables):
+    """(method, column) -> what is shown, and what is behind it."""
+    found = {}
+    _, *rows, _ = rows_of(html)
+    for method, row in zip(NAMES, rows, strict=True):
+        for name, cell in zip(tables, row.findall("td"), strict=True):
+            (details,) = cell
+            summary, terms = details
+            assert (details.tag, summary.tag, terms.tag) == ("details", "summary", "dl")
+            told = zip(terms.findall("dt"), terms.findall("dd"), strict=True)
+            found[method, name] = summary.text, {term.text: said.text for term, said in told}
+    return found
+
+
+def shown(tables):
+    return [
+        (method, name)
+        for name, table in tables.items()
+        for method in NAMES
+        if not np.isnan(table.accuracy[method])
+    ]
+
+
+def numbers(text):
+    return [float(number) for number in re.findall(r"\d+\.?\d*(?:e-?\d+)?", text)]
+
+
+def test_a_row_a_method_a_column_a_run_and_the_majority_below(html, tables):
+    head, *rows, last = rows_of(html)
+    assert [th.text for th in head] == ["accuracy, %", DRAWN, BARE]
+    assert [row.find("th").text for row in rows] == NAMES
+    assert [th.text for th in last.findall("th")] == ["always the commonest label"]
+    expected = [f"{100 * table.majority[REFERENCE]:.1f}" for table in tables.values()]
+    assert [td.text for td in last.findall("td")] == expected
+
+
+def test_every_cell_opens(cells, html):
+    assert len(cells) == len(NAMES) * 2
+    assert html.count("<details>") == len(cells)
+    assert "<script" not in html
+
+
+def test_text_is_escaped(html, cells):
+    """The parser gives it back as it was."""
+    assert "<b>" not in html
+    assert "<mine>" not in html
+    assert {told["run"] for (_, name), (_, told) in cells.items() if name == BARE} == {BARE}
+    assert cells[REFERENCE, DRAWN][1]["command"] == FACTS["command"]
+
+
+def test_what_is_not_to_be_had_is_a_dash_with_its_reason(cells, tables):
+    measured = [method for method in NAMES if not method.startswith(REFERENCE) or "ff" in method]
+    missing = set(cells) - set(shown(tables))
+    assert missing == {(method, BARE) for method in measured} | {
+        (method, DRAWN) for method in measured if method not in MEASURED
+    }
+    for method, name in missing:
+        said, told = cells[method, name]
+        assert said == "–"
+        assert told["why not"] == tables[name].note[method]
+        assert "images" not in told
+    assert cells[MISSING, DRAWN][1]["why not"] == REASON
+    assert cells[MISSING, BARE][1]["why not"] == "not measured in this run: it holds scores alone"
+
+
+def test_no_number_is_written_that_there_is_not(html, tables):
+    assert any(table.isna().any(axis=None) for table in tables.values())
+    assert "nan" not in html.lower()
+
+
+def test_where_one_emotion_alone_is_true_there_is_no_auc(evidences):
+    scores = evidences[BARE].scores
+    one = Evidence("one", scores.assign(label=scores.label.clip(max=0)))
+    table = column(one, n_bootstrap=5)
+    assert table.auc.isna().all()
+    html = table_html({"one": table}, {"one": one})
+    assert "nan" not in html.lower()
+    assert "–, –" in html
+
+
+def test_where_no_row_is_to_be_had_there_is_no_majority(tables, evidences):
+    empty = tables[BARE].assign(**dict.fromkeys(tables[BARE].columns.drop("note"), np.nan))
+    html = table_html({BARE: empty}, evidences)
+    assert "nan" not in html.lower()
+    assert rows_of(html)[-1].find("td").text == "–"
+
+
+def test_the_numbers_are_the_tables(cells, tables):
+    for method, name in shown(tables):
+        row, (said, told) = tables[name].loc[method], cells[method, name]
+        accuracy = 100 * row[["accuracy", "low", "high"]].to_numpy(float)
+        np.testing.assert_allclose(numbers(said), accuracy, atol=0.05001)
+        assert numbers(told["images"]) == [row.images]
+        areas = numbers(told["balanced accuracy, AUC"])
+        np.testing.assert_allclose(areas, [row.balanced_accuracy, row.auc], atol=0.0005001)
+
+
+def test_changes_stand_in_the_rows_that_are_tested(cells, tables):
+    for method, name in shown(tables):
+        row, told = tables[name].loc[method], cells[method, name][1]
+        assert ("against VGGNet + ft" in told) == (method != REFERENCE)
+        if method != REFERENCE:
+            changes = numbers(told["against VGGNet + ft"])
+            np.testing.assert_allclose(changes[:3], [row.changed, row.fixed, row.broken])
+            np.testing.assert_allclose(changes[3:], [row.p, row.p_holm], rtol=0.005)
+        assert ("Eq. 3 could change" in told) == ("lf" in method)
+        if "lf" in method:
+            assert numbers(told["Eq. 3 could change"]) == [row.could]
+
+
+def test_k_picked_on_the_tested_images_stands_in_the_last_row_alone(cells, tables):
+    term = "K picked on the tested images"
+    assert {key for key, (_, told) in cells.items() if term in told} == {
+        (LAST, name) for name in tables
+    }
+    for name, table in tables.items():
+        row, (k, accuracy) = table.loc[LAST], numbers(cells[LAST, name][1][term])
+        assert k == row.picked_k
+        assert accuracy == pytest.approx(100 * row.picked, abs=0.05001)
+        assert cells[LAST, name][1]["note"] == row.note
+
+
+def test_how_a_row_is_made_is_said(cells, tables):
+    refers = {method.name: method.refers for method in methods()}
+    for method, name in shown(tables):
+        assert cells[method, name][1]["method"] == refers[method]
+
+
+def test_every_cell_tells_where_it_comes_from(cells):
+    for (_, name), (_, told) in cells.items():
+        given = FACTS if name == DRAWN else {}
+        for fact in ("command", "commit", "finished"):
+            assert told[fact] == given.get(fact, "not recorded")
+        assert told["data, SHA-256"] == ("d" * 64 if given else "not recorded")
+        assert told["weights, SHA-256"] == ("e" * 64 if given else "not recorded")
+
+
+def test_weights_that_the_scores_know_are_told(tables, evidences):
+    scores = evidences[BARE].scores.assign_attrs(weights_sha256="f" * 64)
+    html = table_html({BARE: tables[BARE]}, {BARE: replace(evidences[BARE], scores=scores)})
+    assert html.count("f" * 64) == len(NAMES)
+
+
+def line(axes, label):
+    return [one for one in axes.get_lines() if one.get_label() == label]
+
+
+def bars(container):
+    """The horizontal intervals of an error bar: (row, end), NaN where there is none."""
+    (segments,) = (part.get_segments() for part in container.lines[2])
+    return np.array([segment[:, 0] if len(segment) else (np.nan, np.nan) for segment in segments])
+
+
+@pytest.fixture(scope="module")
+def panels(tables):
+    figure = plot_table(tables)
+    figure.draw_without_rendering()
+    return dict(zip(tables, figure.axes, strict=True))
+
+
+def test_marks_are_the_estimates_and_bars_the_intervals(panels, tables):
+    for name, panel in panels.items():
+        table, (container,) = tables[name], panel.containers
+        np.testing.assert_allclose(
+            container.lines[0].get_xdata().astype(float), 100 * table.accuracy
+        )
+        assert container.lines[0].get_ydata().tolist() == list(range(len(NAMES)))
+        np.testing.assert_allclose(bars(container), 100 * table[["low", "high"]])
+        assert [label.get_text() for label in panel.get_yticklabels()] == NAMES
+        low, high = panel.get_ylim()
+        assert low > high, "the first row is on top"
+
+
+def test_the_papers_marks_are_there_for_a_column_of_the_papers(panels, tables):
+    (theirs,) = line(panels[DRAWN], "the paper")
+    expected = 100 * paper_table()["Twitter II"].reindex(NAMES)
+    np.testing.assert_allclose(theirs.get_xdata(), expected)
+    assert theirs.get_ydata().tolist() == list(range(len(NAMES)))
+    assert theirs.get_markerfacecolor() == "none"
+    (majority,) = line(panels[DRAWN], "the paper's majority line")
+    np.testing.assert_allclose(majority.get_xdata(), 100 * 470 / 603)
+    assert panels[DRAWN].get_title(loc="left") == f"{DRAWN}; the paper: Twitter II"
+
+
+def test_and_absent_for_another(panels):
+    assert line(panels[BARE], "the paper") == []
+    assert line(panels[BARE], "the paper's majority line") == []
+    assert panels[BARE].get_title(loc="left") == BARE
+
+
+def test_the_papers_majority_is_absent_where_it_is_not_known(tables):
+    (panel,) = plot_table({"scenes-tagged": tables[BARE]}).axes
+    assert panel.get_title(loc="left").endswith("the paper: Flickr")
+    assert len(line(panel, "the paper")) == 1
+    assert line(panel, "the paper's majority line") == []
+
+
+def test_a_column_has_its_own_majority_line(panels, tables):
+    for name, panel in panels.items():
+        (majority,) = line(panel, "its majority line")
+        np.testing.assert_allclose(majority.get_xdata(), 100 * tables[name].majority[REFERENCE])
+
+
+def test_the_legend_names_each_kind_of_mark_once(tables):
+    (legend,) = plot_table(tables).legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert sorted(names) == [
+        "its majority line",
+        "the paper",
+        "the paper's majority line",
+        "this edition",
+    ]
+
+
+def test_gains_stand_beside_their_settings():
+    table = pd.DataFrame(
+        {"gain": [0.01, -0.02, 0.0], "low": [-0.01, -0.05, 0.0], "high": [0.02, 0.01, 0.0]},
+        index=["as set", "alpha = 0", "beta = 2"],
+    )
+    figure = plot_sensitivity(table)
+    figure.draw_without_rendering()
+    (panel,) = figure.axes
+    (container,) = panel.containers
+    np.testing.assert_allclose(container.lines[0].get_xdata().astype(float), [1, -2, 0])
+    np.testing.assert_allclose(bars(container), [[-1, 2], [-5, 1], [0, 0]])
+    assert [label.get_text() for label in panel.get_yticklabels()] == table.index.tolist()
+    assert container.lines[0].get_ydata().tolist() == [0, 1, 2]
+    low, high = panel.get_ylim()
+    assert low > high, "the default is on top"
+    assert [0, 0] in [list(one.get_xdata()) for one in panel.get_lines()]

@@ -1,0 +1,153 @@
+import math
+import re
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from arlib.method.algorithm import affective_regions, respond
+
+
+def algorithm_1(scores, i, k, alpha, beta):
+    """Algorithm 1 of the paper for image i, in float64 and step by step."""
+    ranked = []
+    for j in range(scores.sizes["region"]):
+        s = scores.region_probability.values[i, j].astype(float)
+        obj_score = float(scores.objectness.values[i, j])
+        if math.isnan(obj_score):
+            continue
+        senti_score = 1 + sum(x * math.log(x) for x in s if x > 0)
+        ranked.append((math.sqrt(obj_score**2 + alpha * senti_score**2), j, s))
+    best = sorted(ranked, key=lambda region: (-region[0], region[1]))[:k]
+    y = scores.global_probability.values[i].astype(float)
+    if best:
+        y = y + beta / len(best) * sum(s for _, _, s in best)
+    return [j for _, j, _ in best], y, int(np.argmax(y))
+
+
+@pytest.mark.parametrize(("k", "alpha", "beta"), [(1, 1.0, 0.5), (3, 0.2, 1.5), (20, 4.0, 0.25)])
+def test_it_is_algorithm_1_image_by_image(make_scores, k, alpha, beta):
+    scores = make_scores(30, 12)
+    regions = affective_regions(scores, k, alpha=alpha)
+    prediction = respond(scores, k, alpha=alpha, beta=beta)
+    for i in range(scores.sizes["image"]):
+        index, response, label = algorithm_1(scores, i, k, alpha, beta)
+        assert regions.region.values[i].tolist() == index + [-1] * (k - len(index))
+        np.testing.assert_allclose(prediction.response.values[i], response, rtol=1e-6)
+        np.testing.assert_allclose(
+            prediction.probability.values[i], response / response.sum(), rtol=1e-6
+        )
+        assert prediction.label.values[i] == label
+
+
+def test_what_it_says_of_regions(make_scores):
+    scores = make_scores(6, 5)
+    regions = affective_regions(scores, 4)
+    assert regions["rank"].values.tolist() == [1, 2, 3, 4]
+    assert {name: values.dims for name, values in regions.data_vars.items()} == {
+        "region": ("image", "rank"),
+        "objectness": ("image", "rank"),
+        "sentiment_score": ("image", "rank"),
+        "affective_score": ("image", "rank"),
+        "box": ("image", "rank", "corner"),
+        "probability": ("image", "rank", "emotion"),
+    }
+    assert all(v.dtype == np.float32 for n, v in regions.data_vars.items() if n != "region")
+    for (i, r), j in np.ndenumerate(regions.region.values):
+        for name, source in [("box", "box"), ("probability", "region_probability")]:
+            expected = scores[source].values[i, j] if j >= 0 else np.nan
+            np.testing.assert_array_equal(
+                regions[name].values[i, r], np.broadcast_to(expected, regions[name].shape[2:])
+            )
+    fused = regions.objectness**2 + regions.sentiment_score**2
+    np.testing.assert_allclose(regions.affective_score, np.sqrt(fused), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({}, "affective_score"),
+        ({"rank_by": "objectness"}, "objectness"),
+        ({"rank_by": "sentiment"}, "sentiment_score"),
+        ({"alpha": 0.0}, "objectness"),
+        ({"alpha": 1.0, "form": "linear"}, "objectness"),
+        ({"alpha": 0.0, "form": "linear"}, "sentiment_score"),
+    ],
+)
+def test_the_best_come_first(make_scores, settings, name):
+    regions = affective_regions(make_scores(20, 8, missing=False), 8, **settings)
+    assert (regions[name].diff("rank") <= 0).all()
+    assert (np.sort(regions.region.values, -1) == np.arange(8)).all()
+    if "alpha" not in settings:
+        others = {"affective_score", "objectness", "sentiment_score"} - {name}
+        assert all((regions[other].diff("rank") > 0).any() for other in others)
+
+
+def test_what_it_says_of_images(make_scores):
+    scores = make_scores(10, 5)
+    prediction = respond(scores, 2, beta=0.25)
+    assert prediction.response.dims == prediction.probability.dims == ("image", "emotion")
+    assert prediction.label.dtype == np.int8
+    np.testing.assert_allclose(prediction.response[1:].sum("emotion"), 1.25, rtol=1e-6)
+    np.testing.assert_array_equal(prediction.response[0], scores.global_probability[0])
+    np.testing.assert_allclose(prediction.probability.sum("emotion"), 1, rtol=1e-6)
+
+
+def test_beta_0_leaves_the_regions_out(make_scores):
+    scores = make_scores(10, 5)
+    prediction = respond(scores, 2, beta=0.0)
+    np.testing.assert_array_equal(prediction.response, scores.global_probability)
+
+
+def test_the_convex_form_sums_to_1(make_scores):
+    prediction = respond(make_scores(10, 5), 2, fusion="convex", beta=0.25)
+    np.testing.assert_allclose(prediction.response.sum("emotion"), 1, rtol=1e-6)
+    xr.testing.assert_allclose(prediction.response, prediction.probability.rename("response"))
+
+
+def test_of_equal_responses_the_first_emotion_is_the_label(make_scores):
+    scores = make_scores(3, 2)
+    scores["global_probability"] = xr.full_like(scores.global_probability, 0.5)
+    assert respond(scores, 1, beta=0.0).label.values.tolist() == [0, 0, 0]
+
+
+def test_the_order_of_dimensions_does_not_matter(make_scores):
+    scores = make_scores(6, 5)
+    turned = scores.transpose("emotion", "corner", "region", "image")
+    order = {"response": ("image", "emotion"), "probability": ("image", "emotion")}
+    for name, dims in order.items():
+        np.testing.assert_allclose(
+            respond(turned, 3)[name].transpose(*dims), respond(scores, 3)[name], rtol=1e-6
+        )
+
+
+def test_no_regions_at_all(make_scores):
+    scores = make_scores(4, 3).isel(region=slice(0))
+    assert (affective_regions(scores, 2).region == -1).all()
+    np.testing.assert_array_equal(respond(scores, 2).response, scores.global_probability)
+
+
+def test_many_emotions_need_another_base_or_form(make_scores):
+    scores = make_scores(5, 6, n_emotions=8)
+    message = (
+        "with 8 emotions and base 'e' Eq. 1 reaches -1.08, which Eq. 2 would square: "
+        'use base="classes", or form="linear"'
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        respond(scores, 2)
+    for settings in ({"base": "classes"}, {"form": "linear"}, {"rank_by": "sentiment"}):
+        assert respond(scores, 2, **settings).response.shape == (5, 8)
+
+
+def test_an_unknown_ranking_is_refused(make_scores):
+    message = 'rank_by must be "both", "objectness" or "sentiment", not \'size\''
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        affective_regions(make_scores(2, 2), 1, rank_by="size")
+
+
+def test_an_image_without_prediction_is_named(make_scores):
+    scores = make_scores(4, 2)
+    scores.global_probability[2] = np.nan
+    message = "global_probability of image 'image0002.jpg' is NaN: it needs a prediction"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        respond(scores, 1)

@@ -1,0 +1,263 @@
+"""Networks by name: classifier swapped, features and logits, weights by file, clear refusals."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torchvision import models
+
+from arlib.networks import backbones
+from arlib.networks.backbones import (
+    Preprocessing,
+    WeightsError,
+    check_torch,
+    load_backbone,
+    save_weights,
+    weights_sha256,
+)
+
+
+@pytest.fixture
+def batch():
+    return torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v2", "shufflenet_v2_x0_5"])
+def test_logits_are_torchvisions(name, batch):
+    backbone = load_backbone(name, weights="random", seed=3)
+    torch.manual_seed(3)
+    theirs = models.get_model(name, weights=None).eval()
+    with torch.inference_mode():
+        torch.testing.assert_close(backbone(batch), theirs(batch))
+
+
+def test_features_enter_the_classifier(batch):
+    backbone = load_backbone("mobilenet_v2", weights="random")
+    with torch.inference_mode():
+        features, logits = backbone.features_and_logits(batch)
+        by_hand = backbone.network.classifier[1](features)
+    assert features.shape == (2, 1280)
+    torch.testing.assert_close(logits, by_hand)
+
+
+def test_features_of_a_convolutional_classifier_are_its_mean_input(batch):
+    backbone = load_backbone("squeezenet1_1", weights="random")
+    with torch.inference_mode():
+        by_hand = backbone.network.features(batch).mean(dim=(2, 3))
+        torch.testing.assert_close(backbone.features(batch), by_hand)
+
+
+@pytest.mark.parametrize("classes", [2, 6, 8])
+@pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v2", "alexnet"])
+def test_classifier_is_swapped(name, classes, batch):
+    backbone = load_backbone(name, classes=classes, weights="random")
+    assert backbone.classes == classes
+    with torch.inference_mode():
+        assert backbone(batch).shape == (2, classes)
+
+
+class TestTheSmallNetworks:
+    """Those of the embedded world, at 48 pixels."""
+
+    small = torch.randn(4, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+
+    @pytest.mark.parametrize("name", ["vgg_tiny", "alexnet_tiny"])
+    def test_they_build_with_the_classes_asked_for(self, name):
+        assert name in backbones.names()
+        whole, swapped = (
+            load_backbone(name, classes=classes, weights="random", seed=1) for classes in (None, 5)
+        )
+        assert (whole.classes, swapped.classes) == (36, 5)
+        assert whole.preprocessing.size == 48
+        with torch.inference_mode():
+            features, logits = swapped.features_and_logits(self.small)
+            assert features.shape == (4, 128)
+            assert logits.shape == (4, 5)
+            torch.testing.assert_close(whole.features(self.small), features)
+            torch.testing.assert_close(swapped.network[-1](features), logits)
+
+    @pytest.mark.parametrize("name", ["vgg_tiny", "alexnet_tiny"])
+    def test_they_answer_the_same_again(self, name):
+        network = load_backbone(name, classes=2, weights="random")
+        with torch.inference_mode():
+            first = network(self.small)
+            assert torch.equal(network(self.small), first)
+            torch.testing.assert_close(network.for_inference()(self.small), first)
+        again = load_backbone(name, classes=2, weights="random")
+        assert weights_sha256(again) == weights_sha256(network)
+
+    def test_dropout_works_in_training_alone(self):
+        network = load_backbone("alexnet_tiny", classes=2, weights="random").train()
+        torch.manual_seed(0)
+        with torch.inference_mode():
+            assert not torch.equal(network(self.small), network(self.small))
+
+    def test_they_learn_everywhere(self):
+        for name in ("vgg_tiny", "alexnet_tiny"):
+            network = load_backbone(name, classes=2, weights="random")
+            network(self.small).square().sum().backward()
+            assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+    def test_nobody_publishes_their_weights(self, monkeypatch):
+        monkeypatch.delenv("ARLIB_DATA", raising=False)
+        with pytest.raises(WeightsError, match="alexnet_tiny has no published weights: train it"):
+            load_backbone("alexnet_tiny")
+
+
+def test_swapping_keeps_the_rest():
+    whole = load_backbone("mobilenet_v2", weights="random", seed=1).network.features
+    swapped = load_backbone("mobilenet_v2", classes=2, weights="random", seed=1).network.features
+    for one, other in zip(whole.parameters(), swapped.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_for_inference_gives_the_same_outputs(batch):
+    backbone = load_backbone("mobilenet_v2", weights="random")
+    for module in backbone.network.modules():  # batch norms that are not the identity
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.1, 0.1)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    with torch.inference_mode():
+        slow = backbone.features_and_logits(batch)
+        fast = backbone.for_inference().features_and_logits(batch)
+    for one, other in zip(slow, fast, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_every_network_of_torchvision_has_its_classifier_last():
+    for name in ("vgg16", "densenet121", "convnext_tiny", "vit_b_16", "swin_t", "googlenet"):
+        with torch.device("meta"):
+            extra = {"init_weights": False} if name == "googlenet" else {}
+            network = models.get_model(name, weights=None, **extra)
+        assert backbones._outputs(backbones._classifier(network)[1]) == 1000, name
+
+
+def test_weights_survive_the_file(tmp_path, batch):
+    saved = load_backbone("squeezenet1_1", weights="random", seed=5)
+    save_weights(saved, tmp_path / "w.safetensors")
+    loaded = load_backbone("squeezenet1_1", weights=tmp_path / "w.safetensors")
+    assert weights_sha256(saved) == weights_sha256(loaded)
+
+
+def test_file_of_a_fine_tuned_network_brings_its_classes(tmp_path):
+    save_weights(
+        load_backbone("squeezenet1_1", classes=8, weights="random"), tmp_path / "w.safetensors"
+    )
+    assert load_backbone("squeezenet1_1", weights=tmp_path / "w.safetensors").classes == 8
+
+
+def test_float16_weights_are_computed_with_in_float32(tmp_path):
+    state = load_backbone("squeezenet1_1", weights="random").network.state_dict()
+    save_file({k: v.half() for k, v in state.items()}, tmp_path / "w.safetensors")
+    loaded = load_backbone("squeezenet1_1", weights=tmp_path / "w.safetensors")
+    assert {p.dtype for p in loaded.network.parameters()} == {torch.float32}
+
+
+def test_sha_tells_networks_apart():
+    one, other = (load_backbone("squeezenet1_1", weights="random", seed=s) for s in (0, 1))
+    assert weights_sha256(one) != weights_sha256(other)
+
+
+def test_building_a_network_leaves_the_callers_random_numbers_alone():
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    load_backbone("squeezenet1_1", classes=2, weights="random")
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_arlib_data_is_found(tmp_path, monkeypatch):
+    (tmp_path / "weights").mkdir()
+    saved = load_backbone("squeezenet1_1", weights="random", seed=5)
+    save_weights(saved, tmp_path / "weights" / "squeezenet1_1.safetensors")
+    monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
+    assert weights_sha256(load_backbone("squeezenet1_1")) == weights_sha256(saved)
+
+
+@pytest.mark.parametrize("with_data", [True, False])
+def test_missing_weights_name_the_file(tmp_path, monkeypatch, with_data):
+    monkeypatch.delenv("ARLIB_DATA", raising=False)
+    if with_data:
+        monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
+
+    def offline(*_args, **_kwargs):
+        raise OSError("no network here")
+
+    monkeypatch.setattr(models.VGG16_Weights, "get_state_dict", offline)
+    with pytest.raises(WeightsError, match=r"weights/vgg16\.safetensors.*no network here"):
+        load_backbone("vgg16")
+
+
+def test_unknown_network():
+    with pytest.raises(ValueError, match="no network 'vgg17'; there are alexnet,"):
+        load_backbone("vgg17")
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(WeightsError, match="no weights file"):
+        load_backbone("squeezenet1_1", weights=tmp_path / "no.safetensors")
+
+
+def test_a_pickle_is_refused_whatever_its_name(tmp_path):
+    path = tmp_path / "evil.safetensors"
+    torch.save({"a": torch.zeros(1)}, path)
+    with pytest.raises(WeightsError, match="not a readable safetensors file"):
+        load_backbone("squeezenet1_1", weights=path)
+
+
+def test_weights_of_another_network(tmp_path):
+    save_weights(load_backbone("alexnet", weights="random"), tmp_path / "a.safetensors")
+    with pytest.raises(WeightsError, match=r"do not fit squeezenet1_1: \d+ missing"):
+        load_backbone("squeezenet1_1", weights=tmp_path / "a.safetensors")
+
+
+def test_one_class_is_refused():
+    with pytest.raises(ValueError, match="classes must be at least 2, not 1"):
+        load_backbone("squeezenet1_1", classes=1, weights="random")
+
+
+@pytest.mark.parametrize(
+    ("torch_version", "cuda", "torchvision_version", "refused"),
+    [
+        ("2.15.0+cu132", "13.2", "0.29.2", False),
+        ("2.13.0+cpu", None, "0.29.2", True),
+        ("2.13.0+cpu", None, "0.28.0+cpu", False),  # a pair from one index
+        ("2.15.0", None, "0.29.2", False),  # macOS
+    ],
+)
+def test_torch_without_cuda_is_refused(torch_version, cuda, torchvision_version, refused):
+    if refused:
+        with pytest.raises(ImportError, match="pip install --upgrade"):
+            check_torch(torch_version, cuda, torchvision_version)
+    else:
+        check_torch(torch_version, cuda, torchvision_version)
+
+
+def test_preprocessing_is_torchvisions():
+    weights = models.MobileNet_V2_Weights.IMAGENET1K_V1
+    theirs = weights.transforms(resize_size=224)
+    ours = load_backbone("mobilenet_v2", weights="random").preprocessing
+    assert (ours.size, list(ours.mean), list(ours.std)) == (224, theirs.mean, theirs.std)
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 3, 224, 224), np.uint8))
+    torch.testing.assert_close(ours.normalize(pixels), theirs(pixels), rtol=1e-5, atol=1e-5)
+
+
+def test_fill_normalises_to_about_zero():
+    ours = Preprocessing(8, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    colour = torch.tensor(ours.fill, dtype=torch.uint8).view(1, 3, 1, 1)
+    assert ours.normalize(colour).abs().max() < 0.01
+
+
+def test_real_weights_recognise_a_cat(data_root):
+    from skimage.data import chelsea
+
+    from arlib.scoring.crops import crop_regions
+
+    backbone = load_backbone("mobilenet_v2", weights=data_root / "weights/mobilenet_v2.safetensors")
+    image = chelsea()
+    crops = crop_regions(image, np.array([[0, 0, image.shape[1], image.shape[0]]]), 224)
+    with torch.inference_mode():
+        best = int(backbone(backbone.preprocessing.normalize(crops)).argmax())
+    categories = models.MobileNet_V2_Weights.IMAGENET1K_V1.meta["categories"]
+    assert categories[best] in ("tabby", "tiger cat", "Egyptian cat")

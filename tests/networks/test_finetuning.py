@@ -1,0 +1,472 @@
+"""Fine-tuning: resumed is uninterrupted, bad settings are told, and a full disk harms nothing."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from arlib.datasets.scenes import World, judged
+from arlib.networks import training
+from arlib.networks.backbones import load_backbone, save_weights
+from arlib.networks.finetuning import finetune, learning_curve
+from arlib.networks.loaders import Pictures, Schedule
+from arlib.networks.tiny import NETWORKS
+from arlib.networks.training import Training, TrainingError
+
+TRAINING = Training(iterations=12, round=4, batch_size=8, lr=0.02, head_factor=1.0)
+
+
+@pytest.fixture(scope="module")
+def few():
+    return judged(World(), 48, seed=1)
+
+
+def network(seed=0):
+    return load_backbone("vgg_tiny", classes=2, weights="random", seed=seed)
+
+
+def run(few, folder, plan=TRAINING, **settings):
+    return finetune(network(), few, folder, training=plan, progress=False, **settings)
+
+
+def same(one, other):
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+class Cut(Exception):
+    """Stands for whatever ends a run early."""
+
+
+def cut_at(step, patch, how=Cut):
+    whole = training.Finetuner.training_step
+
+    def training_step(self, batch, index):
+        if self.global_step == step:
+            raise how
+        return whole(self, batch, index)
+
+    patch.setattr(training.Finetuner, "training_step", training_step)
+
+
+class TestSchedule:
+    def of(self, **settings):
+        return Schedule(10, 4, **{"iterations": 9, "per_round": 4, "seed": 0, **settings})
+
+    def places(self, schedule):
+        found = []
+        for number in range(schedule.rounds):
+            schedule.set_epoch(number)
+            found += list(schedule)
+        return found
+
+    def test_every_pass_sees_every_picture_once(self):
+        flat = [place for batch in self.places(self.of()) for place in batch]
+        assert [position for _, position in flat] == list(range(36))
+        for start in (0, 10, 20):
+            assert sorted(index for index, _ in flat[start : start + 10]) == list(range(10))
+
+    def test_rounds_cut_the_same_stream_anywhere(self):
+        assert self.places(self.of()) == self.places(self.of(per_round=2))
+        assert self.places(self.of()) != self.places(self.of(seed=1))
+
+    def test_processes_share_each_batch(self):
+        parts = [self.places(self.of(rank=rank, processes=2)) for rank in range(2)]
+        together = [one + other for one, other in zip(*parts, strict=True)]
+        assert together == self.places(self.of())
+
+    @pytest.mark.parametrize(
+        ("batch", "settings", "told"),
+        [(11, {}, "does not fit a set of 10"), (4, {"processes": 3}, "3 processes cannot share")],
+    )
+    def test_what_does_not_fit_is_refused(self, batch, settings, told):
+        with pytest.raises(ValueError, match=told):
+            Schedule(10, batch, iterations=1, per_round=1, seed=0, **settings)
+
+
+class TestPictures:
+    def test_without_augmentation_they_are_what_scoring_sees(self, few):
+        from arlib.scoring.crops import crop_regions
+
+        pixels, label = Pictures(few, 48, resize=None, mirror=False, seed=0)[3]
+        whole = crop_regions(few.read(3), np.array([[0, 0, 128, 128]]), 48)[0]
+        assert (pixels == whole).all()
+        assert label == few.labels[3]
+
+    def test_augmentation_depends_on_the_position_alone(self, few):
+        one = Pictures(few, 48, resize=55, mirror=True, seed=0)
+        other = Pictures(few, 48, resize=55, mirror=True, seed=0)
+        other[(5, 1)], torch.rand(3)
+        assert (one[(3, 77)][0] == other[(3, 77)][0]).all()
+        assert any((one[(3, 77)][0] != one[(3, p)][0]).any() for p in range(5))
+
+    def test_augmenting_leaves_the_generator_alone(self, few):
+        torch.manual_seed(0)
+        expected = torch.rand(1)
+        torch.manual_seed(0)
+        Pictures(few, 48, resize=55, mirror=True, seed=0)[(3, 1)]
+        assert torch.rand(1) == expected
+
+
+class TestARun:
+    def test_writes_weights_facts_and_curve(self, few, tmp_path):
+        trained = run(few, tmp_path, validation=few)
+        again = load_backbone("vgg_tiny", weights=tmp_path / "network.safetensors")
+        assert same(trained, again)
+        assert not same(trained, network())
+        facts = json.loads((tmp_path / "network.json").read_text())
+        assert facts["steps"] == 12
+        assert facts["training"]["lr"] == 0.02
+        assert facts["emotions"] == ["positive", "negative"]
+        curve = learning_curve(tmp_path)
+        assert [row["step"] for row in curve] == [3, 7, 11]
+        assert {"train_loss", "val_loss", "val_accuracy"} <= curve[-1].keys()
+        assert not trained.training
+
+    def test_is_the_same_for_the_same_seed_and_another_for_another(self, few, tmp_path):
+        one = run(few, tmp_path / "1")
+        assert same(one, run(few, tmp_path / "2"))
+        assert not same(one, run(few, tmp_path / "3", replace(TRAINING, seed=1)))
+
+    @pytest.mark.parametrize("step", [1, 6, 8])
+    def test_resumed_is_uninterrupted(self, few, tmp_path, step):
+        whole = run(few, tmp_path / "whole", validation=few)
+        with pytest.MonkeyPatch.context() as patch:
+            cut_at(step, patch)
+            with pytest.raises(Cut):
+                run(few, tmp_path / "cut", validation=few)
+        assert not (tmp_path / "cut" / "network.json").exists()
+        assert same(whole, run(few, tmp_path / "cut", validation=few))
+        assert learning_curve(tmp_path / "cut") == learning_curve(tmp_path / "whole")
+
+    @pytest.mark.parametrize("step", [1, 6, 8])
+    def test_resumed_drops_the_same(self, few, tmp_path, step):
+        def start(folder):
+            made = load_backbone("alexnet_tiny", classes=2, weights="random")
+            return finetune(made, few, tmp_path / folder, training=TRAINING, progress=False)
+
+        with pytest.MonkeyPatch.context() as patch:
+            cut_at(step, patch)
+            with pytest.raises(Cut):
+                start("cut")
+        assert same(start("whole"), start("cut"))
+
+    def test_every_round_goes_on_where_the_last_one_ended(self, few, tmp_path, monkeypatch):
+        seen = []
+        item = Pictures.__getitem__
+
+        def watched(self, place):
+            seen.append(place)
+            return item(self, place)
+
+        monkeypatch.setattr(Pictures, "__getitem__", watched)
+        run(few, tmp_path)
+        assert [position for _, position in seen] == list(range(12 * 8))
+        assert sorted(index for index, _ in seen[:48]) == list(range(48))
+
+    def test_a_finished_run_is_loaded_not_repeated(self, few, tmp_path):
+        one = run(few, tmp_path)
+        with pytest.MonkeyPatch.context() as patch:
+            cut_at(0, patch)
+            assert same(one, run(few, tmp_path))
+
+    def test_ema_and_class_weights_and_steps_change_what_is_learned(self, few, tmp_path):
+        plain = run(few, tmp_path / "plain")
+        for name, settings in {
+            "ema": {"ema": 0.9},
+            "weights": {"class_weights": True},
+            "step": {"step": 0.5},
+            "bf16": {"precision": "bf16-mixed"},
+        }.items():
+            other = run(few.subset(slice(0, 48)), tmp_path / name, replace(TRAINING, **settings))
+            assert not same(plain, other), name
+
+    def test_the_head_alone_learns_when_the_body_has_no_rate(self, few, tmp_path):
+        settings = replace(TRAINING, lr=1e-12, head_factor=1e10, weight_decay=0.0)
+        trained, fresh = run(few, tmp_path, settings).state_dict(), network().state_dict()
+        weights = [name for name in fresh if name.endswith("weight")]
+        moved = {name: float((trained[name] - fresh[name]).abs().max()) for name in weights}
+        head = weights[-1]
+        assert moved.pop(head) > 1e-4
+        assert max(moved.values()) < 1e-6
+
+    def test_stops_early_when_validation_no_longer_improves(self, few, tmp_path):
+        settings = replace(TRAINING, iterations=40, round=2, lr=1e-9, patience=2)
+        run(few, tmp_path, settings, validation=few)
+        assert json.loads((tmp_path / "network.json").read_text())["steps"] < 40
+
+    def test_learns_what_there_is_to_learn(self, tmp_path):
+        easy = judged(World(local_share=0.0, light_signal=0.4, warmth_signal=0.3), 160, seed=1)
+        plan = Training(iterations=80, batch_size=16, lr=0.01, head_factor=1.0)
+        finetune(network(), easy, tmp_path, training=plan, validation=easy, progress=False)
+        assert learning_curve(tmp_path)[-1]["val_accuracy"] > 0.8
+
+
+class TestBadInput:
+    def test_a_loss_that_is_no_number_names_the_step(self, few, tmp_path):
+        with pytest.raises(TrainingError, match=r"the loss is nan at step \d+: lower lr"):
+            run(few, tmp_path, replace(TRAINING, lr=1e30, iterations=12))
+
+    @pytest.mark.parametrize(
+        ("change", "told"),
+        [
+            (lambda d: d.subset(slice(0, 4)), "a batch of 8 is larger than scenes-judged: 4"),
+            (lambda d: d.subset(d.labels == 0), "has one class only"),
+            (lambda d: replace(d, labels=np.full(len(d), -1, np.int8)), "48 pictures .* no label"),
+            (lambda d: replace(d, emotions=("a", "b", "c")), "tells 2 classes apart"),
+            (lambda d: d.subset(slice(0, 0)), "holds no picture"),
+        ],
+    )
+    def test_a_set_that_does_not_fit_is_refused(self, few, tmp_path, change, told):
+        with pytest.raises(TrainingError, match=told):
+            run(change(few), tmp_path)
+
+    def test_another_run_s_folder_is_refused(self, few, tmp_path):
+        run(few, tmp_path)
+        with pytest.raises(TrainingError, match="holds another run"):
+            run(few, tmp_path, replace(TRAINING, lr=0.5))
+
+    def test_the_same_pictures_under_other_labels_are_another_run(self, few, tmp_path):
+        run(few, tmp_path)
+        turned = replace(few, labels=1 - few.labels)
+        with pytest.raises(TrainingError, match=r"another run \(its images_sha256 differ\)"):
+            run(turned, tmp_path)
+
+    def test_an_unreadable_picture_is_named(self, tmp_path):
+        from arlib.datasets import load
+        from arlib.datasets.images import ImageError
+
+        for name in ("positive", "negative"):
+            (tmp_path / name).mkdir()
+            for number in range(4):
+                (tmp_path / name / f"{number}.png").write_text("no picture")
+        broken = load("folder", tmp_path, n_folds=0)
+        with pytest.raises(ImageError, match=r"\.png"):
+            run(broken, tmp_path / "run", replace(TRAINING, batch_size=4))
+
+
+class TestACheckpointThatDoesNotFit:
+    """Each stands in `checkpoints/` when the run starts, and is told by its name."""
+
+    def told(self, few, folder, **change):
+        with pytest.raises(TrainingError, match=r".") as caught:
+            run(few, folder, **change)
+        (path,) = (folder / "checkpoints").glob("*.ckpt")
+        assert str(path) in str(caught.value)
+        assert str(caught.value).endswith(
+            "remove it, and training goes on from the one before, or from the start"
+        )
+        return str(caught.value)
+
+    @hypothesis.settings(max_examples=30)
+    @given(st.binary(max_size=60))
+    @example(b"")
+    @example(b"no checkpoint")
+    @example(b".")  # an IndexError of torch's own
+    @example(b"G")  # a struct.error
+    @example(b"\x80\x02}q\x00.")
+    @example(b"PK\x03\x04")
+    def test_garbage(self, few, garbage):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "checkpoints", "00000004.ckpt")
+            path.parent.mkdir()
+            path.write_bytes(garbage)
+            assert "is no checkpoint of a training" in self.told(few, Path(folder))
+
+    @pytest.mark.parametrize("content", [[1], {"weights": {}}, {"state_dict": {"a": 1}}, "text"])
+    def test_something_else_that_torch_has_saved(self, few, tmp_path, content):
+        (tmp_path / "checkpoints").mkdir()
+        torch.save(content, tmp_path / "checkpoints" / "00000004.ckpt")
+        assert "is no checkpoint of a training" in self.told(few, tmp_path)
+
+    def cut_short(self, pictures, folder, other):
+        with pytest.MonkeyPatch.context() as patch:
+            cut_at(5, patch)
+            with pytest.raises(Cut):
+                finetune(other, pictures, folder, training=TRAINING, progress=False)
+
+    def test_half_of_one(self, few, tmp_path):
+        self.cut_short(few, tmp_path, network())
+        (path,) = (tmp_path / "checkpoints").glob("*.ckpt")
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        assert "is no checkpoint of a training" in self.told(few, tmp_path)
+        path.unlink()
+        assert same(run(few, tmp_path), run(few, tmp_path / "whole"))
+
+    @pytest.mark.parametrize(("name", "classes"), [("alexnet_tiny", 2), ("vgg_tiny", 3)])
+    def test_one_of_another_network(self, few, tmp_path, name, classes):
+        other = load_backbone(name, classes=classes, weights="random")
+        emotions = ("positive", "negative", "neutral")[:classes]
+        self.cut_short(replace(few, emotions=emotions), tmp_path / "theirs", other)
+        (tmp_path / "ours").mkdir()
+        (tmp_path / "theirs" / "checkpoints").rename(tmp_path / "ours" / "checkpoints")
+        assert "is a checkpoint of another network" in self.told(few, tmp_path / "ours")
+
+
+class TestTheMachine:
+    def settled(self, monkeypatch, *, gpu=False, bf16=False, cores=8, **given):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bf16)
+        monkeypatch.setattr("os.cpu_count", lambda: cores)
+        plan = Training(**given).planned(320)
+        return plan.precision, plan.workers
+
+    def test_without_a_gpu_nothing_is_halved_and_no_process_loads(self, monkeypatch):
+        assert self.settled(monkeypatch) == ("32-true", 0)
+        assert self.settled(monkeypatch, bf16=True) == ("32-true", 0)
+
+    def test_beside_a_gpu_all_cores_but_one_load(self, monkeypatch):
+        assert self.settled(monkeypatch, gpu=True, bf16=True) == ("bf16-mixed", 7)
+        assert self.settled(monkeypatch, gpu=True) == ("32-true", 7)
+        assert self.settled(monkeypatch, gpu=True, cores=1) == ("32-true", 1)
+        assert self.settled(monkeypatch, gpu=True, cores=None) == ("32-true", 1)
+
+    @pytest.mark.parametrize("gpu", [True, False])
+    def test_what_is_named_stays(self, monkeypatch, gpu):
+        given = {"precision": "16-mixed", "workers": 3}
+        assert self.settled(monkeypatch, gpu=gpu, bf16=True, **given) == ("16-mixed", 3)
+        assert self.settled(monkeypatch, gpu=gpu, precision="32-true", workers=0) == ("32-true", 0)
+
+    def test_a_run_writes_down_its_precision_and_goes_on_beside_other_cores(self, few, tmp_path):
+        one = run(few, tmp_path, replace(TRAINING, workers=0))
+        plan = json.loads((tmp_path / "plan.json").read_text())["training"]
+        assert plan["precision"] in ("32-true", "bf16-mixed")
+        assert same(one, run(few, tmp_path, replace(TRAINING, workers=3)))
+        with pytest.raises(TrainingError, match=r"another run \(its training differ\)"):
+            run(few, tmp_path, replace(TRAINING, precision="16-mixed"))
+
+
+class TestFrozenNorms:
+    """A small network with a batch norm, which reads pictures as the others do."""
+
+    @pytest.fixture(autouse=True)
+    def normed(self, monkeypatch):
+        def build(num_classes=36):
+            return torch.nn.Sequential(
+                torch.nn.Conv2d(3, 4, 5, stride=4),
+                torch.nn.BatchNorm2d(4),
+                torch.nn.ReLU(),
+                torch.nn.AdaptiveAvgPool2d(2),
+                torch.nn.Flatten(),
+                torch.nn.Linear(16, num_classes),
+            )
+
+        monkeypatch.setitem(NETWORKS, "normed_tiny", build)
+
+    def moved(self, few, folder, *, validation=None, **settings):
+        """Which parts of the batch norm training has changed."""
+        made = load_backbone("normed_tiny", classes=2, weights="random")
+        before = {name: value.clone() for name, value in made.network[1].state_dict().items()}
+        plan = replace(TRAINING, **settings)
+        trained = finetune(made, few, folder, training=plan, validation=validation, progress=False)
+        after = trained.network[1].state_dict()
+        return {name for name in before if not torch.equal(before[name], after[name])}
+
+    @pytest.mark.parametrize("validated", [False, True])
+    def test_scale_and_shift_learn_alone(self, few, tmp_path, validated):
+        validation = few if validated else None  # after which Lightning trains on
+        moved = self.moved(few, tmp_path, frozen_norm=True, validation=validation)
+        assert moved == {"weight", "bias"}
+
+    def test_otherwise_mean_and_variance_follow_the_pictures(self, few, tmp_path):
+        moved = self.moved(few, tmp_path)
+        assert moved == {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
+
+    def test_a_step_takes_the_gradient_of_the_network_in_evaluation(self, few, tmp_path):
+        plan = replace(TRAINING, iterations=1, round=1, momentum=0.0, weight_decay=0.0)
+        plan = replace(plan, augment=False, frozen_norm=True, precision="32-true", batch_size=48)
+        by_hand = load_backbone("normed_tiny", classes=2, weights="random")
+        pictures = Pictures(few, 48, resize=None, mirror=False, seed=0)
+        pixels = torch.stack([pictures[i][0] for i in range(48)])
+        logits = by_hand(by_hand.preprocessing.normalize(pixels))
+        loss = torch.nn.functional.cross_entropy(logits, torch.tensor(few.labels.astype(int)))
+        loss.backward()
+        made = load_backbone("normed_tiny", classes=2, weights="random")
+        trained = finetune(made, few, tmp_path, training=plan, progress=False)
+        pairs = zip(by_hand.parameters(), trained.parameters(), strict=True)
+        for ours, theirs in pairs:
+            torch.testing.assert_close(ours - plan.lr * ours.grad, theirs, rtol=1e-4, atol=1e-5)
+
+
+FULL_DISK = """
+import resource, sys
+from arlib.networks import training as module
+from arlib.networks.backbones import load_backbone
+from arlib.datasets.scenes import World, judged
+from arlib.networks.finetuning import finetune
+from arlib.networks.training import Training
+
+step = module.Finetuner.training_step
+
+def no_room_after_six_steps(self, batch, index):
+    if self.global_step == 6:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    return step(self, batch, index)
+
+module.Finetuner.training_step = no_room_after_six_steps
+training = Training(iterations=12, round=4, batch_size=8, lr=0.02, head_factor=1.0)
+network = load_backbone("vgg_tiny", classes=2, weights="random")
+few = judged(World(), 48, seed=1)
+try:
+    finetune(network, few, sys.argv[1], training=training, progress=False)
+except OSError as error:
+    print(f"told: {error}")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on a file's size")
+def test_no_room_for_a_checkpoint_leaves_the_last_one_whole(few, tmp_path):
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "full")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "told:" in done.stdout
+    assert [p.name for p in (tmp_path / "full" / "checkpoints").glob("*.ckpt")] == ["00000004.ckpt"]
+    assert same(run(few, tmp_path / "full"), run(few, tmp_path / "whole"))
+
+
+TWO = """
+import sys
+from arlib.networks.backbones import load_backbone
+from arlib.datasets.scenes import World, judged
+from arlib.networks.finetuning import finetune
+from arlib.networks.training import Training
+
+if __name__ == "__main__":
+    training = Training(iterations=12, round=4, batch_size=8, lr=0.02, head_factor=1.0)
+    network = load_backbone("vgg_tiny", classes=2, weights="random")
+    few = judged(World(), 48, seed=1)
+    finetune(network, few, sys.argv[1], training=training, devices=int(sys.argv[2]), progress=False)
+"""
+
+
+def test_two_processes_follow_the_curve_of_one(tmp_path):
+    script = tmp_path / "two.py"
+    script.write_text(TWO)
+    for devices in (1, 2):
+        command = [sys.executable, str(script), str(tmp_path / str(devices)), str(devices)]
+        subprocess.run(command, check=True, capture_output=True, timeout=300)
+    one, two = (
+        [row["train_loss"] for row in learning_curve(tmp_path / name)] for name in ("1", "2")
+    )
+    np.testing.assert_allclose(two, one, rtol=0.02)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    from arlib.networks.backbones import WeightsError
+
+    save_weights(
+        load_backbone("squeezenet1_1", classes=2, weights="random"), tmp_path / "s.safetensors"
+    )
+    with pytest.raises(WeightsError, match="do not fit vgg_tiny"):
+        load_backbone("vgg_tiny", weights=tmp_path / "s.safetensors")
+    Path(tmp_path / "p.safetensors").write_bytes(b"\x80\x04pickle")
+    with pytest.raises(WeightsError, match="not a readable safetensors file"):
+        load_backbone("vgg_tiny", weights=tmp_path / "p.safetensors")

@@ -1,0 +1,296 @@
+"""Proposal methods: one type, settings checked before OpenCV sees them, the same boxes again."""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage import data
+
+from arlib import datasets
+from arlib.evaluation.boxes import box_iou
+from arlib.method.ranking import normalize_objectness
+from arlib.proposals import (
+    CenterCrops,
+    EdgeBoxes,
+    FiveCrops,
+    Grid,
+    Proposals,
+    RandomBoxes,
+    SelectiveSearch,
+    make,
+)
+from arlib.proposals.edges import edge_map
+from arlib.proposals.recall import recall_curves
+
+NAMES = ["edge_boxes", "selective_search", "grid", "random_boxes"]
+CROPS = ["center_crops", "five_crops"]
+CAT = data.chelsea()[:200, :260]
+
+
+def noise(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_proposals_of_a_photograph(name):
+    found = make(name, max_regions=40)(CAT)
+    assert isinstance(found, Proposals)
+    assert 10 < len(found) <= 40
+    assert found.boxes.dtype == found.objectness.dtype == np.float32
+    assert len(np.unique(found.boxes, axis=0)) == len(found)
+    assert (found.boxes >= 0).all()
+    assert (found.boxes <= [260, 200, 260, 200]).all()
+    assert (found.objectness[0] > found.objectness[-1]) & (found.objectness[-1] > 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fewer_are_the_best_of_more(name):
+    few, many = make(name, max_regions=5)(CAT), make(name, max_regions=30)(CAT)
+    np.testing.assert_array_equal(few.boxes[:4], many.boxes[:4])
+
+
+@pytest.mark.parametrize("name", NAMES + CROPS)
+def test_the_same_picture_has_the_same_proposals(name):
+    method = make(name, max_regions=50)
+    first = method(CAT)
+    method(data.coffee())  # another picture in between leaves no trace
+    with ThreadPoolExecutor(4) as pool:
+        others = list(pool.map(method, [CAT] * 4))
+    for other in [method(CAT), make(name, max_regions=50)(CAT), *others]:
+        np.testing.assert_array_equal(other.boxes, first.boxes)
+        np.testing.assert_array_equal(other.objectness, first.objectness)
+
+
+@pytest.mark.parametrize("name", NAMES + CROPS)
+@settings(max_examples=15)
+@given(
+    height=st.integers(1, 60),
+    width=st.integers(1, 60),
+    levels=st.sampled_from([1, 2, 256]),
+    seed=st.integers(0, 99),
+)
+def test_any_picture_has_a_result(name, height, width, levels, seed):
+    image = noise(height, width, seed).astype(int) * levels // 256 * (255 // max(1, levels - 1))
+    found = make(name, max_regions=20)(image.astype(np.uint8))  # Proposals checks itself
+    assert len(found) <= 20
+    assert (found.boxes <= [width, height, width, height]).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_large_picture_and_a_single_pixel(name):
+    large = np.kron(noise(20, 20), np.ones((200, 200, 1), np.uint8))
+    found = make(name, max_regions=30)(large)
+    assert len(found) == 30
+    assert found.boxes.max() > 2000, "boxes are in pixels of the picture, not of a smaller copy"
+    assert len(make(name)(noise(1, 1))) <= 100
+
+
+def test_noise_is_bounded_and_flat_pictures_have_no_edges():
+    assert len(EdgeBoxes(max_regions=50)(noise(200, 200))) <= 50
+    assert len(EdgeBoxes()(np.full((100, 100, 3), 80, np.uint8))) == 0
+    assert len(SelectiveSearch()(np.full((100, 100, 3), 80, np.uint8))) <= 1
+
+
+def test_edge_boxes_finds_a_drawn_box():
+    canvas = np.full((200, 300, 3), 230, np.uint8)
+    canvas[50:150, 80:210] = (180, 30, 40)
+    best = EdgeBoxes(max_regions=1)(canvas).boxes
+    assert box_iou(best, [[80, 50, 210, 150]])[0, 0] > 0.85
+
+
+def test_a_working_copy_gives_nearly_the_same_boxes():
+    large = np.kron(CAT, np.ones((4, 4, 1), np.uint8))
+    small = EdgeBoxes(max_regions=20)(CAT).boxes
+    scaled = EdgeBoxes(max_regions=20, max_side=260)(large).boxes / 4
+    assert (box_iou(small, scaled).max(axis=1) > 0.7).mean() > 0.7
+
+
+def test_edge_boxes_uses_a_fresh_detector_every_time():
+    """Why: one that is reused answers otherwise the second time."""
+    import cv2
+
+    magnitude, orientation = edge_map(CAT)
+    reused = cv2.ximgproc.createEdgeBoxes(maxBoxes=100)
+    one, two = (np.array(reused.getBoundingBoxes(magnitude, orientation)[0]) for _ in range(2))
+    assert one.shape != two.shape or (one != two).any()
+
+
+def test_selective_search_comes_large_first_on_average():
+    found = SelectiveSearch(max_regions=2000)(CAT)
+    area = np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1)
+    half = len(area) // 2
+    assert area[:half].mean() > 1.5 * area[half:].mean()
+    other = SelectiveSearch(max_regions=2000, seed=1)(CAT)
+    assert {tuple(b) for b in other.boxes} == {tuple(b) for b in found.boxes}
+    assert (other.boxes != found.boxes).any()
+
+
+@given(st.integers(1, 300), st.integers(40, 200), st.integers(40, 200))
+def test_a_grid_has_as_many_boxes_as_asked(n, height, width):
+    found = Grid(max_regions=n)(np.zeros((height, width, 3), np.uint8))
+    assert len(found) == n
+    area = np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1)
+    for before, after in pairwise(area):
+        assert after < 1.13 * before, "coarse ones come first"
+
+
+def test_random_boxes_depend_on_size_and_seed_alone():
+    boxes = RandomBoxes(max_regions=9)(CAT).boxes
+    other = noise(*CAT.shape[:2])
+    np.testing.assert_array_equal(RandomBoxes(max_regions=9)(other).boxes, boxes)
+    assert (RandomBoxes(max_regions=9, seed=1)(CAT).boxes != boxes).any()
+    wide = RandomBoxes(max_regions=9)(np.zeros((200, 520, 3), np.uint8)).boxes
+    np.testing.assert_allclose(wide, boxes * [2, 1, 2, 1], rtol=1e-5)
+
+
+@given(st.integers(1, 40), st.integers(1, 300), st.integers(1, 300))
+def test_centre_crops_against_a_loop_over_sides(n, height, width):
+    found = CenterCrops(max_regions=n)(np.zeros((height, width, 3), np.uint8))
+    expected = []
+    for step in range(1, n + 1):
+        w, h = width * (n + 1 - step) / (n + 1), height * (n + 1 - step) / (n + 1)
+        expected.append([(width - w) / 2, (height - h) / 2, (width + w) / 2, (height + h) / 2])
+    np.testing.assert_allclose(found.boxes, expected, atol=1e-4 * max(height, width))
+    assert (found.boxes >= 0).all()
+    assert (found.boxes <= [width, height, width, height]).all()
+    np.testing.assert_allclose(found.objectness, [1 - rank / n for rank in range(n)], rtol=1e-6)
+
+
+@given(st.integers(1, 300), st.integers(1, 300))
+def test_five_crops_are_the_middle_and_the_corners(height, width):
+    found = FiveCrops()(np.zeros((height, width, 3), np.uint8)).boxes
+    w, h = width * 224 / 256, height * 224 / 256
+    left, top, right, bottom = 0, 0, width - w, height - h
+    corners = [(right / 2, bottom / 2), (left, top), (right, top), (left, bottom), (right, bottom)]
+    expected = [[x, y, x + w, y + h] for x, y in corners]
+    np.testing.assert_allclose(found, expected, atol=1e-4 * max(height, width))
+    assert (found <= [width, height, width, height]).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_fewer_of_the_five_crops_are_the_first(n):
+    some = make("five_crops", max_regions=n)(CAT)
+    np.testing.assert_array_equal(some.boxes, FiveCrops()(CAT).boxes[:n])
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "interval"),
+    [
+        ("max_regions", 0, "a whole number of at least 1"),
+        ("max_regions", 2.5, "a whole number of at least 1"),
+        ("max_regions", True, "a whole number of at least 1"),
+        ("max_side", 3, "a whole number of at least 16"),
+        ("alpha", 0, "in (0, 1)"),
+        ("alpha", 1.0, "in (0, 1)"),
+        ("alpha", math.nan, "in (0, 1)"),
+        ("beta", 1.5, "in (0, 1)"),
+        ("eta", 0, "in (0, 1]"),
+        ("eta", 1.1, "in (0, 1]"),
+        ("min_score", -0.1, "in [0, inf)"),
+        ("edge_min_mag", 1, "in [0, 1)"),
+        ("cluster_min_mag", -1, "in [0, inf)"),
+        ("max_aspect_ratio", 0.5, "in [1, inf)"),
+        ("min_box_area", 0, "in [1, inf)"),
+        ("min_box_area", math.inf, "in [1, inf)"),
+        ("edge_merge_thr", 0, "in (0, inf)"),
+        ("gamma", -1, "in (0, inf)"),
+        ("kappa", 0, "in (0, inf)"),
+        ("sigma", 0, "in (0, inf)"),
+    ],
+)
+def test_edge_boxes_settings_are_checked(setting, value, interval):
+    with pytest.raises(ValueError, match=r".") as caught:
+        EdgeBoxes(**{setting: value})
+    assert str(caught.value) == f"{setting} must be {interval}, not {value!r}"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: make("edges"), "no proposal method 'edges'; there are edge_boxes, selective_sea"),
+        (lambda: make("grid", seed=1), "grid has no setting 'seed'; there are max_regions"),
+        (lambda: SelectiveSearch(mode="slow"), "mode must be 'fast' or 'quality', not 'slow'"),
+        (lambda: SelectiveSearch(seed=-1), "seed must be a whole number of at least 0"),
+        (lambda: Grid(max_regions=0), "max_regions must be a whole number of at least 1"),
+        (lambda: RandomBoxes(seed=0.5), "seed must be a whole number of at least 0"),
+        (lambda: CenterCrops(max_regions=0), "max_regions must be a whole number of at least 1"),
+        (lambda: FiveCrops(max_regions=0), "max_regions must be a whole number of at least 1"),
+        (lambda: make("five_crops", seed=1), "five_crops has no setting 'seed'; there are max_r"),
+    ],
+)
+def test_other_settings_are_checked(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("name", NAMES + CROPS)
+def test_what_is_no_image(name):
+    for image in (np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3)), np.zeros((5, 0, 3), np.uint8)):
+        with pytest.raises(ValueError, match=r"image must be \(H, W, 3\) uint8 RGB"):
+            make(name)(image)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "objectness", "message"),
+    [
+        (np.zeros((2, 4), np.float32), np.zeros(1, np.float32), r"boxes \(N, 4\) and obj"),
+        (np.zeros((1, 4)), np.zeros(1, np.float32), "both must be float32"),
+        (np.float32([[0, 0, 0, 1]]), np.zeros(1, np.float32), "x0 < x1 and y0 < y1"),
+        (np.float32([[0, 0, np.inf, 1]]), np.zeros(1, np.float32), "boxes must be finite"),
+        (np.float32([[0, 0, 1, 1]] * 2), np.float32([0, 1]), "finite and descending"),
+    ],
+)
+def test_proposals_check_themselves(boxes, objectness, message):
+    with pytest.raises(ValueError, match=message):
+        Proposals(boxes, objectness)
+
+
+SCORES = st.lists(st.one_of(st.just(math.nan), st.floats(-5, 5, width=32)), min_size=1, max_size=9)
+
+
+@given(SCORES)
+def test_normalised_objectness_against_a_loop(scores):
+    known = [score for score in scores if not math.isnan(score)]
+    scaled = normalize_objectness(scores, "minmax")
+    ranked = normalize_objectness(scores, "rank")
+    for score, minmax, rank in zip(scores, scaled, ranked, strict=True):
+        if math.isnan(score):
+            assert math.isnan(minmax)
+            assert math.isnan(rank)
+            continue
+        low, high = min(known), max(known)
+        assert minmax == pytest.approx(1 if low == high else (score - low) / (high - low))
+        assert rank == pytest.approx(1 - sum(other > score for other in known) / len(known))
+
+
+def test_normalised_objectness_keeps_type_and_dims(make_scores):
+    objectness = make_scores(5, 7).objectness.transpose("region", "image")
+    scaled = normalize_objectness(objectness, "minmax")
+    assert isinstance(scaled, xr.DataArray)
+    assert scaled.dims == ("region", "image")
+    assert scaled.dtype == np.float32
+    np.testing.assert_array_equal(
+        scaled.values.T, normalize_objectness(objectness.values.T, "minmax")
+    )
+    assert normalize_objectness(objectness) is not None
+    with pytest.raises(ValueError, match="how must be one of none, minmax, rank, not 'max'"):
+        normalize_objectness([1.0], "max")
+
+
+def test_recall_on_real_photographs(data_root):
+    """The default finds 0.702 of the objects with 1000 boxes; a plain grid 0.516."""
+    truth = datasets.coco(data_root / "coco_val64")
+    methods = {"edges": EdgeBoxes(max_regions=1000), "grid": Grid(max_regions=1000)}
+    curves, seconds = recall_curves(methods, truth, progress=False)
+    assert curves.loc[1000, "edges"] >= 0.69
+    assert curves.loc[100, "edges"] >= 0.34
+    assert curves.loc[1000, "edges"] > curves.loc[1000, "grid"] + 0.1
+    assert (curves.diff().dropna() >= 0).all(axis=None)
+    assert (seconds > 0).all()
+    few, _ = recall_curves(methods, truth, max_images=2, counts=(10,), progress=False)
+    assert few.shape == (1, 2)

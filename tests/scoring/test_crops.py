@@ -1,0 +1,92 @@
+"""Regions cut and warped: against Pillow, and by what must hold for any box."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from arlib.scoring.crops import _windows, crop_regions
+
+RNG = np.random.default_rng(0)
+IMAGE = RNG.integers(0, 256, (60, 80, 3), np.uint8)
+
+
+def test_warp_agrees_with_pillow_within_rounding():
+    smooth = np.asarray(Image.fromarray(IMAGE).resize((320, 240), Image.Resampling.BICUBIC))
+    box = (17, 31, 250, 200)
+    ours = crop_regions(smooth, np.array([box]), 64)[0].permute(1, 2, 0).numpy()
+    theirs = Image.fromarray(smooth).crop(box).resize((64, 64), Image.Resampling.BILINEAR)
+    assert np.abs(ours.astype(int) - np.asarray(theirs, dtype=int)).max() <= 2
+
+
+def test_shrinking_is_antialiased():
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2] = 255
+    small = crop_regions(stripes, np.array([[0, 0, 64, 64]]), 8)
+    assert (small.float() - 127.5).abs().max() < 6
+
+
+def test_a_box_of_the_network_size_is_copied():
+    crop = crop_regions(IMAGE, np.array([[10, 20, 42, 52]]), 32)[0]
+    assert np.array_equal(crop.permute(1, 2, 0), IMAGE[20:52, 10:42])
+
+
+def test_fractional_borders_take_in_the_pixel():
+    window = _windows(np.array([[10.2, 20.9, 12.1, 22.0]]), "warp", 0.0)
+    assert window.tolist() == [[10, 20, 13, 22]]
+
+
+def test_square_keeps_proportions_and_centre():
+    x0, y0, x1, y1 = _windows(np.array([[10, 20, 50, 40]]), "square", 0.0)[0]
+    assert (x1 - x0, y1 - y0) == (40, 40)
+    assert ((x0 + x1) / 2, (y0 + y1) / 2) == (30, 30)
+
+
+def test_context_adds_a_share_of_each_side():
+    assert _windows(np.array([[10, 20, 50, 40]]), "warp", 0.5).tolist() == [[-10, 10, 70, 50]]
+
+
+def test_beyond_the_picture_is_filled():
+    white = np.full((20, 20, 3), 255, np.uint8)
+    crop = crop_regions(white, np.array([[0, 0, 20, 10]]), 20, crop="square", fill=(1, 2, 3))[0]
+    assert crop[:, 0, 0].tolist() == [1, 2, 3]
+    assert crop[:, 10, 10].tolist() == [255, 255, 255]
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 79), st.floats(0, 59), st.floats(0.1, 80), st.floats(0.1, 60)),
+        max_size=4,
+    ),
+    st.sampled_from(["warp", "square"]),
+    st.floats(0, 1),
+)
+def test_any_box_gives_a_crop_whose_colours_were_there(sizes, crop, context):
+    flat = np.full((60, 80, 3), (9, 99, 199), np.uint8)
+    boxes = np.array([[x, y, min(x + w, 80), min(y + h, 60)] for x, y, w, h in sizes])
+    crops = crop_regions(
+        flat, boxes.reshape(-1, 4), 16, crop=crop, context=context, fill=(9, 99, 199)
+    )
+    assert crops.shape == (len(sizes), 3, 16, 16)
+    assert crops.dtype == torch.uint8
+    assert (crops == torch.tensor([9, 99, 199], dtype=torch.uint8).view(3, 1, 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"crop": "stretch"}, "crop must be 'warp' or 'square', not 'stretch'"),
+        ({"context": -0.1}, "context must be >= 0, not -0.1"),
+        ({"context": float("nan")}, "context must be >= 0, not nan"),
+    ],
+)
+def test_wrong_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        crop_regions(IMAGE, np.array([[0, 0, 8, 8]]), 8, **settings)
+
+
+def test_wrong_boxes():
+    with pytest.raises(ValueError, match=r"boxes must have shape \(N, 4\), not \(4,\)"):
+        crop_regions(IMAGE, np.array([0, 0, 8, 8]), 8)

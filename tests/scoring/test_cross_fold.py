@@ -1,0 +1,208 @@
+"""Judges: several networks at once, against each fold alone and against crop by crop."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from arlib.datasets import Dataset
+from arlib.datasets.images import ImageError
+from arlib.networks.backbones import load_backbone, weights_sha256
+from arlib.networks.heads import LinearHead
+from arlib.proposals import Grid
+from arlib.scoring.crops import crop_regions
+from arlib.scoring.cross_fold import Judges, judge_boxes, score_by
+from arlib.scoring.scorer import score
+from arlib.scoring.scores import open_scores
+
+FOLDS = [2, 1, 3, 1, 2, 3, 1, 2, 3, 2]
+BROKEN = (3, 5)
+GRID = Grid(max_regions=3)
+QUIET = {"progress": False}
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Pictures of several sizes, their folds in no order; two cannot be read."""
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(20, 60, (len(FOLDS), 2))
+    pictures = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+
+    def draw(number):
+        if number in BROKEN:
+            raise ImageError(f"{number}.png", f"broken {number}")
+        return pictures[number]
+
+    return Dataset(
+        name="drawn",
+        root=Path(),
+        keys=np.array([f"p{number}" for number in range(len(FOLDS))]),
+        files=np.arange(len(FOLDS)).astype(str),
+        labels=np.resize([0, 1], len(FOLDS)).astype(np.int8),
+        folds=np.array(FOLDS, np.int8),
+        draw=draw,
+    )
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """One network a fold; random ones say nearly 0.5 and 0.5: these are surer."""
+    made = {
+        fold: load_backbone("vgg_tiny", classes=2, weights="random", seed=fold)
+        for fold in (1, 2, 3)
+    }
+    with torch.no_grad():
+        for network in made.values():
+            network.network[-1].weight *= 10
+    return made
+
+
+@pytest.fixture(scope="module")
+def heads():
+    rng = np.random.default_rng(1)
+    return {
+        fold: LinearHead(
+            rng.normal(size=(2, 128)).astype(np.float32),
+            rng.normal(size=2).astype(np.float32),
+            ("positive", "negative"),
+            "vgg_tiny",
+        )
+        for fold in (1, 2, 3)
+    }
+
+
+def readable(dataset):
+    return np.array([number not in BROKEN for number in range(len(dataset))])
+
+
+@pytest.mark.parametrize("headed", [False, True])
+def test_several_networks_are_each_fold_alone_in_the_datasets_order(
+    drawn, networks, heads, headed, tmp_path
+):
+    judges = Judges(networks, heads if headed else None)
+    together = score_by(judges, drawn, GRID, tmp_path / "all", **QUIET)
+    assert together.image.values.tolist() == drawn.keys[readable(drawn)].tolist()
+    assert together.fold.values.tolist() == drawn.folds[readable(drawn)].tolist()
+    assert together.label.values.tolist() == drawn.labels[readable(drawn)].tolist()
+    for fold, network in networks.items():
+        alone = score(
+            drawn.subset(drawn.folds == fold),
+            GRID,
+            network,
+            out=tmp_path / str(fold),
+            head=heads[fold] if headed else None,
+            **QUIET,
+        )
+        mine = together.sel(image=alone.image.values)
+        for name in ("box", "objectness"):
+            np.testing.assert_array_equal(mine[name], alone[name])
+        for name in ("global_probability", "region_probability"):
+            np.testing.assert_allclose(mine[name], alone[name], atol=1e-5)
+
+
+def test_another_folds_network_would_say_something_else(drawn, networks, tmp_path):
+    """What the test above would see if networks were mixed up."""
+    right = score_by(Judges(networks), drawn, GRID, tmp_path / "right", **QUIET)
+    mixed = {1: networks[2], 2: networks[3], 3: networks[1]}
+    wrong = score_by(Judges(mixed), drawn, GRID, tmp_path / "wrong", **QUIET)
+    apart = np.abs(right.global_probability - wrong.global_probability).max("emotion")
+    assert float(apart.min()) > 1e-3
+
+
+def test_the_store_holds_what_is_returned(drawn, networks, tmp_path):
+    returned = score_by(Judges(networks), drawn, GRID, tmp_path / "store", **QUIET)
+    stored = open_scores(tmp_path / "store").load()
+    assert stored.equals(returned)
+    assert stored.attrs == returned.attrs
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_unreadable_pictures_of_every_fold_are_told(drawn, networks, tmp_path):
+    scores = score_by(Judges(networks), drawn, GRID, tmp_path / "store", **QUIET)
+    assert scores.attrs["unreadable"] == {"p3": "broken 3", "p5": "broken 5"}
+
+
+def test_every_network_is_named_by_the_folds_it_judges(drawn, networks, tmp_path):
+    shared = Judges({1: networks[1], 2: networks[2], 3: networks[1]})
+    scores = score_by(shared, drawn, GRID, tmp_path / "store", **QUIET)
+    assert scores.attrs["weights_sha256"] == {
+        "1,3": weights_sha256(networks[1]),
+        "2": weights_sha256(networks[2]),
+    }
+
+
+def test_one_network_for_all_is_plain_scoring(drawn, networks, tmp_path):
+    one = score_by(Judges.one(networks[1], drawn), drawn, GRID, tmp_path / "one", **QUIET)
+    plain = score(drawn, GRID, networks[1], out=tmp_path / "plain", **QUIET)
+    assert one.equals(plain)
+    assert one.attrs["weights_sha256"] == weights_sha256(networks[1])
+
+
+def test_settings_of_scoring_are_passed_on(drawn, networks, tmp_path):
+    settings = {"crop": "square", "context": 0.1}
+    scores = score_by(Judges(networks), drawn, GRID, tmp_path / "store", **settings, **QUIET)
+    assert scores.attrs["parameters"] == settings
+
+
+def test_every_picture_is_in_one_group_with_its_folds_network(drawn, networks):
+    shared = Judges({1: networks[1], 2: networks[2], 3: networks[1], 9: networks[3]})
+    times = np.zeros(len(drawn), int)
+    for network, mine in shared.groups(drawn):
+        times += mine
+        for fold in drawn.folds[mine].tolist():
+            assert network is shared.networks[fold]
+    assert (times == 1).all()
+    assert len(list(shared.groups(drawn))) == 2, "fold 9 has no picture"
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda judges, drawn, out: score_by(judges, drawn, GRID, out, **QUIET),
+        lambda judges, drawn, out: judge_boxes(judges, drawn, whole, **QUIET),
+    ],
+)
+def test_a_fold_without_a_network_is_refused(drawn, networks, tmp_path, ask):
+    few = Judges({1: networks[1], 3: networks[3]})
+    with pytest.raises(ValueError, match=r"no network for fold\(s\) \[2\] of drawn"):
+        ask(few, drawn, tmp_path / "store")
+
+
+def whole(_, image):
+    return np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
+
+
+def two_boxes(number, image):
+    """Boxes that depend on which picture it is."""
+    height, width = image.shape[:2]
+    return np.array([[number / 2, 1, width - 1, height - 2], [0, 0, width / 2, height]], np.float32)
+
+
+def by_hand(network, image, box, mirror):
+    """Features and probabilities of one crop in a pass of its own."""
+    crop = crop_regions(image, np.array([box]), 48)[0].numpy()
+    crop = crop[:, :, ::-1].copy() if mirror else crop
+    with torch.inference_mode():
+        batch = network.preprocessing.normalize(torch.from_numpy(crop)[None])
+        features, logits = network.features_and_logits(batch)
+    return features[0].numpy(), logits.softmax(dim=1)[0].numpy()
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("headed", [False, True])
+def test_boxes_are_judged_as_one_crop_at_a_time(drawn, networks, heads, headed, mirror):
+    judges = Judges(networks, heads if headed else None)
+    found = judge_boxes(judges, drawn, two_boxes, mirror=mirror, **QUIET)
+    assert (found.shape, found.dtype) == ((len(drawn), 2, 2), np.float32)
+    for number in np.flatnonzero(readable(drawn)).tolist():
+        image, fold = drawn.read(number), FOLDS[number]
+        for row, box in enumerate(two_boxes(number, image)):
+            features, probability = by_hand(networks[fold], image, box, mirror)
+            expected = heads[fold].probability(features) if headed else probability
+            np.testing.assert_allclose(found[number, row], expected, atol=1e-4)
+
+
+def test_unreadable_pictures_are_judged_nan(drawn, networks):
+    found = judge_boxes(Judges(networks), drawn, whole, **QUIET)
+    assert np.isnan(found).all(axis=(1, 2)).tolist() == (~readable(drawn)).tolist()

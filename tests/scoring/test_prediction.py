@@ -1,0 +1,183 @@
+"""Algorithm 1 for one picture, against a loop straight from the paper."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from arlib import predict
+from arlib.datasets.images import ImageError
+from arlib.networks.backbones import load_backbone, save_weights, weights_sha256
+from arlib.networks.heads import LinearHead
+from arlib.proposals import EdgeBoxes, Grid, Proposals
+from arlib.scoring.prediction import Prediction, default_network, prediction_from_scores
+from arlib.scoring.scorer import score_image
+
+
+def algorithm_1(scores, k, alpha, beta):
+    """Steps 4 to 10 of the paper's Algorithm 1 for the one image in `scores`."""
+    one = scores.isel(image=0)
+    ranked = []
+    for j, (objectness, s) in enumerate(
+        zip(one.objectness.values, one.region_probability.values, strict=True)
+    ):
+        if math.isnan(objectness):
+            continue
+        senti = 1 + sum(p * math.log(p) for p in s.tolist() if p > 0)
+        ranked.append((-math.sqrt(objectness**2 + alpha * senti**2), j))
+    best = [j for _, j in sorted(ranked)[:k]]
+    whole = one.global_probability.values.astype(float)
+    if not best:
+        return best, whole
+    mean = sum(one.region_probability.values[j].astype(float) for j in best) / len(best)
+    return best, whole + beta * mean
+
+
+@pytest.mark.parametrize(
+    ("k", "alpha", "beta"), [(1, 1, 0.5), (3, 0.2, 0.9), (20, 5, 0), (8, 0, 2)]
+)
+@pytest.mark.parametrize("seed", range(4))
+def test_it_is_algorithm_1(make_scores, k, alpha, beta, seed):
+    scores = make_scores(3, 6, seed=seed).isel(image=[seed % 3])
+    best, response = algorithm_1(scores, k, alpha, beta)
+    found = prediction_from_scores(scores, k=k, alpha=alpha, beta=beta)
+    boxes = scores.box.values[0]
+    assert [region.box for region in found.regions] == [tuple(boxes[j].tolist()) for j in best]
+    np.testing.assert_allclose(list(found.response.values()), response, rtol=1e-6)
+    np.testing.assert_allclose(list(found.probability.values()), response / response.sum(), 1e-6)
+    assert found.label == ("positive", "negative")[int(response.argmax())]
+    assert sum(found.response.values()) == pytest.approx(1 + (beta if best else 0))
+
+
+def test_the_base_goes_into_every_sentiment_score(make_scores):
+    scores = make_scores(3, 6, seed=1).isel(image=[1])
+    settings = {"k": 4, "alpha": 2.0, "beta": 0.5}
+    natural = prediction_from_scores(scores, **settings)
+    by_classes = prediction_from_scores(scores, **settings, base="classes")
+    one, other = ({r.box: r.sentiment_score for r in f.regions} for f in (natural, by_classes))
+    assert one.keys() & other.keys()
+    for box in one.keys() & other.keys():
+        assert other[box] == pytest.approx(1 - (1 - one[box]) / math.log(2), abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return load_backbone("squeezenet1_1", classes=2, weights="random")
+
+
+def test_a_file_and_its_array_predict_the_same(network, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    settings = {"network": network, "proposals": Grid(max_regions=10), "k": 3}
+    found = predict(tmp_path / "x.png", **settings)
+    assert found == predict(pixels, **settings)
+    assert len(found.regions) == 3
+    affective = [region.affective_score for region in found.regions]
+    assert affective == sorted(affective, reverse=True)
+    for region in found.regions:
+        assert region.affective_score == pytest.approx(
+            math.hypot(region.objectness, region.sentiment_score), rel=1e-5
+        )
+        assert sum(region.probability.values()) == pytest.approx(1, abs=1e-5)
+
+
+class Sure:
+    """Grid boxes with a falling objectness, so that late ones cannot enter the K."""
+
+    max_regions = 40
+
+    def __call__(self, image):
+        boxes = Grid(max_regions=40)(image).boxes
+        objectness = np.linspace(2, 0, len(boxes)).astype(np.float32)
+        return Proposals(boxes, objectness)
+
+
+@pytest.mark.parametrize("k", [1, 5, 8])
+@pytest.mark.parametrize("seed", range(3))
+def test_stopping_early_changes_nothing(network, k, seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    found = predict(pixels, network=network, proposals=Sure(), k=k, alpha=0.5)
+    scores = score_image(pixels, Sure(), network)
+    every = prediction_from_scores(scores, k=k, alpha=0.5, beta=0.5)
+    assert every.scored == every.proposed == found.proposed == 40
+    assert k <= found.scored < 40
+    assert replace(found, scored=40) == every
+
+
+def test_a_picture_without_any_region_is_judged_whole(network):
+    flat = np.full((50, 50, 3), 128, np.uint8)
+    found = predict(flat, network=network, proposals=EdgeBoxes())
+    assert found.regions == ()
+    assert (found.scored, found.proposed) == (0, 0)
+    assert found.response == found.global_probability
+    assert sum(found.probability.values()) == pytest.approx(1)
+
+
+def test_it_is_json(network):
+    picture = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    found = predict(picture, network=network, proposals=Grid(max_regions=4), k=2)
+    facts = json.loads(json.dumps(found.to_dict()))
+    assert facts["label"] == found.label
+    assert list(facts["probability"]) == ["positive", "negative"]
+    assert set(facts["regions"][0]) == {
+        "box",
+        "objectness",
+        "sentiment_score",
+        "affective_score",
+        "probability",
+    }
+    assert isinstance(found, Prediction)
+
+
+def test_what_is_no_picture(network, tmp_path):
+    with pytest.raises(ImageError, match="no such file"):
+        predict(tmp_path / "absent.jpg", network=network)
+    with pytest.raises(ValueError, match="uint8"):
+        predict(np.zeros((5, 5)), network=network)
+
+
+def test_bad_settings(network):
+    picture = np.zeros((40, 40, 3), np.uint8)
+    settings = {"network": network, "proposals": Grid(max_regions=4)}
+    with pytest.raises(ValueError, match="k must be a whole number of at least 1, not 0"):
+        predict(picture, **settings, k=0)
+    with pytest.raises(ValueError, match="alpha must be a number of at least 0"):
+        predict(picture, **settings, alpha=-1.0)
+    with pytest.raises(ValueError, match="beta must be a number of at least 0"):
+        predict(picture, **settings, beta=-1.0)
+
+
+def test_the_default_network_on_a_photograph(data_root):
+    """SqueezeNet 1.1 with torchvision's weights under the head that ships with the package."""
+    from skimage.data import chelsea
+
+    found = predict(chelsea())
+    assert len(found.regions) == 8
+    assert found.label == "positive"  # a cat
+
+
+def test_the_default_network_is_that_of_the_folder_of_data(tmp_path, monkeypatch):
+    """Once loaded it is kept, but another `ARLIB_DATA` has another."""
+    weights = []
+    for seed in (0, 1, 1):
+        folder = tmp_path / str(seed)
+        made = load_backbone("squeezenet1_1", weights="random", seed=seed)
+        (folder / "weights").mkdir(parents=True, exist_ok=True)
+        save_weights(made, folder / "weights" / "squeezenet1_1.safetensors")
+        monkeypatch.setenv("ARLIB_DATA", str(folder))
+        weights.append(default_network())
+    assert weights[0] is not weights[1] is weights[2]
+    assert weights_sha256(weights[0]) != weights_sha256(weights[1])
+
+
+def test_eight_emotions_rank_by_a_score_that_cannot_be_negative():
+    network = load_backbone("squeezenet1_1", weights="random")
+    weight = np.random.default_rng(0).normal(size=(8, 512)).astype(np.float32)
+    head = LinearHead(weight, np.zeros(8, np.float32), tuple("abcdefgh"), network.name)
+    picture = np.random.default_rng(1).integers(0, 256, (80, 100, 3)).astype(np.uint8)
+    found = predict(picture, network=network, head=head, proposals=Grid(), k=2)
+    assert found.label in "abcdefgh"
+    assert len(found.regions) == 2
