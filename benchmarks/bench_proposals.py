@@ -20,8 +20,8 @@ import cv2
 
 from arlib import datasets
 from arlib._support.provenance import machine
+from arlib.evaluation import recall_curves
 from arlib.proposals import EdgeBoxes, Grid, RandomBoxes, SelectiveSearch
-from arlib.proposals.recall import recall_curves
 
 RECORD = Path(__file__).parents[1] / "book" / "results" / "coco_val64.json"
 METHODS = {

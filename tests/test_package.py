@@ -1,11 +1,13 @@
 """The package as a whole: what importing costs, who imports whom, what is installed with what."""
 
 import ast
+import importlib
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 
@@ -18,29 +20,7 @@ MODULES = {
     for path in SOURCE.rglob("*.py")
 }
 
-# Imports run downwards only: a package imports from the lines above its own.
-LAYERS = """
-    _support method
-    datasets evaluation
-    networks proposals
-    scoring
-    experiments
-    figures
-    publishing
-    cli
-"""
-
-
-def imported(path):
-    """Modules of arlib that a module imports, wherever in its text."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("arlib"):
-            whole = [f"{node.module}.{alias.name}" for alias in node.names]
-            found |= {name if name in MODULES else node.module for name in whole}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names if alias.name.startswith("arlib")}
-    return found
+PACKAGES = sorted(set(arlib.__all__) - {"Prediction", "predict"})
 
 
 def loads(modules, *, after):
@@ -56,16 +36,17 @@ def test_importing_arlib_loads_nothing_heavy():
 
 
 def test_the_maths_know_no_torch_no_opencv_and_no_files():
-    maths = "arlib.method.algorithm, arlib.method.polarity, arlib.evaluation.metrics"
-    assert loads({"torch", "cv2", "PIL", "zarr"}, after=f"import {maths}") == []
+    """Every exported name, used: what is lazy is loaded."""
+    load = "import arlib; [getattr(p, n) for p in (arlib.method, arlib.evaluation) for n in dir(p)]"
+    assert loads({"torch", "cv2", "PIL", "zarr"}, after=load) == []
+    assert (
+        loads({"pandas"}, after="import arlib.method as m; [getattr(m, n) for n in dir(m)]") == []
+    )
 
 
 def test_what_the_later_chapters_import_knows_no_torch_and_no_opencv():
-    first = (
-        "arlib.experiments.runs, arlib.figures, arlib.evaluation.metrics, arlib.method.algorithm"
-    )
-    after = f"import {first}, arlib.experiments.registry, arlib.evaluation.boxes"
-    assert loads({"torch", "cv2"}, after=after) == []
+    after = "from arlib.experiments import find_run, open_run; import arlib.figures as f; "
+    assert loads({"torch", "cv2"}, after=after + "f.plot_table, f.plot_sweeps") == []
 
 
 def test_scoring_runs_without_opencv():
@@ -75,21 +56,58 @@ def test_scoring_runs_without_opencv():
 def test_every_package_is_reachable():
     for name in arlib.__all__:
         assert getattr(arlib, name) is not None
-    packages = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
-    assert packages == set(arlib.__all__) - {"Prediction", "predict"} | {"_support"}
+    assert {path.parent.name for path in SOURCE.glob("*/__init__.py")} == {*PACKAGES, "_support"}
     assert [path.name for path in SOURCE.glob("*.py")] == ["__init__.py"]
 
 
-def test_imports_run_downwards():
-    level = {
-        name: depth
-        for depth, line in enumerate(LAYERS.strip().splitlines())
-        for name in line.split()
-    }
-    for name, path in MODULES.items():
-        below = {each.split(".")[1] for each in imported(path) - {"arlib"}}
-        for other in below - {name.split(".")[1]} if name != "arlib" else ():
-            assert level[other] < level[name.split(".")[1]], f"{name} imports {other}"
+def test_the_exported_names_are_pinned():
+    """A new export is a decision: it is added to the list by hand."""
+    pinned = (ROOT / "tests" / "exported_names.txt").read_text().split()
+    packages = [*(f"arlib.{name}" for name in PACKAGES), "arlib.datasets.scenes", "arlib"]
+    exported = [
+        f"{package}.{name}"
+        for package in packages
+        for name in importlib.import_module(package).__all__
+        if f"arlib.{name}" not in packages
+    ]
+    assert pinned == sorted(exported)
+
+
+def test_everything_exported_is_there():
+    for line in (ROOT / "tests" / "exported_names.txt").read_text().split():
+        package, _, name = line.rpartition(".")
+        assert getattr(importlib.import_module(package), name) is not None
+
+
+def test_imports_run_downwards_by_the_linter():
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 kept, 0 broken" in done.stdout
+
+
+def imports_past_a_door(text, own=()):
+    """Imports of a package's modules in code that does not belong to the package."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("arlib."):
+            package, _, module = node.module.removeprefix("arlib.").partition(".")
+            if module and module != "scenes" and package not in {*own, "_support"}:
+                yield f"from {node.module} import ..."
+
+
+def test_nobody_imports_past_a_packages_door():
+    """But its own modules and its own tests; the book's tests are publishing's."""
+    places = [(path, {path.relative_to(SOURCE).parts[0]}) for path in SOURCE.rglob("*.py")]
+    for path in (ROOT / "tests").rglob("*.py"):
+        own = path.relative_to(ROOT / "tests").parts[0]
+        places.append((path, {"publishing" if own == "book" else own}))
+    places += [(path, set()) for path in (ROOT / "tools").glob("*.py")]
+    past = {path: list(imports_past_a_door(path.read_text(), own)) for path, own in places}
+    for path in (ROOT / "book").glob("*.ipynb"):
+        cells = [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+        code = "\n".join(line for line in "\n".join(cells).splitlines() if line[:1] not in "%!")
+        past[path] = list(imports_past_a_door(code))
+    assert not {str(path): lines for path, lines in past.items() if lines}
 
 
 def test_conda_and_make_install_the_same():
@@ -152,7 +170,7 @@ def test_one_version_everywhere():
 
 def test_the_library_has_a_page_for_each_package():
     pages = {page.stem: page.read_text() for page in (ROOT / "book" / "api").glob("*.md")}
-    assert set(pages) == set(arlib.__all__) - {"Prediction", "cli", "predict"}
+    assert set(pages) == set(PACKAGES) - {"cli"}
     for name, text in pages.items():
         assert f"automodule:: arlib.{name}\n" in text
         assert f"(api/{name}.md)" in (ROOT / "book" / "api.md").read_text()

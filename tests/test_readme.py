@@ -4,11 +4,9 @@ from pathlib import Path
 
 from scipy.stats import binomtest
 
-from arlib.evaluation.significance import flips
-from arlib.evaluation.table1 import column
-from arlib.experiments.registry import evidence_of
-from arlib.experiments.runs import open_run
-from arlib.method.algorithm import respond
+from arlib.evaluation import column, flips
+from arlib.experiments import evidence_of, open_run
+from arlib.method import respond
 
 ROOT = Path(__file__).parents[1]
 TITLES = {"twitter2": "Twitter II", "oasis": "OASIS"}

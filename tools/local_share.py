@@ -14,8 +14,7 @@ from pathlib import Path
 
 from arlib._support.provenance import machine
 from arlib.datasets.scenes import World
-from arlib.experiments.runs import open_run
-from arlib.experiments.synthetic import Miniature, scored
+from arlib.experiments import Miniature, open_run, scored
 
 SEEDS, SHARES, SCALE = range(5), (0.0, 0.5, 1.0), 0.5
 JUDGED = 600  # before scaling

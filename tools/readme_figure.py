@@ -13,8 +13,8 @@ from PIL import Image
 from skimage.data import coffee
 
 from arlib.figures import show_pipeline
-from arlib.method.sentiment import sentiment_score
-from arlib.scoring.prediction import prediction_from_scores, score_picture
+from arlib.method import sentiment_score
+from arlib.scoring import prediction_from_scores, score_picture
 
 OUT = Path(__file__).parents[1] / "book" / "_static" / "method.png"
 

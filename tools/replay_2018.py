@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from arlib.evaluation.sensitivity import overlap
-from arlib.evaluation.significance import could_flip
-from arlib.method.algorithm import K, affective_regions, respond, respond_2018
+from arlib.evaluation import could_flip, overlap
+from arlib.method import K, affective_regions, respond, respond_2018
 
 RECORD = Path(__file__).parents[1] / "book" / "results" / "replay_2018.json"
 

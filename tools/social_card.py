@@ -12,9 +12,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from arlib.datasets.scenes import Scenes, World, draw_scenes, render
-from arlib.evaluation.boxes import box_iou
-from arlib.figures.images import draw_boxes, show_picture
-from arlib.figures.style import NEGATIVE, POSITIVE
+from arlib.evaluation import box_iou
+from arlib.figures import NEGATIVE, POSITIVE, draw_boxes, show_picture
 
 OUT = Path(__file__).parents[1] / "book" / "_static" / "card.png"
 

@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from arlib._support.storage import BusyError, only_one
+from arlib._support.storage import BusyError, exclusive_lock
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from arlib._support.storage import only_one
-with only_one(Path(sys.argv[1])):
+from arlib._support.storage import exclusive_lock
+with exclusive_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -24,19 +24,22 @@ def test_the_second_is_told_who_holds_it_and_a_killed_holder_holds_nothing(tmp_p
     holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(BusyError, match=f"held by process {holder.pid} on"), only_one(path):
+        with (
+            pytest.raises(BusyError, match=f"held by process {holder.pid} on"),
+            exclusive_lock(path),
+        ):
             pass
     finally:
         holder.kill()
         holder.wait()
         holder.stdout.close()
     assert path.exists()
-    with only_one(path):
+    with exclusive_lock(path):
         assert path.read_text().startswith(f"process {os.getpid()} on")
     assert not path.exists()
 
 
 def test_it_is_let_go_of_after_an_error(tmp_path):
     for _ in range(2):
-        with pytest.raises(ZeroDivisionError), only_one(tmp_path / "lock"):
+        with pytest.raises(ZeroDivisionError), exclusive_lock(tmp_path / "lock"):
             1 / 0  # noqa: B018

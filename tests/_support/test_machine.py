@@ -21,7 +21,7 @@ def package(tmp_path, monkeypatch):
     folder = tmp_path / "repository" / "src"
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text("")
-    monkeypatch.setattr(machine, "_ROOT", folder)
+    monkeypatch.setattr(machine, "ROOT", folder)
     return folder
 
 
@@ -61,7 +61,7 @@ def test_a_repository_that_does_not_hold_the_source_is_not_named(committed, monk
     installed = committed.parent / "installed" / "arlib"
     installed.mkdir(parents=True)
     (installed / "__init__.py").write_text("")
-    monkeypatch.setattr(machine, "_ROOT", installed)
+    monkeypatch.setattr(machine, "ROOT", installed)
     assert machine.source_commit() is None
 
 

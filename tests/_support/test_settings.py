@@ -1,8 +1,7 @@
 """Settings by name: what fits passes as it is, anything else is told with what there is."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from arlib._support.settings import check_settings, fits
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from arlib.publishing import build as publishing
-from arlib.publishing import editions
+from arlib import publishing
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,7 +71,7 @@ def book(tmp_path_factory):
     root = tmp_path_factory.mktemp("book")
     copy_sources(root)
     with of_its_own(tmp_path_factory):
-        publishing.run_edition(root, editions.load_edition(root, "smoke"), say=print)
+        publishing.run_edition(root, publishing.load_edition(root, "smoke"), say=print)
     return root / "_build" / "smoke"
 
 
@@ -87,10 +86,10 @@ def recorded(tmp_path_factory):
     """Chapters executed on the recorded runs; the same function as `glued`."""
     root = tmp_path_factory.mktemp("recorded")
     copy_sources(root)
-    edition = editions.load_edition(root, "recorded", {"scale": 0.02, "n_bootstrap": 200})
+    edition = publishing.load_edition(root, "recorded", {"scale": 0.02, "n_bootstrap": 200})
     stage = root / "_build" / "source"
     shutil.copytree(root / "book", stage / "book")
     with of_its_own(tmp_path_factory):
-        for chapter in editions.chapters(root)[:6]:  # the last shows single pictures, no run
+        for chapter in publishing.chapters(root)[:6]:  # the last shows single pictures, no run
             publishing.execute_chapter(root / chapter, stage / chapter, edition.parameters)
     return lambda stem: glued_values(stage / "book" / f"{stem}.ipynb")

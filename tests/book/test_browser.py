@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from arlib.publishing.editions import pages_of
+from arlib.publishing import pages_of
 
 ROOT = Path(__file__).parents[2]
 LISTED = pages_of(ROOT)

@@ -12,15 +12,14 @@ import pandas as pd
 import pytest
 from scipy.stats import t
 
-from arlib.evaluation.boxes import box_iou
-from arlib.experiments.registry import pictures_of
-from arlib.experiments.runs import open_run
-from arlib.method.algorithm import affective_regions
-from arlib.networks.backbones import weights_at_hand
-from arlib.publishing import editions
+from arlib import publishing
+from arlib.evaluation import box_iou
+from arlib.experiments import open_run, pictures_of
+from arlib.method import affective_regions
+from arlib.networks import weights_at_hand
 
 ROOT = Path(__file__).parents[2]
-CHAPTERS = editions.chapters(ROOT)
+CHAPTERS = publishing.chapters(ROOT)
 RESULTS = ROOT / "book" / "results"
 
 
@@ -55,7 +54,7 @@ class TestEveryChapter:
         for line in ast.parse(tagged.source).body:
             assert isinstance(line, ast.AnnAssign), ast.unparse(line)
             assert line.annotation.id in {"int", "float", "str", "list"}
-        assert editions.chapter_parameters(ROOT / path)
+        assert publishing.chapter_parameters(ROOT / path)
 
     def test_its_figures_have_captions_names_and_alt_text(self, path):
         figures = [

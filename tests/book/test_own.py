@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from tests.book.conftest import ROOT, glued_values
 
+from arlib import publishing
 from arlib.datasets import Dataset
-from arlib.experiments.runs import write_run
-from arlib.publishing import build as publishing
-from arlib.publishing.editions import chapter_parameters
-from arlib.scoring.scores import save_scores
+from arlib.experiments import write_run
+from arlib.publishing import chapter_parameters
+from arlib.scoring import save_scores
 
 EMOTIONS = {
     6: ["anger", "disgust", "fear", "joy", "sadness", "surprise"],

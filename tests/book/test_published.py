@@ -11,9 +11,7 @@ import yaml
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from arlib.publishing.editions import chapters, pages_of
-from arlib.publishing.pages import editions_page
-from arlib.publishing.site import build_site
+from arlib.publishing import build_site, chapters, editions_page, pages_of
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = chapters(ROOT)

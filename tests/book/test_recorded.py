@@ -6,13 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from arlib.evaluation.metrics import evaluate
-from arlib.evaluation.table1 import column
-from arlib.experiments.photographs import run_name
-from arlib.experiments.registry import evidence_of
-from arlib.experiments.runs import METHODS, open_run
-from arlib.method.algorithm import respond
-from arlib.publishing import editions
+from arlib import publishing
+from arlib.evaluation import column, evaluate
+from arlib.experiments import METHODS, evidence_of, open_run, run_name
+from arlib.method import respond
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "book" / "results"
@@ -78,7 +75,7 @@ def test_06_tells_the_results_of_the_recorded_runs(recorded):
     assert found["ch06-helped"] == "none"  # of eleven rows, with K chosen on other folds
     assert found["ch06-harmed"] == "none"
     assert found["ch06-settings"] == 20 * 11 * 11
-    assert found["ch06-runs"] == len(editions.load_edition(ROOT, "recorded").parameters["runs"])
+    assert found["ch06-runs"] == len(publishing.load_edition(ROOT, "recorded").parameters["runs"])
     assert found["ch06-paper-below"] == 7
     assert found["ch06-cost"] >= 0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from arlib.publishing.editions import pages_of
+from arlib.publishing import pages_of
 
 ROOT = Path(__file__).parents[2]
 

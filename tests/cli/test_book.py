@@ -12,7 +12,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from tests.lab_server import TOKEN, ask, lab_server
 
 from arlib.cli import book as lab
-from arlib.publishing.editions import EditionError
+from arlib.publishing import EditionError
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,7 +71,7 @@ def test_a_chapter_s_cell_runs_in_this_environment_beside_the_recorded_runs(serv
     of = {"path": "03_sentiment_score.ipynb", "name": "03", "type": "notebook"}
     session = ask(address, "sessions", **of, kernel={"name": lab.KERNEL})
     code = """import sys
-from arlib.experiments.registry import find_run
+from arlib.experiments import find_run
 scores, facts = find_run("oasis-squeezenet1_1")
 print(sys.executable, scores.sizes["image"], facts["dataset"]["images"], sep="|")"""
     executable, scored, counted = execute(address, session["kernel"]["id"], code).strip().split("|")

@@ -22,12 +22,11 @@ from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from arlib import cli
-from arlib.evaluation.methods import methods
-from arlib.experiments.runs import write_baselines
-from arlib.networks.backbones import load_backbone, save_weights
-from arlib.networks.heads import LinearHead, default_head
+from arlib.evaluation import methods
+from arlib.experiments import write_baselines
+from arlib.networks import LinearHead, default_head, load_backbone, save_weights
 from arlib.publishing import build as publishing
-from arlib.scoring.scores import open_scores, save_scores
+from arlib.scoring import open_scores, save_scores
 
 ROOT = Path(__file__).parents[2]
 
@@ -258,9 +257,9 @@ def test_an_interrupted_score_leaves_nothing_half_written(folder, tmp_path):
     """Killed while the store is being written, there is no store."""
     code = f"""
 import os, signal
-from arlib import datasets
-from arlib.scoring import scores, scorer as scoring
-from arlib.networks.backbones import load_backbone
+from arlib import datasets, scoring
+from arlib.scoring import scores
+from arlib.networks import load_backbone
 from arlib.proposals import Grid
 append = scores.ScoresWriter.append
 def killed(self, part):

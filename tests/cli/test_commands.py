@@ -10,7 +10,7 @@ import yaml
 from click.testing import CliRunner
 
 from arlib import cli
-from arlib.publishing.editions import load_edition
+from arlib.publishing import load_edition
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "book").glob("*.md"))]

@@ -12,14 +12,13 @@ from skimage import data
 from tests.book.conftest import copy_sources
 from tests.lab_server import TOKEN, ask, lab_server
 
-from arlib.publishing import editions
-from arlib.publishing.chapters import verify
-from arlib.publishing.editions import EditionError
+from arlib import publishing
+from arlib.publishing import EditionError, verify
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lab_browser")]
 
 ROOT = Path(__file__).parents[2]
-CHAPTERS = [path.name for path in editions.chapters(ROOT)]
+CHAPTERS = [path.name for path in publishing.chapters(ROOT)]
 PATIENCE = 1500  # seconds; the second chapter trains what all others score by
 
 

@@ -12,24 +12,24 @@ import pytest
 import xarray as xr
 from scipy.stats import binomtest
 
-from arlib.evaluation.methods import Evidence, methods
-from arlib.evaluation.report import (
+from arlib.evaluation import (
+    COLUMNS,
+    Evidence,
     as_csv,
     as_json,
     as_text,
     cell,
+    column,
     compare_runs,
+    fold_means,
+    methods,
+    paper_table,
     predictions,
     table_of,
 )
-from arlib.evaluation.significance import fold_means
-from arlib.evaluation.table1 import COLUMNS, column, paper_table
-from arlib.experiments.photographs import Experiment
-from arlib.experiments.registry import evidence_of
-from arlib.experiments.runs import write_baselines
-from arlib.experiments.synthetic import Miniature
-from arlib.publishing.editions import Edition, EditionError, evidence_of_edition
-from arlib.scoring.scores import save_scores
+from arlib.experiments import Experiment, Miniature, evidence_of, write_baselines
+from arlib.publishing import Edition, EditionError, evidence_of_edition
+from arlib.scoring import save_scores
 
 pytestmark = pytest.mark.xdist_group("tabulate")  # one worker makes what they stand on
 
@@ -395,7 +395,7 @@ class TestAnEdition:
 
             return {name: lambda root, n=name: make(root, n) for name in ("scenes-a", "scenes-b")}
 
-        monkeypatch.setattr("arlib.experiments.registry.runs_of", runs_of)
+        monkeypatch.setattr("arlib.experiments.runs_of", runs_of)
         edition = Edition("drawn", "Drawn", {}, Miniature(seed=3))
         found = evidence_of_edition(tmp_path, edition, seeds=range(2))
         assert sorted(made) == [(f"scenes-{run}", seed) for run in "ab" for seed in (3, 4)]

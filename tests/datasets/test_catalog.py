@@ -7,8 +7,7 @@ import pytest
 import yaml
 
 from arlib import datasets
-from arlib.datasets import catalog
-from arlib.datasets import catalog as guide
+from arlib.datasets import catalog, catalog as guide
 from arlib.datasets.catalog import entry, here, known, parse
 from arlib.datasets.dataset import DatasetError
 
@@ -37,7 +36,7 @@ def test_every_dataset_that_is_loaded_by_name_is_in_the_catalogue():
 @pytest.mark.parametrize("name", ["fi", "emotionroi"])
 def test_emotions_are_those_of_the_reader(name):
     from arlib.datasets import emotionroi, fi  # noqa: F401 - modules behind functions' names
-    from arlib.method.polarity import POLARITY_OF
+    from arlib.method import POLARITY_OF
 
     reader = {"fi": "arlib.datasets.fi", "emotionroi": "arlib.datasets.emotionroi"}[name]
     emotions = __import__("sys").modules[reader].EMOTIONS

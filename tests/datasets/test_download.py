@@ -10,8 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from arlib.datasets import catalog
-from arlib.datasets import download as module
+from arlib.datasets import catalog, download as module
 from arlib.datasets.catalog import Download, Entry
 from arlib.datasets.dataset import DatasetError
 from arlib.datasets.download import download, fetch

@@ -19,17 +19,14 @@ import numpy as np
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
+from arlib import publishing
 from arlib.datasets.images import ImageError, read_image
-from arlib.networks.backbones import WeightsError, load_backbone
-from arlib.networks.heads import LinearHead
+from arlib.networks import LinearHead, WeightsError, load_backbone
 from arlib.proposals import Deadline, DeadlineError, Grid
-from arlib.publishing import build as publishing
-from arlib.publishing import editions
 
 SOURCE = Path(__file__).parents[2] / "src" / "arlib"
 
@@ -224,7 +221,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML, display
 from arlib.figures import table_html
-from arlib.evaluation.methods import methods
+from arlib.evaluation import methods
 names = {HOSTILE!r}
 display(pd.DataFrame([names] * len(names), index=names, columns=names))
 rows = [method.name for method in methods()]
@@ -248,7 +245,7 @@ print(names)
     config = {"title": "A book", "execute": {"execute_notebooks": "off"}}
     (tmp_path / "_config.yml").write_text(yaml.safe_dump(config))
     (tmp_path / "editions" / "plain.yaml").write_text("title: Plain\n")
-    edition = editions.load_edition(tmp_path, "plain")
+    edition = publishing.load_edition(tmp_path, "plain")
     page = publishing.run_edition(tmp_path, edition, say=str)
     html = (page.parent / "book" / "one.html").read_text()
     _inert(BeautifulSoup(html, "html.parser").find("article"))

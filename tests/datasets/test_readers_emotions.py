@@ -535,9 +535,7 @@ class TestShards:
             datasets.load(folder / "photos.arrow")
 
     def test_a_network_learns_from_shards_what_it_learns_from_files(self, saved):
-        from arlib.networks.backbones import load_backbone
-        from arlib.networks.finetuning import finetune
-        from arlib.networks.training import Training
+        from arlib.networks import Training, finetune, load_backbone
 
         folder, files = saved
         shards = datasets.load(folder / "photos.arrow")

@@ -6,13 +6,12 @@ import matplotlib.colors
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from arlib.datasets import Dataset
 from arlib.evaluation.failures import CAUSES, causes
 from arlib.figures import NEGATIVE, POSITIVE, show_failures
-from arlib.method.algorithm import affective_regions, respond
+from arlib.method import affective_regions, respond
 
 TRUE, ELSEWHERE = (0, 0, 10, 10), (20, 20, 30, 30)
 REGIONS = 3

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from arlib.datasets.scenes import World, judged
 from arlib.evaluation.boxes import best_overlap, centers, locate, points_inside

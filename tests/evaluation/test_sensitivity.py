@@ -7,7 +7,7 @@ import xarray as xr
 from arlib.evaluation.methods import Evidence
 from arlib.evaluation.sensitivity import sensitivity
 from arlib.evaluation.significance import fold_means
-from arlib.method.algorithm import affective_regions, respond, respond_2018
+from arlib.method import affective_regions, respond, respond_2018
 
 N, REGIONS = 60, 24
 DEFAULT = {"k": 4, "alpha": 1.0, "beta": 0.5, "base": "e"}

@@ -4,8 +4,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import binomtest
 
@@ -19,7 +18,7 @@ from arlib.evaluation.significance import (
     mcnemar,
     nested_choice,
 )
-from arlib.method.fusion import late_fusion
+from arlib.method import late_fusion
 
 LABELS = st.lists(st.tuples(*[st.integers(0, 2)] * 2, st.integers(-1, 2)), min_size=1)
 

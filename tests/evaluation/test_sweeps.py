@@ -3,14 +3,13 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from arlib.evaluation import sweeps
 from arlib.evaluation.metrics import evaluate
 from arlib.evaluation.sweeps import predicted_labels, sweep
-from arlib.method.algorithm import respond
+from arlib.method import respond
 
 SETTINGS = [
     (2, {}),

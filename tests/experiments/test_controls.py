@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from arlib.datasets import Dataset
-from arlib.datasets.images import ImageError
+from arlib.datasets import Dataset, ImageError
 from arlib.experiments.baselines.rows import MOST, WINDOWS, control_probabilities
-from arlib.networks.backbones import load_backbone
-from arlib.scoring.crops import crop_regions
-from arlib.scoring.cross_fold import Judges
+from arlib.networks import load_backbone
+from arlib.scoring import Judges, crop_regions
 
 SIZES = [(64, 96), (40, 32), (1, 1), (2, 3)]
 BROKEN = len(SIZES)

@@ -10,12 +10,10 @@ from scipy.special import expit
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from arlib.datasets import Dataset
-from arlib.datasets.images import ImageError
+from arlib.datasets import Dataset, ImageError
 from arlib.experiments.baselines.former_fusion import former_fusion
-from arlib.networks.backbones import load_backbone
-from arlib.scoring.crops import crop_regions
-from arlib.scoring.cross_fold import Judges
+from arlib.networks import load_backbone
+from arlib.scoring import Judges, crop_regions
 
 N = 18
 BROKEN, UNLABELLED, BARE = 4, 7, 9

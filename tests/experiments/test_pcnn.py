@@ -7,16 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from arlib.datasets.scenes import World, judged
 from arlib.experiments.baselines import pcnn
 from arlib.experiments.baselines.pcnn import UNIFORM_SHARE, drop_probability, train_on
-from arlib.networks.backbones import classifier_parameters, load_backbone
-from arlib.networks.finetuning import finetune
-from arlib.networks.training import Training, TrainingError
-from arlib.scoring.inference import whole_probability
+from arlib.networks import Training, TrainingError, classifier_parameters, finetune, load_backbone
+from arlib.scoring import whole_probability
 
 TRAINING = Training(iterations=4, round=2, batch_size=8, lr=0.02, head_factor=1.0, seed=3)
 DIFFERENCE = st.floats(0, 1)

@@ -13,12 +13,17 @@ from arlib.experiments import photographs as networks
 from arlib.experiments.baselines.pcnn import Progress
 from arlib.experiments.baselines.rows import Missing
 from arlib.experiments.photographs import Chain
-from arlib.networks.backbones import WeightsError, load_backbone, save_weights, weights_sha256
-from arlib.networks.heads import default_head, fit_head
-from arlib.networks.training import TrainingError
+from arlib.networks import (
+    TrainingError,
+    WeightsError,
+    default_head,
+    fit_head,
+    load_backbone,
+    save_weights,
+    weights_sha256,
+)
 from arlib.proposals import Grid
-from arlib.scoring.cross_fold import score_by
-from arlib.scoring.inference import image_features
+from arlib.scoring import image_features, score_by
 
 QUICK = {"iterations": 2, "batch_size": 8}
 

@@ -8,17 +8,13 @@ import numpy as np
 import pytest
 
 from arlib import datasets
-from arlib.evaluation.methods import methods
-from arlib.experiments import photographs as experiment
-from arlib.experiments import photographs as networks
-from arlib.experiments import runs
+from arlib.evaluation import methods
+from arlib.experiments import photographs as experiment, photographs as networks, runs
 from arlib.experiments.photographs import Experiment, parse_experiment
 from arlib.experiments.registry import network_of
-from arlib.networks.backbones import load_backbone, weights_sha256
-from arlib.networks.heads import fit_head
-from arlib.networks.training import TrainingError
+from arlib.networks import TrainingError, fit_head, load_backbone, weights_sha256
 from arlib.proposals import CenterCrops, Grid
-from arlib.scoring.inference import image_features
+from arlib.scoring import image_features
 
 pytestmark = pytest.mark.xdist_group("experiment")  # one worker makes what they stand on
 
@@ -213,7 +209,7 @@ def test_settings_that_make_no_experiment(settings, error, told):
 
 def test_a_dataset_head_says_what_it_was_fitted_on(monkeypatch):
     network = load_backbone("vgg_tiny", weights="random")
-    monkeypatch.setattr("arlib.networks.backbones.load_backbone", lambda name: network)
+    monkeypatch.setattr("arlib.networks.load_backbone", lambda name: network)
     head = experiment.fit_dataset_head("folder", "vgg_tiny", seed=3)
     assert head.backbone == "vgg_tiny"
     assert head.provenance["dataset"] == "folder"

@@ -22,7 +22,7 @@ from arlib.experiments.registry import (
 )
 from arlib.experiments.runs import write_baselines
 from arlib.experiments.synthetic import Miniature, scored
-from arlib.networks.training import Training
+from arlib.networks import Training
 
 QUICK = Training(iterations=4, round=2, batch_size=16, lr=0.01)
 TINY = partial(

@@ -9,18 +9,15 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from arlib.datasets import Dataset
-from arlib.datasets.images import ImageError
-from arlib.evaluation.methods import methods
+from arlib.datasets import Dataset, ImageError
+from arlib.evaluation import methods
 from arlib.experiments.baselines.former_fusion import former_fusion
 from arlib.experiments.baselines.rows import Missing, measure_rows, rows_for
 from arlib.experiments.runs import open_baselines, write_baselines
-from arlib.method.algorithm import affective_regions
-from arlib.networks.backbones import load_backbone
-from arlib.networks.heads import fit_head
+from arlib.method import affective_regions
+from arlib.networks import fit_head, load_backbone
 from arlib.proposals import Grid
-from arlib.scoring.cross_fold import Judges, score_by
-from arlib.scoring.inference import image_features, whole_probability
+from arlib.scoring import Judges, image_features, score_by, whole_probability
 
 N, BROKEN = 40, 6
 FF = "VGGNet + ft + obj + senti + ff (K = 1)"

@@ -7,11 +7,11 @@ import pytest
 import xarray as xr
 
 from arlib.datasets.scenes import World, judged
-from arlib.evaluation.metrics import evaluate
+from arlib.evaluation import evaluate
 from arlib.experiments import runs
 from arlib.experiments.runs import open_baselines, open_run, write_baselines, write_run
-from arlib.method.algorithm import respond
-from arlib.scoring.scores import save_scores
+from arlib.method import respond
+from arlib.scoring import save_scores
 
 N = 30
 

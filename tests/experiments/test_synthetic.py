@@ -5,8 +5,7 @@ from dataclasses import asdict, fields, replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from arlib._support import storage as cache
 from arlib.datasets.scenes import World, draw_scenes
@@ -19,7 +18,7 @@ from arlib.experiments.synthetic import (
     progressive,
     restore_miniature,
 )
-from arlib.networks.training import Training
+from arlib.networks import Training
 
 QUICK = Training(iterations=4, round=2, batch_size=16, lr=0.01)
 TINY = Miniature(
@@ -51,9 +50,10 @@ def test_objects_do_not_depend_on_the_share():
 
 
 def test_other_source_code_makes_another_name(monkeypatch):
-    before = cache.folder_for("step", {"seed": 0})
-    monkeypatch.setattr(cache, "source_sha256", lambda: "other")
-    assert cache.folder_for("step", {"seed": 0}) != before
+    before = cache.cache_folder("step", {"seed": 0}, "networks")
+    assert cache.cache_folder("step", {"seed": 0}, "scoring") != before
+    monkeypatch.setattr(cache, "code_sha256", lambda *_: "other")
+    assert cache.cache_folder("step", {"seed": 0}, "networks") != before
 
 
 def test_clean_labels_are_the_sign_of_the_valence():

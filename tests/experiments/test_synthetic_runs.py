@@ -8,8 +8,7 @@ import pytest
 import xarray as xr
 
 from arlib._support import storage as cache
-from arlib.experiments import synthetic as miniature
-from arlib.experiments import synthetic as miniature_runs
+from arlib.experiments import synthetic as miniature, synthetic as miniature_runs
 from arlib.experiments.baselines.lowlevel import Descriptor
 from arlib.experiments.baselines.sentibank import train_bank
 from arlib.experiments.runs import open_baselines, open_run
@@ -23,7 +22,7 @@ from arlib.experiments.synthetic import (
     scored_set,
     with_rows,
 )
-from arlib.networks.training import Training
+from arlib.networks import Training
 from arlib.proposals import CenterCrops, Grid
 
 pytestmark = pytest.mark.xdist_group("miniature_runs")  # one worker makes what they stand on

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from arlib.figures.explorer import LONGEST, explore
-from arlib.scoring.prediction import Prediction, prediction_from_scores
+from arlib.scoring import Prediction, prediction_from_scores
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from arlib.figures.explorer import explore
-from arlib.method.algorithm import affective_regions, respond
-from arlib.method.fusion import late_fusion
+from arlib.method import affective_regions, late_fusion, respond
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
 LABELS = {"k": "K, regions", "alpha": "alpha of Eq. 2", "beta": "beta of Eq. 3"}

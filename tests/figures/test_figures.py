@@ -109,7 +109,7 @@ def test_flips():
 
 @pytest.mark.parametrize("beta", [0.5, 2.0])
 def test_decision_line_is_where_eq_3_is_even(beta):
-    from arlib.method.fusion import late_fusion
+    from arlib.method import late_fusion
 
     whole, regions, label = np.array([0.2, 0.9]), np.array([0.4, 0.8]), np.array([1, 0])
     (axes,) = figures.plot_decision(whole, regions, label, beta).axes

@@ -14,7 +14,7 @@ from arlib.figures import (
     show_pipeline,
     show_prediction,
 )
-from arlib.scoring.prediction import Prediction, Region
+from arlib.scoring import Prediction, Region
 
 
 def region(box, positive):

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from arlib.evaluation.methods import REFERENCE, Evidence, methods
-from arlib.evaluation.table1 import column, paper_table
+from arlib.evaluation import REFERENCE, Evidence, column, methods, paper_table
 from arlib.figures import plot_sensitivity, plot_table, table_html
 
 NAMES = [method.name for method in methods()]

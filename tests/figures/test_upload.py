@@ -10,13 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from arlib.experiments.synthetic import Miniature
+from arlib.experiments import Miniature
 from arlib.figures import upload as workbench
 from arlib.figures.upload import Judge, judge_of_photographs
-from arlib.networks.backbones import WeightsError, load_backbone, save_weights, weights_at_hand
-from arlib.networks.heads import default_head
+from arlib.networks import WeightsError, default_head, load_backbone, save_weights, weights_at_hand
 from arlib.proposals import EdgeBoxes, Grid
-from arlib.scoring.prediction import score_picture
+from arlib.scoring import score_picture
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from arlib.method.algorithm import respond
 from arlib.method.polarity import (

@@ -5,10 +5,9 @@ import math
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from arlib.evaluation.sensitivity import overlap
+from arlib.evaluation import overlap
 from arlib.method.algorithm import respond_2018
 
 N, REGIONS = 30, 12

@@ -4,8 +4,7 @@ import re
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
 from arlib.method.sentiment import sentiment_range, sentiment_score

@@ -252,7 +252,7 @@ def test_fill_normalises_to_about_zero():
 def test_real_weights_recognise_a_cat(data_root):
     from skimage.data import chelsea
 
-    from arlib.scoring.crops import crop_regions
+    from arlib.scoring import crop_regions
 
     backbone = load_backbone("mobilenet_v2", weights=data_root / "weights/mobilenet_v2.safetensors")
     image = chelsea()

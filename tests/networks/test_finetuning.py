@@ -11,8 +11,7 @@ import hypothesis
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from arlib.datasets.scenes import World, judged
 from arlib.networks import training
@@ -95,7 +94,7 @@ class TestSchedule:
 
 class TestPictures:
     def test_without_augmentation_they_are_what_scoring_sees(self, few):
-        from arlib.scoring.crops import crop_regions
+        from arlib.scoring import crop_regions
 
         pixels, label = Pictures(few, 48, resize=None, mirror=False, seed=0)[3]
         whole = crop_regions(few.read(3), np.array([[0, 0, 128, 128]]), 48)[0]
@@ -242,8 +241,7 @@ class TestBadInput:
             run(turned, tmp_path)
 
     def test_an_unreadable_picture_is_named(self, tmp_path):
-        from arlib.datasets import load
-        from arlib.datasets.images import ImageError
+        from arlib.datasets import ImageError, load
 
         for name in ("positive", "negative"):
             (tmp_path / name).mkdir()

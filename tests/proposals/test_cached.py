@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
+from arlib import scoring
 from arlib.datasets.scenes import World, judged
-from arlib.networks.backbones import load_backbone
+from arlib.networks import load_backbone
 from arlib.proposals import Cached, EdgeBoxes, Grid, Proposals, cached, uncached
-from arlib.scoring import scorer as scoring
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 
@@ -56,15 +56,13 @@ def test_content_decides_and_nothing_is_searched_twice(tmp_path):
     assert len(method.asked) == 3
 
 
-def test_other_settings_code_or_opencv_are_another_folder(tmp_path, monkeypatch):
+def test_other_settings_or_code_are_another_folder(tmp_path, monkeypatch):
     first = Cached(Grid(5), tmp_path).folder
     assert Cached(Grid(5), tmp_path).folder == first
     assert Cached(Grid(6), tmp_path).folder != first
     assert Cached(Counted(5), tmp_path).folder != first
-    for name in ("_source", "_opencv"):
-        with monkeypatch.context() as patch:
-            patch.setattr(cached, name, lambda: "another")
-            assert Cached(Grid(5), tmp_path).folder != first
+    monkeypatch.setattr(cached, "code_sha256", lambda _: "another")
+    assert Cached(Grid(5), tmp_path).folder != first
 
 
 def test_a_damaged_file_is_made_anew(tmp_path):

@@ -5,8 +5,7 @@ import math
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from skimage.draw import disk
 
 from arlib.proposals.edges import edge_map, structured_edges, thin

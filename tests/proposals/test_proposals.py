@@ -7,13 +7,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from skimage import data
 
 from arlib import datasets
-from arlib.evaluation.boxes import box_iou
-from arlib.method.ranking import normalize_objectness
+from arlib.evaluation import box_iou, recall_curves
+from arlib.method import normalize_objectness
 from arlib.proposals import (
     CenterCrops,
     EdgeBoxes,
@@ -25,7 +24,6 @@ from arlib.proposals import (
     make,
 )
 from arlib.proposals.edges import edge_map
-from arlib.proposals.recall import recall_curves
 
 NAMES = ["edge_boxes", "selective_search", "grid", "random_boxes"]
 CROPS = ["center_crops", "five_crops"]

@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from skimage import data
 
-from arlib.proposals import Saliency, make, most_salient_point, saliency_map
+from arlib.proposals import Saliency, make, most_salient_point
+from arlib.proposals.saliency import saliency_map
 
 CAT = data.chelsea()[:200, :260]
 

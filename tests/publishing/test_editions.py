@@ -9,16 +9,13 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from arlib._support.storage import BusyError, only_one
+from arlib._support.storage import BusyError, exclusive_lock
 from arlib.datasets.scenes import World
-from arlib.experiments.photographs import Experiment
-from arlib.experiments.synthetic import Miniature
-from arlib.networks.training import Training
-from arlib.publishing import build as publishing
-from arlib.publishing import editions
-from arlib.publishing import site as website
+from arlib.experiments import Experiment, Miniature
+from arlib.networks import Training
+from arlib.publishing import build as publishing, editions, site as website
 from arlib.publishing.editions import Edition, EditionError
-from arlib.scoring.scores import save_scores
+from arlib.scoring import save_scores
 
 PARAMETERS = "k: int = 8  # K, how many\nalpha: float = 1.0\nruns: list = ['a', 'b']\nname = 'x'"
 
@@ -266,7 +263,10 @@ def test_an_edition_becomes_a_site(book):
     nbformat.write(chapter("import sys; sys.exit(0)"), book / "book" / "one.ipynb")
     with pytest.raises(EditionError, match=r"one.ipynb, cell 3 ended with SystemExit: 0"):
         publishing.run_edition(book, edition, say=said.append)
-    with only_one(book / "_build" / "plain" / "lock"), pytest.raises(BusyError, match="is held by"):
+    with (
+        exclusive_lock(book / "_build" / "plain" / "lock"),
+        pytest.raises(BusyError, match="is held by"),
+    ):
         publishing.run_edition(book, edition, say=said.append)
     assert "K is 3" in (site / "book" / "one.html").read_text()
 

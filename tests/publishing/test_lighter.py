@@ -3,13 +3,12 @@
 import io
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 from skimage import data
 
-from arlib.figures.style import new_figure
+from arlib.figures import new_figure
 from arlib.publishing.site import as_webp, lighten
 
 

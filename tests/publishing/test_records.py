@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from arlib import cli
-from arlib.experiments.synthetic import Miniature
+from arlib.experiments import Miniature
 from arlib.publishing.editions import Edition, EditionError
 from arlib.publishing.pages import editions_page, side_by_side, status_page
 from arlib.publishing.records import built, compare_editions, facts_of, published

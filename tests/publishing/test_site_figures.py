@@ -11,7 +11,7 @@ import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from arlib.figures.dark import DARK
+from arlib.figures import DARK
 from arlib.publishing.site_figures import (
     add_dark_figures,
     figures_in,

@@ -2,12 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from arlib.method.algorithm import affective_regions
-from arlib.method.ranking import top_regions
-from arlib.method.sentiment import sentiment_score
+from arlib.method import affective_regions, sentiment_score, top_regions
 from arlib.scoring.choice import Choice, kth, log_error, sentiment_interval
 
 SETTINGS = [

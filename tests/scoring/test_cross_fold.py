@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from arlib.datasets import Dataset
-from arlib.datasets.images import ImageError
-from arlib.networks.backbones import load_backbone, weights_sha256
-from arlib.networks.heads import LinearHead
+from arlib.datasets import Dataset, ImageError
+from arlib.networks import LinearHead, load_backbone, weights_sha256
 from arlib.proposals import Grid
 from arlib.scoring.crops import crop_regions
 from arlib.scoring.cross_fold import Judges, judge_boxes, score_by

@@ -16,19 +16,15 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from PIL import Image
 
 from arlib import datasets
-from arlib._support.storage import BusyError, only_one
-from arlib.method.algorithm import affective_regions
-from arlib.method.ranking import top_regions
-from arlib.networks.backbones import load_backbone
+from arlib._support.storage import BusyError, exclusive_lock
+from arlib.method import affective_regions, top_regions
+from arlib.networks import load_backbone
 from arlib.proposals import Grid, Proposals
-from arlib.scoring import scorer as scoring
-from arlib.scoring import shards
-from arlib.scoring import shards as work
+from arlib.scoring import scorer as scoring, shards, shards as work
 from arlib.scoring.distributed import SetAsideError, score_in_shards
 from arlib.scoring.jobs import Job, named_job
 from arlib.scoring.scores import ScoresError, assemble_scores, open_scores
@@ -272,7 +268,7 @@ def test_shards_become_whole_chunks_however_they_were_cut(job, make_scores, tmp_
 
 def test_two_runs_at_once_the_second_is_refused(job, tmp_path):
     out = tmp_path / "s.zarr"
-    with only_one(tmp_path / "s.zarr.partial" / "lock"):
+    with exclusive_lock(tmp_path / "s.zarr.partial" / "lock"):
         with pytest.raises(BusyError, match=rf"held by process {os.getpid()} on "):
             run(job, out)
         assert not out.exists()

@@ -9,9 +9,8 @@ import pytest
 from PIL import Image
 
 from arlib import predict
-from arlib.datasets.images import ImageError
-from arlib.networks.backbones import load_backbone, save_weights, weights_sha256
-from arlib.networks.heads import LinearHead
+from arlib.datasets import ImageError
+from arlib.networks import LinearHead, load_backbone, save_weights, weights_sha256
 from arlib.proposals import EdgeBoxes, Grid, Proposals
 from arlib.scoring.prediction import Prediction, default_network, prediction_from_scores
 from arlib.scoring.scorer import score_image

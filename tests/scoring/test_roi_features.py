@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from arlib.datasets.scenes import World, judged
-from arlib.networks.backbones import load_backbone
-from arlib.networks.heads import LinearHead
+from arlib.networks import LinearHead, load_backbone
 from arlib.proposals import EdgeBoxes, Grid
 from arlib.scoring import scorer as scoring
 from arlib.scoring.choice import Choice

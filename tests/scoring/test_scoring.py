@@ -11,12 +11,10 @@ from PIL import Image
 from torchvision import transforms
 
 from arlib import datasets
-from arlib.datasets.images import read_image
+from arlib.datasets import read_image
 from arlib.datasets.scenes import World, judged
-from arlib.method.algorithm import affective_regions
-from arlib.method.ranking import top_regions
-from arlib.networks.backbones import load_backbone, weights_sha256
-from arlib.networks.heads import LinearHead
+from arlib.method import affective_regions, top_regions
+from arlib.networks import LinearHead, load_backbone, weights_sha256
 from arlib.proposals import Proposals
 from arlib.scoring import scorer as scoring
 from arlib.scoring.choice import Choice

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from arlib.method.ranking import top_regions
+from arlib.method import top_regions
 from arlib.scoring.choice import Choice
 from arlib.scoring.walk import Tolerance, Walk
 

@@ -6,7 +6,7 @@ import torch
 
 from arlib import datasets
 from arlib.datasets.scenes import World, judged
-from arlib.networks.backbones import load_backbone
+from arlib.networks import load_backbone
 from arlib.scoring.crops import crop_regions
 from arlib.scoring.inference import box_outputs, image_features, whole_probability
 

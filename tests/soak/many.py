@@ -8,8 +8,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from arlib.scoring import distributed as sharded
-from arlib.scoring.jobs import named_job
+from arlib.scoring import distributed as sharded, named_job
 
 if __name__ == "__main__":
     count, root = int(sys.argv[1]), Path(sys.argv[2])

@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from arlib.scoring.workers import HopelessError, in_processes
+from arlib.scoring import HopelessError, in_processes
 
 ROOT = Path(sys.argv[1])
 

@@ -15,10 +15,9 @@ import torch
 from PIL import Image
 
 from arlib import datasets
-from arlib.networks.backbones import load_backbone
+from arlib.networks import load_backbone
 from arlib.proposals import Grid
-from arlib.scoring.distributed import score_in_shards
-from arlib.scoring.jobs import Job
+from arlib.scoring import Job, score_in_shards
 
 SHARD = 4
 DONE, FAILED = 0, 4

@@ -6,10 +6,22 @@ import os
 import platform
 import subprocess
 import sys
-from functools import cache, lru_cache
-from importlib.metadata import version
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+ROOT = Path(__file__).parents[1]
+"""Folder of the library's packages."""
+
+_VERSIONS = (
+    "torch",
+    "torchvision",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+    "pillow",
+    "numpy",
+)
 
 
 def machine() -> dict[str, Any]:
@@ -32,10 +44,10 @@ def source_commit() -> str | None:
 
     A repository around an installed copy, which it does not track, is not the source's.
     """
-    here = _ROOT / "__init__.py"
-    git = ["git", "-C", str(here.parent)]
+    git = ["git", "-C", str(ROOT)]
+    tracked = [*git, "ls-files", "--error-unmatch", "__init__.py"]
     try:
-        ours = subprocess.run([*git, "ls-files", "--error-unmatch", here.name], capture_output=True)
+        ours = subprocess.run(tracked, capture_output=True)
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
         changed = subprocess.run([*git, "status", "--porcelain", "."], capture_output=True)
     except FileNotFoundError:
@@ -45,6 +57,80 @@ def source_commit() -> str | None:
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 
+@cache
+def code_sha256(*parts: str) -> str:
+    """Hash the code that a result depends on, and the versions of what decides its numbers.
+
+    Args:
+        parts: names below `arlib`. A package ("networks", "experiments.baselines") counts with
+            every package that it imports, directly or not; a module ("experiments.synthetic")
+            counts alone.
+
+    Raises:
+        ValueError: the library has no such package or module.
+
+    Example:
+        >>> code_sha256("scoring") == code_sha256("figures")
+        False
+    """
+    digest = hashlib.sha256()
+    for path in sorted({path for part in parts for path in _files(part)}):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    versions = [f"{package}=={_version(package)}" for package in _VERSIONS]
+    digest.update("\n".join([sys.version, *versions]).encode())
+    return digest.hexdigest()
+
+
+def packages_below(package: str) -> frozenset[str]:
+    """Name the packages that a package imports, directly or not, and itself.
+
+    Example:
+        >>> sorted(packages_below("datasets"))
+        ['datasets', 'method']
+    """
+    below: set[str] = set()
+    waiting = [package]
+    while waiting:
+        name = waiting.pop()
+        if name not in below:
+            below.add(name)
+            waiting += {each for path in _sources(name) for each in _imported_packages(path)}
+    return frozenset(below)
+
+
+def _files(part: str) -> set[Path]:
+    module = ROOT.joinpath(*part.split(".")).with_suffix(".py")
+    if module.is_file():
+        return {module}
+    if not _sources(part):
+        raise ValueError(f"the library has no package or module {part!r}")
+    return {path for package in packages_below(part) for path in _sources(package)}
+
+
+def _sources(package: str) -> list[Path]:
+    return sorted(ROOT.joinpath(*package.split(".")).rglob("*.py"))
+
+
+def _imported_packages(path: Path) -> set[str]:
+    """The packages of the library that a file imports, wherever in its text."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    own = path.relative_to(ROOT).parts[0]
+    packages = {name.split(".")[1] for name in names if name.startswith("arlib.")}
+    return {name for name in packages - {own} if (ROOT / name).is_dir()}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -52,91 +138,3 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-_ROOT = Path(__file__).parents[1]
-
-
-_PACKAGES = ("torch", "torchvision", "opencv-contrib-python", "pillow", "numpy")
-
-
-@cache
-def modules_below(module: str) -> tuple[str, ...]:
-    """Name the library's modules that a module imports, those that they import, and itself.
-
-    Args:
-        module: its dotted name, such as "arlib.scoring.scorer".
-
-    Raises:
-        ValueError: the library has no such module.
-
-    Example:
-        >>> modules_below("arlib.evaluation.boxes")
-        ('arlib.evaluation.boxes', 'arlib.evaluation.significance', ...)
-        >>> "arlib.scoring.crops" in modules_below("arlib.scoring.scorer")
-        True
-        >>> "arlib.figures" in modules_below("arlib.scoring.scorer")
-        False
-    """
-    if _file(module) is None:
-        raise ValueError(f"the library has no module {module!r}")
-    found: set[str] = set()
-    todo = [module]
-    while todo:
-        name = todo.pop()
-        if name not in found:
-            found.add(name)
-            todo += _imported(name)
-    return tuple(sorted(found))
-
-
-@cache
-def code_sha256(module: str) -> str:
-    """SHA-256 over a module and all below it, and the versions of what decides pixels and numbers.
-
-    Example:
-        >>> code_sha256("arlib.scoring.scorer") == code_sha256("arlib.figures.style")
-        False
-    """
-    digest = hashlib.sha256()
-    for name in modules_below(module):
-        path = _file(name)
-        assert path is not None  # modules_below found it
-        digest.update(name.encode() + b"\0" + path.read_bytes())
-    told = [f"{package}=={version(package)}" for package in _PACKAGES]
-    digest.update("\n".join([sys.version, *told]).encode())
-    return digest.hexdigest()
-
-
-def _file(module: str) -> Path | None:
-    parts = module.split(".")
-    if parts[0] != "arlib":
-        return None
-    base = _ROOT.joinpath(*parts[1:])
-    for path in (base.with_suffix(".py"), base / "__init__.py"):
-        if path.is_file():
-            return path
-    return None
-
-
-def _imported(module: str) -> list[str]:
-    path = _file(module)
-    assert path is not None
-    named: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            named += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            named += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return [name for name in named if name != "arlib" and _file(name) is not None]
-
-
-@lru_cache(maxsize=1)
-def source_sha256() -> str:
-    """SHA-256 over the library's source files and their names."""
-    digest = hashlib.sha256()
-    root = _ROOT
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()

@@ -1,8 +1,7 @@
-"""Files and folders that appear whole or not at all, locks, and the cache folder."""
+"""Files and folders that appear complete or not at all, locks, and the cache folder."""
 
 import ctypes
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -14,12 +13,41 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from arlib._support.provenance import source_sha256
+from filelock import FileLock, Timeout
+
+from arlib._support.provenance import code_sha256
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+_NOT_SUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 
 
-_NOT_HERE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
+class BusyError(ValueError):
+    """Another process is at work on the same output."""
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write a file under another name and rename it, so that a reader finds the old or the new.
+
+    Raises:
+        OSError: it could not be written; what was there is untouched.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "page")
+        >>> write_atomic(path, "text")
+        >>> path.read_text()
+        'text'
+    """
+    fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with fresh.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 def replace_folder(fresh: Path, target: Path) -> None:
@@ -30,7 +58,7 @@ def replace_folder(fresh: Path, target: Path) -> None:
     leaves it there.
 
     Args:
-        fresh: the new folder, whole; on the file system of `target`.
+        fresh: the new folder, complete; on the file system of `target`.
         target: the name that it takes.
 
     Raises:
@@ -92,34 +120,9 @@ def exchange(one: Path, other: Path) -> bool:
     if swap(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
         return True
     number = ctypes.get_errno()
-    if number in _NOT_HERE:
+    if number in _NOT_SUPPORTED:
         return False
     raise OSError(number, os.strerror(number), str(other))
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file under another name and rename it: whoever reads finds the old or the new, whole.
-
-    Raises:
-        OSError: it could not be written; what was there is untouched.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp(), "page")
-        >>> write_whole(path, "text")
-        >>> path.read_text()
-        'text'
-    """
-    fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with fresh.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
 
 
 def flush_folder(folder: Path) -> None:
@@ -136,18 +139,15 @@ def flush_folder(folder: Path) -> None:
             os.close(handle)
 
 
-class BusyError(ValueError):
-    """Another process is at work on the same output."""
-
-
 @contextmanager
-def only_one(path: Path) -> Iterator[None]:
+def exclusive_lock(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold a lock file while the block runs; it is removed at the end.
 
-    A killed process holds nothing: the lock is the system's (`flock`), the file only its name.
+    A killed process holds nothing: the lock is the system's (`filelock`), the file only its name.
 
     Args:
         path: the lock file; its folder is made if need be.
+        wait: wait until it is free, instead of raising.
 
     Raises:
         BusyError: another process holds it, naming its number and its machine.
@@ -155,42 +155,35 @@ def only_one(path: Path) -> Iterator[None]:
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp(), "lock")
-        >>> with only_one(path):
-        ...     with only_one(path):
+        >>> with exclusive_lock(path):
+        ...     with exclusive_lock(path):
         ...         pass
         Traceback (most recent call last):
         ...
         arlib._support.storage.BusyError: ...lock is held by process ...
     """
-    handle = _held(path)
+    lock = FileLock(path, timeout=-1 if wait else 0, fallback_to_soft=False)
     try:
-        os.ftruncate(handle, 0)
-        os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        _acquire(lock, path)
+    except Timeout as error:
+        holder = path.read_text() if path.exists() else ""
+        raise BusyError(f"{path} is held by {holder or 'another process'}") from error
+    try:
+        path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
         yield
     finally:
-        path.unlink(missing_ok=True)  # before it is let go of: whoever waits sees a new file
-        os.close(handle)
+        path.unlink(missing_ok=True)  # before it is released: whoever waits opens a new file
+        lock.release()
 
 
-def _held(path: Path) -> int:
+def _acquire(lock: FileLock, path: Path) -> None:
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            lock.acquire()
         except FileNotFoundError:
             continue  # its last holder has just removed the folder
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
-                return handle
-        except BlockingIOError as error:
-            holder = path.read_text() if path.exists() else ""
-            os.close(handle)
-            raise BusyError(f"{path} is held by {holder or 'another process'}") from error
-        except OSError:
-            os.close(handle)
-            raise
-        os.close(handle)  # its holder removed it between our opening and our locking
+        return
 
 
 def cache_dir() -> Path:
@@ -213,17 +206,18 @@ def cache_dir() -> Path:
     return Path.home() / ".cache" / "arlib"
 
 
-def folder_for(step: str, settings: Mapping[str, Any]) -> Path:
-    """Name the folder of what a step makes from settings, by this very source code.
+def cache_folder(stage: str, settings: Mapping[str, Any], *code: str) -> Path:
+    """Name the folder of what a stage makes from its settings, by the code that it depends on.
 
     Args:
-        step: what is made.
+        stage: what is made.
         settings: JSON values that decide what comes out.
+        code: the packages and modules that it depends on, as `code_sha256` takes them.
 
     Example:
-        >>> one, two = (folder_for("scores", {"seed": seed}) for seed in (0, 1))
+        >>> one, two = (cache_folder("scores", {"seed": seed}, "scoring") for seed in (0, 1))
         >>> one.parent == two.parent, one.name == two.name
         (True, False)
     """
-    told = json.dumps([settings, source_sha256()], sort_keys=True)
-    return cache_dir() / f"{step}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+    facts = json.dumps([settings, code_sha256(*code)], sort_keys=True)
+    return cache_dir() / f"{stage}-{hashlib.sha256(facts.encode()).hexdigest()[:16]}"

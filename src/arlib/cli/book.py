@@ -30,7 +30,7 @@ def before_lab(root: Path) -> list[str]:
     Raises:
         EditionError: JupyterLab is missing, or another environment's kernel has the chapters' name.
     """
-    from arlib.publishing.editions import EditionError
+    from arlib.publishing import EditionError
 
     if find_spec("jupyterlab") is None:
         raise EditionError("JupyterLab is not installed here: make lab, or pip install arlib[book]")
@@ -80,8 +80,7 @@ def editions(context: click.Context, form: str) -> None:
     """
     if context.invoked_subcommand:
         return
-    from arlib.publishing.editions import available, find_book, load_edition
-    from arlib.publishing.records import built, moment
+    from arlib.publishing import available, built, find_book, load_edition, moment
 
     root = find_book()
     there = built(root)
@@ -104,8 +103,7 @@ def compare(one: str, other: str, form: str) -> None:
 
     Exit status 0 however much they differ, 1 if one of them was not built here.
     """
-    from arlib.publishing.editions import find_book
-    from arlib.publishing.records import beginning, compare_editions
+    from arlib.publishing import beginning, compare_editions, find_book
 
     found = compare_editions(find_book(), one, other)
     if form == "json":
@@ -154,15 +152,12 @@ def run(
     EDITION is the name of a file editions/EDITION.yaml. A parameter's VALUE is read as YAML:
     `-p k 11`, `-p runs "[oasis-squeezenet1_1]"`.
     """
-    from arlib.publishing import editions
+    from arlib.publishing import Public, find_book, load_edition, run_edition
 
-    root = editions.find_book()  # before what takes seconds to import
-
-    from arlib.publishing.build import run_edition
-    from arlib.publishing.hosting import Public
+    root = find_book()
 
     overrides = {name: yaml.safe_load(value) for name, value in parameter}
-    chosen = editions.load_edition(root, edition, overrides)
+    chosen = load_edition(root, edition, overrides)
     made = run_edition(
         root,
         chosen,
@@ -179,7 +174,7 @@ def run(
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTION OF JUPYTERLAB]...")
 def lab(options: tuple[str, ...]) -> None:
     """Open the chapters in JupyterLab, in this environment, and say what they will find."""
-    from arlib.publishing.editions import find_book
+    from arlib.publishing import find_book
 
     root = find_book()
     for line in before_lab(root):

@@ -20,8 +20,7 @@ def list_(form: str) -> None:
 
     `markdown` is the generated part of the book's page on datasets.
     """
-    from arlib.datasets import catalog
-    from arlib.datasets import catalog as guide
+    from arlib.datasets import catalog, catalog as guide
 
     if form == "markdown":
         click.echo(guide.as_markdown())
@@ -75,9 +74,7 @@ def check(name: str | None, as_json: bool) -> None:
     NAME is of the catalogue; PATH is a folder of class folders, or a CSV file. Counts are held
     against the published ones; every picture is decoded and hashed.
     """
-    from arlib.datasets import catalog
-    from arlib.datasets.check import check as check_dataset
-    from arlib.datasets.dataset import DatasetError
+    from arlib.datasets import DatasetError, catalog, check as check_dataset
 
     if name is None:
         catalog.data_root()
@@ -113,7 +110,7 @@ def fetch(name: str) -> None:
 
     What arrives is verified by its SHA-256, and unpacked once every path in it was checked.
     """
-    from arlib.datasets.download import fetch as fetch_dataset
+    from arlib.datasets import fetch as fetch_dataset
 
     click.echo(f"it is at {fetch_dataset(name, say=click.echo)}; `arlib data check {name}`")
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
-    from arlib.scoring.prediction import Prediction
+    from arlib.scoring import Prediction
 
 
 def write_overlay(image: np.ndarray, prediction: Prediction, path: Path) -> None:
@@ -33,7 +33,7 @@ def write_explorer(
     image: np.ndarray, scores: xr.Dataset, name: str, settings: dict[str, Any], path: Path
 ) -> None:
     """Write the explorer of a picture, (H, W, 3) uint8 RGB, and its scores as a page."""
-    from arlib.figures.explorer import explore
+    from arlib.figures import explore
 
     explore(image, scores, title=name, alt=f"The picture {name}", **settings).save(path)
 
@@ -97,10 +97,9 @@ def predict(
     under a linear head fitted on OASIS that ships with the package.
     """
     from arlib.cli.predict import described, write_explorer, write_overlay
-    from arlib.datasets.images import ImageError, read_image
+    from arlib.datasets import ImageError, read_image
     from arlib.proposals import EdgeBoxes
-    from arlib.scoring.prediction import predict as predict_image
-    from arlib.scoring.prediction import prediction_from_scores, score_picture
+    from arlib.scoring import predict as predict_image, prediction_from_scores, score_picture
 
     method = EdgeBoxes(max_regions=max_regions)
     settings: dict[str, Any] = {"k": k, "alpha": alpha, "beta": beta}

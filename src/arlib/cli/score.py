@@ -51,8 +51,7 @@ def score(
     """
     from functools import partial
 
-    from arlib.scoring.distributed import score_in_shards
-    from arlib.scoring.jobs import named_job
+    from arlib.scoring import named_job, score_in_shards
 
     if bool(named["dataset"]) == bool(images):
         raise click.UsageError("give one of --dataset NAME and --images FOLDER")

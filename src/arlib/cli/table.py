@@ -37,9 +37,8 @@ def table(
     arlib table twitter2
     arlib table --compare book/results/RUN book/results/RUN
     """  # noqa: D301 - \b keeps click from filling the lines
-    from arlib.evaluation import report
-    from arlib.experiments.registry import evidence_of
-    from arlib.publishing import editions
+    from arlib import evaluation, publishing
+    from arlib.experiments import evidence_of
 
     if Path(what[0], "run.json").is_file() or compare:
         if parameter or seeds != 1:
@@ -48,23 +47,23 @@ def table(
     else:
         if len(what) > 1:
             raise click.UsageError(f"{what[0]} is no run's folder; of editions give one")
-        root = editions.find_book()
+        root = publishing.find_book()
         overrides = {name: yaml.safe_load(value) for name, value in parameter}
-        edition = editions.load_edition(root, what[0], overrides)
-        found = editions.evidence_of_edition(root, edition, seeds=range(seeds))
+        edition = publishing.load_edition(root, what[0], overrides)
+        found = publishing.evidence_of_edition(root, edition, seeds=range(seeds))
     if compare:
         if len(found) != 2:
             raise click.UsageError(f"--compare takes two runs, not {len(found)}")
-        apart = report.compare_runs(*found, n_bootstrap=bootstrap)
+        apart = evaluation.compare_runs(*found, n_bootstrap=bootstrap)
         shown = {
             "text": apart.to_string(float_format="{:.3f}".format),
             "csv": apart.to_csv(),
-            "json": report.comparison_as_json(apart),
+            "json": evaluation.comparison_as_json(apart),
         }
         click.echo(shown[form])
     else:
-        tables = report.table_of(found, n_bootstrap=bootstrap)
-        write = {"text": report.as_text, "csv": report.as_csv, "json": report.as_json}
+        tables = evaluation.table_of(found, n_bootstrap=bootstrap)
+        write = {"text": evaluation.as_text, "csv": evaluation.as_csv, "json": evaluation.as_json}
         click.echo(write[form](tables))
     if predictions is not None:
-        report.predictions(found).to_csv(predictions, index=False)
+        evaluation.predictions(found).to_csv(predictions, index=False)

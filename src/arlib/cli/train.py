@@ -15,7 +15,7 @@ from arlib.cli.options import FILE, N
 @click.option("--seed", default=0, help="Of the inner folds that pick C.")
 def head(dataset: str, out: Path, backbone: str, seed: int) -> None:
     """Fit a linear sentiment head on a frozen backbone's features of a labelled dataset."""
-    from arlib.experiments.photographs import fit_dataset_head
+    from arlib.experiments import fit_dataset_head
 
     made = fit_dataset_head(dataset, backbone, seed=seed)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -53,10 +53,7 @@ def finetune(
     Parameters are those of arlib.networks.training.Training, such as `-p epochs 3 -p lr 0.001`.
     """
     from arlib import datasets
-    from arlib.networks.backbones import load_backbone
-    from arlib.networks.finetuning import finetune as train
-    from arlib.networks.finetuning import learning_curve
-    from arlib.networks.training import parse_training
+    from arlib.networks import finetune as train, learning_curve, load_backbone, parse_training
 
     plan = parse_training({name: yaml.safe_load(value) for name, value in parameter})
     chosen = datasets.load(dataset)
@@ -74,7 +71,7 @@ def finetune(
         network, learn, out, training=plan, validation=validation, devices=devices, nodes=nodes
     )
     if progressive:
-        from arlib.experiments.baselines.pcnn import train_on
+        from arlib.experiments import train_on
 
         out = out / "progressive"
         done = train_on(trained, learn, out, training=plan, validation=validation)

@@ -80,7 +80,7 @@ def view(
         return labels, emotions
     if classes != "polarity":
         raise DatasetError(f"classes must be 'emotions' or 'polarity', not {classes!r}")
-    from arlib.method.polarity import polarities  # it imports xarray
+    from arlib.method import polarities  # it imports xarray
 
     return np.where(labels < 0, np.int8(-1), polarities(emotions)[labels]), POLARITY
 

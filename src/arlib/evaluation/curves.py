@@ -9,8 +9,7 @@ import xarray as xr
 
 from arlib.evaluation.methods import KS, Evidence
 from arlib.evaluation.significance import fold_means
-from arlib.method.algorithm import affective_regions
-from arlib.method.fusion import late_fusion
+from arlib.method import affective_regions, late_fusion
 
 WAYS = {"obj + senti (Eq. 2)": "both", "obj": "objectness", "senti": "sentiment"}
 """The paper's ways to choose regions, as `arlib.method.affective_regions` calls them."""

@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from arlib.evaluation.boxes import best_overlap
-from arlib.method.algorithm import affective_regions, respond
+from arlib.method import affective_regions, respond
 
 CAUSES = {
     "no region": "nothing was proposed, and the whole image is wrong",

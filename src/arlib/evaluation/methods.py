@@ -11,7 +11,7 @@ import xarray as xr
 
 from arlib.evaluation.significance import fold_means, nested_choice
 from arlib.evaluation.sweeps import predicted_labels
-from arlib.method.algorithm import respond
+from arlib.method import respond
 
 KS = tuple(range(1, 21))
 """The K among which the last row of Table 1 chooses."""

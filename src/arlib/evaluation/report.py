@@ -11,7 +11,7 @@ import pandas as pd
 from arlib.evaluation.methods import Evidence, Unavailable, methods
 from arlib.evaluation.significance import fold_means, mcnemar
 from arlib.evaluation.table1 import column, columns_of, paper_table
-from arlib.method.sentiment import usable_base
+from arlib.method import usable_base
 
 if TYPE_CHECKING:
     pass

@@ -11,8 +11,7 @@ import xarray as xr
 
 from arlib.evaluation.methods import Evidence
 from arlib.evaluation.significance import flips, fold_means
-from arlib.method.algorithm import affective_regions, respond, respond_2018
-from arlib.method.ranking import normalize_objectness
+from arlib.method import affective_regions, normalize_objectness, respond, respond_2018
 
 
 def sensitivity(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from arlib.method.fusion import late_fusion
+from arlib.method import late_fusion
 
 _BLOCK = 2**22  # drawn images at once: bounds the bootstrap's memory for any number of images
 

@@ -10,10 +10,14 @@ import numpy.typing as npt
 import xarray as xr
 
 from arlib.evaluation.metrics import known_images
-from arlib.method.algorithm import respond
-from arlib.method.fusion import late_fusion
-from arlib.method.ranking import affective_score, take_regions, top_regions
-from arlib.method.sentiment import sentiment_score
+from arlib.method import (
+    affective_score,
+    late_fusion,
+    respond,
+    sentiment_score,
+    take_regions,
+    top_regions,
+)
 
 _TENTHS = tuple(i / 10 for i in range(11))
 

@@ -14,8 +14,7 @@ import pandas as pd
 from arlib.evaluation.methods import REFERENCE, Evidence, Judgement, Method, Unavailable, methods
 from arlib.evaluation.metrics import evaluate, majority_rate
 from arlib.evaluation.significance import could_flip, flips, fold_means, holm, mcnemar
-from arlib.method.polarity import has_polarity, in_polarity, to_polarity
-from arlib.method.sentiment import usable_base
+from arlib.method import has_polarity, in_polarity, to_polarity, usable_base
 
 COLUMNS = [
     "accuracy",

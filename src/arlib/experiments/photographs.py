@@ -13,24 +13,28 @@ import numpy as np
 import xarray as xr
 
 from arlib import datasets
-from arlib._support.storage import folder_for
+from arlib._support.storage import cache_folder
 from arlib.datasets import Dataset, DatasetError, by_tag
 from arlib.experiments.baselines.pcnn import train_on
 from arlib.experiments.baselines.rows import Missing, measure_rows, rows_for
 from arlib.experiments.baselines.sentibank import SentiBank, train_bank
 from arlib.experiments.runs import write_run
-from arlib.networks.backbones import (
+from arlib.networks import (
     Backbone,
+    LinearHead,
+    TooFewError,
+    Training,
     WeightsError,
+    check_heads,
+    default_head,
+    finetune,
+    fit_head,
     load_backbone,
+    parse_training,
     weights_file,
     weights_sha256,
 )
-from arlib.networks.finetuning import finetune
-from arlib.networks.heads import LinearHead, check_heads, default_head, fit_head
-from arlib.networks.training import TooFewError, Training, parse_training
-from arlib.scoring.cross_fold import Judges
-from arlib.scoring.inference import image_features
+from arlib.scoring import Judges, image_features
 
 CAFFENET = "alexnet"
 """The network in place of CaffeNet, which is AlexNet but for the order of two layers."""
@@ -174,12 +178,18 @@ class Chain:
         }
         plan: Training = replace(parse_training(self.training), seed=self.seed)
         plan = replace(plan, batch_size=min(plan.batch_size, len(learn)))
-        folder = folder_for(f"photographs-{backbone}", facts)
+        folder = cache_folder(f"photographs-{backbone}", facts, "datasets", "networks")
         trained = finetune(network, learn, folder, training=plan, progress=self.progress)
         if not progressive:
             return trained
         return train_on(
-            trained, learn, folder / "progressive", training=plan, progress=self.progress
+            trained,
+            learn,
+            cache_folder(
+                f"pcnn-{backbone}", facts, "datasets", "networks", "experiments.baselines"
+            ),
+            training=plan,
+            progress=self.progress,
         ).network
 
     def _pcnn(self, backbone: str) -> Judges:
@@ -284,7 +294,7 @@ def parse_experiment(settings: Mapping[str, Any]) -> Experiment:
         name: tuple(settings[name]) for name in ("backbones", "finetune_on") if name in settings
     }
     if settings.get("training"):
-        from arlib.networks.training import parse_training
+        from arlib.networks import parse_training
 
         parse_training(settings["training"])
     return Experiment(**{**settings, **lists})
@@ -328,7 +338,7 @@ def measure(
     """
     from arlib.experiments.photographs import Chain
     from arlib.proposals import Cached, make
-    from arlib.scoring.cross_fold import score_by
+    from arlib.scoring import score_by
 
     started = time.perf_counter()
     source = experiment.finetune_on[0]
@@ -380,8 +390,8 @@ def fit_dataset_head(name: str, backbone: str, *, seed: int = 0) -> LinearHead:
         DatasetError: the dataset is not there.
         WeightsError: the weights are not there.
     """
-    from arlib.networks.backbones import load_backbone, weights_sha256
-    from arlib.scoring.inference import image_features
+    from arlib.networks import load_backbone, weights_sha256
+    from arlib.scoring import image_features
 
     dataset = datasets.load(name)
     network = load_backbone(backbone)

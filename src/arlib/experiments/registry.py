@@ -9,7 +9,7 @@ import xarray as xr
 
 from arlib import datasets
 from arlib.datasets import Dataset
-from arlib.evaluation.methods import Evidence
+from arlib.evaluation import Evidence
 from arlib.experiments.runs import open_baselines, open_run
 
 if TYPE_CHECKING:  # these load torch, which opening a run does without

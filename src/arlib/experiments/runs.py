@@ -20,10 +20,9 @@ import xarray as xr
 from arlib._support.provenance import machine, source_commit
 from arlib._support.storage import replace_folder
 from arlib.datasets import Dataset
-from arlib.evaluation.metrics import evaluate, majority_rate
-from arlib.method.algorithm import respond
-from arlib.method.sentiment import usable_base
-from arlib.scoring.scores import open_scores
+from arlib.evaluation import evaluate, majority_rate
+from arlib.method import respond, usable_base
+from arlib.scoring import open_scores
 
 METHODS: dict[str, dict[str, Any]] = {
     "whole image": {"k": 1, "beta": 0.0},

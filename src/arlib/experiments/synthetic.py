@@ -11,21 +11,18 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from filelock import FileLock
 
 from arlib._support.settings import check_settings
-from arlib._support.storage import folder_for
+from arlib._support.storage import cache_folder, exclusive_lock
 from arlib.datasets import Dataset, by_tag, stratified_folds
 from arlib.datasets.scenes import World, draw_scenes, folded, judged, objects, tagged
 from arlib.experiments.baselines.pcnn import Progress, train_on
 from arlib.experiments.baselines.rows import Missing, measure_rows, rows_for
 from arlib.experiments.baselines.sentibank import SentiBank, train_bank
 from arlib.experiments.runs import open_run, write_baselines, write_run
-from arlib.networks.backbones import Backbone, load_backbone
-from arlib.networks.finetuning import finetune
-from arlib.networks.training import TooFewError, Training
+from arlib.networks import Backbone, TooFewError, Training, finetune, load_backbone
 from arlib.proposals import make as make_proposals
-from arlib.scoring.cross_fold import Judges, score_by
+from arlib.scoring import Judges, score_by
 
 _TESTED: dict[str, Callable[..., Dataset]] = {"judged": judged, "folded": folded}
 
@@ -35,6 +32,10 @@ _MOST_BYTES = 2**29  # of drawn pictures, a set
 
 _SEEDS = {"objects": 1, "tagged": 2, "judged": 3, "folded": 4}  # no two sets share a picture
 
+
+# What each stage depends on: a change elsewhere leaves what was made as it is.
+_TRAINING = ("datasets", "networks", "experiments.synthetic")
+_SCORING = (*_TRAINING, "scoring", "evaluation", "experiments.baselines", "experiments.runs")
 
 PRETRAINING = Training(epochs=4, batch_size=32, lr=0.02, head_factor=1, step=0.6)
 
@@ -168,7 +169,7 @@ def pretrain(settings: Miniature, *, progress: bool = True) -> tuple[Backbone, P
     )
     facts = settings.facts("seed", "scale", "n_objects", "backbone", "pretraining")
     facts["world"] = asdict(replace(settings.world, local_share=0.5))
-    folder = folder_for("pretrained", facts)
+    folder = cache_folder("pretrained", facts, *_TRAINING)
     return _train(network, made, folder, settings.pretraining, settings.seed, progress), folder
 
 
@@ -198,7 +199,7 @@ def fine_tune(
         weights = pretrain(settings, progress=progress)[1] / "network.safetensors"
     network = load_backbone(settings.backbone, classes=2, weights=weights, seed=settings.seed)
     facts = _of_training(settings) | {"pretrained": pretrained, "clean": clean}
-    folder = folder_for("finetuned", facts)
+    folder = cache_folder("finetuned", facts, *_TRAINING)
     return _train(network, made, folder, settings.finetuning, settings.seed, progress), folder
 
 
@@ -215,7 +216,7 @@ def progressive(settings: Miniature, *, progress: bool = True) -> Progress:
     return train_on(
         network,
         made.subset(~held_out),
-        folder_for("pcnn", _of_training(settings)),
+        cache_folder("pcnn", _of_training(settings), *_TRAINING, "experiments.baselines"),
         training=replace(settings.finetuning, seed=settings.seed),
         validation=made.subset(held_out),
         progress=progress,
@@ -236,7 +237,7 @@ def fine_tune_on_tags(settings: Miniature, *, progress: bool = True) -> Backbone
     weights = pretrain(settings, progress=progress)[1] / "network.safetensors"
     classes = len(made.emotions)
     network = load_backbone(settings.backbone, classes=classes, weights=weights, seed=settings.seed)
-    folder = folder_for("tags", _of_training(settings))
+    folder = cache_folder("tags", _of_training(settings), *_TRAINING)
     return _train(network, made, folder, settings.finetuning, settings.seed, progress)
 
 
@@ -279,8 +280,9 @@ def _train(
     progress: bool,
 ) -> Backbone:
     held_out = made.folds == 1
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):  # two chapters may want one network at once
+    with exclusive_lock(
+        folder.with_name(f"{folder.name}.lock"), wait=True
+    ):  # two chapters may want one network at once
         return finetune(
             network,
             made.subset(~held_out),
@@ -333,7 +335,7 @@ def scored(settings: Miniature, name: str = "judged", *, progress: bool = True) 
     Returns:
         The run's folder, as `open_run` opens it.
     """
-    run = folder_for(f"scored-{name}", asdict(settings)) / f"scenes-{name}"
+    run = cache_folder(f"scored-{name}", asdict(settings), *_SCORING) / f"scenes-{name}"
     if not (run / "run.json").exists():
         network, folder = fine_tune(settings, progress=progress)
         made = scored_set(settings, name)
@@ -381,7 +383,9 @@ def bank(settings: Miniature, *, progress: bool = True) -> SentiBank:
         progress: show a bar.
     """
     facts = settings.facts("world", "seed", "scale", "n_tagged")
-    path = folder_for("sentibank", facts) / "bank.safetensors"
+    path = (
+        cache_folder("sentibank", facts, "datasets", "experiments.baselines") / "bank.safetensors"
+    )
     if not path.with_suffix(".json").exists():
         made = settings.dataset("tagged")
         trained = train_bank(made.subset(made.folds != 1), seed=settings.seed, progress=progress)

@@ -9,10 +9,10 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from arlib.datasets import Dataset
-from arlib.evaluation.curves import ALL
+from arlib.evaluation import ALL
 from arlib.figures.images import draw_boxes, show_picture
 from arlib.figures.style import COLOURS, LINES, MARKERS, NEGATIVE, NEUTRAL, POSITIVE, new_figure
-from arlib.method.algorithm import affective_regions
+from arlib.method import affective_regions
 
 
 def plot_curves(columns: Mapping[str, xr.Dataset], majority: Mapping[str, float]) -> Figure:

@@ -14,10 +14,10 @@ import numpy as np
 import xarray as xr
 from PIL import Image
 
-from arlib.method.algorithm import respond
+from arlib.method import respond
 
 if TYPE_CHECKING:
-    from arlib.scoring.prediction import Prediction
+    from arlib.scoring import Prediction
 
 
 LONGEST = 800

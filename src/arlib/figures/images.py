@@ -11,10 +11,10 @@ from matplotlib.patches import Rectangle
 from arlib.figures.style import COLOURS, NEGATIVE, NEUTRAL, POSITIVE, new_figure
 
 if TYPE_CHECKING:
-    from arlib.scoring.prediction import Prediction
+    from arlib.scoring import Prediction
 
 if TYPE_CHECKING:
-    from arlib.scoring.prediction import Prediction
+    from arlib.scoring import Prediction
 
 
 def show_picture(axes: Axes, image: np.ndarray, title: str = "") -> None:
@@ -78,7 +78,7 @@ def show_prediction(image: np.ndarray, prediction: "Prediction") -> Figure:
         A figure of two panels; a region that agrees with the label is blue, another orange.
 
     Example:
-        >>> from arlib.scoring.prediction import Prediction
+        >>> from arlib.scoring import Prediction
         >>> even = {"positive": 0.5, "negative": 0.5}
         >>> len(show_prediction(np.zeros((9, 9, 3), np.uint8),
         ...                     Prediction("positive", even, even, even, ())).axes)
@@ -125,7 +125,7 @@ def show_pipeline(
         A figure of four panels; a region that agrees with the label is blue, another orange.
 
     Example:
-        >>> from arlib.scoring.prediction import Prediction
+        >>> from arlib.scoring import Prediction
         >>> even, none = {"positive": 0.5, "negative": 0.5}, np.zeros(0)
         >>> picture = np.zeros((9, 9, 3), np.uint8)
         >>> found = Prediction("positive", even, even, even, ())

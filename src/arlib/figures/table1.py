@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from arlib.evaluation.methods import Evidence, methods
-from arlib.evaluation.table1 import paper_column, paper_table
+from arlib.evaluation import Evidence, methods, paper_column, paper_table
 from arlib.figures.style import COLOURS, LINES, MARKERS, NEUTRAL, draw_intervals, new_figure
 
 _STYLE = """<style>

@@ -10,13 +10,12 @@ import numpy as np
 import xarray as xr
 
 from arlib import proposals
-from arlib.datasets.images import ImageError, read_image
-from arlib.experiments.synthetic import Miniature, fine_tune
+from arlib.datasets import ImageError, read_image
+from arlib.experiments import Miniature, fine_tune
 from arlib.figures.explorer import explore
-from arlib.networks.backbones import Backbone, load_backbone, weights_at_hand
-from arlib.networks.heads import LinearHead, default_head
-from arlib.proposals.types import Propose
-from arlib.scoring.prediction import score_picture
+from arlib.networks import Backbone, LinearHead, default_head, load_backbone, weights_at_hand
+from arlib.proposals import Propose
+from arlib.scoring import score_picture
 
 if TYPE_CHECKING:
     from ipywidgets import VBox

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
-from arlib._support.storage import write_whole
+from arlib._support.storage import write_atomic
 from arlib.networks.tiny import NETWORKS, SIZE
 
 
@@ -200,7 +200,7 @@ def classifier_parameters(
 def save_weights(backbone: Backbone, path: str | Path) -> None:
     """Write a network's weights as safetensors, in torchvision's key names."""
     state = {key: value.contiguous() for key, value in backbone.network.state_dict().items()}
-    write_whole(Path(path), save(state))
+    write_atomic(Path(path), save(state))
 
 
 def weights_sha256(backbone: Backbone) -> str:

@@ -21,11 +21,17 @@ from lightning.pytorch import callbacks, loggers
 from torch.utils.data import DataLoader
 
 from arlib import __version__
-from arlib._support.storage import write_whole
+from arlib._support.storage import write_atomic
 from arlib.datasets import Dataset
 from arlib.networks.backbones import Backbone, load_backbone, save_weights, weights_sha256
 from arlib.networks.loaders import Pictures, Schedule
-from arlib.networks.training import Finetuner, Precision, TooFewError, Training, TrainingError
+from arlib.networks.training import (
+    Finetuner,
+    LightningPrecision,
+    TooFewError,
+    Training,
+    TrainingError,
+)
 
 
 def finetune(
@@ -94,7 +100,7 @@ def finetune(
     trained = module.network.cpu().eval()
     if trainer.is_global_zero:
         save_weights(trained, folder / "network.safetensors")
-        write_whole(folder / "network.json", json.dumps(facts, indent=1) + "\n")
+        write_atomic(folder / "network.json", json.dumps(facts, indent=1) + "\n")
     return trained
 
 
@@ -151,7 +157,7 @@ def _claim(folder: Path, facts: dict[str, Any]) -> None:
                 f"{folder} holds another run (its {', '.join(differs)} differ): "
                 "name another folder, or remove it"
             )
-    write_whole(plan, json.dumps(facts, indent=1) + "\n")
+    write_atomic(plan, json.dumps(facts, indent=1) + "\n")
 
 
 def _identity(dataset: Dataset) -> str:
@@ -190,7 +196,7 @@ def _trainer(
         devices=devices,
         num_nodes=nodes,
         strategy="ddp" if devices * nodes > 1 else "auto",
-        precision=cast(Precision, plan.precision),  # settled by the plan
+        precision=cast(LightningPrecision, plan.precision),  # settled by the plan
         sync_batchnorm=devices * nodes > 1 and torch.cuda.is_available(),  # has no CPU version
         callbacks=[keep, *extra],
         logger=logs,

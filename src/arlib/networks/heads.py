@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file
-from safetensors.numpy import save as safetensors
+from safetensors.numpy import load_file, save as safetensors
 from scipy.special import softmax
 
-from arlib._support.storage import write_whole
+from arlib._support.storage import write_atomic
 from arlib.datasets import Dataset
 from arlib.networks.backbones import Backbone
 
@@ -63,9 +62,9 @@ class LinearHead:
         path = Path(path)
         weight = np.ascontiguousarray(self.weight)  # safetensors ignores strides
         data = safetensors({"weight": weight, "bias": np.ascontiguousarray(self.bias)})
-        write_whole(path, data)
+        write_atomic(path, data)
         facts = {"emotions": self.emotions, "backbone": self.backbone, **self.provenance}
-        write_whole(path.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
+        write_atomic(path.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> "LinearHead":

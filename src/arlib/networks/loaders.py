@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset as TorchDataset
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset as TorchDataset, Sampler
 from torchvision.transforms import v2
 
 from arlib.datasets import Dataset

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from arlib._support.settings import check_settings
 from arlib.networks.backbones import Backbone, classifier_parameters
 
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+LightningPrecision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
 class TrainingError(ValueError):
@@ -65,7 +65,7 @@ class Training:
     class_weights: bool = False
     augment: bool = True
     resize: float = 256 / 224
-    precision: Precision | Literal["auto"] = "auto"
+    precision: LightningPrecision | Literal["auto"] = "auto"
     ema: float = 0.0
     frozen_norm: bool = False
     round: int = 0
@@ -86,7 +86,9 @@ class Training:
         rounds = max(1, round(iterations / (self.round or a_pass)))
         each = max(1, iterations // rounds)
         gpu = torch.cuda.is_available()
-        fast: Precision = "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"
+        fast: LightningPrecision = (
+            "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"
+        )
         spare = max(1, (os.cpu_count() or 1) - 1) if gpu else 0
         return replace(
             self,

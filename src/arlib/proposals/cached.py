@@ -6,25 +6,23 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from arlib._support.provenance import code_sha256
 from arlib._support.storage import cache_dir
 from arlib.proposals.types import Proposals
-
-_OPENCV = ("opencv-contrib-python", "opencv-contrib-python-headless")
 
 
 @dataclass(frozen=True)
 class Cached:
     """A proposal method whose results are kept on disk, one small file a picture.
 
-    A file is found by its picture's pixels, the method's settings, the source code that proposes,
-    and OpenCV's version: when one of them changes, the search is made anew. A file that cannot be
-    read is made anew too. Threads and processes may share a folder.
+    A file is found by its pixels, the settings, the source code that proposes and the versions that
+    it uses: when one of them changes, the search is made anew. A file
+    that cannot be read is made anew too. Threads and processes may share a folder.
 
     Attributes:
         method: the proposal method, a dataclass such as `EdgeBoxes`.
@@ -50,7 +48,9 @@ class Cached:
     def folder(self) -> Path:
         """Where this method's files are."""
         settings = asdict(self.method)  # type: ignore[call-overload]
-        told = repr((type(self.method).__name__, sorted(settings.items()), _source(), _opencv()))
+        told = repr(
+            (type(self.method).__name__, sorted(settings.items()), code_sha256("proposals"))
+        )
         name = hashlib.sha256(told.encode()).hexdigest()[:16]
         return Path(self.root or cache_dir()) / f"proposals-{name}"
 
@@ -85,20 +85,3 @@ def _write(path: Path, found: Proposals) -> None:
     with part.open("wb") as file:
         np.save(file, np.column_stack([found.boxes, found.objectness]))
     part.rename(path)
-
-
-def _source() -> str:
-    """SHA-256 over the modules that propose."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _opencv() -> str | None:
-    for name in _OPENCV:
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            continue
-    return None

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from arlib.datasets.images import ImageError
+from arlib.datasets import ImageError
 from arlib.proposals.types import Proposals, check_between
 
 _START = "import sys; from arlib.proposals.timeout import serve; serve(int(sys.argv[1]))"

@@ -15,12 +15,9 @@ from typing import Any
 
 from jupyter_core.utils import ensure_event_loop
 
-from arlib._support.storage import only_one, replace_folder, write_whole
-from arlib.experiments.photographs import Experiment, parse_experiment
-from arlib.experiments.registry import runs_of
-from arlib.experiments.runs import compare, open_run
-from arlib.experiments.synthetic import Miniature
-from arlib.method.sentiment import usable_base
+from arlib._support.storage import exclusive_lock, replace_folder, write_atomic
+from arlib.experiments import Experiment, Miniature, compare, open_run, parse_experiment, runs_of
+from arlib.method import usable_base
 from arlib.publishing.chapters import NOBODY_THERE, TIMEOUT, execute_chapter
 from arlib.publishing.editions import Edition, EditionError, chapters, declared_parameters, pages_of
 from arlib.publishing.hosting import Public
@@ -68,7 +65,7 @@ def run_edition(
     if not chapters_too and edition.experiment is None:
         raise EditionError(f"edition {edition.name} has no experiment: nothing to measure")
     build = root / "_build" / edition.name
-    with only_one(build / "lock"):
+    with exclusive_lock(build / "lock"):
         runs = _measure_all(root, edition, build, record=record, say=say)
         if not chapters_too:
             return build / "results"
@@ -86,7 +83,7 @@ def run_edition(
         configured(stage, public)
         say("building the site")
         site = build_site(stage, build, public)
-        write_whole(build / "edition.json", json.dumps(facts, indent=1) + "\n")
+        write_atomic(build / "edition.json", json.dumps(facts, indent=1) + "\n")
     return site
 
 

@@ -9,8 +9,8 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-from arlib._support.storage import write_whole
-from arlib.experiments.registry import LabelsNeeded
+from arlib._support.storage import write_atomic
+from arlib.experiments import LabelsNeeded
 from arlib.publishing.editions import EditionError, chapter_parameters
 
 ERROR_TAG = "papermill-error-cell-tag"
@@ -141,7 +141,7 @@ def execute_chapter(
             notebook = end_early(notebook, LabelsNeeded.__name__)
         else:
             verify(notebook, nbformat.read(source, as_version=4), source.name)
-        write_whole(target, nbformat.writes(notebook))
+        write_atomic(target, nbformat.writes(notebook))
     except OSError as error:
         raise EditionError(f"{source.name} could not be written: {error}") from error
     finally:

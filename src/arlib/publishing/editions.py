@@ -14,11 +14,15 @@ import yaml
 
 from arlib import datasets
 from arlib._support.settings import fits
-from arlib.evaluation.methods import Evidence
-from arlib.evaluation.table1 import pool
-from arlib.experiments.photographs import Experiment, parse_experiment
-from arlib.experiments.registry import evidence_of
-from arlib.experiments.synthetic import SETTINGS, Miniature, parse_miniature
+from arlib.evaluation import Evidence, pool
+from arlib.experiments import (
+    SETTINGS,
+    Experiment,
+    Miniature,
+    evidence_of,
+    parse_experiment,
+    parse_miniature,
+)
 
 log = logging.getLogger(__name__)
 
@@ -210,8 +214,7 @@ def evidence_of_edition(
             names no run; or seeds are asked of photographs. Where some are missing, a warning
             names them.
     """
-    from arlib.experiments.registry import runs_of
-    from arlib.experiments.synthetic import Miniature
+    from arlib.experiments import Miniature, runs_of
     from arlib.publishing.editions import (
         EditionError,  # these load torch, which runs by name do without
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 from PIL import Image
 
-from arlib.figures.dark import DARK
+from arlib.figures import DARK
 from arlib.publishing.editions import chapters
 
 THUMBNAIL = "thumbnail"

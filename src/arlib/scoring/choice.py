@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from scipy.special import entr
 
-from arlib.method.ranking import affective_score
-from arlib.method.sentiment import sentiment_range, sentiment_score
-from arlib.proposals.types import check_count
+from arlib.method import affective_score, sentiment_range, sentiment_score
+from arlib.proposals import check_count
 
 _ULPS = 4  # left for rounding: a softmax may exceed 1 by one, hypot need not be monotone
 

@@ -10,9 +10,8 @@ import numpy as np
 import xarray as xr
 
 from arlib.datasets import Dataset
-from arlib.networks.backbones import Backbone
-from arlib.networks.heads import LinearHead
-from arlib.proposals.types import Propose
+from arlib.networks import Backbone, LinearHead
+from arlib.proposals import Propose
 from arlib.scoring.inference import Boxes, box_outputs
 from arlib.scoring.scorer import score
 from arlib.scoring.scores import save_scores

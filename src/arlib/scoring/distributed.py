@@ -16,7 +16,7 @@ from pathlib import Path
 import xarray as xr
 from tqdm.auto import tqdm
 
-from arlib._support.storage import only_one, place_folder
+from arlib._support.storage import exclusive_lock, place_folder
 from arlib.scoring.jobs import Job
 from arlib.scoring.scores import ScoresError, open_scores
 from arlib.scoring.shards import Part, ShardWork, assemble
@@ -173,7 +173,7 @@ def _check_same(out: Path, job: Job) -> None:
 @contextmanager
 def _claimed(folder: Path) -> Iterator[None]:
     try:
-        with only_one(folder / "lock"):
+        with exclusive_lock(folder / "lock"):
             yield
     finally:
         with suppress(OSError):  # shards are kept there, or another run is at work

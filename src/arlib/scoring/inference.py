@@ -14,12 +14,9 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from arlib.datasets import Dataset
-from arlib.datasets.images import ImageError
-from arlib.networks.backbones import Backbone
-from arlib.networks.precision import Precision, best_device, settle
-from arlib.proposals import Proposals
-from arlib.proposals.types import Propose
+from arlib.datasets import Dataset, ImageError
+from arlib.networks import Backbone, Precision, best_device, settle
+from arlib.proposals import Proposals, Propose
 from arlib.scoring.crops import CropMode, crop_regions
 
 log = logging.getLogger(__name__)
@@ -225,7 +222,7 @@ def whole_probability(
         ValueError: not one image could be read.
 
     Example:
-        >>> from arlib.networks.backbones import load_backbone
+        >>> from arlib.networks import load_backbone
         >>> from arlib.datasets import load
         >>> network = load_backbone("vgg_tiny", classes=2, weights="random")
         >>> whole_probability(load("scenes-judged", n=20), network, progress=False).shape
@@ -270,7 +267,7 @@ def box_outputs(
         ValueError: not one image could be read.
 
     Example:
-        >>> from arlib.networks.backbones import load_backbone
+        >>> from arlib.networks import load_backbone
         >>> from arlib.datasets import load
         >>> network = load_backbone("vgg_tiny", classes=2, weights="random")
         >>> half = lambda number, image: np.array([[0, 0, image.shape[1] / 2, image.shape[0]]])

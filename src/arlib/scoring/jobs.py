@@ -15,11 +15,18 @@ import torch
 from arlib import datasets
 from arlib._support.provenance import code_sha256
 from arlib.datasets import Dataset
-from arlib.networks.backbones import Backbone, load_backbone, weights_sha256
-from arlib.networks.heads import Heads, LinearHead, check_heads, default_head
-from arlib.networks.precision import best_device, settle
-from arlib.proposals import Deadline, make
-from arlib.proposals.types import Propose
+from arlib.networks import (
+    Backbone,
+    Heads,
+    LinearHead,
+    best_device,
+    check_heads,
+    default_head,
+    load_backbone,
+    settle,
+    weights_sha256,
+)
+from arlib.proposals import Deadline, Propose, make
 
 _NO_NUMBERS = {"workers", "progress"}  # settings of `score` that change no score
 
@@ -54,7 +61,7 @@ class Job:
         """Hash all that decides the numbers, but the images: code, weights, head, settings."""
         kind = type(self.proposals)
         facts = {
-            "code": code_sha256("arlib.scoring.scorer"),
+            "code": code_sha256("scoring"),
             "proposals": [kind.__module__, kind.__qualname__, asdict(self.proposals)],  # type: ignore[call-overload]
             "weights": [self.network.name, weights_sha256(self.network)],
             "head": _head_facts(self.head),

@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from arlib.datasets.images import read_image
-from arlib.method.algorithm import affective_regions, respond
-from arlib.method.sentiment import usable_base
-from arlib.networks.backbones import Backbone, load_backbone, weights_file
-from arlib.networks.heads import LinearHead, default_head
-from arlib.proposals import EdgeBoxes
-from arlib.proposals.types import Propose
+from arlib.datasets import read_image
+from arlib.method import affective_regions, respond, usable_base
+from arlib.networks import Backbone, LinearHead, default_head, load_backbone, weights_file
+from arlib.proposals import EdgeBoxes, Propose
 from arlib.scoring.choice import Choice
 from arlib.scoring.scorer import score_image
 
@@ -111,7 +108,7 @@ def predict(
 
     Example:
         >>> from skimage.data import coffee
-        >>> from arlib.networks.backbones import load_backbone
+        >>> from arlib.networks import load_backbone
         >>> network = load_backbone("squeezenet1_1", weights="random")
         >>> found = predict(coffee(), network=network, head=default_head(), k=2)
         >>> found.label in ("positive", "negative"), len(found.regions)

@@ -13,8 +13,7 @@ from torch import nn
 from torchvision.ops import roi_align
 from torchvision.transforms.v2.functional import resize
 
-from arlib.networks.backbones import Backbone
-from arlib.networks.precision import Precision, best_device, settle
+from arlib.networks import Backbone, Precision, best_device, settle
 
 SIDE = 2.0
 """The longer side of the shared picture, as a multiple of the network's own."""
@@ -39,7 +38,7 @@ def split(network: Backbone) -> tuple[nn.Module, nn.Module, int]:
         ValueError: the network is built in another way.
 
     Example:
-        >>> from arlib.networks.backbones import load_backbone
+        >>> from arlib.networks import load_backbone
         >>> split(load_backbone("vgg16", classes=2, weights="random"))[2]
         7
     """
@@ -98,7 +97,7 @@ def shared_forward(
         ValueError: the network cannot be split, or side is not positive.
 
     Example:
-        >>> from arlib.networks.backbones import load_backbone
+        >>> from arlib.networks import load_backbone
         >>> network = load_backbone("vgg_tiny", classes=2, weights="random")
         >>> run = shared_forward(network, features=False, device="cpu")
         >>> picture = np.zeros((48, 64, 3), np.uint8)

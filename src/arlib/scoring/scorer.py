@@ -13,10 +13,19 @@ from tqdm.auto import tqdm
 
 from arlib import __version__
 from arlib.datasets import Dataset
-from arlib.networks.backbones import Backbone, weights_sha256
-from arlib.networks.heads import Heads, LinearHead, check_heads, head_provenance, probability_of
-from arlib.networks.precision import Precision, best_device, settle
-from arlib.proposals.types import Propose
+from arlib.networks import (
+    Backbone,
+    Heads,
+    LinearHead,
+    Precision,
+    best_device,
+    check_heads,
+    head_provenance,
+    probability_of,
+    settle,
+    weights_sha256,
+)
+from arlib.proposals import Propose
 from arlib.scoring.choice import Choice
 from arlib.scoring.crops import CropMode
 from arlib.scoring.inference import (

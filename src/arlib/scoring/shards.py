@@ -21,7 +21,7 @@ import numpy as np
 import xarray as xr
 
 from arlib._support.storage import flush_folder
-from arlib.datasets.images import ImageError
+from arlib.datasets import ImageError
 from arlib.scoring.jobs import Job
 from arlib.scoring.scorer import score
 from arlib.scoring.scores import CHUNK, ScoresError, ScoresWriter, open_scores

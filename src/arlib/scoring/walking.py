@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from arlib.proposals import Proposals
-from arlib.proposals.types import Propose
+from arlib.proposals import Proposals, Propose
 from arlib.scoring.inference import Run, whole_box
 from arlib.scoring.walk import Tolerance, Walk
 

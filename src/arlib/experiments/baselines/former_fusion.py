@@ -6,10 +6,8 @@ from functools import partial
 import numpy as np
 
 from arlib.datasets import Dataset
-from arlib.networks.backbones import Backbone
-from arlib.networks.heads import LinearHead, cross_fit, fit_svm
-from arlib.scoring.cross_fold import Judges
-from arlib.scoring.inference import box_outputs
+from arlib.networks import Backbone, LinearHead, cross_fit, fit_svm
+from arlib.scoring import Judges, box_outputs
 
 
 def former_fusion(

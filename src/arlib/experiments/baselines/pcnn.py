@@ -9,10 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from arlib.datasets import Dataset
-from arlib.networks.backbones import Backbone
-from arlib.networks.finetuning import finetune
-from arlib.networks.training import Training
-from arlib.scoring.inference import whole_probability
+from arlib.networks import Backbone, Training, finetune
+from arlib.scoring import whole_probability
 
 
 def drop_probability(probability: npt.ArrayLike) -> np.ndarray:

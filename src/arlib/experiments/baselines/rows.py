@@ -9,13 +9,10 @@ import xarray as xr
 from arlib.datasets import Dataset
 from arlib.experiments.baselines.former_fusion import former_fusion
 from arlib.experiments.baselines.sentibank import SentiBank
-from arlib.method.algorithm import affective_regions
-from arlib.method.sentiment import usable_base
-from arlib.networks.backbones import Backbone
-from arlib.networks.heads import LinearHead, cross_fit, fit_head
+from arlib.method import affective_regions, usable_base
+from arlib.networks import Backbone, LinearHead, cross_fit, fit_head
 from arlib.proposals import CenterCrops, FiveCrops, Grid, Proposals
-from arlib.scoring.cross_fold import Judges, judge_boxes
-from arlib.scoring.inference import image_features, whole_probability
+from arlib.scoring import Judges, image_features, judge_boxes, whole_probability
 
 MOST = 20
 """The most regions of a control: as many as the largest K that is looked at."""

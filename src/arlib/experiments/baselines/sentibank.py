@@ -14,12 +14,10 @@ from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file
-from safetensors.numpy import save as safetensors
+from safetensors.numpy import load_file, save as safetensors
 from tqdm.auto import tqdm
 
-from arlib.datasets import Dataset
-from arlib.datasets.images import ImageError
+from arlib.datasets import Dataset, ImageError
 from arlib.experiments.baselines.lowlevel import Descriptor, learn_words, low_level, pooled
 
 log = logging.getLogger(__name__)

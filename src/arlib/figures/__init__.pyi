@@ -1,0 +1,47 @@
+from .dark import DARK as DARK
+from .experiments import (
+    plot_curves as plot_curves,
+    plot_sweeps as plot_sweeps,
+    show_failures as show_failures,
+)
+from .explorer import explore as explore
+from .finetuning import (
+    plot_gain as plot_gain,
+    plot_learning as plot_learning,
+    plot_reliability as plot_reliability,
+    show_filters as show_filters,
+    show_rows as show_rows,
+)
+from .fusion import plot_decision as plot_decision, plot_flips as plot_flips
+from .images import (
+    draw_boxes as draw_boxes,
+    show_picture as show_picture,
+    show_pipeline as show_pipeline,
+    show_prediction as show_prediction,
+)
+from .proposals import (
+    plot_objectness as plot_objectness,
+    plot_recall as plot_recall,
+    show_edges as show_edges,
+    show_proposals as show_proposals,
+)
+from .regions import (
+    plot_accuracy_by_score as plot_accuracy_by_score,
+    plot_decidedness as plot_decidedness,
+    plot_localization as plot_localization,
+    plot_overlap as plot_overlap,
+    plot_plane as plot_plane,
+    plot_sentiment_score as plot_sentiment_score,
+    show_choices as show_choices,
+)
+from .style import NEGATIVE as NEGATIVE, POSITIVE as POSITIVE, new_figure as new_figure
+from .table1 import (
+    plot_sensitivity as plot_sensitivity,
+    plot_table as plot_table,
+    table_html as table_html,
+)
+from .upload import (
+    judge_of_photographs as judge_of_photographs,
+    judge_of_scenes as judge_of_scenes,
+    workbench as workbench,
+)

@@ -1,0 +1,29 @@
+from .backbones import (
+    Backbone as Backbone,
+    WeightsError as WeightsError,
+    classifier_parameters as classifier_parameters,
+    load_backbone as load_backbone,
+    save_weights as save_weights,
+    weights_at_hand as weights_at_hand,
+    weights_file as weights_file,
+    weights_sha256 as weights_sha256,
+)
+from .finetuning import finetune as finetune, learning_curve as learning_curve
+from .heads import (
+    Heads as Heads,
+    LinearHead as LinearHead,
+    check_heads as check_heads,
+    cross_fit as cross_fit,
+    default_head as default_head,
+    fit_head as fit_head,
+    fit_svm as fit_svm,
+    head_provenance as head_provenance,
+    probability_of as probability_of,
+)
+from .precision import Precision as Precision, best_device as best_device, settle as settle
+from .training import (
+    TooFewError as TooFewError,
+    Training as Training,
+    TrainingError as TrainingError,
+    parse_training as parse_training,
+)
