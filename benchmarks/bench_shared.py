@@ -21,10 +21,10 @@ if not os.environ.get("ARLIB_DATA"):
 import numpy as np
 
 from arlib._support.provenance import machine, source_commit
-from arlib.experiments.photographs import Chain
+from arlib.experiments.photographs import PhotographProtocol
 from arlib.experiments.runs import open_run
-from arlib.experiments.synthetic import Miniature, fine_tune
-from arlib.method.algorithm import affective_regions, respond
+from arlib.experiments.synthetic import SyntheticProtocol, fine_tune
+from arlib.method.algorithm import affective_regions, predict_labels
 from arlib.proposals import EdgeBoxes, Proposals
 from arlib.scoring.roi_features import shared_forward
 from arlib.scoring.scorer import score, score_image
@@ -70,8 +70,8 @@ def compare(name, network, heads, dataset, crops):
         for one, other in zip(*tops, strict=True)
         if (one >= 0).any()
     ]
-    labels = [respond(one, K).label.values for one in (crops, shared)]
-    whole = respond(crops, 1, beta=0.0).label.values
+    labels = [predict_labels(one, K).label.values for one in (crops, shared)]
+    whole = predict_labels(crops, 1, beta=0.0).label.values
     truth = crops.label.values
     row = {
         "dataset": name,
@@ -93,19 +93,19 @@ def main():
     asked = [one for one in sys.argv[1:] if one != "--record"]
     images = slice(0, int(asked[0]) if asked else None)
     rows = []
-    network, _ = fine_tune(Miniature(), progress=False)
-    scenes = Miniature().dataset("judged").subset(images)
+    network, _ = fine_tune(SyntheticProtocol(), progress=False)
+    scenes = SyntheticProtocol().dataset("annotated").subset(images)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "s.zarr")
         crops = score(scenes, EdgeBoxes(max_regions=60), network, out=out, progress=False).load()
     rows.append(compare("scenes", network, None, scenes, crops))
     for run in RUNS:
         name, backbone = run.split("-")
-        chain = Chain(name, backbone, progress=False)
+        chain = PhotographProtocol(name, backbone, progress=False)
         crops = open_run(ROOT / "book" / "results" / run)[0].load()
         apart = np.random.default_rng(0).permutation(crops.sizes["image"])[images]
         some = crops.isel(image=np.sort(apart))
-        rows.append(compare(name, chain.plain, chain.judges.heads, chain.dataset, some))
+        rows.append(compare(name, chain.plain, chain.classifiers.heads, chain.dataset, some))
     if "--record" in sys.argv:
         RECORD.parent.mkdir(exist_ok=True)
         facts = {"machine": machine(), "commit": source_commit(), "k": K, "rows": rows}

@@ -20,7 +20,7 @@ import xarray as xr
 
 from arlib.evaluation.sweeps import predicted_labels, sweep
 from arlib.experiments.runs import open_run
-from arlib.method.algorithm import respond
+from arlib.method.algorithm import predict_labels
 from timing import interleave
 
 RECORDED = Path(__file__).parents[1] / "book" / "results" / "twitter2-mobilenet_v2"
@@ -30,7 +30,7 @@ RANKINGS = ("both", "objectness", "sentiment")
 
 def part_as_a_loop(scores):
     return [
-        float((respond(scores, k, alpha=alpha, beta=beta).label == scores.label).mean())
+        float((predict_labels(scores, k, alpha=alpha, beta=beta).label == scores.label).mean())
         for k, alpha, beta in product(SOME_K, SOME, SOME)
     ]
 

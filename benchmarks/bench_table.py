@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from arlib.evaluation.curves import curves, hits
-from arlib.evaluation.methods import Evidence, Unavailable, methods
+from arlib.evaluation.methods import Run, Unavailable, methods
 from arlib.evaluation.table1 import column
 from bench_sweep import peak_mb, random_scores
 from timing import interleave
@@ -25,15 +25,15 @@ SMALL, LARGE = 603, 50_000
 CONTROLS = ("grid", "centre crops", "ten-crop")
 
 
-def evidence_of(n_images, measured, n_windows=20, seed=1):
+def open_run_results(n_images, measured, n_windows=20, seed=1):
     """Random scores in five folds; with `measured`, random rows and controls beside them."""
     scores = random_scores(n_images)
     keys = np.arange(n_images)
     scores = scores.assign(fold=("image", keys % 5)).assign_coords(image=keys)
     if not measured:
-        return Evidence("random", scores)
+        return Run("random", scores)
     rng = np.random.default_rng(seed)
-    bare, names = Evidence("random", scores), []
+    bare, names = Run("random", scores), []
     for method in methods():
         try:
             method.judge(bare)
@@ -52,26 +52,26 @@ def evidence_of(n_images, measured, n_windows=20, seed=1):
         },
         coords={"method": np.array(names, object), "control": np.array(CONTROLS, object)},
     )
-    return Evidence("random", scores, baselines)
+    return Run("random", scores, baselines)
 
 
 def measure(n_images):
     """Print the seconds of a column and of the curves, and this process' peak memory."""
-    evidence = evidence_of(n_images, measured=n_images == SMALL)
+    run = open_run_results(n_images, measured=n_images == SMALL)
     print(f"{n_images} images x 100 regions; before any row {peak_mb():.0f} MB", flush=True)
     if n_images == SMALL:
         interleave(
             {
-                "column, all rows": lambda: column(evidence),
-                "hits and curves, all ways": lambda: curves(hits(evidence)),
+                "column, all rows": lambda: column(run),
+                "hits and curves, all ways": lambda: curves(hits(run)),
             },
         )
     else:
         start = time.perf_counter()
-        column(evidence)
+        column(run)
         print(f"  column                {time.perf_counter() - start:8.2f} s", flush=True)
         start = time.perf_counter()
-        hit = hits(evidence)
+        hit = hits(run)
         print(f"  hits                  {time.perf_counter() - start:8.2f} s", flush=True)
         start = time.perf_counter()
         curves(hit)

@@ -13,9 +13,9 @@ from statistics import median
 import torch
 
 from arlib._support.provenance import machine
-from arlib.datasets.scenes import World, judged
+from arlib.datasets.scenes import SceneGenerator, annotated
 from arlib.networks.backbones import load_backbone
-from arlib.networks.loaders import Pictures
+from arlib.networks.loaders import TrainingImages
 from timing import interleave
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -26,22 +26,23 @@ WAYS = (
     ("channels last", torch.channels_last, False),
     ("channels last, bf16", torch.channels_last, True),
 )
-SCENES = judged(World(), 256, seed=1)
+SCENES = annotated(SceneGenerator(), 256, seed=1)
 MEMORY = """
 import resource, sys, tempfile
 from arlib.networks.backbones import load_backbone
-from arlib.datasets.scenes import World, judged
+from arlib.datasets.scenes import SceneGenerator, annotated
 from arlib.networks.finetuning import finetune
 from arlib.networks.training import Training
 network, n = load_backbone("vgg_tiny", classes=2, weights="random"), int(sys.argv[1])
 with tempfile.TemporaryDirectory() as folder:
-    finetune(network, judged(World(), n), folder, training=Training(epochs=1), progress=False)
+    scenes, plan = annotated(SceneGenerator(), n), Training(epochs=1)
+    finetune(network, scenes, folder, training=plan, progress=False)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
 
 def loader(size):
-    return Pictures(SCENES, size, resize=round(size * 256 / 224), mirror=True, seed=0)
+    return TrainingImages(SCENES, size, resize=round(size * 256 / 224), mirror=True, seed=0)
 
 
 def load(pictures, n=256):

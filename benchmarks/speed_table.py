@@ -77,7 +77,7 @@ def agreement(record):
     """Markdown of a record of `bench_shared.py`."""
     lines = [
         "| images | network | seconds an image, crops | shared | top 8 in common | same label "
-        "| accuracy, crops | shared | whole image alone |",
+        "| accuracy, crops | shared | full image alone |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in record["rows"]:

@@ -17,10 +17,10 @@ from skimage.data import coffee
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
-from arlib.datasets.scenes import World, judged
+from arlib.datasets.scenes import SceneGenerator, annotated
 from arlib.evaluation.sweeps import sweep
 from arlib.experiments.runs import open_run
-from arlib.experiments.synthetic import Miniature, fine_tune
+from arlib.experiments.synthetic import SyntheticProtocol, fine_tune
 from arlib.method.algorithm import affective_regions
 from arlib.networks.backbones import load_backbone
 from arlib.networks.precision import bf16_in_hardware
@@ -182,8 +182,8 @@ def vgg_row():
 
 
 def predict_row():
-    network, _ = fine_tune(Miniature(), progress=False)
-    scenes = Miniature().dataset("judged").subset(slice(0, 100))
+    network, _ = fine_tune(SyntheticProtocol(), progress=False)
+    scenes = SyntheticProtocol().dataset("annotated").subset(slice(0, 100))
     pictures = [scenes.read(index) for index in range(100)]
     propose = EdgeBoxes(max_regions=60)
 
@@ -221,7 +221,7 @@ def scored_share(pictures, network, propose, k, alpha):
 
 def proposals_row():
     pictures, propose = (
-        photographs() or [judged(World(), 40).read(i) for i in range(40)],
+        photographs() or [annotated(SceneGenerator(), 40).read(i) for i in range(40)],
         EdgeBoxes(),
     )
     cores = os.cpu_count()

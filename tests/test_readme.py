@@ -4,20 +4,20 @@ from pathlib import Path
 
 from scipy.stats import binomtest
 
-from arlib.evaluation import column, flips
-from arlib.experiments import evidence_of, open_run
-from arlib.method import respond
+from arlib.evaluation import column, label_changes
+from arlib.experiments import open_run, open_run_results
+from arlib.method import predict_labels
 
 ROOT = Path(__file__).parents[1]
 TITLES = {"twitter2": "Twitter II", "oasis": "OASIS"}
 NETWORKS = {"mobilenet_v2": "MobileNetV2", "squeezenet1_1": "SqueezeNet 1.1"}
-WAYS = ("whole image", "+ obj + senti (K = 8)")
+WAYS = ("full image", "+ obj + senti (K = 8)")
 
 
 def changed(scores):
     """What fusing 8 regions changes, and McNemar's exact p."""
-    before = respond(scores, 1, beta=0.0).label.values
-    change = flips(before, respond(scores, 8).label.values, scores.label.values)
+    before = predict_labels(scores, 1, beta=0.0).label.values
+    change = label_changes(before, predict_labels(scores, 8).label.values, scores.label.values)
     decided = change.fixed + change.broken
     return change, binomtest(change.fixed, decided).pvalue if decided else 1.0
 
@@ -58,7 +58,7 @@ def table1():
     """The README's Table 1 of photographs, from every fine-tuned recorded run."""
     lines = [f"| run | majority | {' | '.join(ROWS.values())} |", "|---" * (len(ROWS) + 2) + "|"]
     for folder in sorted((ROOT / "book" / "results").glob("*-ft*")):
-        found = column(evidence_of(folder))
+        found = column(open_run_results(folder))
         cells = [folder.name, f"{100 * found.majority.max():.1f}"]
         for name in ROWS:
             row = found.loc[name]
@@ -88,7 +88,7 @@ def test_what_it_says_of_the_runs_is_so():
             accuracy = row["accuracy"]
             assert accuracy["low"] < accuracy["majority"] < accuracy["high"]
         _, facts = open_run(ROOT / "book" / "results" / f"oasis-{backbone}")
-        accuracy = facts["results"]["whole image"]["accuracy"]
+        accuracy = facts["results"]["full image"]["accuracy"]
         assert accuracy["low"] > accuracy["majority"]
     helped, p = changed(open_run(ROOT / "book" / "results" / "oasis-mobilenet_v2")[0])
     assert helped.fixed > helped.broken

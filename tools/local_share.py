@@ -3,8 +3,8 @@
     python tools/local_share.py            prints a row a (seed, share)
     python tools/local_share.py --record   also writes book/results/local_share.json
 
-Everything is trained live in the embedded world: for each seed one network learns objects, and for
-each share it is fine-tuned on tagged pictures and scores the judged ones.
+Everything is trained live on the synthetic scenes: for each seed one network learns objects, and
+for each share it is fine-tuned on tagged images and scores the annotated ones.
 """
 
 import json
@@ -13,12 +13,12 @@ import time
 from pathlib import Path
 
 from arlib._support.provenance import machine
-from arlib.datasets.scenes import World
-from arlib.experiments import Miniature, open_run, scored
+from arlib.datasets.scenes import SceneGenerator
+from arlib.experiments import SyntheticProtocol, open_run, scored
 
 SEEDS, SHARES, SCALE = range(5), (0.0, 0.5, 1.0), 0.5
 JUDGED = 600  # before scaling
-WHOLE, FUSED = "whole image", "+ obj + senti (K = 8)"
+WHOLE, FUSED = "full image", "+ obj + senti (K = 8)"
 RECORD = Path(__file__).parents[1] / "book" / "results" / "local_share.json"
 
 
@@ -27,8 +27,8 @@ def main() -> None:
     rows, started = [], time.perf_counter()
     for seed in SEEDS:
         for share in SHARES:
-            settings = Miniature(
-                world=World(local_share=share), scale=SCALE, seed=seed, n_tested=JUDGED
+            settings = SyntheticProtocol(
+                generator=SceneGenerator(local_share=share), scale=SCALE, seed=seed, n_tested=JUDGED
             )
             _, facts = open_run(scored(settings, progress=False))
             row = {"seed": seed, "share": share, "images": facts["dataset"]["images"]}

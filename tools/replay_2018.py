@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from arlib.evaluation import could_flip, overlap
-from arlib.method import K, affective_regions, respond, respond_2018
+from arlib.evaluation import can_change, overlap
+from arlib.method import K, affective_regions, predict_labels, respond_2018
 
 RECORD = Path(__file__).parents[1] / "book" / "results" / "replay_2018.json"
 
@@ -51,7 +51,7 @@ def replay(scores: xr.Dataset) -> dict[str, object]:
     """Compare the rules on one set of scores, at the K of 2018."""
     whole = scores.global_probability.values
     alone = whole.argmax(-1)
-    paper = respond(scores, K).label.values
+    paper = predict_labels(scores, K).label.values
     later = respond_2018(scores)
     plain = respond_2018(scores, minmax=False)
     ours = affective_regions(scores, K).region.values
@@ -62,8 +62,8 @@ def replay(scores: xr.Dataset) -> dict[str, object]:
         "images": int(alone.size),
         "regions an image": int(scores.sizes["region"]),
         "K": K,
-        "labels that Eq. 3 can change, beta = 0.5": int(could_flip(whole, 0.5).sum()),
-        "labels that the rule of 2018 can change": int(could_flip(whole, 0.3, "convex").sum()),
+        "labels that Eq. 3 can change, beta = 0.5": int(can_change(whole, 0.5).sum()),
+        "labels that the rule of 2018 can change": int(can_change(whole, 0.3, "convex").sum()),
         "labels that Eq. 1 to 3 change": int((paper != alone).sum()),
         "labels that the rule of 2018 changes": int((later.label.values != alone).sum()),
         "labels on which the two rules differ": int((paper != later.label.values).sum()),

@@ -1,4 +1,4 @@
-"""Draw the picture that stands for the book where its pages are linked: scenes of the drawn world.
+"""Draw the image that stands for the book where its pages are linked: synthetic scenes.
 
 .venv/bin/python tools/social_card.py
 """
@@ -11,9 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from arlib.datasets.scenes import Scenes, World, draw_scenes, render
+from arlib.datasets.scenes import SceneGenerator, Scenes, draw_scenes, render
 from arlib.evaluation import box_iou
-from arlib.figures import NEGATIVE, POSITIVE, draw_boxes, show_picture
+from arlib.figures import NEGATIVE, POSITIVE, draw_boxes, show_image
 
 OUT = Path(__file__).parents[1] / "book" / "_static" / "card.png"
 
@@ -33,7 +33,7 @@ def chosen(scenes: Scenes) -> list[int]:
 
 def draw() -> Image.Image:
     """Return the card: 1200 x 630 pixels, in 128 colours."""
-    scenes = draw_scenes(World(), 200, seed=0)
+    scenes = draw_scenes(SceneGenerator(), 200, seed=0)
     shown = chosen(scenes)
     figure = Figure(figsize=(12, 6.3), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
@@ -43,7 +43,7 @@ def draw() -> Image.Image:
     for place, (row, picture) in enumerate(zip(shown, render(scenes, shown), strict=True)):
         across, down = place % 2, place // 2
         axes = figure.add_axes((0.48 + 0.25 * across, 0.51 - 0.47 * down, 0.24, 0.457))
-        show_picture(axes, picture)
+        show_image(axes, picture)
         axes.images[0].set_interpolation("bicubic")
         carry = scenes.face[row] & scenes.present[row]
         moods = scenes.expression[row][carry]

@@ -14,7 +14,7 @@ from scipy.stats import t
 
 from arlib import publishing
 from arlib.evaluation import box_iou
-from arlib.experiments import open_run, pictures_of
+from arlib.experiments import images_of, open_run
 from arlib.method import affective_regions
 from arlib.networks import weights_at_hand
 
@@ -116,15 +116,15 @@ def test_03_says_how_decided_regions_are(glued, live):
     assert 1 - np.log(2) <= found["ch03-median-region"] <= 1
     more = found["ch03-median-region"] > found["ch03-median-whole"]
     assert found["ch03-more"] == ("more" if more else "less")
-    scores, _ = live("scenes-judged")
+    scores, _ = live("scenes-annotated")
     assert found["ch03-regions"] == f"{int(scores.objectness.notnull().sum()):,}"
     assert found["ch03-truly"] == pytest.approx(float((scores.label == 0).mean()))
 
 
 def test_04_scores_regions_against_the_known_ones(glued, live):
     found = glued("04_affective_regions")
-    scores, facts = live("scenes-judged")
-    drawn = pictures_of(facts)
+    scores, facts = live("scenes-annotated")
+    drawn = images_of(facts)
     assert drawn.keys.tolist() == scores.image.values.tolist()
     hits = []
     for i in range(len(drawn)):
@@ -141,7 +141,7 @@ def test_04_scores_regions_against_the_known_ones(glued, live):
 
 def test_05_counts_what_fusion_changed(glued, live):
     found = glued("05_fusion")
-    scores, _ = live("scenes-judged")
+    scores, _ = live("scenes-annotated")
     assert found["ch05-did"] <= found["ch05-could"]
     assert found["ch05-changed"] == found["ch05-mended"] + found["ch05-broken"]
     assert found["ch05-did"] == pytest.approx(found["ch05-changed"] / scores.sizes["image"])
@@ -150,7 +150,7 @@ def test_05_counts_what_fusion_changed(glued, live):
 def test_06_tells_the_results_of_the_live_runs(glued, live):
     found = glued("06_experiments")
     scores, facts = live(found["ch06-run"])
-    assert found["ch06-run"] == "scenes-judged"
+    assert found["ch06-run"] == "scenes-annotated"
     recorded = facts["results"]["+ obj + senti (K = 8)"]
     assert found["ch06-fused"] == pytest.approx(recorded["accuracy"]["estimate"])
     assert found["ch06-auc-fused"] == pytest.approx(recorded["auc"]["estimate"])
@@ -187,7 +187,7 @@ def test_07_turns_the_knobs_on_single_pictures(glued, book):
                     facts.group(1)
                 )
             assert "widget-view" not in str(output.get("data", {}).keys())
-    names = ["A cup of coffee", "Chelsea the cat", "A scene of the embedded world", "Plain blue"]
+    names = ["A cup of coffee", "Chelsea the cat", "A scene of the synthetic scenes", "Plain blue"]
     assert list(shown) == names
     assert "widgets" not in notebook.metadata
     for name, short in (("A cup of coffee", "cup"), ("Chelsea the cat", "cat")):
@@ -221,7 +221,7 @@ def test_02_trains_and_says_what_it_found(glued):
     assert found["ch02-uniform"] == pytest.approx(2 * np.log(2) - 1)
     higher = found["ch02-auc-pcnn"] > found["ch02-auc"]
     assert found["ch02-helps"] == ("higher" if higher else "not higher")
-    assert found["ch02-run"] == "scenes-judged"
+    assert found["ch02-run"] == "scenes-annotated"
     assert found["ch02-network"] == "vgg_tiny, fine-tuned on tagged scenes"
     assert found["ch02-moved"] > 0
 

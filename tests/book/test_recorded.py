@@ -1,4 +1,4 @@
-"""The recorded runs, and the chapters that are executed on them instead of the drawn world."""
+"""The recorded runs, and the chapters that are executed on them instead of the synthetic scenes."""
 
 import json
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 
 from arlib import publishing
 from arlib.evaluation import column, evaluate
-from arlib.experiments import METHODS, evidence_of, open_run, run_name
-from arlib.method import respond
+from arlib.experiments import METHODS, open_run, open_run_results, run_name
+from arlib.method import predict_labels
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "book" / "results"
@@ -30,7 +30,7 @@ def test_02_asks_the_recorded_run_for_its_mistakes(recorded):
     assert found["ch02-run"] == "twitter2-mobilenet_v2"
     assert found["ch02-network"] == "mobilenet_v2, frozen, under a linear head"
     _, facts = open_run(RESULTS / "twitter2-mobilenet_v2")
-    whole = facts["results"]["whole image"]["auc"]["estimate"]
+    whole = facts["results"]["full image"]["auc"]["estimate"]
     assert found["ch02-whole"] == pytest.approx(whole)
 
 
@@ -62,14 +62,14 @@ def test_05_counts_what_fusion_changed(recorded):
 def test_06_tells_the_results_of_the_recorded_runs(recorded):
     found = recorded("06_experiments")
     scores, facts = open_run(RESULTS / found["ch06-run"])
-    table = evaluate(respond(scores, 8).probability, scores.label, n_bootstrap=200)
+    table = evaluate(predict_labels(scores, 8).probability, scores.label, n_bootstrap=200)
     assert found["ch06-majority"] == pytest.approx(470 / 603)
     assert found["ch06-fused"] == pytest.approx(table.loc["accuracy"].estimate)
     results = facts["results"]["+ obj + senti (K = 8)"]
     assert found["ch06-fused"] == pytest.approx(results["accuracy"]["estimate"])
     assert found["ch06-auc-fused"] == pytest.approx(results["auc"]["estimate"])
     assert found["ch06-whole"] == pytest.approx(
-        facts["results"]["whole image"]["accuracy"]["estimate"]
+        facts["results"]["full image"]["accuracy"]["estimate"]
     )
     assert found["ch06-best-of-all"] >= found["ch06-fused"]
     assert found["ch06-helped"] == "none"  # of eleven rows, with K chosen on other folds
@@ -84,17 +84,17 @@ def test_fine_tuned_runs_hold_every_row_or_its_reason():
     runs = sorted(RESULTS.glob("*-ft*"))
     assert runs
     for folder in runs:
-        evidence = evidence_of(folder)
-        table = column(evidence, n_bootstrap=10)
+        run = open_run_results(folder)
+        table = column(run, n_bootstrap=10)
         for name, row in table.iterrows():
             assert not np.isnan(row.accuracy) or row.note, (folder.name, name)
-        assert (table.images.dropna() == evidence.scores.sizes["image"]).all()
-        facts = evidence.facts
+        assert (table.images.dropna() == run.scores.sizes["image"]).all()
+        facts = run.facts
         assert len(facts["commit"]) == 40
         assert facts["command"].startswith("arlib run ")
         assert len(facts["dataset"]["sha256"]) == 64
         assert sum(facts["seconds"].values()) > 0
-        controls = evidence.baselines.control_probability
+        controls = run.baselines.control_probability
         assert controls.control.values.tolist() == ["grid", "centre crops", "ten-crop"]
         assert not np.isnan(controls.isel(rank=slice(10))).any()
 
@@ -110,7 +110,9 @@ def test_recorded_runs_are_what_their_scores_say(run):
     assert facts["dataset"]["unreadable"] == scores.attrs["unreadable"] == {}
     assert scores.attrs["backbone"] == facts["experiment"]["backbones"][0]
     for method, settings in METHODS.items():
-        table = evaluate(respond(scores, **settings).probability, scores.label, n_bootstrap=1)
+        table = evaluate(
+            predict_labels(scores, **settings).probability, scores.label, n_bootstrap=1
+        )
         for metric in table.index:
             assert facts["results"][method][metric]["estimate"] == pytest.approx(
                 table.loc[metric].estimate
@@ -127,5 +129,5 @@ def test_the_runs_that_the_book_stands_on_are_there():
 def test_oasis_carries_signal():
     for backbone in ("mobilenet_v2", "squeezenet1_1"):
         _, facts = open_run(RESULTS / f"oasis-{backbone}")
-        whole = facts["results"]["whole image"]["accuracy"]
+        whole = facts["results"]["full image"]["accuracy"]
         assert whole["low"] > whole["majority"]

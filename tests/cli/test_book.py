@@ -52,7 +52,7 @@ def execute(address, kernel, code):
 def test_it_says_what_chapters_will_find(server):
     _, said = server
     assert f"the kernel python3 is {sys.executable}" in said
-    assert "ARLIB_DATA is not set: chapters show the drawn world and recorded runs" in said
+    assert "ARLIB_DATA is not set: chapters show the synthetic scenes and recorded runs" in said
 
 
 def test_every_chapter_is_there_and_names_a_kernel_that_is(server):
@@ -99,7 +99,7 @@ def test_a_folder_of_data_that_is_not_there_is_said(tmp_path, monkeypatch):
     assert told[1] == f"ARLIB_DATA names {tmp_path / 'absent'}, which is no folder: " + (
         "no photographs are found"
     )
-    assert told[2] == "networks of the drawn world are trained first, in minutes, once"
+    assert told[2] == "networks of the synthetic scenes are trained first, in minutes, once"
     monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
     (tmp_path / "_build" / "cache").mkdir(parents=True)
     assert len(lab.before_lab(tmp_path)) == 1

@@ -278,7 +278,7 @@ class TestFinetune:
     def arguments(self, out, *more):
         fixed = ["--backbone", "vgg_tiny", "--weights", "random", "--out", out]
         quick = ["-p", "iterations", 4, "-p", "round", 2, "-p", "batch_size", 8]
-        return ["finetune", "scenes-judged", *fixed, *quick, *more]
+        return ["finetune", "scenes-annotated", *fixed, *quick, *more]
 
     def test_trains_says_how_well_and_does_not_train_twice(self, tmp_path):
         done = arlib(*self.arguments("tuned"), cwd=tmp_path)
@@ -302,7 +302,7 @@ class TestFinetune:
         [
             (("-p", "epoch", 3), "no setting 'epoch' of training; there are"),
             (("-p", "lr", "fast"), "lr must be float, not 'fast'"),
-            (("-p", "batch_size", 9999), "a batch of 9999 is larger than scenes-judged"),
+            (("-p", "batch_size", 9999), "a batch of 9999 is larger than scenes-annotated"),
             (("--weights", "no.safetensors"), "no weights file no.safetensors"),
             (
                 ("--hold-out", 9),
@@ -324,7 +324,7 @@ FT, LAST = "VGGNet + ft", "VGGNet + ft + obj + senti + lf (K)"
 def runs(make_scores, tmp_path_factory):
     """Two runs of other images; the second with one more row and with annotators."""
     root = tmp_path_factory.mktemp("runs")
-    for seed, name in enumerate(("alone", "judged")):
+    for seed, name in enumerate(("alone", "annotated")):
         scores = make_scores(30, 4, seed=seed)
         keys = [f"{name}/{key}" for key in scores.image.values]
         save_scores(scores.assign_coords(image=keys), root / name / "scores.zarr")
@@ -338,7 +338,7 @@ def runs(make_scores, tmp_path_factory):
         coords={"method": np.array(["VGGNet"], object)},
         attrs={"missing": {"SentiBank": "no noun pairs here"}},
     )
-    write_baselines(root / "judged", measured)
+    write_baselines(root / "annotated", measured)
     return root
 
 
@@ -368,7 +368,7 @@ class TestTable:
     def test_prints_every_row_and_writes_what_each_says(self, runs, tmp_path):
         """Across the process boundary."""
         told = ["--bootstrap", 20, "--predictions", tmp_path / "said.csv"]
-        done = arlib("table", runs / "alone", runs / "judged", *told, cwd=tmp_path)
+        done = arlib("table", runs / "alone", runs / "annotated", *told, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
         head = next(line for line in done.stdout.splitlines() if "(n = " in line)
@@ -384,8 +384,8 @@ class TestTable:
         assert "The paper's own table" in done.stdout
         with (tmp_path / "said.csv").open() as file:
             said = list(csv.DictReader(file))
-        counts = {run: sum(line["run"] == run for line in said) for run in ("alone", "judged")}
-        assert counts == {"alone": 30 * 5, "judged": 30 * 6}
+        counts = {run: sum(line["run"] == run for line in said) for run in ("alone", "annotated")}
+        assert counts == {"alone": 30 * 5, "annotated": 30 * 6}
         assert all(
             abs(float(line["positive"]) + float(line["negative"]) - 1) < 3e-6 for line in said
         )
@@ -413,7 +413,7 @@ class TestTable:
         assert found[0]["accuracy"] == found[1]["accuracy"]
 
     def test_compares_two_runs_row_by_row(self, runs):
-        given = ["table", "--compare", runs / "alone", runs / "judged", "--bootstrap", 20]
+        given = ["table", "--compare", runs / "alone", runs / "annotated", "--bootstrap", 20]
         code, text = within(*given)
         assert code == 0
         assert text.split()[:6] == ["one", "other", "difference", "low", "high", "p"]
@@ -430,14 +430,14 @@ class TestTable:
         assert not found
 
     def test_a_run_against_itself_differs_in_nothing(self, runs):
-        given = ["table", "--compare", runs / "judged", runs / "judged", "--bootstrap", 20]
+        given = ["table", "--compare", runs / "annotated", runs / "annotated", "--bootstrap", 20]
         found = json.loads(within(*given, "--format", "json")[1])
         assert "VGGNet" in found
         for row in found.values():
             assert (row["difference"], row["low"], row["high"], row["p"]) == (0, 0, 0, 1)
 
     def test_an_edition_is_its_recorded_runs_or_those_named(self, runs, book):
-        for name in ("alone", "judged"):
+        for name in ("alone", "annotated"):
             shutil.copytree(runs / name, book / "book/results" / name)
         given = ["--bootstrap", 2, "--format", "json"]
         assert list(json.loads(within("table", "plain", *given)[1])) == ["alone"]
@@ -452,7 +452,11 @@ class TestTable:
             (["plain", "fresh"], 2, "plain is no run's folder; of editions give one"),
             (["plain"], 1, "no run alone, fresh or recorded: `arlib run plain` makes it"),
             (["fresh"], 1, "no run twitter2-x, fresh or recorded: `arlib run fresh` makes it"),
-            (["fresh", "--seeds", "2"], 1, "--seeds is for the embedded world; fresh has photogr"),
+            (
+                ["fresh", "--seeds", "2"],
+                1,
+                "--seeds is for the synthetic scenes; fresh has photogr",
+            ),
             (["plain", "-p", "runs", "[]"], 1, "edition plain names no runs"),
             (["plain", "-p", "run", "x"], 1, "no parameter 'run' in edition plain"),
             (["RUN", "-p", "k", "3"], 2, "-p and --seeds are for editions, not for runs"),

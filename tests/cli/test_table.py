@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 
 from arlib.evaluation import (
     COLUMNS,
-    Evidence,
+    Run,
     as_csv,
     as_json,
     as_text,
@@ -27,8 +27,8 @@ from arlib.evaluation import (
     predictions,
     table_of,
 )
-from arlib.experiments import Experiment, Miniature, evidence_of, write_baselines
-from arlib.publishing import Edition, EditionError, evidence_of_edition
+from arlib.experiments import Experiment, SyntheticProtocol, open_run_results, write_baselines
+from arlib.publishing import Edition, EditionError, edition_runs
 from arlib.scoring import save_scores
 
 pytestmark = pytest.mark.xdist_group("tabulate")  # one worker makes what they stand on
@@ -41,13 +41,13 @@ WITHOUT = sorted(set(ROWS) - set(SCORED) - {"VGGNet"})
 
 
 @pytest.fixture(scope="module")
-def make_evidence(make_scores):
+def make_run(make_scores):
     def make(seed, name, *, judged=False):
         """Random scores; if `judged`, with a row that is always right, and annotators."""
         scores = make_scores(N, 4, seed=seed)
         scores.label[[5, 6]] = -1
         if not judged:
-            return Evidence(name, scores)
+            return Run(name, scores)
         right = np.eye(2)[np.maximum(scores.label.values, 0)] * 0.8 + 0.1
         people = np.random.default_rng(seed).integers(3, 6, N)
         measured = xr.Dataset(
@@ -61,34 +61,34 @@ def make_evidence(make_scores):
             },
             attrs={"missing": {"SentiBank": "no noun pairs, and\nno bank"}},
         )
-        return Evidence(name, scores, measured)
+        return Run(name, scores, measured)
 
     return make
 
 
 @pytest.fixture(scope="module")
-def evidences(make_evidence):
-    return [make_evidence(1, "judged", judged=True), make_evidence(2, "bare")]
+def runs(make_run):
+    return [make_run(1, "annotated", judged=True), make_run(2, "bare")]
 
 
 @pytest.fixture(scope="module")
-def tables(evidences):
-    return table_of(evidences, n_bootstrap=50)
+def tables(runs):
+    return table_of(runs, n_bootstrap=50)
 
 
-def test_every_run_fills_its_columns(evidences, tables):
+def test_every_run_fills_its_columns(runs, tables):
     assert list(tables) == [
         "judged, five agree",
         "judged, four agree",
         "judged, three agree",
         "bare",
     ]
-    assert tables["bare"].equals(column(evidences[1], n_bootstrap=50))
+    assert tables["bare"].equals(column(runs[1], n_bootstrap=50))
 
 
-def test_two_columns_of_one_name_are_not_one(evidences):
+def test_two_columns_of_one_name_are_not_one(runs):
     with pytest.raises(ValueError, match=r"^two columns are called bare: --compare tells"):
-        table_of([evidences[1], evidences[1]], n_bootstrap=1)
+        table_of([runs[1], runs[1]], n_bootstrap=1)
 
 
 def grid_of(text):
@@ -154,11 +154,11 @@ def test_as_text_no_number_is_nan(tables):
     assert "nan" not in as_text(tables).lower()
 
 
-def test_as_text_measures_that_need_both_emotions_may_be_blank(make_evidence):
+def test_as_text_measures_that_need_both_emotions_may_be_blank(make_run):
     """All pictures alike: balanced accuracy and AUC do not exist."""
-    one = make_evidence(3, "alike")
+    one = make_run(3, "alike")
     scores = one.scores.assign(label=one.scores.label * 0)
-    text = as_text(table_of([Evidence("alike", scores)], n_bootstrap=2))
+    text = as_text(table_of([Run("alike", scores)], n_bootstrap=2))
     assert "nan" not in text.lower()
     assert "100.0" in grid_of(text)[1]["always the commonest label"]
 
@@ -214,9 +214,9 @@ def test_json_gives_the_same_numbers_back_and_null_for_none(tables):
     assert found["bare"]["SentiBank"]["accuracy"] is None
 
 
-def answers(evidence, name):
-    said = ROWS[name].judge(evidence).response.argmax(-1)
-    return said, evidence.labels, evidence.folds
+def answers(run, name):
+    said = ROWS[name].judge(run).response.argmax(-1)
+    return said, run.labels, run.folds
 
 
 def mean_over_folds(values, folds):
@@ -224,16 +224,16 @@ def mean_over_folds(values, folds):
 
 
 @pytest.fixture(scope="module")
-def other_scores(evidences, make_evidence):
+def other_scores(runs, make_run):
     """The same images and labels, judged by another network."""
-    judged = evidences[0]
-    other = make_evidence(9, "other").scores
+    judged = runs[0]
+    other = make_run(9, "other").scores
     same = other.assign(label=judged.scores.label, fold=judged.scores.fold)
-    return Evidence("other", same)
+    return Run("other", same)
 
 
-def test_the_same_images_are_compared_one_by_one(evidences, other_scores):
-    one = evidences[0]
+def test_the_same_images_are_compared_one_by_one(runs, other_scores):
+    one = runs[0]
     found = compare_runs(one, other_scores, n_bootstrap=100)
     assert found.index.tolist() == [name for name in ROWS if name in SCORED], "rows both have"
     for name, row in found.iterrows():
@@ -250,24 +250,24 @@ def test_the_same_images_are_compared_one_by_one(evidences, other_scores):
         assert row.p == pytest.approx(binomtest(int(gained), int(gained + lost)).pvalue)
 
 
-def test_a_run_differs_in_nothing_from_itself(evidences):
-    found = compare_runs(evidences[0], evidences[0], n_bootstrap=20)
+def test_a_run_differs_in_nothing_from_itself(runs):
+    found = compare_runs(runs[0], runs[0], n_bootstrap=20)
     assert found.index.tolist() == [name for name in ROWS if name not in WITHOUT]
     assert not found[["difference", "low", "high"]].any(axis=None)
     assert (found.p == 1).all()
     assert (found.one == found.other).all()
 
 
-def other_images(evidence):
-    keys = [f"other/{key}" for key in evidence.scores.image.values]
-    return Evidence(evidence.name, evidence.scores.assign_coords(image=keys))
+def other_images(run):
+    keys = [f"other/{key}" for key in run.scores.image.values]
+    return Run(run.name, run.scores.assign_coords(image=keys))
 
 
-def test_other_images_are_compared_by_their_intervals(evidences):
+def test_other_images_are_compared_by_their_intervals(runs):
     """MOVER: each limit lies as far off as the two limits towards it do together, squared."""
-    one, other = evidences[0], other_images(evidences[1])
+    one, other = runs[0], other_images(runs[1])
     found = compare_runs(one, other, n_bootstrap=100)
-    tables = [column(evidence, n_bootstrap=100) for evidence in (one, other)]
+    tables = [column(run, n_bootstrap=100) for run in (one, other)]
     assert found.index.tolist() == [name for name in ROWS if name in SCORED]
     for name, row in found.iterrows():
         a, b = (table.loc[name] for table in tables)
@@ -280,22 +280,22 @@ def test_other_images_are_compared_by_their_intervals(evidences):
         assert math.isnan(row.p)
 
 
-def test_the_other_way_round_every_sign_is_the_other(evidences):
-    one, other = evidences[0], other_images(evidences[1])
+def test_the_other_way_round_every_sign_is_the_other(runs):
+    one, other = runs[0], other_images(runs[1])
     there, back = (compare_runs(*pair, n_bootstrap=50) for pair in ((one, other), (other, one)))
     np.testing.assert_allclose(back[["low", "high"]], -there[["high", "low"]].to_numpy())
     np.testing.assert_allclose(back.difference, -there.difference)
 
 
-def test_predictions_are_a_row_a_method_and_image(evidences):
-    found = predictions(evidences)
+def test_predictions_are_a_row_a_method_and_image(runs):
+    found = predictions(runs)
     emotions = ["positive", "negative"]
     assert found.columns.tolist() == ["run", "image", "label", "fold", "method", *emotions]
-    said = {"judged": [name for name in ROWS if name not in WITHOUT], "bare": SCORED}
+    said = {"annotated": [name for name in ROWS if name not in WITHOUT], "bare": SCORED}
     assert len(found) == N * sum(map(len, said.values()))
     assert not found.duplicated(["run", "image", "method"]).any()
     np.testing.assert_allclose(found[emotions].sum(axis=1), 1, atol=2e-6)
-    for one in evidences:
+    for one in runs:
         mine = found[found.run == one.name]
         assert set(mine.method) == set(said[one.name])
         for name, part in mine.groupby("method"):
@@ -306,18 +306,18 @@ def test_predictions_are_a_row_a_method_and_image(evidences):
             np.testing.assert_allclose(part[emotions], response, atol=1e-6)
 
 
-def write(folder, evidence, **facts):
+def write(folder, run, **facts):
     """A run's folder, by hand."""
-    save_scores(evidence.scores, folder / "scores.zarr")
+    save_scores(run.scores, folder / "scores.zarr")
     (folder / "run.json").write_text(json.dumps(facts))
-    if evidence.baselines is not None:
-        write_baselines(folder, evidence.baselines)
+    if run.baselines is not None:
+        write_baselines(folder, run.baselines)
     return folder
 
 
-def test_a_runs_folder_is_opened_with_what_was_measured(tmp_path, evidences):
-    for one in evidences:
-        found = evidence_of(write(tmp_path / one.name, one, commit="abc"))
+def test_a_runs_folder_is_opened_with_what_was_measured(tmp_path, runs):
+    for one in runs:
+        found = open_run_results(write(tmp_path / one.name, one, commit="abc"))
         assert (found.name, found.facts) == (one.name, {"commit": "abc"})
         xr.testing.assert_equal(found.scores, one.scores)
         assert (found.baselines is None) == (one.baselines is None)
@@ -328,13 +328,13 @@ def test_where_there_is_no_run_it_says_so(tmp_path):
     with pytest.raises(
         FileNotFoundError, match=f"^no run at {re.escape(str(tmp_path))}: .* run.json$"
     ):
-        evidence_of(tmp_path)
+        open_run_results(tmp_path)
 
 
 class TestAnEdition:
-    def fill(self, root, evidences, edition, *, fresh=()):
+    def fill(self, root, runs, edition, *, fresh=()):
         """Two recorded runs, and those named by `fresh` anew."""
-        for one, name in zip(evidences, ("twitter2-a", "twitter2-b"), strict=True):
+        for one, name in zip(runs, ("twitter2-a", "twitter2-b"), strict=True):
             write(root / "book/results" / name, one, made="recorded")
             if name in fresh:
                 write(root / "_build" / edition / "results" / name, one, made="fresh")
@@ -346,58 +346,56 @@ class TestAnEdition:
             Edition("some", "Anew", {}, Experiment("twitter2", ("a", "b"))),
         ],
     )
-    def test_fresh_runs_come_before_recorded_ones(self, tmp_path, evidences, edition):
-        self.fill(tmp_path, evidences, "some", fresh=["twitter2-b"])
-        found = evidence_of_edition(tmp_path, edition)
+    def test_fresh_runs_come_before_recorded_ones(self, tmp_path, runs, edition):
+        self.fill(tmp_path, runs, "some", fresh=["twitter2-b"])
+        found = edition_runs(tmp_path, edition)
         assert [one.name for one in found] == ["twitter2-a", "twitter2-b"]
         assert [one.facts["made"] for one in found] == ["recorded", "fresh"]
 
-    def test_fresh_runs_of_another_edition_are_not_its_own(self, tmp_path, evidences):
-        self.fill(tmp_path, evidences, "other", fresh=["twitter2-b"])
-        found = evidence_of_edition(tmp_path, Edition("some", "x", {"runs": ["twitter2-b"]}))
+    def test_fresh_runs_of_another_edition_are_not_its_own(self, tmp_path, runs):
+        self.fill(tmp_path, runs, "other", fresh=["twitter2-b"])
+        found = edition_runs(tmp_path, Edition("some", "x", {"runs": ["twitter2-b"]}))
         assert found[0].facts["made"] == "recorded"
 
     def test_a_run_that_is_nowhere_names_the_command_that_makes_it(self, tmp_path):
         edition = Edition("some", "Anew", {}, Experiment("twitter2", ("a",)))
         told = "^no run twitter2-a, fresh or recorded: `arlib run some` makes it$"
         with pytest.raises(EditionError, match=told):
-            evidence_of_edition(tmp_path, edition)
+            edition_runs(tmp_path, edition)
 
-    def test_a_column_that_is_missing_is_told_and_the_others_shown(
-        self, tmp_path, evidences, caplog
-    ):
-        self.fill(tmp_path, evidences, "some")
+    def test_a_column_that_is_missing_is_told_and_the_others_shown(self, tmp_path, runs, caplog):
+        self.fill(tmp_path, runs, "some")
         edition = Edition("some", "x", {"runs": ["twitter2-a", "absent", "lost"]})
-        assert [one.name for one in evidence_of_edition(tmp_path, edition)] == ["twitter2-a"]
+        assert [one.name for one in edition_runs(tmp_path, edition)] == ["twitter2-a"]
         told = "no run absent, lost, fresh or recorded: `arlib run some` makes it"
         assert caplog.messages == [f"a column is missing: {told}"]
 
     @pytest.mark.parametrize("parameters", [{}, {"runs": []}])
     def test_one_that_names_no_runs_has_no_table(self, tmp_path, parameters):
         with pytest.raises(EditionError, match=r"^edition some names no runs: give some with -p"):
-            evidence_of_edition(tmp_path, Edition("some", "x", parameters))
+            edition_runs(tmp_path, Edition("some", "x", parameters))
 
     def test_seeds_are_for_what_is_drawn(self, tmp_path):
         edition = Edition("some", "x", {"runs": ["twitter2-a"]})
-        with pytest.raises(EditionError, match=r"^--seeds is for the embedded world; some has pho"):
-            evidence_of_edition(tmp_path, edition, seeds=range(2))
+        with pytest.raises(
+            EditionError, match=r"^--seeds is for the synthetic scenes; some has pho"
+        ):
+            edition_runs(tmp_path, edition, seeds=range(2))
 
-    def test_the_embedded_world_is_made_and_its_seeds_pooled(
-        self, tmp_path, make_evidence, monkeypatch
-    ):
+    def test_the_embedded_world_is_made_and_its_seeds_pooled(self, tmp_path, make_run, monkeypatch):
         made = []
 
-        def runs_of(world):
+        def runs_of(generator):
             def make(root, name):
-                made.append((name, world.seed))
-                one = make_evidence(world.seed, name, judged=name == "scenes-a")
-                return write(root / str(world.seed) / name, one, seed=world.seed)
+                made.append((name, generator.seed))
+                one = make_run(generator.seed, name, judged=name == "scenes-a")
+                return write(root / str(generator.seed) / name, one, seed=generator.seed)
 
             return {name: lambda root, n=name: make(root, n) for name in ("scenes-a", "scenes-b")}
 
         monkeypatch.setattr("arlib.experiments.runs_of", runs_of)
-        edition = Edition("drawn", "Drawn", {}, Miniature(seed=3))
-        found = evidence_of_edition(tmp_path, edition, seeds=range(2))
+        edition = Edition("drawn", "Drawn", {}, SyntheticProtocol(seed=3))
+        found = edition_runs(tmp_path, edition, seeds=range(2))
         assert sorted(made) == [(f"scenes-{run}", seed) for run in "ab" for seed in (3, 4)]
         assert [one.name for one in found] == ["scenes-a", "scenes-b"]
         assert [len(one.labels) for one in found] == [2 * N, 2 * N]

@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from arlib import datasets
 from arlib.datasets import Dataset, DatasetError
-from arlib.datasets.scenes import World, draw_scenes, ground_truth, judged, render
+from arlib.datasets.scenes import SceneGenerator, annotated, draw_scenes, ground_truth, render
 
 
 def picture(path):
@@ -332,7 +332,7 @@ def test_a_subset_keeps_what_belongs_together():
 
 
 def test_a_subset_keeps_what_people_wrote_and_how_many_agreed():
-    whole = judged(World(), 60, seed=2)
+    whole = annotated(SceneGenerator(), 60, seed=2)
     whole = replace(whole, tags=np.array([f"tag of {key}" for key in whole.keys.tolist()]))
     assert set(whole.agreement.tolist()) == {3, 4, 5}
     agreed = dict(zip(whole.keys.tolist(), whole.agreement.tolist(), strict=True))
@@ -350,10 +350,10 @@ def test_what_is_known_of_every_picture_has_its_length(name):
 
 def test_agreement_is_how_many_of_five_gave_the_label():
     """`counts` tells how many pictures at least so many agreed on."""
-    made = judged(World(), 60, seed=2)
+    made = annotated(SceneGenerator(), 60, seed=2)
     for m in (3, 4, 5):
         assert made.counts[f"{m} agree"] == (made.agreement >= m).sum()
-    assert (judged(World(), 60, seed=2, agreement=4).agreement >= 4).all()
+    assert (annotated(SceneGenerator(), 60, seed=2, agreement=4).agreement >= 4).all()
 
 
 class TestByTag:
@@ -426,7 +426,9 @@ class TestSha256:
         assert self.of(elsewhere) == self.of(root)
 
     def test_drawn_pictures_are_known_by_keys_labels_and_folds(self):
-        one, again, other = (judged(World(), 40, seed=seed).sha256() for seed in (1, 1, 2))
+        one, again, other = (
+            annotated(SceneGenerator(), 40, seed=seed).sha256() for seed in (1, 1, 2)
+        )
         assert one == again != other
 
 
@@ -514,14 +516,14 @@ def test_coco_that_is_none(tmp_path):
 
 
 def test_the_ground_truth_of_drawn_pictures_is_every_object():
-    world = World()
-    truth, scenes = ground_truth(world, 40, seed=3), draw_scenes(world, 40, seed=3)
+    generator = SceneGenerator()
+    truth, scenes = ground_truth(generator, 40, seed=3), draw_scenes(generator, 40, seed=3)
     assert len(truth) == 40
     for found, boxes, present in zip(truth.boxes, scenes.boxes(), scenes.present, strict=True):
         assert found.dtype == np.float32
         expected = [box.tolist() for box, there in zip(boxes, present, strict=True) if there]
         assert found.tolist() == expected
-    faces = judged(world, 40, seed=3)
+    faces = annotated(generator, 40, seed=3)
     for index, (found, known) in enumerate(zip(truth.boxes, faces.regions, strict=True)):
         assert (truth.read(index) == faces.read(index)).all(), "the same pictures as the sets'"
         known = known[~np.isnan(known).any(axis=1)]
@@ -531,9 +533,11 @@ def test_the_ground_truth_of_drawn_pictures_is_every_object():
 def test_the_ground_truth_lies_where_something_is_drawn():
     """An object alone: what the picture without it lacks is within its box, and fills it."""
     quiet = {"texture": 0, "pixel_noise": 0, "light_noise": 0, "warmth_noise": 0}
-    world = World(expressive=(0, 0), plain=(1, 1), weather_noise=0, weather_signal=0, **quiet)
-    truth = ground_truth(world, 20, seed=1)
-    scenes = draw_scenes(world, 20, seed=1)
+    generator = SceneGenerator(
+        expressive=(0, 0), plain=(1, 1), weather_noise=0, weather_signal=0, **quiet
+    )
+    truth = ground_truth(generator, 20, seed=1)
+    scenes = draw_scenes(generator, 20, seed=1)
     bare = render(replace(scenes, present=np.zeros_like(scenes.present)), range(20))
     for index, ((box,), empty) in enumerate(zip(truth.boxes, bare, strict=True)):
         rows, columns = np.nonzero((truth.read(index) != empty).any(axis=-1))
@@ -542,7 +546,7 @@ def test_the_ground_truth_lies_where_something_is_drawn():
 
 
 def test_a_picture_without_an_object_has_no_box():
-    truth = ground_truth(World(expressive=(0, 0), plain=(0, 0)), 3)
+    truth = ground_truth(SceneGenerator(expressive=(0, 0), plain=(0, 0)), 3)
     assert [boxes.shape for boxes in truth.boxes] == [(0, 4)] * 3
 
 

@@ -1,4 +1,4 @@
-"""The embedded world: what causes what, and that it is drawn the same every time."""
+"""The synthetic scenes: what causes what, and that it is drawn the same every time."""
 
 from dataclasses import replace
 
@@ -10,23 +10,23 @@ from arlib.datasets.scenes import (
     ADJECTIVES,
     OBJECTS,
     SHAPES,
-    World,
+    SceneGenerator,
+    annotated,
     draw_scenes,
     folded,
-    judged,
     objects,
     render,
     tagged,
 )
 from arlib.datasets.scenes.shapes import EXTENTS, RADII
 
-WORLD = World()
+GENERATOR = SceneGenerator()
 
 
 def plain(**settings):
     """A world without anything random to see but what the test sets."""
     quiet = {"texture": 0, "pixel_noise": 0, "light_noise": 0, "warmth_noise": 0}
-    return World(**{**quiet, "weather_signal": 0, "weather_noise": 0, **settings})
+    return SceneGenerator(**{**quiet, "weather_signal": 0, "weather_noise": 0, **settings})
 
 
 class TestSettings:
@@ -43,25 +43,25 @@ class TestSettings:
     )
     def test_nonsense_is_refused(self, settings, told):
         with pytest.raises(DatasetError, match=told):
-            World(**settings)
+            SceneGenerator(**settings)
 
 
 class TestPixels:
     def test_same_seed_same_bytes(self):
-        one, two = (render(draw_scenes(WORLD, 9, seed=3), range(9)) for _ in range(2))
+        one, two = (render(draw_scenes(GENERATOR, 9, seed=3), range(9)) for _ in range(2))
         assert (one == two).all()
-        other = render(draw_scenes(WORLD, 9, seed=4), range(9))
+        other = render(draw_scenes(GENERATOR, 9, seed=4), range(9))
         assert (one != other).mean() > 0.5
 
     def test_a_picture_does_not_depend_on_what_is_drawn_with_it(self):
-        scenes = draw_scenes(WORLD, 70, seed=0)
+        scenes = draw_scenes(GENERATOR, 70, seed=0)
         together = render(scenes, range(70))
         for index in (0, 31, 32, 69):
             assert (render(scenes, [index])[0] == together[index]).all()
 
     def test_an_object_fills_its_box_and_nothing_else(self):
-        world = plain(expressive=(0, 0), plain=(1, 1))
-        scenes = draw_scenes(world, 60, seed=1)
+        generator = plain(expressive=(0, 0), plain=(1, 1))
+        scenes = draw_scenes(generator, 60, seed=1)
         bare = render(replace(scenes, present=np.zeros_like(scenes.present)), range(60))
         changed = (render(scenes, range(60)) != bare).any(axis=-1)
         boxes = scenes.boxes()
@@ -105,7 +105,7 @@ class TestPixels:
 
 
 class TestCauses:
-    scenes = draw_scenes(World(local_share=0.3), 4000, seed=0)
+    scenes = draw_scenes(SceneGenerator(local_share=0.3), 4000, seed=0)
 
     def test_valence_is_the_stated_mixture(self):
         expected = np.sqrt(0.7) * self.scenes.whole + np.sqrt(0.3) * self.scenes.local
@@ -116,7 +116,7 @@ class TestCauses:
 
     @pytest.mark.parametrize("share", [0.0, 1.0])
     def test_at_either_end_one_mood_decides(self, share):
-        scenes = replace(self.scenes, world=World(local_share=share))
+        scenes = replace(self.scenes, generator=SceneGenerator(local_share=share))
         assert (scenes.valence == (scenes.local if share else scenes.whole)).all()
 
     @pytest.mark.parametrize("name", ["light", "warmth", "weather"])
@@ -148,7 +148,7 @@ class TestCauses:
 
 class TestSets:
     def test_objects_show_their_class_close_up(self):
-        made = objects(WORLD, 300, seed=1)
+        made = objects(GENERATOR, 300, seed=1)
         assert made.emotions == OBJECTS
         assert len(OBJECTS) == 36
         assert np.unique(made.labels).size == 36
@@ -156,7 +156,7 @@ class TestSets:
         assert (shapes[:, :2].min() >= 10) & (shapes[:, :2].max() <= 128)
 
     def test_tags_carry_the_label_and_are_often_wrong(self):
-        made = tagged(WORLD, 2000, seed=1)
+        made = tagged(GENERATOR, 2000, seed=1)
         adjectives, nouns = np.char.partition(made.tags, " ")[:, [0, 2]].T
         assert np.isin(nouns, SHAPES).all()
         positive = np.isin(adjectives, ADJECTIVES["positive"])
@@ -168,43 +168,44 @@ class TestSets:
 
     def test_agreement_comes_out_of_the_votes(self):
         sets = {
-            agreement: judged(WORLD, 500, seed=1, agreement=agreement) for agreement in (5, 4, 3)
+            agreement: annotated(GENERATOR, 500, seed=1, agreement=agreement)
+            for agreement in (5, 4, 3)
         }
         counts = sets[3].counts
         assert [len(made) for made in sets.values()] == list(counts.values())
         assert counts["5 agree"] < counts["4 agree"] < counts["3 agree"] == 500
         assert set(sets[5].keys) < set(sets[4].keys) < set(sets[3].keys)
         with pytest.raises(DatasetError, match="agreement must be 3, 4 or 5"):
-            judged(WORLD, 50, agreement=2)
+            annotated(GENERATOR, 50, agreement=2)
 
     def test_the_more_agree_the_surer_the_label(self):
-        scenes = draw_scenes(WORLD, 3000, seed=5)
+        scenes = draw_scenes(GENERATOR, 3000, seed=5)
         right = {}
         for agreement in (5, 3):
-            made = judged(WORLD, 3000, seed=5, agreement=agreement)
+            made = annotated(GENERATOR, 3000, seed=5, agreement=agreement)
             rows = made.files.astype(int)
             right[agreement] = ((scenes.valence[rows] > 0) == (made.labels == 0)).mean()
         assert right[5] > right[3] > 0.8
 
     def test_folded_is_as_unbalanced_as_twitter2(self):
-        made = folded(WORLD, 200, seed=1)
+        made = folded(GENERATOR, 200, seed=1)
         assert len(made) == 200
         assert (made.labels == 0).mean() == 0.78
         assert sorted(np.unique(made.folds)) == [1, 2, 3, 4, 5]
 
-    @pytest.mark.parametrize("make", [objects, tagged, judged, folded])
+    @pytest.mark.parametrize("make", [objects, tagged, annotated, folded])
     def test_a_set_reads_the_same_again_and_in_part(self, make):
-        made, again = make(WORLD, 60, seed=2), make(WORLD, 60, seed=2)
+        made, again = make(GENERATOR, 60, seed=2), make(GENERATOR, 60, seed=2)
         assert (made.labels == again.labels).all()
         part = made.subset([7, 5])
         assert (part.read(1) == again.read(5)).all()
         assert (part.regions is None) == (made.regions is None)
 
     def test_regions_are_those_with_a_face(self):
-        made = judged(WORLD, 40, seed=2)
-        scenes = draw_scenes(WORLD, 40, seed=2)
+        made = annotated(GENERATOR, 40, seed=2)
+        scenes = draw_scenes(GENERATOR, 40, seed=2)
         known = ~np.isnan(made.regions).any(axis=-1)
         assert (known == scenes.face).all()
         inside = made.regions[known]
         assert inside.min() >= 0
-        assert inside.max() <= WORLD.size
+        assert inside.max() <= GENERATOR.size

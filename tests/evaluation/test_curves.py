@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from arlib.evaluation.curves import ALL, RANDOM, WAYS, _shuffled, curves, hits
-from arlib.evaluation.methods import Evidence
+from arlib.evaluation.methods import Run
 from arlib.evaluation.significance import fold_means
 
 N, REGIONS, WINDOWS = 30, 6, 8
@@ -16,7 +16,7 @@ CONTROLS = ("grid", "ten-crop")
 
 
 @pytest.fixture(scope="module")
-def evidence(make_scores):
+def run(make_scores):
     """Random scores and windows; the second control has fewer of them than the first."""
     scores = make_scores(N, REGIONS, seed=1)
     scores.label[[3, 11]] = -1
@@ -31,12 +31,12 @@ def evidence(make_scores):
         },
         coords={"control": np.array(CONTROLS, object)},
     )
-    return Evidence("random", scores, measured)
+    return Run("random", scores, measured)
 
 
 @pytest.fixture(scope="module")
-def hit(evidence):
-    return hits(evidence, ks=KS, n_draws=4, seed=5)
+def hit(run):
+    return hits(run, ks=KS, n_draws=4, seed=5)
 
 
 def fused_is_right(whole, regions, label, beta=0.5):
@@ -59,39 +59,39 @@ def ranked(one, way, alpha=1.0, base=math.e):
     return [s for _, s in sorted(scored, key=lambda pair: -pair[0])]
 
 
-def labelled(evidence):
+def labelled(run):
     return [
-        (i, evidence.scores.isel(image=i), int(label))
-        for i, label in enumerate(evidence.labels)
+        (i, run.scores.isel(image=i), int(label))
+        for i, label in enumerate(run.labels)
         if label >= 0
     ]
 
 
-def test_the_ways_are_the_papers_then_the_controls_then_chance_and_all(evidence, hit):
+def test_the_ways_are_the_papers_then_the_controls_then_chance_and_all(run, hit):
     assert hit.way.values.tolist() == [*WAYS, *CONTROLS, RANDOM, ALL]
     assert hit.k.values.tolist() == list(KS)
-    bare = hits(Evidence("bare", evidence.scores), ks=KS, n_draws=4, seed=5)
+    bare = hits(Run("bare", run.scores), ks=KS, n_draws=4, seed=5)
     assert bare.way.values.tolist() == [*WAYS, RANDOM, ALL]
     xr.testing.assert_equal(bare, hit.sel(way=bare.way))
     other = xr.Dataset({"agreement": ("image", np.full(N, 5))})
-    without = hits(Evidence("no controls", evidence.scores, other), ks=KS, n_draws=4, seed=5)
+    without = hits(Run("no controls", run.scores, other), ks=KS, n_draws=4, seed=5)
     xr.testing.assert_equal(without, bare)
 
 
-def test_images_without_a_label_are_left_out(evidence, hit):
-    known = evidence.labels >= 0
+def test_images_without_a_label_are_left_out(run, hit):
+    known = run.labels >= 0
     assert 0 < known.sum() < N
-    assert hit.image.values.tolist() == evidence.scores.image.values[known].tolist()
-    assert hit.fold.values.tolist() == evidence.folds[known].tolist()
-    unlabelled = evidence.scores.assign(label=("image", np.full(N, -1, np.int8)))
+    assert hit.image.values.tolist() == run.scores.image.values[known].tolist()
+    assert hit.fold.values.tolist() == run.folds[known].tolist()
+    unlabelled = run.scores.assign(label=("image", np.full(N, -1, np.int8)))
     with pytest.raises(ValueError, match=r"^no image has a label$"):
-        hits(Evidence("unlabelled", unlabelled))
+        hits(Run("unlabelled", unlabelled))
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("equations", [{}, {"alpha": 0.2, "beta": 2.0, "base": 2}])
-def test_a_way_to_rank_is_a_loop_over_images_and_k(evidence, way, equations):
-    found = hits(evidence, ks=KS, n_draws=1, **equations).sel(way=way).values
+def test_a_way_to_rank_is_a_loop_over_images_and_k(run, way, equations):
+    found = hits(run, ks=KS, n_draws=1, **equations).sel(way=way).values
     ranking = {name: value for name, value in equations.items() if name != "beta"}
     beta = equations.get("beta", 0.5)
     expected = [
@@ -99,7 +99,7 @@ def test_a_way_to_rank_is_a_loop_over_images_and_k(evidence, way, equations):
             fused_is_right(
                 one.global_probability.values, ranked(one, way, **ranking)[:k], label, beta
             )
-            for _, one, label in labelled(evidence)
+            for _, one, label in labelled(run)
         ]
         for k in KS
     ]
@@ -107,30 +107,30 @@ def test_a_way_to_rank_is_a_loop_over_images_and_k(evidence, way, equations):
 
 
 @pytest.mark.parametrize("control", CONTROLS)
-def test_a_control_takes_the_first_k_of_its_own_windows(evidence, hit, control):
-    windows = evidence.baselines.control_probability.sel(control=control).values
+def test_a_control_takes_the_first_k_of_its_own_windows(run, hit, control):
+    windows = run.baselines.control_probability.sel(control=control).values
     expected = [
         [
             fused_is_right(one.global_probability.values, windows[i, :k], label)
-            for i, one, label in labelled(evidence)
+            for i, one, label in labelled(run)
         ]
         for k in KS
     ]
     np.testing.assert_array_equal(hit.sel(way=control).values, expected)
 
 
-def test_all_regions_are_all_whatever_k(evidence, hit):
+def test_all_regions_are_all_whatever_k(run, hit):
     expected = [
         fused_is_right(one.global_probability.values, one.region_probability.values, label)
-        for _, one, label in labelled(evidence)
+        for _, one, label in labelled(run)
     ]
     for k in KS:
         assert hit.sel(way=ALL, k=k).values.tolist() == expected
 
 
-def test_random_regions_are_an_average_over_draws(evidence, hit):
+def test_random_regions_are_an_average_over_draws(run, hit):
     """One draw after another from one generator: each image's regions by a key each."""
-    images = labelled(evidence)
+    images = labelled(run)
     rng = np.random.default_rng(5)
     found = np.zeros((len(KS), len(images)))
     for _ in range(4):
@@ -146,25 +146,25 @@ def test_random_regions_are_an_average_over_draws(evidence, hit):
     np.testing.assert_allclose(hit.sel(way=RANDOM).values, found / 4)
 
 
-def test_draws_depend_on_the_seed_alone(evidence, hit):
-    again, other = (hits(evidence, ks=KS, n_draws=4, seed=seed) for seed in (5, 6))
+def test_draws_depend_on_the_seed_alone(run, hit):
+    again, other = (hits(run, ks=KS, n_draws=4, seed=seed) for seed in (5, 6))
     xr.testing.assert_identical(again, hit)
     assert (other.sel(way=RANDOM) != hit.sel(way=RANDOM)).any()
     rest = [way for way in hit.way.values.tolist() if way != RANDOM]
     xr.testing.assert_equal(other.sel(way=rest), hit.sel(way=rest))
 
 
-def test_one_random_region_is_any_with_the_same_chance(evidence):
+def test_one_random_region_is_any_with_the_same_chance(run):
     """Averaged over many draws, K = 1 is right as often as the regions taken one by one."""
-    found = hits(evidence, ks=[1], n_draws=500).sel(way=RANDOM, k=1).values
-    for (_, one, label), share in zip(labelled(evidence), found.tolist(), strict=True):
+    found = hits(run, ks=[1], n_draws=500).sel(way=RANDOM, k=1).values
+    for (_, one, label), share in zip(labelled(run), found.tolist(), strict=True):
         s = [s for s in one.region_probability.values if not np.isnan(s).any()] or [[np.nan]]
         right = [fused_is_right(one.global_probability.values, [x], label) for x in s]
         assert share == pytest.approx(np.mean(right), abs=5 * 0.5 / math.sqrt(500))
 
 
-def test_regions_are_shuffled_among_themselves_and_those_that_exist_first(evidence):
-    regions = evidence.scores.region_probability.values
+def test_regions_are_shuffled_among_themselves_and_those_that_exist_first(run):
+    regions = run.scores.region_probability.values
     shuffled = _shuffled(regions, np.random.default_rng(0))
     moved = 0
     for before, after in zip(regions, shuffled, strict=True):

@@ -11,14 +11,14 @@ from hypothesis import given, settings, strategies as st
 from arlib.datasets import Dataset
 from arlib.evaluation.failures import CAUSES, causes
 from arlib.figures import NEGATIVE, POSITIVE, show_failures
-from arlib.method import affective_regions, respond
+from arlib.method import affective_regions, predict_labels
 
 TRUE, ELSEWHERE = (0, 0, 10, 10), (20, 20, 30, 30)
 REGIONS = 3
 
 
 def image(whole, *regions, label=0, known=True):
-    """Shares of the first emotion, of the whole image and of regions: (objectness, share, box)."""
+    """Shares of the first emotion, of the full image and of regions: (objectness, share, box)."""
     missing = [(np.nan, np.nan, (np.nan,) * 4)] * (REGIONS - len(regions))
     objectness, share, box = zip(*regions, *missing, strict=True)
     return {
@@ -121,7 +121,7 @@ def test_an_overlap_of_just_the_threshold_holds(iou, cause):
 
 def test_the_most_certain_failure_comes_first():
     scores, known = together({**WRONG, **OTHERS})
-    fused = respond(scores, 1).probability.values[:, 0]
+    fused = predict_labels(scores, 1).probability.values[:, 0]
     found = causes(scores, 1, known=known)
     shares = dict(zip(scores.image.values.tolist(), fused.tolist(), strict=True))
     assert found.index.tolist() == sorted(WRONG, key=shares.get)
@@ -192,7 +192,7 @@ def test_every_wrong_image_has_the_first_cause_that_applies(
     equations = {"alpha": 1.0, "beta": 0.5, "base": "classes"} | changed
     equations["base"] = "classes" if emotions == 3 else equations["base"]
     found = causes(scores, k, known=known if knows else None, **equations)
-    fused = respond(scores, k, **equations).label.values
+    fused = predict_labels(scores, k, **equations).label.values
     chosen = affective_regions(scores, k, alpha=equations["alpha"], base=equations["base"])
     expected = {}
     for i, key in enumerate(scores.image.values.tolist()):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from arlib.evaluation.methods import KS, REFERENCE, Evidence, Unavailable, methods
+from arlib.evaluation.methods import KS, REFERENCE, Run, Unavailable, methods
 from arlib.evaluation.table1 import paper_table
 
 N, REGIONS = 40, 6
@@ -22,7 +22,7 @@ FUSED = {
 
 
 @pytest.fixture(scope="module")
-def evidence(make_scores):
+def run(make_scores):
     """Random scores: an image without regions, images without a label, some rows measured."""
     scores = make_scores(N, REGIONS, seed=48)
     scores.label[[7, 20]] = -1
@@ -37,7 +37,7 @@ def evidence(make_scores):
         coords={"method": np.array(MEASURED, object), "image": scores.image.values},
         attrs={"missing": {"DeepSentiBank": "no adjective-noun pairs here"}},
     )
-    return Evidence("random", scores, measured, {"commit": "abc"})
+    return Run("random", scores, measured, {"commit": "abc"})
 
 
 def algorithm_1(scores, image, k, rank_by="both", alpha=1.0, beta=0.5, base=math.e):
@@ -57,13 +57,13 @@ def algorithm_1(scores, image, k, rank_by="both", alpha=1.0, beta=0.5, base=math
     return [y_i / sum(y) for y_i in y]
 
 
-def judge(name, evidence, **settings):
-    return next(method for method in methods(**settings) if method.name == name).judge(evidence)
+def judge(name, run, **settings):
+    return next(method for method in methods(**settings) if method.name == name).judge(run)
 
 
-def relabelled(evidence, labels):
-    scores = evidence.scores.assign(label=("image", np.asarray(labels, np.int8)))
-    return Evidence(evidence.name, scores, evidence.baselines)
+def relabelled(run, labels):
+    scores = run.scores.assign(label=("image", np.asarray(labels, np.int8)))
+    return Run(run.name, scores, run.baselines)
 
 
 def test_the_rows_are_the_papers_in_its_order_and_one_more():
@@ -75,20 +75,20 @@ def test_the_rows_are_the_papers_in_its_order_and_one_more():
 
 @pytest.mark.parametrize("name", FUSED)
 @pytest.mark.parametrize("equations", [{}, {"alpha": 0.3, "beta": 1.5, "base": 2}])
-def test_a_late_fusion_row_is_algorithm_1_image_by_image(evidence, name, equations):
+def test_a_late_fusion_row_is_algorithm_1_image_by_image(run, name, equations):
     told = {**equations, **FUSED[name]}
-    expected = [algorithm_1(evidence.scores, i, 1, **told) for i in range(N)]
-    found = judge(name, evidence, **equations)
+    expected = [algorithm_1(run.scores, i, 1, **told) for i in range(N)]
+    found = judge(name, run, **equations)
     np.testing.assert_allclose(found.response, expected, atol=1e-6)
     assert (found.note, found.picked) == ("", None)
 
 
 @pytest.mark.parametrize("name", MEASURED)
-def test_a_measured_row_is_what_was_measured_whatever_the_order_of_dimensions(evidence, name):
-    turned = evidence.baselines.transpose("emotion", "image", "method")
-    expected = evidence.baselines.probability.values[MEASURED.index(name)]
-    for measured in (evidence.baselines, turned):
-        found = judge(name, Evidence("random", evidence.scores, measured)).response
+def test_a_measured_row_is_what_was_measured_whatever_the_order_of_dimensions(run, name):
+    turned = run.baselines.transpose("emotion", "image", "method")
+    expected = run.baselines.probability.values[MEASURED.index(name)]
+    for measured in (run.baselines, turned):
+        found = judge(name, Run("random", run.scores, measured)).response
         np.testing.assert_array_equal(found, expected)
 
 
@@ -100,21 +100,21 @@ def test_a_measured_row_is_what_was_measured_whatever_the_order_of_dimensions(ev
         ("PCNN + CaffeNet", True, "not measured in this run"),
     ],
 )
-def test_a_row_that_is_not_to_be_had_says_why(evidence, name, measured, reason):
-    given = evidence if measured else Evidence("bare", evidence.scores)
+def test_a_row_that_is_not_to_be_had_says_why(run, name, measured, reason):
+    given = run if measured else Run("bare", run.scores)
     with pytest.raises(Unavailable, match=f"^{reason}$"):
         judge(name, given)
 
 
-def right_by_hand(evidence, ks, **equations):
+def right_by_hand(run, ks, **equations):
     """K -> fold -> the share of labelled images that Algorithm 1 gets right, as a fraction."""
-    labels, folds = evidence.labels.tolist(), evidence.folds.tolist()
+    labels, folds = run.labels.tolist(), run.folds.tolist()
     shares = {}
     for k in ks:
         hits = {}
         for i, (label, fold) in enumerate(zip(labels, folds, strict=True)):
             if label >= 0:
-                y = algorithm_1(evidence.scores, i, k, **equations)
+                y = algorithm_1(run.scores, i, k, **equations)
                 hits.setdefault(fold, []).append(y.index(max(y)) == label)
         shares[k] = {fold: Fraction(sum(h), len(h)) for fold, h in sorted(hits.items())}
     return shares
@@ -128,87 +128,87 @@ def best_k(shares, folds):
 @pytest.mark.parametrize(
     "settings", [{}, {"ks": (2, 3, 5)}, {"alpha": 0.2, "beta": 2.0, "base": 2}]
 )
-def test_the_last_rows_k_is_best_on_the_other_folds(evidence, settings):
+def test_the_last_rows_k_is_best_on_the_other_folds(run, settings):
     """Each fold's K, and every image's response with it, by hand."""
     ks = settings.get("ks", KS)
     equations = {name: value for name, value in settings.items() if name != "ks"}
-    shares = right_by_hand(evidence, ks, **equations)
+    shares = right_by_hand(run, ks, **equations)
     chosen = {fold: best_k(shares, set(range(5)) - {fold}) for fold in range(5)}
-    found = judge(LAST, evidence, **settings)
+    found = judge(LAST, run, **settings)
     assert found.note == f"K = {', '.join(map(str, chosen.values()))} in folds 0 to 4"
     assert len(set(chosen.values())) > 1, "one K for all folds would not show whose it is"
-    for i in np.flatnonzero(evidence.labels >= 0).tolist():
-        k = chosen[int(evidence.folds[i])]
-        expected = algorithm_1(evidence.scores, i, k, **equations)
+    for i in np.flatnonzero(run.labels >= 0).tolist():
+        k = chosen[int(run.folds[i])]
+        expected = algorithm_1(run.scores, i, k, **equations)
         np.testing.assert_allclose(found.response[i], expected, atol=1e-6)
 
 
-def test_an_image_without_a_label_gets_the_k_that_is_best_over_all_folds(evidence):
+def test_an_image_without_a_label_gets_the_k_that_is_best_over_all_folds(run):
     """It is in no fold's accuracy, but what the row says of it is written down too."""
-    overall = best_k(right_by_hand(evidence, KS), range(5))
+    overall = best_k(right_by_hand(run, KS), range(5))
     assert overall != KS[0], "the first K would be right by chance"
-    found = judge(LAST, evidence).response
-    for i in np.flatnonzero(evidence.labels < 0).tolist():
-        expected = algorithm_1(evidence.scores, i, overall)
+    found = judge(LAST, run).response
+    for i in np.flatnonzero(run.labels < 0).tolist():
+        expected = algorithm_1(run.scores, i, overall)
         np.testing.assert_allclose(found[i], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("fold", range(5))
-def test_a_folds_own_labels_do_not_choose_its_k(evidence, fold):
-    own = evidence.folds == fold
-    labels = np.where(own & (evidence.labels >= 0), 1 - evidence.labels, evidence.labels)
-    before, after = judge(LAST, evidence), judge(LAST, relabelled(evidence, labels))
+def test_a_folds_own_labels_do_not_choose_its_k(run, fold):
+    own = run.folds == fold
+    labels = np.where(own & (run.labels >= 0), 1 - run.labels, run.labels)
+    before, after = judge(LAST, run), judge(LAST, relabelled(run, labels))
     known = own & (labels >= 0)
     np.testing.assert_array_equal(after.response[known], before.response[known])
-    ks = [judgement.note.removeprefix("K = ").split(",")[fold] for judgement in (before, after)]
+    ks = [prediction.note.removeprefix("K = ").split(",")[fold] for prediction in (before, after)]
     assert ks[0].split()[0] == ks[1].split()[0]
 
 
-def test_but_they_choose_the_ks_of_other_folds(evidence):
-    own = evidence.folds == 0
-    labels = np.where(own & (evidence.labels >= 0), 1 - evidence.labels, evidence.labels)
-    assert judge(LAST, relabelled(evidence, labels)).note != judge(LAST, evidence).note
+def test_but_they_choose_the_ks_of_other_folds(run):
+    own = run.folds == 0
+    labels = np.where(own & (run.labels >= 0), 1 - run.labels, run.labels)
+    assert judge(LAST, relabelled(run, labels)).note != judge(LAST, run).note
 
 
-def test_picked_on_test_is_the_greatest_mean_over_folds_of_any_k(evidence):
-    shares = right_by_hand(evidence, KS)
+def test_picked_on_test_is_the_greatest_mean_over_folds_of_any_k(run):
+    shares = right_by_hand(run, KS)
     means = {k: sum(of.values()) / 5 for k, of in shares.items()}
-    k, accuracy = judge(LAST, evidence).picked
+    k, accuracy = judge(LAST, run).picked
     assert accuracy == pytest.approx(float(max(means.values())))
     assert means[k] == max(means.values())
 
 
-def test_a_choice_of_k_needs_two_folds(evidence):
+def test_a_choice_of_k_needs_two_folds(run):
     """A set without folds is one fold."""
-    scores = evidence.scores.assign(fold=("image", np.full(N, -1, np.int8)))
-    unfolded = Evidence("unfolded", scores)
+    scores = run.scores.assign(fold=("image", np.full(N, -1, np.int8)))
+    unfolded = Run("unfolded", scores)
     assert (unfolded.folds == 0).all()
     with pytest.raises(Unavailable, match=r"^a choice needs two folds, .*: not 1$"):
         judge(LAST, unfolded)
     np.testing.assert_array_equal(
-        judge(REFERENCE, unfolded).response, judge(REFERENCE, evidence).response
+        judge(REFERENCE, unfolded).response, judge(REFERENCE, run).response
     )
 
 
-def test_some_images_keep_what_belongs_to_them(evidence):
-    few = evidence.select(evidence.folds == 2, "fold two")
+def test_some_images_keep_what_belongs_to_them(run):
+    few = run.select(run.folds == 2, "fold two")
     assert few.name == "fold two"
-    assert few.facts == evidence.facts
-    assert few.scores.image.values.tolist() == evidence.scores.image.values[2::5].tolist()
+    assert few.facts == run.facts
+    assert few.scores.image.values.tolist() == run.scores.image.values[2::5].tolist()
     for name in ("VGGNet", "VGGNet + ft + obj + lf (K = 1)"):
-        expected = judge(name, evidence).response[2::5]
+        expected = judge(name, run).response[2::5]
         np.testing.assert_array_equal(judge(name, few).response, expected)
-    assert Evidence("bare", evidence.scores).select(evidence.folds == 2, "x").baselines is None
+    assert Run("bare", run.scores).select(run.folds == 2, "x").baselines is None
 
 
-def test_a_frozen_network_alone_is_what_its_run_holds(evidence):
+def test_a_frozen_network_alone_is_what_its_run_holds(run):
     facts = {"experiment": {"backbones": ["x"], "finetune_on": ["none"]}}
-    frozen = Evidence("frozen", evidence.scores, None, facts)
+    frozen = Run("frozen", run.scores, None, facts)
     assert frozen.frozen
     said = judge("VGGNet", frozen).response
-    np.testing.assert_array_equal(said, evidence.scores.global_probability.values)
+    np.testing.assert_array_equal(said, run.scores.global_probability.values)
     tuned = {"experiment": {"backbones": ["x"], "finetune_on": ["folds"]}}
-    other = Evidence("tuned", evidence.scores, None, tuned)
+    other = Run("tuned", run.scores, None, tuned)
     assert not other.frozen
     with pytest.raises(Unavailable, match="it holds scores alone"):
         judge("VGGNet", other)

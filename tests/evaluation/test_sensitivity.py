@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from arlib.evaluation.methods import Evidence
+from arlib.evaluation.methods import Run
 from arlib.evaluation.sensitivity import sensitivity
 from arlib.evaluation.significance import fold_means
-from arlib.method import affective_regions, respond, respond_2018
+from arlib.method import affective_regions, predict_labels, respond_2018
 
 N, REGIONS = 60, 24
 DEFAULT = {"k": 4, "alpha": 1.0, "beta": 0.5, "base": "e"}
@@ -15,10 +15,10 @@ OTHER = {"k": 3, "alpha": 0.3, "beta": 1.5, "base": 2}
 
 
 @pytest.fixture(scope="module")
-def evidence(make_scores):
+def run(make_scores):
     scores = make_scores(N, REGIONS, seed=6)
     scores.label[[5, 17]] = -1
-    return Evidence("random", scores)
+    return Run("random", scores)
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +36,13 @@ def others(scored_otherwise):
     return {"other crops": together}
 
 
-def measured(evidence, settings=DEFAULT, others=None, **options):
-    return sensitivity(evidence, **settings, others=others, **{"n_bootstrap": 20, **options})
+def measured(run, settings=DEFAULT, others=None, **options):
+    return sensitivity(run, **settings, others=others, **{"n_bootstrap": 20, **options})
 
 
 @pytest.fixture(scope="module")
-def table(evidence, others):
-    return measured(evidence, others=others, seed=2)
+def table(run, others):
+    return measured(run, others=others, seed=2)
 
 
 def rescaled(scores, how):
@@ -109,11 +109,11 @@ def whole_labels(scores):
 
 
 @pytest.mark.parametrize("settings", [DEFAULT, OTHER])
-def test_each_row_is_algorithm_1_with_one_setting_changed(evidence, settings):
-    scores = evidence.scores
-    found = measured(evidence, settings)
+def test_each_row_is_algorithm_1_with_one_setting_changed(run, settings):
+    scores = run.scores
+    found = measured(run, settings)
     for name, (given, told) in rows_by_hand(scores, settings).items():
-        fused = respond(given, **told).label.values.tolist()
+        fused = predict_labels(given, **told).label.values.tolist()
         check(found.loc[name], by_hand(scores, whole_labels(scores), fused))
     last = f"rule of 2018, K = {settings['k']}"
     fused = respond_2018(scores, settings["k"]).label.values.tolist()
@@ -128,8 +128,8 @@ def test_settings_change_answers(table):
 
 
 @pytest.mark.parametrize("settings", [DEFAULT, OTHER])
-def test_same_is_the_share_of_the_defaults_regions(evidence, settings):
-    known = evidence.scores.isel(image=evidence.labels >= 0)
+def test_same_is_the_share_of_the_defaults_regions(run, settings):
+    known = run.scores.isel(image=run.labels >= 0)
     rows = rows_by_hand(known, settings)
 
     def chosen(given, told):
@@ -140,7 +140,7 @@ def test_same_is_the_share_of_the_defaults_regions(evidence, settings):
     last = f"rule of 2018, K = {settings['k']}"
     choices[last] = respond_2018(known, settings["k"]).region.values.tolist()
     default, *_ = choices.values()
-    found = measured(evidence, settings).same
+    found = measured(run, settings).same
     for name, choice in choices.items():
         shares = []
         for one, other in zip(default, choice, strict=True):
@@ -159,38 +159,38 @@ def test_the_whole_image_is_the_same_whatever_is_done_to_its_regions(table):
     assert table.whole.drop("other crops").nunique() == 1
 
 
-def test_other_scores_are_aligned_by_the_images_keys(evidence, scored_otherwise, table):
-    fused = respond(scored_otherwise, **DEFAULT).label.values.tolist()
-    expected = by_hand(evidence.scores, whole_labels(scored_otherwise), fused)
+def test_other_scores_are_aligned_by_the_images_keys(run, scored_otherwise, table):
+    fused = predict_labels(scored_otherwise, **DEFAULT).label.values.tolist()
+    expected = by_hand(run.scores, whole_labels(scored_otherwise), fused)
     check(table.loc["other crops"], expected)
     assert np.isnan(table.same["other crops"])
     assert table.whole["other crops"] != table.whole.iloc[0]
 
 
-def test_images_without_a_label_are_left_out(evidence, others, table):
-    few = evidence.select(evidence.labels >= 0, "known")
+def test_images_without_a_label_are_left_out(run, others, table):
+    few = run.select(run.labels >= 0, "known")
     assert 0 < few.labels.size < N
     assert measured(few, others=others, seed=2).equals(table)
-    unlabelled = evidence.scores.assign(label=("image", np.full(N, -1, np.int8)))
+    unlabelled = run.scores.assign(label=("image", np.full(N, -1, np.int8)))
     with pytest.raises(ValueError, match=r"^no image has a label$"):
-        sensitivity(Evidence("unlabelled", unlabelled))
+        sensitivity(Run("unlabelled", unlabelled))
 
 
-def test_an_interval_is_that_of_the_differences_between_right_and_wrong(evidence, table):
-    known = evidence.labels >= 0
-    truth = evidence.labels[known]
-    whole = np.array(whole_labels(evidence.scores))[known] == truth
-    fused = respond(evidence.scores, **{**DEFAULT, "beta": 2.0}).label.values[known] == truth
+def test_an_interval_is_that_of_the_differences_between_right_and_wrong(run, table):
+    known = run.labels >= 0
+    truth = run.labels[known]
+    whole = np.array(whole_labels(run.scores))[known] == truth
+    fused = predict_labels(run.scores, **{**DEFAULT, "beta": 2.0}).label.values[known] == truth
     apart = fused.astype(int) - whole
-    expected = fold_means(apart, evidence.folds[known], n_bootstrap=20, seed=2)
+    expected = fold_means(apart, run.folds[known], n_bootstrap=20, seed=2)
     row = table.loc["beta = 2"]
     assert (row.gain, row.low, row.high) == pytest.approx([float(v) for v in expected])
     assert row.low < row.high
 
 
-def test_intervals_depend_on_the_seed_alone(evidence, others, table):
-    assert measured(evidence, others=others, seed=2).equals(table)
-    other = measured(evidence, others=others, seed=3)
+def test_intervals_depend_on_the_seed_alone(run, others, table):
+    assert measured(run, others=others, seed=2).equals(table)
+    other = measured(run, others=others, seed=3)
     same = table.columns.drop(["low", "high"])
     assert other[same].equals(table[same])
     assert not other.low.equals(table.low)
@@ -200,14 +200,14 @@ def test_intervals_depend_on_the_seed_alone(evidence, others, table):
     ("regions", "k", "expected"), [(24, 15, [20]), (10, 4, []), (60, 8, [10, 20, 50])]
 )
 def test_fewer_proposals_are_at_least_k_and_less_than_all(make_scores, regions, k, expected):
-    many = Evidence("many", make_scores(8, regions))
+    many = Run("many", make_scores(8, regions))
     names = [name for name in measured(many, {**DEFAULT, "k": k}).index if name.startswith("N =")]
     assert names == [f"N = {n} best proposals" for n in expected]
 
 
-def test_the_whole_image_as_the_mean_of_ten_crops(evidence, table):
-    """Where a run measured the crops: theirs is the whole image's answer, the regions stay."""
-    scores = evidence.scores
+def test_the_whole_image_as_the_mean_of_ten_crops(run, table):
+    """Where a run measured the crops: theirs is the full image's answer, the regions stay."""
+    scores = run.scores
     rng = np.random.default_rng(1)
     crops = rng.dirichlet([1, 1], (2, N, 20)).astype(np.float32)  # (control, image, rank, emotion)
     crops[1, :, 10:] = np.nan
@@ -216,11 +216,9 @@ def test_the_whole_image_as_the_mean_of_ten_crops(evidence, table):
         dims=("control", "image", "rank", "emotion"),
         coords={"control": ["grid", "ten-crop"], "image": scores.image.values},
     )
-    measured_too = Evidence(
-        "random", scores, baselines=xr.Dataset({"control_probability": probability})
-    )
-    row = measured(measured_too).loc["whole image as the mean of ten crops"]
-    assert "whole image as the mean of ten crops" not in table.index
+    measured_too = Run("random", scores, baselines=xr.Dataset({"control_probability": probability}))
+    row = measured(measured_too).loc["full image as the mean of ten crops"]
+    assert "full image as the mean of ten crops" not in table.index
     known = np.flatnonzero(scores.label.values >= 0)
     folds, hits = scores.fold.values, []
     for i in known:

@@ -10,11 +10,11 @@ from scipy.stats import binomtest
 
 from arlib.evaluation import significance
 from arlib.evaluation.significance import (
-    Flips,
-    could_flip,
-    flips,
+    LabelChanges,
+    can_change,
     fold_means,
     holm,
+    label_changes,
     mcnemar,
     nested_choice,
 )
@@ -31,10 +31,10 @@ def test_flips_counts_one_by_one(images):
             changed += 1
             fixed += after == truth
             broken += before == truth
-    assert flips(*zip(*images, strict=True)) == Flips(changed, fixed, broken)
+    assert label_changes(*zip(*images, strict=True)) == LabelChanges(changed, fixed, broken)
 
 
-@pytest.mark.parametrize("function", [flips, mcnemar])
+@pytest.mark.parametrize("function", [label_changes, mcnemar])
 def test_labels_need_one_shape(function):
     message = "before, after and truth must have one shape, not (1,), (2,) and (1,)"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
@@ -57,7 +57,7 @@ def on_a_grid(n, m, parts, seed, dtype):
 )
 def test_could_flip_tries_every_certain_mean(m, parts, beta, form, dtype, seed):
     whole = on_a_grid(15, m, parts, seed, dtype)
-    flipping = could_flip(whole, beta, form)
+    flipping = can_change(whole, beta, form)
     for image, one in zip(whole, flipping, strict=True):
         means = np.eye(m, dtype=dtype)
         labels = {int(late_fusion(image, mean[None], beta, form).argmax()) for mean in means}
@@ -80,15 +80,15 @@ def test_could_flip_compares_the_lead_with_beta(cuts, eighths, form):
         lead = shrink * (p[leader] - other)
         wins_a_tie = i < leader
         expected |= i != leader and (lead < beta or (lead == beta and wins_a_tie))
-    assert could_flip([[float(x) for x in p]], float(beta), form).tolist() == [expected]
+    assert can_change([[float(x) for x in p]], float(beta), form).tolist() == [expected]
 
 
 def test_of_two_emotions_the_bound_is_half_of_one_plus_beta():
     p = np.arange(129) / 256 + 0.5
     first, second = np.stack([p, 1 - p], -1), np.stack([1 - p, p], -1)
-    np.testing.assert_array_equal(could_flip(first, 0.5), p < 0.75)
-    np.testing.assert_array_equal(could_flip(second, 0.5), (p <= 0.75) | (p == 0.5))
-    assert not could_flip(first, 0.0).any()
+    np.testing.assert_array_equal(can_change(first, 0.5), p < 0.75)
+    np.testing.assert_array_equal(can_change(second, 0.5), (p <= 0.75) | (p == 0.5))
+    assert not can_change(first, 0.0).any()
 
 
 @settings(max_examples=50)
@@ -98,23 +98,23 @@ def test_what_cannot_flip_does_not_flip(m, beta, form, seed):
     whole = rng.dirichlet(np.ones(m) / 2, 200)
     regions = rng.dirichlet(np.ones(m) / 4, (200, 3))
     changed = late_fusion(whole, regions, beta, form).argmax(-1) != whole.argmax(-1)
-    assert not (changed & ~could_flip(whole, beta, form)).any()
+    assert not (changed & ~can_change(whole, beta, form)).any()
 
 
 def test_could_flip_goes_by_name_and_refuses_what_is_no_prediction(make_scores):
     whole = make_scores(9, 2, 3).global_probability
-    expected = could_flip(whole.values, 0.5)
+    expected = can_change(whole.values, 0.5)
     assert expected.any()
     assert not expected.all()
-    np.testing.assert_array_equal(could_flip(whole.T, 0.5), expected)
+    np.testing.assert_array_equal(can_change(whole.T, 0.5), expected)
     with pytest.raises(ValueError, match=r"^global_probability must be finite; of image 1 it is"):
-        could_flip([[1.0, 0.0], [np.nan, 1.0]], 0.5)
+        can_change([[1.0, 0.0], [np.nan, 1.0]], 0.5)
     with pytest.raises(ValueError, match=r"must have the shape \(image, M\), not \(2,\)$"):
-        could_flip([1.0, 0.0], 0.5)
+        can_change([1.0, 0.0], 0.5)
     with pytest.raises(ValueError, match=r"^beta must be between 0 and 1 for form 'convex'"):
-        could_flip([[1.0, 0.0]], 1.5, "convex")
+        can_change([[1.0, 0.0]], 1.5, "convex")
     assert isinstance(
-        could_flip(xr.DataArray([[1.0, 0.0]], dims=("image", "emotion")), 0), np.ndarray
+        can_change(xr.DataArray([[1.0, 0.0]], dims=("image", "emotion")), 0), np.ndarray
     )
 
 

@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from arlib.evaluation import sweeps
 from arlib.evaluation.metrics import evaluate
 from arlib.evaluation.sweeps import predicted_labels, sweep
-from arlib.method import respond
+from arlib.method import predict_labels
 
 SETTINGS = [
     (2, {}),
@@ -48,15 +48,15 @@ def test_predicted_labels_are_those_of_algorithm_1(make_scores, case, step, beta
     assert labels.dtype == np.int8
     assert labels.image.equals(scores.image)
     for k in ks:
-        expected = respond(scores, k, alpha=0.5, beta=beta, **others).label
+        expected = predict_labels(scores, k, alpha=0.5, beta=beta, **others).label
         np.testing.assert_array_equal(labels.sel(k=k), expected)
 
 
 def test_equal_responses_do_occur_in_these_tests(make_scores):
     scores = tied(make_scores(60, 8), 8)
-    response = respond(scores, 2).response
+    response = predict_labels(scores, 2).response
     assert (response[:, 0] == response[:, 1]).any()
-    ranked = np.sort(respond(tied(make_scores(60, 8), 10), 3).response)
+    ranked = np.sort(predict_labels(tied(make_scores(60, 8), 10), 3).response)
     assert (ranked[:, 0] == ranked[:, 1]).any()
 
 
@@ -73,7 +73,7 @@ def test_a_region_without_a_prediction_takes_its_rank_and_says_nothing(make_scor
     scores.region_probability[:, 0] = np.nan  # the one with the highest objectness
     labels = predicted_labels(scores, [1, 2, 6], rank_by="objectness")
     for k in (1, 2, 6):
-        expected = respond(scores, k, rank_by="objectness").label
+        expected = predict_labels(scores, k, rank_by="objectness").label
         np.testing.assert_array_equal(labels.sel(k=k), expected)
     np.testing.assert_array_equal(labels.sel(k=1), scores.global_probability.argmax("emotion"))
 
@@ -87,7 +87,7 @@ def test_the_sweep_is_a_loop_over_algorithm_1(make_scores, n_emotions, others):
         assert swept.attrs == {"images": 39, "unknown": 1}
         truth = scores.label.values[:-1]
         for k, alpha, beta in product(ks, alphas, betas):
-            label = respond(scores, k, alpha=alpha, beta=beta, **others).label.values[:-1]
+            label = predict_labels(scores, k, alpha=alpha, beta=beta, **others).label.values[:-1]
             one = swept.sel(k=k, alpha=alpha, beta=beta)
             assert one.accuracy == accuracy_score(truth, label)
             assert one.balanced_accuracy == pytest.approx(balanced_accuracy_score(truth, label))
@@ -99,7 +99,7 @@ def test_the_default_sweep_holds_the_papers_setting(make_scores):
     assert set(swept) == {"accuracy", "balanced_accuracy"}
     assert dict(swept.sizes) == {"k": 20, "alpha": 11, "beta": 11}
     one = swept.accuracy.sel(k=3, alpha=1.0, beta=0.5)
-    assert one == (respond(scores, 3).label == scores.label)[:-1].mean()
+    assert one == (predict_labels(scores, 3).label == scores.label)[:-1].mean()
     assert np.unique(swept.accuracy.sel(beta=0.0)).size == 1  # no region counts
 
 
@@ -113,7 +113,7 @@ def test_the_intervals_are_those_of_a_loop_over_resamples(make_scores, n_emotion
     truth, rng = scores.label.values[:-1], np.random.default_rng(4)
     drawn = [rng.integers(39, size=39) for _ in range(150)]
     for k, alpha, beta in product(ks, alphas, betas):
-        label = respond(scores, k, alpha=alpha, beta=beta, **others).label.values[:-1]
+        label = predict_labels(scores, k, alpha=alpha, beta=beta, **others).label.values[:-1]
         means = [accuracy_score(truth[rows], label[rows]) for rows in drawn]
         one = swept.sel(k=k, alpha=alpha, beta=beta)
         np.testing.assert_allclose(one.accuracy_low, np.percentile(means, 10))
@@ -124,7 +124,7 @@ def test_the_intervals_are_those_of_evaluate(make_scores):
     scores = make_scores(70, 8)
     swept = sweep(scores, [2], [1.0], [0.0, 0.5], n_bootstrap=200, seed=1)
     for beta in (0.0, 0.5):
-        response = respond(scores, 2, beta=beta).response
+        response = predict_labels(scores, 2, beta=beta).response
         row = evaluate(response, scores.label, n_bootstrap=200, seed=1).loc["accuracy"]
         one = swept.sel(k=2, alpha=1.0, beta=beta)
         np.testing.assert_allclose(
@@ -203,7 +203,7 @@ def test_what_algorithm_1_refuses_is_refused_in_its_words(
     if name:
         scores = spoilt(scores, name)
     with pytest.raises(ValueError, match=r"\w") as theirs:
-        respond(scores, 2, **values)
+        predict_labels(scores, 2, **values)
     with pytest.raises(ValueError, match=f"^{re.escape(str(theirs.value))}$"):
         predicted_labels(scores, [2], **values)
 
@@ -213,4 +213,4 @@ def test_many_nearly_equal_responses_fall_as_in_algorithm_1(make_scores):
     scores = tied(make_scores(2000, 20), 10)
     labels = predicted_labels(scores, (3, 7, 12, 20), beta=0.5)
     for k in labels.k.values:
-        np.testing.assert_array_equal(labels.sel(k=k), respond(scores, int(k)).label)
+        np.testing.assert_array_equal(labels.sel(k=k), predict_labels(scores, int(k)).label)

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 from scipy.stats import binomtest
 
-from arlib.evaluation.methods import REFERENCE, Evidence, methods
+from arlib.evaluation.methods import REFERENCE, Run, methods
 from arlib.evaluation.table1 import COLUMNS, column, columns_of, paper_table, pool
 
 N, REGIONS = 60, 5
@@ -26,7 +26,7 @@ ROWS = {method.name: method for method in methods()}
 
 
 @pytest.fixture(scope="module")
-def make_evidence(make_scores):
+def make_run(make_scores):
     def make(seed=0, name="random", n=N):
         """Random scores and rows; the first measured row is mostly right, the second mostly not."""
         scores = make_scores(n, REGIONS, seed=seed)
@@ -46,25 +46,25 @@ def make_evidence(make_scores):
             coords={"method": np.array(MEASURED, object), "image": scores.image.values},
             attrs={"missing": {"DeepSentiBank": GONE["DeepSentiBank"]}},
         )
-        return Evidence(name, scores, baselines, {"seed": seed})
+        return Run(name, scores, baselines, {"seed": seed})
 
     return make
 
 
 @pytest.fixture(scope="module")
-def evidence(make_evidence):
-    return make_evidence()
+def run(make_run):
+    return make_run()
 
 
 @pytest.fixture(scope="module")
-def table(evidence):
-    return column(evidence, n_bootstrap=200)
+def table(run):
+    return column(run, n_bootstrap=200)
 
 
-def answers(evidence, name):
+def answers(run, name):
     """(label said, true label, fold) of every image whose label is known."""
-    said = ROWS[name].judge(evidence).response.argmax(-1).tolist()
-    every = zip(said, evidence.labels.tolist(), evidence.folds.tolist(), strict=True)
+    said = ROWS[name].judge(run).response.argmax(-1).tolist()
+    every = zip(said, run.labels.tolist(), run.folds.tolist(), strict=True)
     return [one for one in every if one[1] >= 0]
 
 
@@ -84,40 +84,40 @@ def test_a_column_has_the_papers_rows_and_all_its_numbers(table):
 
 
 @pytest.mark.parametrize("name", JUDGED)
-def test_accuracy_is_the_mean_over_folds_within_its_interval(evidence, table, name):
+def test_accuracy_is_the_mean_over_folds_within_its_interval(run, table, name):
     row = table.loc[name]
-    assert row.accuracy == pytest.approx(mean_over_folds(answers(evidence, name)))
+    assert row.accuracy == pytest.approx(mean_over_folds(answers(run, name)))
     assert row.low < row.accuracy < row.high
 
 
-def test_more_images_make_a_narrower_interval(make_evidence, table):
-    many = column(make_evidence(n=16 * N), [ROWS[REFERENCE]], n_bootstrap=200).loc[REFERENCE]
+def test_more_images_make_a_narrower_interval(make_run, table):
+    many = column(make_run(n=16 * N), [ROWS[REFERENCE]], n_bootstrap=200).loc[REFERENCE]
     few = table.loc[REFERENCE]
     assert (few.high - few.low) / (many.high - many.low) == pytest.approx(4, rel=0.3)
 
 
 @pytest.mark.parametrize("name", JUDGED)
-def test_the_other_measures_are_over_all_images(evidence, table, name):
+def test_the_other_measures_are_over_all_images(run, table, name):
     """The majority line, recall averaged over emotions, and AUC pair by pair."""
-    row, images = table.loc[name], answers(evidence, name)
+    row, images = table.loc[name], answers(run, name)
     recall = [
         np.mean([said == emotion for said, label, _ in images if label == emotion])
         for emotion in (0, 1)
     ]
     labels = [label for _, label, _ in images]
-    assert row.images == len(images) == (evidence.labels >= 0).sum()
+    assert row.images == len(images) == (run.labels >= 0).sum()
     assert row.majority == max(labels.count(0), labels.count(1)) / len(labels)
     assert row.balanced_accuracy == pytest.approx(np.mean(recall))
-    share = ROWS[name].judge(evidence).response[:, 0]
-    first, second = (share[evidence.labels == emotion].tolist() for emotion in (0, 1))
+    share = ROWS[name].judge(run).response[:, 0]
+    first, second = (share[run.labels == emotion].tolist() for emotion in (0, 1))
     won = [(a > b) + (a == b) / 2 for a in first for b in second]
     assert row.auc == pytest.approx(np.mean(won))
 
 
 @pytest.mark.parametrize("name", [name for name in JUDGED if name != REFERENCE])
-def test_what_changed_is_counted_image_by_image_and_tested(evidence, table, name):
+def test_what_changed_is_counted_image_by_image_and_tested(run, table, name):
     changed = fixed = broken = 0
-    before, after = answers(evidence, REFERENCE), answers(evidence, name)
+    before, after = answers(run, REFERENCE), answers(run, name)
     for (old, label, _), (new, *_) in zip(before, after, strict=True):
         changed += old != new
         fixed += old != label == new
@@ -142,11 +142,11 @@ def test_holms_p_is_over_the_columns_rows(table):
 
 
 @pytest.mark.parametrize("beta", [0.5, 0.2, 0.0])
-def test_a_label_can_change_where_the_whole_image_is_not_sure(evidence, beta):
+def test_a_label_can_change_where_the_whole_image_is_not_sure(run, beta):
     """Of two emotions, where the greater probability is less than (1 + beta) / 2."""
-    found = column(evidence, beta=beta, n_bootstrap=2)
-    known = evidence.labels >= 0
-    sure = evidence.scores.global_probability.values.max(-1)
+    found = column(run, beta=beta, n_bootstrap=2)
+    known = run.labels >= 0
+    sure = run.scores.global_probability.values.max(-1)
     unsure = int((sure < (1 + beta) / 2)[known].sum())
     assert 0 < int((sure < 0.6)[known].sum()) < int((sure < 0.75)[known].sum()) < known.sum()
     assert found.could[LATE].tolist() == [unsure] * len(LATE)
@@ -154,10 +154,10 @@ def test_a_label_can_change_where_the_whole_image_is_not_sure(evidence, beta):
     assert found.could.drop(LATE).isna().all()
 
 
-def test_the_last_row_says_its_ks_and_what_picking_would_give(evidence, table):
-    row, judgement = table.loc[LAST], ROWS[LAST].judge(evidence)
-    assert row.note == judgement.note
-    assert (row.picked_k, row.picked) == judgement.picked
+def test_the_last_row_says_its_ks_and_what_picking_would_give(run, table):
+    row, prediction = table.loc[LAST], ROWS[LAST].judge(run)
+    assert row.note == prediction.note
+    assert (row.picked_k, row.picked) == prediction.picked
     assert row.picked >= row.accuracy
 
 
@@ -181,59 +181,59 @@ def test_no_other_number_is_missing(table):
     assert (there.note.drop(LAST) == "").all()
 
 
-def test_images_without_a_label_count_nowhere(evidence, table):
-    known = evidence.labels >= 0
+def test_images_without_a_label_count_nowhere(run, table):
+    known = run.labels >= 0
     assert not known.all()
-    alone = column(evidence.select(known, "known"), n_bootstrap=200)
+    alone = column(run.select(known, "known"), n_bootstrap=200)
     assert alone.equals(table)
 
 
-def test_images_that_a_row_could_not_judge_are_left_out_of_that_row(evidence, table):
-    unread = int(np.flatnonzero(evidence.labels >= 0)[0])
-    measured = evidence.baselines.copy(deep=True)
+def test_images_that_a_row_could_not_judge_are_left_out_of_that_row(run, table):
+    unread = int(np.flatnonzero(run.labels >= 0)[0])
+    measured = run.baselines.copy(deep=True)
     measured.probability[MEASURED.index("VGGNet"), unread] = np.nan
-    found = column(Evidence("gap", evidence.scores, measured), n_bootstrap=200)
+    found = column(Run("gap", run.scores, measured), n_bootstrap=200)
     assert found.images["VGGNet"] == found.images[REFERENCE] - 1
-    rest = evidence.select(np.arange(N) != unread, "rest")
+    rest = run.select(np.arange(N) != unread, "rest")
     own = [one.loc["VGGNet"].drop("p_holm") for one in (found, column(rest, n_bootstrap=200))]
     assert own[0].equals(own[1])
     others = [one.drop("VGGNet").drop(columns="p_holm") for one in (found, table)]
     assert others[0].equals(others[1])
 
 
-def test_without_the_reference_row_nothing_is_compared(evidence):
-    found = column(evidence, [ROWS["VGGNet"], ROWS[LAST]], n_bootstrap=2)
+def test_without_the_reference_row_nothing_is_compared(run):
+    found = column(run, [ROWS["VGGNet"], ROWS[LAST]], n_bootstrap=2)
     assert found.index.tolist() == ["VGGNet", LAST]
     assert found.accuracy.notna().all()
     assert found[["p", "p_holm", "could", "changed"]].isna().all(axis=None)
 
 
-def test_a_run_is_split_by_how_many_people_agreed(evidence):
-    columns = columns_of(evidence)
+def test_a_run_is_split_by_how_many_people_agreed(run):
+    columns = columns_of(run)
     assert [one.name for one in columns] == [
         "random, five agree",
         "random, four agree",
         "random, three agree",
     ]
-    agreement = evidence.baselines.agreement.values.tolist()
+    agreement = run.baselines.agreement.values.tolist()
     keys = [one.scores.image.values.tolist() for one in columns]
     for least, there in zip((5, 4, 3), keys, strict=True):
-        images = zip(evidence.scores.image.values.tolist(), agreement, strict=True)
+        images = zip(run.scores.image.values.tolist(), agreement, strict=True)
         assert there == [key for key, people in images if people >= least]
     assert set(keys[0]) < set(keys[1]) < set(keys[2])
     assert len(keys[2]) == N
 
 
-def test_a_run_of_one_annotator_is_one_column(evidence):
-    bare = Evidence("bare", evidence.scores)
-    unknown = Evidence("x", evidence.scores, evidence.baselines.drop_vars("agreement"))
+def test_a_run_of_one_annotator_is_one_column(run):
+    bare = Run("bare", run.scores)
+    unknown = Run("x", run.scores, run.baselines.drop_vars("agreement"))
     assert columns_of(bare) == [bare]
     assert columns_of(unknown) == [unknown]
 
 
 @pytest.fixture(scope="module")
-def seeds(make_evidence):
-    return [make_evidence(seed, "scenes", n) for seed, n in ((1, 60), (2, 45))]
+def seeds(make_run):
+    return [make_run(seed, "scenes", n) for seed, n in ((1, 60), (2, 45))]
 
 
 def test_pooled_runs_keep_every_fold_apart(seeds):
@@ -266,14 +266,14 @@ def test_pooled_runs_split_by_agreement_like_one(seeds):
         assert all_of_it.labels.tolist() == expected
 
 
-def test_one_run_is_its_own_pool(evidence):
-    assert pool([evidence]) is evidence
+def test_one_run_is_its_own_pool(run):
+    assert pool([run]) is run
 
 
 @pytest.mark.parametrize("bare", [0, 1])
 def test_rows_that_one_of_the_runs_lacks_are_not_to_be_had(seeds, bare):
     given = list(seeds)
-    given[bare] = Evidence("scenes", seeds[bare].scores)
+    given[bare] = Run("scenes", seeds[bare].scores)
     found = column(pool(given), n_bootstrap=2)
     assert found.loc[list(MEASURED), "accuracy"].isna().all()
     assert found.loc["VGGNet", "note"] == "not measured in this run: it holds scores alone"
@@ -283,8 +283,7 @@ def test_rows_that_one_of_the_runs_lacks_are_not_to_be_had(seeds, bare):
 
 def test_pooled_runs_without_folds_are_a_fold_each(seeds):
     whole = [
-        Evidence("x", one.scores.assign(fold=one.scores.fold * 0 - 1), one.baselines)
-        for one in seeds
+        Run("x", one.scores.assign(fold=one.scores.fold * 0 - 1), one.baselines) for one in seeds
     ]
     assert pool(whole).folds.tolist() == [0] * 60 + [1] * 45
 
@@ -292,7 +291,7 @@ def test_pooled_runs_without_folds_are_a_fold_each(seeds):
 def test_an_image_that_is_in_no_fold_is_in_none_of_a_pool(seeds):
     scores = seeds[1].scores.copy(deep=True)
     scores.fold[3] = -1
-    pooled = pool([seeds[0], Evidence("x", scores, seeds[1].baselines)])
+    pooled = pool([seeds[0], Run("x", scores, seeds[1].baselines)])
     assert np.flatnonzero(pooled.folds < 0).tolist() == [63]
 
 
@@ -361,7 +360,7 @@ def test_several_emotions_are_also_a_column_of_polarity(make_scores):
         {"missing": {}},
     )
     for baselines in (None, measured, measured.drop_vars("emotion")):
-        polarity, whole = columns_of(Evidence("roi", scores, baselines))
+        polarity, whole = columns_of(Run("roi", scores, baselines))
         assert (polarity.name, whole.name) == ("roi, polarity", "roi")
         assert polarity.scores.emotion.values.tolist() == ["positive", "negative"]
         assert whole.scores is scores

@@ -9,7 +9,7 @@ import torch
 from arlib.datasets import Dataset, ImageError
 from arlib.experiments.baselines.rows import MOST, WINDOWS, control_probabilities
 from arlib.networks import load_backbone
-from arlib.scoring import Judges, crop_regions
+from arlib.scoring import Classifiers, crop_regions
 
 SIZES = [(64, 96), (40, 32), (1, 1), (2, 3)]
 BROKEN = len(SIZES)
@@ -39,24 +39,24 @@ def drawn():
 
 
 @pytest.fixture(scope="module")
-def judges():
+def classifiers():
     made = {
         fold: load_backbone("vgg_tiny", classes=2, weights="random", seed=fold) for fold in (1, 2)
     }
     with torch.no_grad():
         for network in made.values():
             network.network[-1].weight *= 10
-    return Judges(made)
+    return Classifiers(made)
 
 
 @pytest.fixture(scope="module")
-def found(drawn, judges):
-    return control_probabilities(drawn, judges, progress=False)
+def found(drawn, classifiers):
+    return control_probabilities(drawn, classifiers, progress=False)
 
 
-def by_hand(drawn, judges, number, box, mirror=False):
+def by_hand(drawn, classifiers, number, box, mirror=False):
     """Probabilities of one crop in a pass of its own, by the network of the picture's fold."""
-    network = judges.networks[int(drawn.folds[number])]
+    network = classifiers.networks[int(drawn.folds[number])]
     crop = crop_regions(drawn.read(number), np.array([box]), 48)[0].numpy()
     crop = crop[:, :, ::-1].copy() if mirror else crop
     with torch.inference_mode():
@@ -75,14 +75,14 @@ def test_controls_are_named_and_in_the_images_order(drawn, found):
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_ten_crop_is_the_middle_and_the_corners_each_before_its_mirror_image(
-    drawn, judges, found, number
+    drawn, classifiers, found, number
 ):
     """Krizhevsky et al. 2012, windows of 224/256 of the sides: 7/8."""
     height, width = SIZES[number]
     x, y = width / 8, height / 8
     corners = [(x / 2, y / 2), (0, 0), (x, 0), (0, y), (x, y)]
     expected = [
-        by_hand(drawn, judges, number, (left, top, left + width - x, top + height - y), mirror)
+        by_hand(drawn, classifiers, number, (left, top, left + width - x, top + height - y), mirror)
         for left, top in corners
         for mirror in (False, True)
     ]
@@ -95,10 +95,10 @@ def test_ten_crop_is_the_middle_and_the_corners_each_before_its_mirror_image(
 
 @pytest.mark.parametrize("number", [0, 1])
 @pytest.mark.parametrize("name", list(WINDOWS))
-def test_windows_are_judged_in_their_own_order(drawn, judges, found, name, number):
+def test_windows_are_judged_in_their_own_order(drawn, classifiers, found, name, number):
     boxes = WINDOWS[name](drawn.read(number)).boxes
     assert len(boxes) == MOST
-    expected = [by_hand(drawn, judges, number, box) for box in boxes]
+    expected = [by_hand(drawn, classifiers, number, box) for box in boxes]
     np.testing.assert_allclose(found.sel(control=name)[number].values, expected, atol=1e-4)
 
 
@@ -118,10 +118,10 @@ def test_pictures_of_a_few_pixels_are_judged_too(found):
     np.testing.assert_allclose(found.sum("emotion")[:2, :BROKEN].values, 1, rtol=1e-5)
 
 
-def test_where_windows_run_out_the_last_is_repeated(drawn, judges, found):
+def test_where_windows_run_out_the_last_is_repeated(drawn, classifiers, found):
     """A single pixel has one window of the grid."""
     boxes = WINDOWS["grid"](drawn.read(2)).boxes
     assert boxes.tolist() == [[0, 0, 1, 1]]
     said = found.sel(control="grid")[2].values
-    expected = by_hand(drawn, judges, 2, boxes[0])
+    expected = by_hand(drawn, classifiers, 2, boxes[0])
     np.testing.assert_allclose(said, np.tile(expected, (MOST, 1)), atol=1e-4)

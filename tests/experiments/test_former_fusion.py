@@ -13,7 +13,7 @@ from sklearn.svm import LinearSVC
 from arlib.datasets import Dataset, ImageError
 from arlib.experiments.baselines.former_fusion import former_fusion
 from arlib.networks import load_backbone
-from arlib.scoring import Judges, crop_regions
+from arlib.scoring import Classifiers, crop_regions
 
 N = 18
 BROKEN, UNLABELLED, BARE = 4, 7, 9
@@ -64,18 +64,18 @@ def networks():
 
 
 @pytest.fixture(scope="module", params=["one network", "one a fold"])
-def judges(request, drawn, networks):
+def classifiers(request, drawn, networks):
     one = request.param == "one network"
-    return Judges.one(networks[1], drawn) if one else Judges(networks)
+    return Classifiers.one(networks[1], drawn) if one else Classifiers(networks)
 
 
-def fused(drawn, judges, boxes):
-    return former_fusion(drawn, judges, boxes, progress=False)
+def fused(drawn, classifiers, boxes):
+    return former_fusion(drawn, classifiers, boxes, progress=False)
 
 
-def test_against_a_loop_over_images_and_folds(drawn, judges, boxes):
-    found = fused(drawn, judges, boxes)
-    for fold, network in judges.networks.items():
+def test_against_a_loop_over_images_and_folds(drawn, classifiers, boxes):
+    found = fused(drawn, classifiers, boxes)
+    for fold, network in classifiers.networks.items():
         features = {}
         for number in range(N):
             if number == BROKEN:
@@ -99,38 +99,38 @@ def test_against_a_loop_over_images_and_folds(drawn, judges, boxes):
 
 
 @pytest.mark.parametrize("fold", [1, 2, 3])
-def test_a_folds_own_labels_do_not_change_what_is_said_of_it(drawn, judges, boxes, fold):
-    before = fused(drawn, judges, boxes)
+def test_a_folds_own_labels_do_not_change_what_is_said_of_it(drawn, classifiers, boxes, fold):
+    before = fused(drawn, classifiers, boxes)
     mine = drawn.folds == fold
     labels = np.where(mine & (drawn.labels >= 0), 1 - drawn.labels, drawn.labels)
-    after = fused(replace(drawn, labels=labels.astype(np.int8)), judges, boxes)
+    after = fused(replace(drawn, labels=labels.astype(np.int8)), classifiers, boxes)
     np.testing.assert_array_equal(after[mine], before[mine])
     assert np.nanmax(np.abs(after[~mine] - before[~mine])) > 0.01, "others learned from them"
 
 
-def test_an_unreadable_picture_is_not_judged_and_one_without_a_label_is(drawn, judges, boxes):
-    found = fused(drawn, judges, boxes)
+def test_an_unreadable_picture_is_not_judged_and_one_without_a_label_is(drawn, classifiers, boxes):
+    found = fused(drawn, classifiers, boxes)
     assert np.flatnonzero(np.isnan(found).any(axis=1)).tolist() == [BROKEN]
     assert np.isfinite(found[UNLABELLED]).all()
 
 
-def test_regions_count(drawn, judges, boxes):
+def test_regions_count(drawn, classifiers, boxes):
     """Another region of one picture changes what is said of it."""
     other = boxes.copy()
     other[0] = [[20, 5, 45, 29]]
-    before, after = fused(drawn, judges, boxes), fused(drawn, judges, other)
+    before, after = fused(drawn, classifiers, boxes), fused(drawn, classifiers, other)
     assert np.abs(after[0] - before[0]).max() > 1e-4
 
 
 def test_several_regions_stand_side_by_side(drawn, networks, boxes):
     two = np.concatenate([boxes, boxes + 2], axis=1)
-    judges = Judges.one(networks[1], drawn)
-    found = fused(drawn, judges, two)
+    classifiers = Classifiers.one(networks[1], drawn)
+    found = fused(drawn, classifiers, two)
     assert found.shape == (N, 2)
-    assert np.nanmax(np.abs(found - fused(drawn, judges, boxes))) > 1e-3
+    assert np.nanmax(np.abs(found - fused(drawn, classifiers, boxes))) > 1e-3
 
 
 def test_a_single_fold_leaves_nothing_to_learn_from(drawn, networks, boxes):
     alone = replace(drawn, folds=np.ones(N, np.int8))
     with pytest.raises(ValueError, match="no image of 'positive' to learn from"):
-        fused(alone, Judges.one(networks[1], alone), boxes)
+        fused(alone, Classifiers.one(networks[1], alone), boxes)

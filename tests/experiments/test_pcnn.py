@@ -9,11 +9,11 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 
-from arlib.datasets.scenes import World, judged
+from arlib.datasets.scenes import SceneGenerator, annotated
 from arlib.experiments.baselines import pcnn
 from arlib.experiments.baselines.pcnn import UNIFORM_SHARE, drop_probability, train_on
 from arlib.networks import Training, TrainingError, classifier_parameters, finetune, load_backbone
-from arlib.scoring import whole_probability
+from arlib.scoring import global_probabilities
 
 TRAINING = Training(iterations=4, round=2, batch_size=8, lr=0.02, head_factor=1.0, seed=3)
 DIFFERENCE = st.floats(0, 1)
@@ -21,7 +21,7 @@ DIFFERENCE = st.floats(0, 1)
 
 @pytest.fixture(scope="module")
 def few():
-    return judged(World(), 48, seed=1)
+    return annotated(SceneGenerator(), 48, seed=1)
 
 
 def network(sureness=8.0):
@@ -87,7 +87,7 @@ class TestTheRule:
 
 class TestARound:
     def test_keeps_those_that_seed_and_rule_keep(self, few, tmp_path):
-        chance = drop_probability(whole_probability(few, network(), progress=False)).tolist()
+        chance = drop_probability(global_probabilities(few, network(), progress=False)).tolist()
         drawn = np.random.default_rng([TRAINING.seed, 4])
         expected = [drawn.random() >= p for p in chance]
         done = run(few, tmp_path)
@@ -135,22 +135,22 @@ class TestARound:
 
 class TestTooFewAreLeft:
     def test_where_everything_is_dropped(self, few, tmp_path):
-        with pytest.raises(TrainingError, match="scenes-judged holds no picture"):
+        with pytest.raises(TrainingError, match="scenes-annotated holds no picture"):
             run(few, tmp_path, start=network(sureness=0.0))
         assert not (tmp_path / "dropped.json").exists()
 
     @pytest.mark.parametrize(
         ("kept", "told"),
         [
-            (lambda labels: labels == 0, "scenes-judged has one class only"),
+            (lambda labels: labels == 0, "scenes-annotated has one class only"),
             (
                 lambda labels: np.arange(len(labels)) < 5,
-                "a batch of 8 is larger than scenes-judged: 5",
+                "a batch of 8 is larger than scenes-annotated: 5",
             ),
         ],
     )
     def test_of_one_class_or_of_less_than_a_batch(self, few, tmp_path, monkeypatch, kept, told):
         responses = np.where(kept(few.labels)[:, None], [0.0, 1.0], [0.5, 0.5])
-        monkeypatch.setattr(pcnn, "whole_probability", lambda *_, **__: responses)
+        monkeypatch.setattr(pcnn, "global_probabilities", lambda *_, **__: responses)
         with pytest.raises(TrainingError, match=told):
             run(few, tmp_path)

@@ -12,7 +12,7 @@ from arlib.datasets import DatasetError
 from arlib.experiments import photographs as networks
 from arlib.experiments.baselines.pcnn import Progress
 from arlib.experiments.baselines.rows import Missing
-from arlib.experiments.photographs import Chain
+from arlib.experiments.photographs import PhotographProtocol
 from arlib.networks import (
     TrainingError,
     WeightsError,
@@ -23,7 +23,7 @@ from arlib.networks import (
     weights_sha256,
 )
 from arlib.proposals import Grid
-from arlib.scoring import image_features, score_by
+from arlib.scoring import image_features, score_cross_fold
 
 QUICK = {"iterations": 2, "batch_size": 8}
 
@@ -47,7 +47,7 @@ def here(root, tmp_path_factory, monkeypatch):
 
 def chain(finetune_on="folds", **changes):
     settings = {"weights": "random", "training": QUICK, "progress": False, **changes}
-    return Chain("folder", "vgg_tiny", finetune_on, **settings)
+    return PhotographProtocol("folder", "vgg_tiny", finetune_on, **settings)
 
 
 @pytest.fixture
@@ -76,8 +76,8 @@ def learned(spied, network):
 class TestWhoLearnedFromWhat:
     def test_a_folds_network_saw_the_other_folds_and_none_of_its_own(self, spied):
         made = chain()
-        assert sorted(made.judges.networks) == [1, 2, 3, 4, 5]
-        for fold, network in made.judges.networks.items():
+        assert sorted(made.classifiers.networks) == [1, 2, 3, 4, 5]
+        for fold, network in made.classifiers.networks.items():
             others = made.dataset.keys[made.dataset.folds != fold].tolist()
             assert learned(spied, network) == set(others)
         assert len(spied) == 5
@@ -85,8 +85,8 @@ class TestWhoLearnedFromWhat:
     @pytest.mark.parametrize("backbone", ["vgg_tiny", "alexnet_tiny"])
     def test_neither_did_pcnns_in_either_training(self, spied, backbone):
         made = chain()
-        judges = made._pcnn(backbone)
-        for fold, network in judges.networks.items():
+        classifiers = made._pcnn(backbone)
+        for fold, network in classifiers.networks.items():
             assert network.name == backbone
             others = made.dataset.keys[made.dataset.folds != fold].tolist()
             assert learned(spied, network) == set(others)
@@ -98,21 +98,21 @@ class TestWhoLearnedFromWhat:
         labels[3], folds[4] = -1, -1
         made.__dict__["dataset"] = replace(made.dataset, labels=labels, folds=folds)
         nowhere = made.dataset.keys[[3, 4]].tolist()
-        assert sorted(made.judges.networks) == [-1, 1, 2, 3, 4, 5]
-        for fold, network in made.judges.networks.items():
+        assert sorted(made.classifiers.networks) == [-1, 1, 2, 3, 4, 5]
+        for fold, network in made.classifiers.networks.items():
             mine = made.dataset.keys[folds == fold].tolist()
             assert not learned(spied, network) & {*mine, *nowhere}
         known = [key for key in made.dataset.keys.tolist() if key not in nowhere]
-        assert learned(spied, made.judges.networks[-1]) == set(known)
+        assert learned(spied, made.classifiers.networks[-1]) == set(known)
 
     @pytest.mark.parametrize("progressive", [False, True])
     def test_a_dataset_by_name_is_learned_from_as_a_whole(self, spied, progressive):
         made = chain("twitter2")
-        judges = made._pcnn("vgg_tiny") if progressive else made.judges
-        (network,) = set(judges.networks.values())
+        classifiers = made._pcnn("vgg_tiny") if progressive else made.classifiers
+        (network,) = set(classifiers.networks.values())
         assert learned(spied, network) == set(datasets.load("twitter2").keys.tolist())
         assert not learned(spied, network) & set(made.dataset.keys.tolist())
-        assert set(judges.networks) == {1, 2, 3, 4, 5}
+        assert set(classifiers.networks) == {1, 2, 3, 4, 5}
 
     def test_the_dataset_that_is_judged_is_refused(self):
         with pytest.raises(ValueError, match="fine-tuned on all of folder has seen what it would"):
@@ -120,7 +120,7 @@ class TestWhoLearnedFromWhat:
 
     def test_a_frozen_network_learns_nothing(self, spied):
         made = chain("none")
-        (network,) = set(made.judges.networks.values())
+        (network,) = set(made.classifiers.networks.values())
         assert weights_sha256(network) == weights_sha256(made.plain)
         assert spied == []
 
@@ -133,14 +133,14 @@ class TestWhoLearnedFromWhat:
             features[others], made.dataset.labels[others], ("positive", "negative"), backbone="any"
         )
         np.testing.assert_allclose(
-            made.judges.heads[fold].probability(features),
+            made.classifiers.heads[fold].probability(features),
             by_hand.probability(features),
             atol=1e-4,
         )
 
     def test_the_tagged_photographs_train_the_bank_and_the_pairs(self, spied, monkeypatch):
         tagged = datasets.load("scenes-tagged", n=40)
-        monkeypatch.setattr(Chain, "_tagged", lambda self: tagged)
+        monkeypatch.setattr(PhotographProtocol, "_tagged", lambda self: tagged)
         monkeypatch.setattr(networks, "train_bank", lambda dataset, **_: dataset)
         made = chain()
         assert made._bank is tagged
@@ -152,11 +152,11 @@ class TestWhoLearnedFromWhat:
 
 class TestTraining:
     def test_is_done_once_and_the_same(self, monkeypatch):
-        first = chain("twitter2").judges.networks[1]
+        first = chain("twitter2").classifiers.networks[1]
         monkeypatch.setattr(
             "arlib.networks.training.Finetuner.training_step", None
         )  # nothing trains
-        again = chain("twitter2").judges.networks[1]
+        again = chain("twitter2").classifiers.networks[1]
         assert weights_sha256(again) == weights_sha256(first)
         assert weights_sha256(first) != weights_sha256(chain("twitter2").plain)
 
@@ -165,27 +165,27 @@ class TestTraining:
     )
     def test_another_setting_is_another_network(self, change):
         one, other = chain("twitter2"), chain("twitter2", **change)
-        shas = {weights_sha256(each.judges.networks[1]) for each in (one, other)}
+        shas = {weights_sha256(each.classifiers.networks[1]) for each in (one, other)}
         assert len(shas) == 2
 
     def test_other_pictures_under_the_same_names_are_learned_from_anew(
         self, root, tmp_path, monkeypatch
     ):
-        before = weights_sha256(chain("twitter2").judges.networks[1])
+        before = weights_sha256(chain("twitter2").classifiers.networks[1])
         shutil.copytree(root, tmp_path / "data")
         for path in (tmp_path / "data" / "twitter2").glob("*/*.jpg"):
             Image.new("RGB", (30, 20), (100, 130, 160)).save(path)
         monkeypatch.setenv("ARLIB_DATA", str(tmp_path / "data"))
-        assert weights_sha256(chain("twitter2").judges.networks[1]) != before
+        assert weights_sha256(chain("twitter2").classifiers.networks[1]) != before
 
     def test_pcnn_leaves_the_judges_as_they_were(self):
         made = chain("twitter2", training={**QUICK, "lr": 0.02})
-        before = weights_sha256(made.judges.networks[1])
+        before = weights_sha256(made.classifiers.networks[1])
         try:
             made._pcnn("vgg_tiny")
         except networks.Missing:
             pytest.fail("the network is sure enough to keep pictures")
-        assert weights_sha256(made.judges.networks[1]) == before
+        assert weights_sha256(made.classifiers.networks[1]) == before
 
     def test_a_batch_is_no_larger_than_the_set(self, spied, monkeypatch):
         plans = []
@@ -196,7 +196,7 @@ class TestTraining:
             return whole(*given, **named)
 
         monkeypatch.setattr(networks, "finetune", finetune)
-        assert chain(training={"batch_size": 500}).judges
+        assert chain(training={"batch_size": 500}).classifiers
         assert [(plan.batch_size, n) for plan, n in plans] == [(16, 16)] * 5
 
     def test_training_takes_the_runs_seed(self, spied, monkeypatch):
@@ -204,7 +204,7 @@ class TestTraining:
         monkeypatch.setattr(
             networks, "finetune", lambda network, *_, training, **__: seeds.append(training.seed)
         )
-        assert chain("twitter2", seed=4).judges
+        assert chain("twitter2", seed=4).classifiers
         assert seeds == [4]
 
 
@@ -214,7 +214,9 @@ def scores(root, tmp_path_factory):
         patch.setenv("ARLIB_DATA", str(root))
         made = chain("none")
         out = tmp_path_factory.mktemp("scores") / "scores"
-        return score_by(made.judges, made.dataset, Grid(max_regions=3), out, progress=False)
+        return score_cross_fold(
+            made.classifiers, made.dataset, Grid(max_regions=3), out, progress=False
+        )
 
 
 def reason(made, row, scores):
@@ -246,7 +248,7 @@ class TestWhatIsMissing:
 
         monkeypatch.setattr(networks, "load_backbone", load)
         made = chain("twitter2", weights="auto")
-        assert made.judges
+        assert made.classifiers
         with pytest.raises(networks.Missing) as caught:
             made._pcnn("alexnet_tiny")
         assert str(caught.value) == (
@@ -258,7 +260,7 @@ class TestWhatIsMissing:
         file = tmp_path / "vgg.safetensors"
         save_weights(load_backbone("vgg_tiny", classes=2, weights="random"), file)
         made = chain("twitter2", weights=str(file))
-        assert made.judges
+        assert made.classifiers
         with pytest.raises(networks.Missing) as caught:
             made._pcnn("alexnet_tiny")
         assert str(caught.value) == "the weights that were named do not fit alexnet_tiny"
@@ -279,7 +281,7 @@ class TestWhatIsMissing:
         def decided(dataset, network, **_):
             return np.where(np.arange(len(dataset))[:, None] < kept, [0.0, 1.0], [0.5, 0.5])
 
-        monkeypatch.setattr("arlib.experiments.baselines.pcnn.whole_probability", decided)
+        monkeypatch.setattr("arlib.experiments.baselines.pcnn.global_probabilities", decided)
         with pytest.raises(networks.Missing) as caught:
             chain("twitter2", seed=20 + kept)._pcnn("vgg_tiny")
         assert str(caught.value).startswith(f"PCNN dropped too much to train on: {why}")
@@ -309,7 +311,9 @@ class TestWhatIsMissing:
             replace(chain("none"), anps="vsoo")._tagged()
 
     def test_a_fault_in_training_the_bank_is_not_missing(self, scores, monkeypatch):
-        monkeypatch.setattr(Chain, "_tagged", lambda self: self.dataset)  # which has no tags
+        monkeypatch.setattr(
+            PhotographProtocol, "_tagged", lambda self: self.dataset
+        )  # which has no tags
         with pytest.raises(ValueError, match="folder has no tags to learn pairs from"):
             chain("none").baselines(scores)
 
@@ -320,8 +324,8 @@ def test_unreadable_pictures_are_left_out_of_rows_and_controls(root, tmp_path, m
     broken.write_text("no picture")
     monkeypatch.setenv("ARLIB_DATA", str(tmp_path / "data"))
     made = chain("none")
-    scores = score_by(
-        made.judges, made.dataset, Grid(max_regions=3), tmp_path / "scores", progress=False
+    scores = score_cross_fold(
+        made.classifiers, made.dataset, Grid(max_regions=3), tmp_path / "scores", progress=False
     )
     found = made.baselines(scores)
     expected = [key for key in made.dataset.keys.tolist() if key != "positive/3.png"]
@@ -343,24 +347,26 @@ class TestWithoutLabels:
     @pytest.mark.parametrize("source", ["none", "folds"])
     def test_there_is_nothing_to_learn_from(self, unlabelled, source):
         with pytest.raises(DatasetError, match="folder has no labels to learn from: finetune_on"):
-            _ = chain(source).judges
+            _ = chain(source).classifiers
 
     def test_the_head_that_comes_with_the_package_judges_everyone(self, unlabelled):
-        made = Chain("folder", "squeezenet1_1", "shipped", weights="random", progress=False)
-        assert {head.provenance["dataset"] for head in made.judges.heads.values()} == {"oasis"}
-        for head in made.judges.heads.values():
+        made = PhotographProtocol(
+            "folder", "squeezenet1_1", "shipped", weights="random", progress=False
+        )
+        assert {head.provenance["dataset"] for head in made.classifiers.heads.values()} == {"oasis"}
+        for head in made.classifiers.heads.values():
             np.testing.assert_array_equal(head.weight, default_head().weight)
-        assert set(made.judges.networks.values()) == {made.plain}
+        assert set(made.classifiers.networks.values()) == {made.plain}
 
     def test_it_fits_one_network(self):
         with pytest.raises(ValueError, match="head reads features of squeezenet1_1, not of vgg_t"):
-            _ = chain("shipped").judges
+            _ = chain("shipped").classifiers
 
     def test_it_does_not_judge_what_it_has_seen(self, monkeypatch):
         seen = replace(default_head(), provenance={"dataset": "folder"})
         monkeypatch.setattr(networks, "default_head", lambda: seen)
         with pytest.raises(ValueError, match="comes with the package has seen folder"):
-            _ = chain("shipped").judges
+            _ = chain("shipped").classifiers
 
 
 def test_pairs_are_not_learned_from_the_pictures_that_are_judged():

@@ -87,7 +87,7 @@ class TestEveryRun:
 
     def test_tells_light_from_dark(self, results, source):
         _, facts = runs.open_run(results[source])
-        assert facts["results"]["whole image"]["accuracy"]["estimate"] > 0.9
+        assert facts["results"]["full image"]["accuracy"]["estimate"] > 0.9
 
     def test_measures_rows_and_controls_of_its_own_images(self, results, source):
         scores, _ = runs.open_run(results[source])
@@ -139,7 +139,7 @@ def test_called_with_several_sources_the_first_counts_and_is_told(data, tmp_path
 
 @pytest.mark.parametrize("fold", [1, 4])
 def test_a_head_has_not_seen_the_fold_that_it_judges(results, fold):
-    """Fitted again by hand for one fold, it gives the whole images' recorded probabilities."""
+    """Fitted again by hand for one fold, it gives the full images' recorded probabilities."""
     dataset = datasets.load("folder")
     network = load_backbone("vgg_tiny", weights="random")
     features, _ = image_features(dataset, network, progress=False)
@@ -155,7 +155,7 @@ def test_a_failure_midway_leaves_no_half_run(tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("cut off")
 
-    monkeypatch.setattr(networks.Chain, "baselines", fail)
+    monkeypatch.setattr(networks.PhotographProtocol, "baselines", fail)
     with pytest.raises(RuntimeError, match="cut off"):
         experiment.measure(EXPERIMENT, "vgg_tiny", tmp_path, progress=False)
     assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ from arlib.experiments.runs import open_baselines, write_baselines
 from arlib.method import affective_regions
 from arlib.networks import fit_head, load_backbone
 from arlib.proposals import Grid
-from arlib.scoring import Judges, image_features, score_by, whole_probability
+from arlib.scoring import Classifiers, global_probabilities, image_features, score_cross_fold
 
 N, BROKEN = 40, 6
 FF = "VGGNet + ft + obj + senti + ff (K = 1)"
@@ -53,14 +53,14 @@ def network(seed, classes=2):
 
 
 @pytest.fixture(scope="module")
-def judges():
-    return Judges({1: network(1), 2: network(2)})
+def classifiers():
+    return Classifiers({1: network(1), 2: network(2)})
 
 
 @pytest.fixture(scope="module")
-def scores(drawn, judges, tmp_path_factory):
+def scores(drawn, classifiers, tmp_path_factory):
     out = tmp_path_factory.mktemp("rows") / "scores"
-    return score_by(judges, drawn, Grid(max_regions=4), out, progress=False)
+    return score_cross_fold(classifiers, drawn, Grid(max_regions=4), out, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -81,31 +81,31 @@ def never():
 
 
 @pytest.fixture(scope="module")
-def given(judges):
-    turned = Judges({1: judges.networks[2], 2: judges.networks[1]})
+def given(classifiers):
+    turned = Classifiers({1: classifiers.networks[2], 2: classifiers.networks[1]})
     return {
         "plain": network(3, classes=7),
         "bank": Bank,
         "deep": lambda: network(4, classes=5),
-        "pcnn": {"PCNN + CaffeNet": lambda: judges, "PCNN + VGGNet": lambda: turned},
+        "pcnn": {"PCNN + CaffeNet": lambda: classifiers, "PCNN + VGGNet": lambda: turned},
         "progress": False,
     }
 
 
-def rows(dataset, scores, judges, given, **changes):
-    return rows_for(dataset, scores, judges, **{**given, **changes})
+def rows(dataset, scores, classifiers, given, **changes):
+    return rows_for(dataset, scores, classifiers, **{**given, **changes})
 
 
-def test_rows_are_those_that_table_1_wants_of_a_run(readable, scores, judges, given):
+def test_rows_are_those_that_table_1_wants_of_a_run(readable, scores, classifiers, given):
     """Those of its methods that scores alone cannot fill."""
-    found = list(rows(readable, scores, judges, given))
+    found = list(rows(readable, scores, classifiers, given))
     measured = [one.name for one in methods() if re.search("PCNN|Bank|^VGGNet$|ff", one.name)]
     assert found == ROWS == measured
 
 
-def test_nothing_is_made_before_a_row_is_asked_for(readable, scores, judges, given):
+def test_nothing_is_made_before_a_row_is_asked_for(readable, scores, classifiers, given):
     pcnn = {"PCNN + CaffeNet": never, "PCNN + VGGNet": never}
-    told = rows(readable, scores, judges, given, bank=never, deep=never, pcnn=pcnn)
+    told = rows(readable, scores, classifiers, given, bank=never, deep=never, pcnn=pcnn)
     for name in ("SentiBank", "DeepSentiBank", *pcnn):
         with pytest.raises(AssertionError, match="asked for too early"):
             told[name]()
@@ -116,13 +116,15 @@ def responses_of(name, dataset, given):
     return {
         "SentiBank": lambda: Bank().responses(dataset, progress=False),
         "VGGNet": lambda: image_features(dataset, given["plain"], progress=False)[0],
-        "DeepSentiBank": lambda: whole_probability(dataset, given["deep"](), progress=False),
+        "DeepSentiBank": lambda: global_probabilities(dataset, given["deep"](), progress=False),
     }[name]()
 
 
 @pytest.mark.parametrize("name", ["SentiBank", "VGGNet", "DeepSentiBank"])
-def test_mid_level_rows_are_heads_fitted_on_the_other_fold(readable, scores, judges, given, name):
-    found = rows(readable, scores, judges, given)[name]()
+def test_mid_level_rows_are_heads_fitted_on_the_other_fold(
+    readable, scores, classifiers, given, name
+):
+    found = rows(readable, scores, classifiers, given)[name]()
     responses = responses_of(name, readable, given)
     for fold in (1, 2):
         mine = readable.folds == fold
@@ -131,39 +133,41 @@ def test_mid_level_rows_are_heads_fitted_on_the_other_fold(readable, scores, jud
 
 
 @pytest.mark.parametrize("name", ["SentiBank", "VGGNet", "DeepSentiBank", FF])
-def test_a_folds_own_labels_do_not_change_what_is_said_of_it(readable, scores, judges, given, name):
+def test_a_folds_own_labels_do_not_change_what_is_said_of_it(
+    readable, scores, classifiers, given, name
+):
     mine = readable.folds == 2
     labels = np.where(mine, np.roll(readable.labels, 1), readable.labels).astype(np.int8)
     assert (labels != readable.labels)[mine].any()
     turned = replace(readable, labels=labels)
-    before = rows(readable, scores, judges, given)[name]()
-    after = rows(turned, scores, judges, given)[name]()
+    before = rows(readable, scores, classifiers, given)[name]()
+    after = rows(turned, scores, classifiers, given)[name]()
     np.testing.assert_allclose(after[mine], before[mine], atol=1e-6)
     assert np.abs(after[~mine] - before[~mine]).max() > 1e-3, "the other fold learned from them"
 
 
 @pytest.mark.parametrize("name", ["PCNN + CaffeNet", "PCNN + VGGNet"])
 def test_pcnn_rows_are_the_whole_images_by_their_folds_network(
-    readable, scores, judges, given, name
+    readable, scores, classifiers, given, name
 ):
-    found = rows(readable, scores, judges, given)[name]()
+    found = rows(readable, scores, classifiers, given)[name]()
     for fold, one in given["pcnn"][name]().networks.items():
         mine = readable.folds == fold
-        alone = whole_probability(readable.subset(mine), one, progress=False)
+        alone = global_probabilities(readable.subset(mine), one, progress=False)
         np.testing.assert_allclose(found[mine], alone, atol=1e-5)
 
 
-def test_former_fusion_takes_the_best_region(readable, scores, judges, given):
+def test_former_fusion_takes_the_best_region(readable, scores, classifiers, given):
     best = affective_regions(scores, 1).box.values
     assert best.shape == (N - 1, 1, 4)
     np.testing.assert_array_equal(
-        rows(readable, scores, judges, given)[FF](),
-        former_fusion(readable, judges, best, progress=False),
+        rows(readable, scores, classifiers, given)[FF](),
+        former_fusion(readable, classifiers, best, progress=False),
     )
 
 
 @pytest.fixture(scope="module")
-def measured(readable, judges):
+def measured(readable, classifiers):
     """One row that is measured, and two that are not."""
 
     def without(reason):
@@ -175,7 +179,7 @@ def measured(readable, judges):
         "B": lambda: one,
         "C": partial(without, "no weights"),
     }
-    return one, measure_rows(readable, judges, told, progress=False)
+    return one, measure_rows(readable, classifiers, told, progress=False)
 
 
 def test_what_is_missing_is_told_with_its_reason_and_not_filled(measured):
@@ -194,22 +198,22 @@ def test_rows_and_controls_and_agreement_are_in_the_datasets_order(readable, mea
     assert np.isfinite(found.control_probability.sel(control="grid").values).all()
 
 
-def test_where_agreement_is_not_known_there_is_none(readable, judges):
+def test_where_agreement_is_not_known_there_is_none(readable, classifiers):
     unknown = replace(readable.subset(slice(4)), agreement=None)
-    assert "agreement" not in measure_rows(unknown, judges, {}, progress=False)
+    assert "agreement" not in measure_rows(unknown, classifiers, {}, progress=False)
 
 
 @pytest.mark.parametrize("error", [KeyError, ValueError, TypeError, AssertionError])
-def test_a_programming_error_is_not_taken_for_something_missing(readable, judges, error):
+def test_a_programming_error_is_not_taken_for_something_missing(readable, classifiers, error):
     def broken():
         raise error("a fault")
 
     with pytest.raises(error, match="a fault"):
-        measure_rows(readable, judges, {"A": broken}, progress=False)
+        measure_rows(readable, classifiers, {"A": broken}, progress=False)
 
 
 @pytest.mark.parametrize("told", ["some", "none"])
-def test_what_was_measured_survives_its_file(readable, judges, measured, tmp_path, told):
+def test_what_was_measured_survives_its_file(readable, classifiers, measured, tmp_path, told):
     found = measured[1]
     if told == "none":  # every row is missing
         found = found.isel(method=[])

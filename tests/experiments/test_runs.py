@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from arlib.datasets.scenes import World, judged
+from arlib.datasets.scenes import SceneGenerator, annotated
 from arlib.evaluation import evaluate
 from arlib.experiments import runs
 from arlib.experiments.runs import open_baselines, open_run, write_baselines, write_run
-from arlib.method import respond
+from arlib.method import predict_labels
 from arlib.scoring import save_scores
 
 N = 30
@@ -18,7 +18,7 @@ N = 30
 
 @pytest.fixture(scope="module")
 def dataset():
-    return judged(World(), 40, seed=1)
+    return annotated(SceneGenerator(), 40, seed=1)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_the_facts_are_those_of_the_scores(write):
     scores, facts = open_run(write("run"))
     assert set(facts["results"]) == set(runs.METHODS)
     for method, settings in runs.METHODS.items():
-        table = evaluate(respond(scores, **settings).probability.values, scores.label.values)
+        table = evaluate(predict_labels(scores, **settings).probability.values, scores.label.values)
         for metric, row in table.iterrows():
             assert facts["results"][method][metric]["estimate"] == row.estimate
             assert facts["results"][method][metric]["low"] == row.low
@@ -180,7 +180,7 @@ class TestCompared:
     def test_other_methods_are_infinitely_apart(self, write):
         one, other = write("one"), write("other")
         facts = json.loads((other / "run.json").read_text())
-        del facts["results"]["whole image"]
+        del facts["results"]["full image"]
         (other / "run.json").write_text(json.dumps(facts))
         assert runs.compare(one, other)["results"] == np.inf
 

@@ -13,7 +13,7 @@ from scipy.signal import convolve
 from sklearn.metrics import roc_auc_score
 
 from arlib.datasets import build
-from arlib.datasets.scenes import OBJECTS, World, objects
+from arlib.datasets.scenes import OBJECTS, SceneGenerator, objects
 from arlib.experiments.baselines import lowlevel, sentibank
 from arlib.experiments.baselines.sentibank import Descriptor, SentiBank, train_bank
 
@@ -34,7 +34,7 @@ def noise(*shape, seed=0):
 @pytest.fixture(scope="module")
 def tagged():
     """Close-ups of two shapes on every surface, tagged with what they show: 6 pairs."""
-    made = objects(World(), 1200, seed=2)
+    made = objects(SceneGenerator(), 1200, seed=2)
     tags = np.array(OBJECTS)[made.labels]
     return replace(made, tags=tags).subset(np.isin(np.char.rpartition(tags, " ")[:, 2], SHOWN))
 
@@ -186,7 +186,7 @@ class TestFeatures:
 
 class TestTraining:
     def test_tells_surfaces_apart_in_pictures_it_has_not_seen(self):
-        made = objects(World(), 360, seed=2)
+        made = objects(SceneGenerator(), 360, seed=2)
         surface = np.char.partition(np.array(OBJECTS)[made.labels], " ")[:, 0]
         made = replace(made, tags=np.char.add(surface, " shape"))
         bank = train_bank(made.subset(slice(200)), progress=False)

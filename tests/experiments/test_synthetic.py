@@ -8,20 +8,20 @@ import pytest
 from hypothesis import given, strategies as st
 
 from arlib._support import storage as cache
-from arlib.datasets.scenes import World, draw_scenes
+from arlib.datasets.scenes import SceneGenerator, draw_scenes
 from arlib.experiments.synthetic import (
     SETTINGS,
-    Miniature,
+    SyntheticProtocol,
     fine_tune,
-    parse_miniature,
+    parse_synthetic,
     pretrain,
     progressive,
-    restore_miniature,
+    restore_synthetic,
 )
 from arlib.networks import Training
 
 QUICK = Training(iterations=4, round=2, batch_size=16, lr=0.01)
-TINY = Miniature(
+TINY = SyntheticProtocol(
     scale=0.0, pretraining=QUICK, finetuning=QUICK, proposals="grid", max_regions=6, seed=3
 )
 
@@ -33,15 +33,15 @@ def kept(tmp_path_factory, monkeypatch):
 
 
 def test_no_two_sets_share_a_picture():
-    names = ("objects", "tagged", "judged", "folded")
+    names = ("objects", "tagged", "annotated", "folded")
     whole = [TINY.dataset(name).read(0).mean() for name in names[1:]]
     assert len({round(value, 6) for value in whole}) == 3
-    other = replace(TINY, seed=4).dataset("judged")
-    assert (other.read(0) != TINY.dataset("judged").read(0)).any()
+    other = replace(TINY, seed=4).dataset("annotated")
+    assert (other.read(0) != TINY.dataset("annotated").read(0)).any()
 
 
 def test_objects_do_not_depend_on_the_share():
-    shares = [replace(TINY, world=World(local_share=share)) for share in (0.0, 1.0)]
+    shares = [replace(TINY, generator=SceneGenerator(local_share=share)) for share in (0.0, 1.0)]
     one, other = (settings.dataset("objects") for settings in shares)
     assert (one.read(5) == other.read(5)).all()
     assert pretrain(shares[0], progress=False)[1] == pretrain(shares[1], progress=False)[1]
@@ -58,7 +58,7 @@ def test_other_source_code_makes_another_name(monkeypatch):
 
 def test_clean_labels_are_the_sign_of_the_valence():
     made = TINY.dataset("tagged")
-    truth = draw_scenes(TINY.world, len(made), 3002).valence <= 0
+    truth = draw_scenes(TINY.generator, len(made), 3002).valence <= 0
     share = (made.labels == truth).mean()
     assert share == 1 - made.counts["wrong tags"] / len(made)
     folders = {fine_tune(TINY, clean=clean, progress=False)[1] for clean in (False, True)}
@@ -89,11 +89,13 @@ def test_progressive_drops_tagged_pictures_and_trains_on(monkeypatch):
 
 
 def test_names_and_values_make_settings():
-    assert parse_miniature({}) == Miniature()
-    assert parse_miniature(SETTINGS) == Miniature()
+    assert parse_synthetic({}) == SyntheticProtocol()
+    assert parse_synthetic(SETTINGS) == SyntheticProtocol()
     settings = {"scale": 1, "seed": 2, "backbone": "alexnet_tiny", "local_share": 0}
-    made = parse_miniature(settings)
-    assert made == Miniature(scale=1, seed=2, backbone="alexnet_tiny", world=World(local_share=0.0))
+    made = parse_synthetic(settings)
+    assert made == SyntheticProtocol(
+        scale=1, seed=2, backbone="alexnet_tiny", generator=SceneGenerator(local_share=0.0)
+    )
     assert settings == {"scale": 1, "seed": 2, "backbone": "alexnet_tiny", "local_share": 0}
 
 
@@ -102,9 +104,9 @@ def test_names_and_values_make_settings():
     [
         (
             {"scales": 1.0},
-            "no setting 'scales' of the embedded world; there are local_share, scale, seed, ",
+            "no setting 'scales' of the synthetic scenes; there are local_share, scale, seed, ",
         ),
-        ({"pretraining": {}}, "no setting 'pretraining' of the embedded world"),
+        ({"pretraining": {}}, "no setting 'pretraining' of the synthetic scenes"),
         ({"seed": 0.5}, "seed must be int, not 0.5"),
         ({"scale": "small"}, "scale must be float, not 'small'"),
         ({"max_regions": True}, "max_regions must be int, not True"),
@@ -113,7 +115,7 @@ def test_names_and_values_make_settings():
 )
 def test_settings_that_are_none_are_refused(settings, told):
     with pytest.raises(ValueError, match=told):
-        parse_miniature(settings)
+        parse_synthetic(settings)
 
 
 WHOLE = st.integers(1, 10**6)
@@ -123,8 +125,10 @@ PAIR = st.tuples(st.integers(0, 3), st.integers(3, 6))
 
 @given(
     st.builds(
-        Miniature,
-        world=st.builds(World, local_share=SHARE, expressive=PAIR, plain=PAIR, tone=SHARE),
+        SyntheticProtocol,
+        generator=st.builds(
+            SceneGenerator, local_share=SHARE, expressive=PAIR, plain=PAIR, tone=SHARE
+        ),
         seed=WHOLE,
         scale=SHARE,
         n_tagged=WHOLE,
@@ -135,7 +139,7 @@ PAIR = st.tuples(st.integers(0, 3), st.integers(3, 6))
     )
 )
 def test_settings_come_back_from_json(settings):
-    again = restore_miniature(json.loads(json.dumps(asdict(settings))))
+    again = restore_synthetic(json.loads(json.dumps(asdict(settings))))
     assert again == settings
     for field in fields(settings):
         assert type(getattr(again, field.name)) is type(getattr(settings, field.name))

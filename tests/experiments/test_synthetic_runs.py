@@ -1,4 +1,4 @@
-"""Runs of the embedded world: scored and measured once, by networks that never saw them."""
+"""Runs of the synthetic scenes: scored and measured once, by networks that never saw them."""
 
 from dataclasses import replace
 from functools import partial
@@ -8,16 +8,16 @@ import pytest
 import xarray as xr
 
 from arlib._support import storage as cache
-from arlib.experiments import synthetic as miniature, synthetic as miniature_runs
+from arlib.experiments import synthetic as miniature_runs, synthetic as synthetic
 from arlib.experiments.baselines.lowlevel import Descriptor
 from arlib.experiments.baselines.sentibank import train_bank
 from arlib.experiments.runs import open_baselines, open_run
 from arlib.experiments.synthetic import (
     TESTED,
-    Miniature,
+    SyntheticProtocol,
     bank,
     live_runs,
-    restore_miniature,
+    restore_synthetic,
     scored,
     scored_set,
     with_rows,
@@ -28,7 +28,7 @@ from arlib.proposals import CenterCrops, Grid
 pytestmark = pytest.mark.xdist_group("miniature_runs")  # one worker makes what they stand on
 
 SLOW = Training(iterations=8, round=4, batch_size=4, lr=0.02, head_factor=1.0)
-TINY = Miniature(
+TINY = SyntheticProtocol(
     scale=0.0,
     pretraining=Training(iterations=4, round=2, batch_size=16, lr=0.01),
     finetuning=SLOW,  # until the network is sure of some pictures, which PCNN keeps
@@ -53,7 +53,7 @@ def refuse(*_, **__):
 
 def forbid_everything(monkeypatch):
     monkeypatch.setattr("arlib.networks.training.Finetuner.training_step", refuse)
-    for name in ("train_bank", "score_by", "measure_rows"):
+    for name in ("train_bank", "score_cross_fold", "measure_rows"):
         monkeypatch.setattr(miniature_runs, name, refuse)
 
 
@@ -83,8 +83,8 @@ def tagged(here, tmp_path_factory):
         return call
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(miniature, "finetune", watched(miniature.finetune, 1))
-        patch.setattr(miniature, "train_on", watched(miniature.train_on, 1))
+        patch.setattr(synthetic, "finetune", watched(synthetic.finetune, 1))
+        patch.setattr(synthetic, "train_on", watched(synthetic.train_on, 1))
         patch.setattr(miniature_runs, "train_bank", watched(miniature_runs.train_bank, 0))
         runs = live_runs(TINY, progress=False)
         run = runs["scenes-tagged"](tmp_path_factory.mktemp("unused"))
@@ -92,7 +92,7 @@ def tagged(here, tmp_path_factory):
 
 
 def test_an_editions_runs_are_the_tested_sets():
-    assert list(live_runs(TINY)) == ["scenes-judged", "scenes-folded", "scenes-tagged"]
+    assert list(live_runs(TINY)) == ["scenes-annotated", "scenes-folded", "scenes-tagged"]
 
 
 @pytest.mark.parametrize("name", TESTED)
@@ -104,12 +104,12 @@ def test_a_run_is_complete(name):
     assert (scores.fold.values == made.folds).all()
     assert scores.sizes["region"] == 6
     assert scores.attrs["backbone"] == "vgg_tiny"
-    assert facts["experiment"]["miniature"]["world"]["local_share"] == 0.5
+    assert facts["experiment"]["synthetic"]["generator"]["local_share"] == 0.5
 
 
 def test_a_step_is_taken_once(monkeypatch):
     first = scored(TINY, progress=False)
-    monkeypatch.setattr(miniature_runs, "score_by", refuse)
+    monkeypatch.setattr(miniature_runs, "score_cross_fold", refuse)
     assert scored(TINY, progress=False) == first
     with pytest.raises(AssertionError, match="made again"):
         scored(replace(TINY, max_regions=5), progress=False)
@@ -117,7 +117,7 @@ def test_a_step_is_taken_once(monkeypatch):
 
 def test_a_run_tells_how_its_pictures_are_drawn():
     _, facts = open_run(scored(TINY, progress=False))
-    assert restore_miniature(facts["experiment"]["miniature"]) == TINY
+    assert restore_synthetic(facts["experiment"]["synthetic"]) == TINY
 
 
 class TestTheTaggedTenth:
@@ -138,7 +138,9 @@ class TestTheTaggedTenth:
             assert keys == whole - tenth
 
     def test_stops_no_training_early(self):
-        assert Miniature().finetuning.patience == Miniature().pretraining.patience == 0
+        assert (
+            SyntheticProtocol().finetuning.patience == SyntheticProtocol().pretraining.patience == 0
+        )
 
     def test_has_every_row_and_control(self, tagged):
         run, _ = tagged
@@ -163,11 +165,11 @@ class TestTheTaggedTenth:
         assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["judged", "folded"])
+@pytest.mark.parametrize("name", ["annotated", "folded"])
 def test_the_other_sets_are_measured_in_the_order_of_their_scores(name, tmp_path, monkeypatch):
     asked = []
 
-    def measure(dataset, judges, rows, *, progress):
+    def measure(dataset, classifiers, rows, *, progress):
         asked.append((dataset, set(rows)))
         return xr.Dataset(attrs={"missing": {}})
 

@@ -38,7 +38,7 @@ def plane():
 
 
 def choices():
-    return figures.show_choices({"one": BOXES, "other": BOXES}, BOXES, IMAGE, BOXES)
+    return figures.show_selection({"one": BOXES, "other": BOXES}, BOXES, IMAGE, BOXES)
 
 
 @pytest.mark.parametrize("colour", ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#555"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from arlib.figures.explorer import explore
-from arlib.method import affective_regions, late_fusion, respond
+from arlib.method import affective_regions, late_fusion, predict_labels
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
 LABELS = {"k": "K, regions", "alpha": "alpha of Eq. 2", "beta": "beta of Eq. 3"}
@@ -110,7 +110,7 @@ class TestArithmetic:
             assert one["sentiment"] == pytest.approx(regions.sentiment_score.values[at], abs=1e-6)
             assert one["affective"] == pytest.approx(regions.affective_score.values[at], abs=1e-6)
         for precision in (exact, scores):
-            want = respond(precision, k, beta=beta, **settings).isel(image=0)
+            want = predict_labels(precision, k, beta=beta, **settings).isel(image=0)
             np.testing.assert_allclose(found["response"], want.response, rtol=0, atol=1e-6)
             np.testing.assert_allclose(found["probability"], want.probability, rtol=0, atol=1e-6)
             assert found["label"] == int(want.label)
@@ -147,7 +147,7 @@ class TestWhatItShows:
         page.get_by_label("classes", exact=True).check()
         settings = {"base": "classes", "rank_by": "sentiment"}
         regions = affective_regions(scores, 5, **settings).isel(image=0)
-        fused = respond(scores, 5, beta=1.5, **settings).isel(image=0)
+        fused = predict_labels(scores, 5, beta=1.5, **settings).isel(image=0)
         emotion = str(scores.emotion.values[int(fused.label)])
         assert text(page, ".label") == emotion
         assert text(page, ".share") == f"{100 * float(fused.probability.max()):.1f} %"
@@ -259,7 +259,7 @@ class TestHands:
         page.mouse.move(at["x"] + at["width"] + 20, y, steps=5)
         page.mouse.up()
         assert text(page, "output[for=beta]") == "2.00"
-        want = float(respond(scores, 8, beta=2.0).probability.max())
+        want = float(predict_labels(scores, 8, beta=2.0).probability.max())
         assert text(page, ".share") == f"{100 * want:.1f} %"
 
     def test_the_keyboard_reaches_and_moves_everything(self, open_page, scores):
@@ -410,7 +410,7 @@ class TestForEveryone:
         }""")
         slide(page, "k", 2)
         spoken.get_by_text("and 3 regions").wait_for(state="attached")
-        fused = respond(scores, 3)
+        fused = predict_labels(scores, 3)
         label = str(scores.emotion.values[int(fused.label[0])])
         share = 100 * float(fused.probability.max())
         want = f"{label}, {share:.1f} percent, from the whole picture and 3 regions"

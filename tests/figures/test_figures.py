@@ -58,10 +58,10 @@ def test_sentiment_curves():
 
 
 def test_decidedness_as_densities():
-    (axes,) = figures.plot_decidedness(RNG.random(100), RNG.random(900), (0, 1)).axes
+    (axes,) = figures.plot_confidence(RNG.random(100), RNG.random(900), (0, 1)).axes
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
         "regions",
-        "whole images",
+        "full images",
     ]
     area = sum(bar.get_height() * bar.get_width() for bar in axes.containers[0])
     assert area == pytest.approx(1)
@@ -93,7 +93,7 @@ def test_overlap_lines():
 
 
 def test_choices_a_panel_a_rule():
-    panels = figures.show_choices({"a": BOXES[:1], "b": BOXES[:2]}, BOXES).axes
+    panels = figures.show_selection({"a": BOXES[:1], "b": BOXES[:2]}, BOXES).axes
     assert [panel.get_title() for panel in panels] == ["a", "b"]
     assert [[t.get_text() for t in panel.texts] for panel in panels] == [["1"], ["1", "2"]]
     assert panels[0].get_xlim() == (0, 30)
@@ -102,7 +102,7 @@ def test_choices_a_panel_a_rule():
 
 def test_flips():
     table = pd.DataFrame({"could": [0.0, 0.4], "did": [0.0, 0.1]}, index=[0.0, 0.5])
-    (axes,) = figures.plot_flips(table).axes
+    (axes,) = figures.plot_label_changes(table).axes
     assert line(axes, "changed")[1].tolist() == [0.0, 0.1]
     assert line(axes, "could change at most")[0].tolist() == [0.0, 0.5]
 

@@ -59,7 +59,7 @@ def test_a_prediction_shows_its_regions_and_its_probabilities():
     assert len(outlines(left)) == 4
     assert [bar.get_width() for bar in outlines(right)] == [0.6, 0.55, 0.8, 0.3]
     names = [label.get_text() for label in right.get_yticklabels()]
-    assert names == ["fused", "whole image", "region 1", "region 2"]
+    assert names == ["fused", "full image", "region 1", "region 2"]
     colours = [matplotlib.colors.to_hex(bar.get_facecolor()).upper() for bar in outlines(right)]
     assert colours == [NEUTRAL, NEUTRAL, POSITIVE, NEGATIVE]
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from arlib.evaluation import REFERENCE, Evidence, column, methods, paper_table
+from arlib.evaluation import REFERENCE, Run, column, methods, paper_table
 from arlib.figures import plot_sensitivity, plot_table, table_html
 
 NAMES = [method.name for method in methods()]
@@ -27,7 +27,7 @@ FACTS = {
 
 
 @pytest.fixture(scope="module")
-def evidences(make_scores):
+def runs(make_scores):
     """A run with measured rows and facts, and one of scores alone."""
     scores = make_scores(60, 6, seed=11)
     shares = np.random.default_rng(1).dirichlet([1, 1], (2, 60)).astype(np.float32)
@@ -37,17 +37,17 @@ def evidences(make_scores):
         attrs={"missing": {MISSING: REASON}},
     )
     bare = make_scores(45, 4, seed=12)
-    return {DRAWN: Evidence(DRAWN, scores, measured, FACTS), BARE: Evidence(BARE, bare)}
+    return {DRAWN: Run(DRAWN, scores, measured, FACTS), BARE: Run(BARE, bare)}
 
 
 @pytest.fixture(scope="module")
-def tables(evidences):
-    return {name: column(one, n_bootstrap=30) for name, one in evidences.items()}
+def tables(runs):
+    return {name: column(one, n_bootstrap=30) for name, one in runs.items()}
 
 
 @pytest.fixture(scope="module")
-def html(tables, evidences):
-    return table_html(tables, evidences)
+def html(tables, runs):
+    return table_html(tables, runs)
 
 
 def rows_of(html):
@@ -126,9 +126,9 @@ def test_no_number_is_written_that_there_is_not(html, tables):
     assert "nan" not in html.lower()
 
 
-def test_where_one_emotion_alone_is_true_there_is_no_auc(evidences):
-    scores = evidences[BARE].scores
-    one = Evidence("one", scores.assign(label=scores.label.clip(max=0)))
+def test_where_one_emotion_alone_is_true_there_is_no_auc(runs):
+    scores = runs[BARE].scores
+    one = Run("one", scores.assign(label=scores.label.clip(max=0)))
     table = column(one, n_bootstrap=5)
     assert table.auc.isna().all()
     html = table_html({"one": table}, {"one": one})
@@ -136,9 +136,9 @@ def test_where_one_emotion_alone_is_true_there_is_no_auc(evidences):
     assert "–, –" in html
 
 
-def test_where_no_row_is_to_be_had_there_is_no_majority(tables, evidences):
+def test_where_no_row_is_to_be_had_there_is_no_majority(tables, runs):
     empty = tables[BARE].assign(**dict.fromkeys(tables[BARE].columns.drop("note"), np.nan))
-    html = table_html({BARE: empty}, evidences)
+    html = table_html({BARE: empty}, runs)
     assert "nan" not in html.lower()
     assert rows_of(html)[-1].find("td").text == "–"
 
@@ -193,9 +193,9 @@ def test_every_cell_tells_where_it_comes_from(cells):
         assert told["weights, SHA-256"] == ("e" * 64 if given else "not recorded")
 
 
-def test_weights_that_the_scores_know_are_told(tables, evidences):
-    scores = evidences[BARE].scores.assign_attrs(weights_sha256="f" * 64)
-    html = table_html({BARE: tables[BARE]}, {BARE: replace(evidences[BARE], scores=scores)})
+def test_weights_that_the_scores_know_are_told(tables, runs):
+    scores = runs[BARE].scores.assign_attrs(weights_sha256="f" * 64)
+    html = table_html({BARE: tables[BARE]}, {BARE: replace(runs[BARE], scores=scores)})
     assert html.count("f" * 64) == len(NAMES)
 
 

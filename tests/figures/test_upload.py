@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from arlib.experiments import Miniature
-from arlib.figures import upload as workbench
-from arlib.figures.upload import Judge, judge_of_photographs
+from arlib.experiments import SyntheticProtocol
+from arlib.figures import upload as upload_widget
+from arlib.figures.upload import Classifier, photograph_classifier
 from arlib.networks import WeightsError, default_head, load_backbone, save_weights, weights_at_hand
 from arlib.proposals import EdgeBoxes, Grid
 from arlib.scoring import score_picture
@@ -30,15 +30,15 @@ def nothing(tmp_path, monkeypatch):
     """A machine without weights and without a net."""
     monkeypatch.delenv("ARLIB_DATA", raising=False)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setattr(workbench, "fine_tune", lambda *_, **__: ("the drawn one", None))
+    monkeypatch.setattr(upload_widget, "fine_tune", lambda *_, **__: ("the drawn one", None))
     return tmp_path
 
 
 class TestWhoJudges:
     def test_without_weights_the_drawn_worlds_network(self, nothing):
         for which in ("auto", "scenes"):
-            found = judge_of_photographs(which, Miniature())
-            assert found == Judge("vgg_tiny, fine-tuned on tagged scenes", "the drawn one")
+            found = photograph_classifier(which, SyntheticProtocol())
+            assert found == Classifier("vgg_tiny, fine-tuned on tagged scenes", "the drawn one")
 
     def test_with_weights_the_default(self, nothing, monkeypatch):
         (nothing / "weights").mkdir()
@@ -46,10 +46,10 @@ class TestWhoJudges:
         save_weights(random, nothing / "weights" / "squeezenet1_1.safetensors")
         monkeypatch.setenv("ARLIB_DATA", str(nothing))
         for which in ("auto", "squeezenet1_1"):
-            found = judge_of_photographs(which, Miniature())
+            found = photograph_classifier(which, SyntheticProtocol())
             assert found.said == "squeezenet1_1, frozen, under a linear head fitted on OASIS"
             assert found.head.emotions == default_head().emotions
-        assert judge_of_photographs("scenes", Miniature()).network == "the drawn one"
+        assert photograph_classifier("scenes", SyntheticProtocol()).network == "the drawn one"
 
     def test_torchvisions_own_download_counts(self, nothing):
         assert not weights_at_hand("squeezenet1_1")
@@ -63,12 +63,12 @@ class TestWhoJudges:
         def offline(*_, **__):
             raise WeightsError("offline")
 
-        monkeypatch.setattr(workbench, "load_backbone", offline)
+        monkeypatch.setattr(upload_widget, "load_backbone", offline)
         with pytest.raises(WeightsError, match="offline"):
-            judge_of_photographs("squeezenet1_1", Miniature())
+            photograph_classifier("squeezenet1_1", SyntheticProtocol())
 
     def test_it_scores_as_the_library(self, network):
-        found = Judge("random", network).scores(PICTURE, Grid(max_regions=5))
+        found = Classifier("random", network).scores(PICTURE, Grid(max_regions=5))
         assert found.equals(score_picture(PICTURE, network=network, proposals=Grid(max_regions=5)))
 
 
@@ -76,8 +76,11 @@ class TestWidget:
     @pytest.fixture
     def bench(self, network):
         other = load_backbone("squeezenet1_1", classes=2, weights="random", seed=1)
-        judges = {"one": Judge("network one", network), "two": Judge("network two", other)}
-        return workbench.workbench(judges, max_regions=12, k=3, alpha=0.5)
+        classifiers = {
+            "one": Classifier("network one", network),
+            "two": Classifier("network two", other),
+        }
+        return upload_widget.upload_widget(classifiers, max_regions=12, k=3, alpha=0.5)
 
     def give(self, bench, content, name="photo.png"):
         upload = bench.children[0]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from arlib.method.algorithm import affective_regions, respond
+from arlib.method.algorithm import affective_regions, predict_labels
 
 
 def algorithm_1(scores, i, k, alpha, beta):
@@ -29,7 +29,7 @@ def algorithm_1(scores, i, k, alpha, beta):
 def test_it_is_algorithm_1_image_by_image(make_scores, k, alpha, beta):
     scores = make_scores(30, 12)
     regions = affective_regions(scores, k, alpha=alpha)
-    prediction = respond(scores, k, alpha=alpha, beta=beta)
+    prediction = predict_labels(scores, k, alpha=alpha, beta=beta)
     for i in range(scores.sizes["image"]):
         index, response, label = algorithm_1(scores, i, k, alpha, beta)
         assert regions.region.values[i].tolist() == index + [-1] * (k - len(index))
@@ -85,7 +85,7 @@ def test_the_best_come_first(make_scores, settings, name):
 
 def test_what_it_says_of_images(make_scores):
     scores = make_scores(10, 5)
-    prediction = respond(scores, 2, beta=0.25)
+    prediction = predict_labels(scores, 2, beta=0.25)
     assert prediction.response.dims == prediction.probability.dims == ("image", "emotion")
     assert prediction.label.dtype == np.int8
     np.testing.assert_allclose(prediction.response[1:].sum("emotion"), 1.25, rtol=1e-6)
@@ -95,12 +95,12 @@ def test_what_it_says_of_images(make_scores):
 
 def test_beta_0_leaves_the_regions_out(make_scores):
     scores = make_scores(10, 5)
-    prediction = respond(scores, 2, beta=0.0)
+    prediction = predict_labels(scores, 2, beta=0.0)
     np.testing.assert_array_equal(prediction.response, scores.global_probability)
 
 
 def test_the_convex_form_sums_to_1(make_scores):
-    prediction = respond(make_scores(10, 5), 2, fusion="convex", beta=0.25)
+    prediction = predict_labels(make_scores(10, 5), 2, fusion="convex", beta=0.25)
     np.testing.assert_allclose(prediction.response.sum("emotion"), 1, rtol=1e-6)
     xr.testing.assert_allclose(prediction.response, prediction.probability.rename("response"))
 
@@ -108,7 +108,7 @@ def test_the_convex_form_sums_to_1(make_scores):
 def test_of_equal_responses_the_first_emotion_is_the_label(make_scores):
     scores = make_scores(3, 2)
     scores["global_probability"] = xr.full_like(scores.global_probability, 0.5)
-    assert respond(scores, 1, beta=0.0).label.values.tolist() == [0, 0, 0]
+    assert predict_labels(scores, 1, beta=0.0).label.values.tolist() == [0, 0, 0]
 
 
 def test_the_order_of_dimensions_does_not_matter(make_scores):
@@ -117,14 +117,16 @@ def test_the_order_of_dimensions_does_not_matter(make_scores):
     order = {"response": ("image", "emotion"), "probability": ("image", "emotion")}
     for name, dims in order.items():
         np.testing.assert_allclose(
-            respond(turned, 3)[name].transpose(*dims), respond(scores, 3)[name], rtol=1e-6
+            predict_labels(turned, 3)[name].transpose(*dims),
+            predict_labels(scores, 3)[name],
+            rtol=1e-6,
         )
 
 
 def test_no_regions_at_all(make_scores):
     scores = make_scores(4, 3).isel(region=slice(0))
     assert (affective_regions(scores, 2).region == -1).all()
-    np.testing.assert_array_equal(respond(scores, 2).response, scores.global_probability)
+    np.testing.assert_array_equal(predict_labels(scores, 2).response, scores.global_probability)
 
 
 def test_many_emotions_need_another_base_or_form(make_scores):
@@ -134,9 +136,9 @@ def test_many_emotions_need_another_base_or_form(make_scores):
         'use base="classes", or form="linear"'
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        respond(scores, 2)
+        predict_labels(scores, 2)
     for settings in ({"base": "classes"}, {"form": "linear"}, {"rank_by": "sentiment"}):
-        assert respond(scores, 2, **settings).response.shape == (5, 8)
+        assert predict_labels(scores, 2, **settings).response.shape == (5, 8)
 
 
 def test_an_unknown_ranking_is_refused(make_scores):
@@ -150,4 +152,4 @@ def test_an_image_without_prediction_is_named(make_scores):
     scores.global_probability[2] = np.nan
     message = "global_probability of image 'image0002.jpg' is NaN: it needs a prediction"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        respond(scores, 1)
+        predict_labels(scores, 1)

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from hypothesis import given, strategies as st
 
-from arlib.method.algorithm import respond
+from arlib.method.algorithm import predict_labels
 from arlib.method.polarity import (
     POLARITY_OF,
     first_side,
@@ -48,7 +48,7 @@ def test_each_polaritys_probability_is_the_sum_of_its_emotions(make_scores, emot
         assert two[kept].equals(scores[kept])
     assert two.attrs == scores.attrs
     assert {two.region_probability.dtype, two.global_probability.dtype} == {np.dtype("float32")}
-    assert respond(two, 3).sizes == {"image": 20, "emotion": 2}
+    assert predict_labels(two, 3).sizes == {"image": 20, "emotion": 2}
 
 
 def test_dimensions_may_come_in_any_order(make_scores):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from arlib.method.algorithm import affective_regions, respond, respond_2018
+from arlib.method.algorithm import affective_regions, predict_labels, respond_2018
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "tools" / "replay_2018.py"
@@ -44,7 +44,7 @@ def count(pairs):
 
 def test_counts_of_labels_are_loops_over_images(scores, found):
     whole = [y.index(max(y)) for y in scores.global_probability.values.tolist()]
-    paper = respond(scores, 8).label.values.tolist()
+    paper = predict_labels(scores, 8).label.values.tolist()
     later = respond_2018(scores).label.values.tolist()
     expected = {
         "labels that Eq. 1 to 3 change": count(zip(paper, whole, strict=True)),

@@ -58,7 +58,7 @@ def test_classifier_is_swapped(name, classes, batch):
 
 
 class TestTheSmallNetworks:
-    """Those of the embedded world, at 48 pixels."""
+    """Those of the synthetic scenes, at 48 pixels."""
 
     small = torch.randn(4, 3, 48, 48, generator=torch.Generator().manual_seed(0))
 

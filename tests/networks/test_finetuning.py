@@ -13,11 +13,11 @@ import pytest
 import torch
 from hypothesis import example, given, strategies as st
 
-from arlib.datasets.scenes import World, judged
+from arlib.datasets.scenes import SceneGenerator, annotated
 from arlib.networks import training
 from arlib.networks.backbones import load_backbone, save_weights
 from arlib.networks.finetuning import finetune, learning_curve
-from arlib.networks.loaders import Pictures, Schedule
+from arlib.networks.loaders import Schedule, TrainingImages
 from arlib.networks.tiny import NETWORKS
 from arlib.networks.training import Training, TrainingError
 
@@ -26,7 +26,7 @@ TRAINING = Training(iterations=12, round=4, batch_size=8, lr=0.02, head_factor=1
 
 @pytest.fixture(scope="module")
 def few():
-    return judged(World(), 48, seed=1)
+    return annotated(SceneGenerator(), 48, seed=1)
 
 
 def network(seed=0):
@@ -96,14 +96,14 @@ class TestPictures:
     def test_without_augmentation_they_are_what_scoring_sees(self, few):
         from arlib.scoring import crop_regions
 
-        pixels, label = Pictures(few, 48, resize=None, mirror=False, seed=0)[3]
+        pixels, label = TrainingImages(few, 48, resize=None, mirror=False, seed=0)[3]
         whole = crop_regions(few.read(3), np.array([[0, 0, 128, 128]]), 48)[0]
         assert (pixels == whole).all()
         assert label == few.labels[3]
 
     def test_augmentation_depends_on_the_position_alone(self, few):
-        one = Pictures(few, 48, resize=55, mirror=True, seed=0)
-        other = Pictures(few, 48, resize=55, mirror=True, seed=0)
+        one = TrainingImages(few, 48, resize=55, mirror=True, seed=0)
+        other = TrainingImages(few, 48, resize=55, mirror=True, seed=0)
         other[(5, 1)], torch.rand(3)
         assert (one[(3, 77)][0] == other[(3, 77)][0]).all()
         assert any((one[(3, 77)][0] != one[(3, p)][0]).any() for p in range(5))
@@ -112,7 +112,7 @@ class TestPictures:
         torch.manual_seed(0)
         expected = torch.rand(1)
         torch.manual_seed(0)
-        Pictures(few, 48, resize=55, mirror=True, seed=0)[(3, 1)]
+        TrainingImages(few, 48, resize=55, mirror=True, seed=0)[(3, 1)]
         assert torch.rand(1) == expected
 
 
@@ -161,13 +161,13 @@ class TestARun:
 
     def test_every_round_goes_on_where_the_last_one_ended(self, few, tmp_path, monkeypatch):
         seen = []
-        item = Pictures.__getitem__
+        item = TrainingImages.__getitem__
 
         def watched(self, place):
             seen.append(place)
             return item(self, place)
 
-        monkeypatch.setattr(Pictures, "__getitem__", watched)
+        monkeypatch.setattr(TrainingImages, "__getitem__", watched)
         run(few, tmp_path)
         assert [position for _, position in seen] == list(range(12 * 8))
         assert sorted(index for index, _ in seen[:48]) == list(range(48))
@@ -204,7 +204,9 @@ class TestARun:
         assert json.loads((tmp_path / "network.json").read_text())["steps"] < 40
 
     def test_learns_what_there_is_to_learn(self, tmp_path):
-        easy = judged(World(local_share=0.0, light_signal=0.4, warmth_signal=0.3), 160, seed=1)
+        easy = annotated(
+            SceneGenerator(local_share=0.0, light_signal=0.4, warmth_signal=0.3), 160, seed=1
+        )
         plan = Training(iterations=80, batch_size=16, lr=0.01, head_factor=1.0)
         finetune(network(), easy, tmp_path, training=plan, validation=easy, progress=False)
         assert learning_curve(tmp_path)[-1]["val_accuracy"] > 0.8
@@ -218,7 +220,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("change", "told"),
         [
-            (lambda d: d.subset(slice(0, 4)), "a batch of 8 is larger than scenes-judged: 4"),
+            (lambda d: d.subset(slice(0, 4)), "a batch of 8 is larger than scenes-annotated: 4"),
             (lambda d: d.subset(d.labels == 0), "has one class only"),
             (lambda d: replace(d, labels=np.full(len(d), -1, np.int8)), "48 pictures .* no label"),
             (lambda d: replace(d, emotions=("a", "b", "c")), "tells 2 classes apart"),
@@ -383,7 +385,7 @@ class TestFrozenNorms:
         plan = replace(TRAINING, iterations=1, round=1, momentum=0.0, weight_decay=0.0)
         plan = replace(plan, augment=False, frozen_norm=True, precision="32-true", batch_size=48)
         by_hand = load_backbone("normed_tiny", classes=2, weights="random")
-        pictures = Pictures(few, 48, resize=None, mirror=False, seed=0)
+        pictures = TrainingImages(few, 48, resize=None, mirror=False, seed=0)
         pixels = torch.stack([pictures[i][0] for i in range(48)])
         logits = by_hand(by_hand.preprocessing.normalize(pixels))
         loss = torch.nn.functional.cross_entropy(logits, torch.tensor(few.labels.astype(int)))
@@ -399,7 +401,7 @@ FULL_DISK = """
 import resource, sys
 from arlib.networks import training as module
 from arlib.networks.backbones import load_backbone
-from arlib.datasets.scenes import World, judged
+from arlib.datasets.scenes import SceneGenerator, annotated
 from arlib.networks.finetuning import finetune
 from arlib.networks.training import Training
 
@@ -413,7 +415,7 @@ def no_room_after_six_steps(self, batch, index):
 module.Finetuner.training_step = no_room_after_six_steps
 training = Training(iterations=12, round=4, batch_size=8, lr=0.02, head_factor=1.0)
 network = load_backbone("vgg_tiny", classes=2, weights="random")
-few = judged(World(), 48, seed=1)
+few = annotated(SceneGenerator(), 48, seed=1)
 try:
     finetune(network, few, sys.argv[1], training=training, progress=False)
 except OSError as error:
@@ -433,14 +435,14 @@ def test_no_room_for_a_checkpoint_leaves_the_last_one_whole(few, tmp_path):
 TWO = """
 import sys
 from arlib.networks.backbones import load_backbone
-from arlib.datasets.scenes import World, judged
+from arlib.datasets.scenes import SceneGenerator, annotated
 from arlib.networks.finetuning import finetune
 from arlib.networks.training import Training
 
 if __name__ == "__main__":
     training = Training(iterations=12, round=4, batch_size=8, lr=0.02, head_factor=1.0)
     network = load_backbone("vgg_tiny", classes=2, weights="random")
-    few = judged(World(), 48, seed=1)
+    few = annotated(SceneGenerator(), 48, seed=1)
     finetune(network, few, sys.argv[1], training=training, devices=int(sys.argv[2]), progress=False)
 """
 

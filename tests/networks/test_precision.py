@@ -4,18 +4,18 @@ import pytest
 import torch
 
 from arlib.networks import precision
-from arlib.networks.precision import best_device, bf16_in_hardware, settle
+from arlib.networks.precision import best_device, bf16_in_hardware, resolve_dtype
 
 
 @pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16", "bf16"])
 def test_any_unit_that_multiplies_bf16_counts(name, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {name: True, "avx512_f": True})
     assert bf16_in_hardware("cpu")
-    assert settle("auto", "cpu") == torch.bfloat16
+    assert resolve_dtype("auto", "cpu") == torch.bfloat16
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {name: False, "avx512_f": True})
     assert not bf16_in_hardware("cpu")
-    assert settle("auto", "cpu") == torch.float32
-    assert settle("bf16", "cpu") == torch.bfloat16
+    assert resolve_dtype("auto", "cpu") == torch.float32
+    assert resolve_dtype("bf16", "cpu") == torch.bfloat16
 
 
 def test_what_torch_calls_this_processor_is_understood():
@@ -34,9 +34,9 @@ def test_without_a_gpu_it_has_no_tensor_cores(monkeypatch):
 
 def test_float32_is_float32_whatever_the_hardware(monkeypatch):
     monkeypatch.setattr(precision, "bf16_in_hardware", lambda device: True)
-    assert settle("float32") == torch.float32
+    assert resolve_dtype("float32") == torch.float32
 
 
 def test_an_unknown_name():
     with pytest.raises(ValueError, match="precision must be 'float32', 'bf16' or 'auto', not 'x'"):
-        settle("x")
+        resolve_dtype("x")

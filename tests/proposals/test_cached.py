@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from arlib import scoring
-from arlib.datasets.scenes import World, judged
+from arlib.datasets.scenes import SceneGenerator, annotated
 from arlib.networks import load_backbone
 from arlib.proposals import Cached, EdgeBoxes, Grid, Proposals, cached, uncached
 
@@ -33,7 +33,7 @@ def same(one, other):
 
 def test_what_is_found_is_what_was_made(tmp_path):
     method = EdgeBoxes(max_regions=20)
-    picture = judged(World(), 20, seed=0).read(0)
+    picture = annotated(SceneGenerator(), 20, seed=0).read(0)
     for image in (picture, np.full((50, 50, 3), 9, np.uint8)):
         propose = Cached(method, tmp_path)
         made, found = propose(image), propose(image)
@@ -88,7 +88,7 @@ def test_threads_may_share_a_folder(tmp_path):
 
 def test_scores_name_the_method_itself(tmp_path):
     network = load_backbone("vgg_tiny", classes=2, weights="random")
-    scenes = judged(World(), 20, seed=0).subset(slice(0, 2))
+    scenes = annotated(SceneGenerator(), 20, seed=0).subset(slice(0, 2))
     settings = {"network": network, "progress": False}
     one = scoring.score(scenes, Grid(4), out=tmp_path / "a.zarr", **settings)
     propose = Cached(Grid(4), tmp_path)

@@ -10,8 +10,8 @@ import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from arlib._support.storage import BusyError, exclusive_lock
-from arlib.datasets.scenes import World
-from arlib.experiments import Experiment, Miniature
+from arlib.datasets.scenes import SceneGenerator
+from arlib.experiments import Experiment, SyntheticProtocol
 from arlib.networks import Training
 from arlib.publishing import build as publishing, editions, site as website
 from arlib.publishing.editions import Edition, EditionError
@@ -296,10 +296,10 @@ def drawn(book):
 
 def test_an_experiment_on_scenes_is_the_chain_in_miniature(drawn):
     edition = editions.load_edition(drawn, "drawn")
-    assert edition.experiment == Miniature(scale=0.1, max_regions=5)
+    assert edition.experiment == SyntheticProtocol(scale=0.1, max_regions=5)
     changed = editions.load_edition(drawn, "drawn", {"local_share": 1, "backbone": "alexnet_tiny"})
-    assert changed.experiment == Miniature(
-        world=World(local_share=1.0), scale=0.1, max_regions=5, backbone="alexnet_tiny"
+    assert changed.experiment == SyntheticProtocol(
+        generator=SceneGenerator(local_share=1.0), scale=0.1, max_regions=5, backbone="alexnet_tiny"
     )
 
 
@@ -308,8 +308,8 @@ def test_its_settings_reach_the_chapters_that_declare_them(drawn):
     overrides = {"max_regions": 7, "local_share": 1.0, "seed": 2, "k": 4}
     changed = editions.load_edition(drawn, "drawn", overrides)
     assert changed.parameters == {"max_regions": 7, "local_share": 1.0, "k": 4}
-    assert changed.experiment == Miniature(
-        world=World(local_share=1.0), seed=2, scale=0.1, max_regions=7
+    assert changed.experiment == SyntheticProtocol(
+        generator=SceneGenerator(local_share=1.0), seed=2, scale=0.1, max_regions=7
     )
     fresh = editions.load_edition(drawn, "fresh")
     own = "twitter2-squeezenet1_1"
@@ -346,7 +346,7 @@ def test_an_experiment_that_cannot_be_is_refused(drawn, experiment, message):
         ("drawn", {"scale": "small"}, "scale must be float, not 'small'"),
         ("drawn", {"scales": 1.0}, r"no parameter 'scales' in edition drawn; .*'scale'"),
         ("drawn", {"dataset": "twitter2"}, "an experiment on photographs needs backbones"),
-        ("fresh", {"dataset": "scenes"}, "no setting 'backbones' of the embedded world"),
+        ("fresh", {"dataset": "scenes"}, "no setting 'backbones' of the synthetic scenes"),
     ],
 )
 def test_overrides_of_an_experiment_are_checked_too(drawn, name, overrides, message):
@@ -367,13 +367,15 @@ def test_drawn_runs_lie_beside_the_chapters(drawn, tmp_path, monkeypatch):
     monkeypatch.setenv("ARLIB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(publishing, "build_site", lambda stage, build, public: stage)
     quick = Training(iterations=2, round=2, batch_size=16, lr=0.01)
-    tiny = Miniature(scale=0.0, pretraining=quick, finetuning=quick, proposals="grid")
+    tiny = SyntheticProtocol(scale=0.0, pretraining=quick, finetuning=quick, proposals="grid")
     said = []
     edition = Edition("drawn", "Drawn", {"k": 3}, tiny)
     stage = publishing.run_edition(drawn, edition, say=said.append)
     done = nbformat.read(stage / "book" / "one.ipynb", as_version=4)
-    assert done.cells[-1].outputs[0].text == "['scenes-folded', 'scenes-judged', 'scenes-tagged']\n"
-    names = ("judged", "folded", "tagged")
+    assert (
+        done.cells[-1].outputs[0].text == "['scenes-folded', 'scenes-annotated', 'scenes-tagged']\n"
+    )
+    names = ("annotated", "folded", "tagged")
     assert said[:3] == [f"scoring: scenes-{name}" for name in names]
     assert not (drawn / "book" / "results").exists()
 

@@ -9,7 +9,7 @@ from PIL import Image
 from skimage import data
 
 from arlib.figures import new_figure
-from arlib.publishing.site import as_webp, lighten
+from arlib.publishing.site import as_webp, convert_images
 
 
 def png(pixels):
@@ -70,7 +70,7 @@ def test_pages_name_what_is_there_now_and_leave_the_rest(tmp_path):
         '<img src="../_images/a-dark.png"/><img src="../_images/drawing.svg"/>'
         '<img src="../_static/a.png"/> the file _images/other.png'
     )
-    lighten(tmp_path)
+    convert_images(tmp_path)
     assert page.read_text() == (
         '<a href="../_images/a.webp"><img src="../_images/a.webp"/></a>'
         '<img src="../_images/a-dark.webp"/><img src="../_images/drawing.svg"/>'
@@ -79,5 +79,5 @@ def test_pages_name_what_is_there_now_and_leave_the_rest(tmp_path):
     there = {path.name for path in (tmp_path / "_images").iterdir()}
     assert there == {"a.webp", "a-dark.webp", "drawing.svg"}
     before = page.read_text()
-    lighten(tmp_path)  # a second time there is nothing to do
+    convert_images(tmp_path)  # a second time there is nothing to do
     assert page.read_text() == before

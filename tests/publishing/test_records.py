@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from arlib import cli
-from arlib.experiments import Miniature
+from arlib.experiments import SyntheticProtocol
 from arlib.publishing.editions import Edition, EditionError
 from arlib.publishing.pages import editions_page, side_by_side, status_page
 from arlib.publishing.records import built, compare_editions, facts_of, published
@@ -32,7 +32,7 @@ def executed(*cells):
 
 def run(accuracy, **settings):
     """What run.json says, as far as the page reads it."""
-    ways = {"whole image": accuracy, "+ obj + senti (K = 8)": accuracy + 0.1}
+    ways = {"full image": accuracy, "+ obj + senti (K = 8)": accuracy + 0.1}
     results = {way: {"accuracy": {"estimate": rate}} for way, rate in ways.items()}
     data = {"images": 40, "majority": 0.6}
     experiment = {"backbones": ["squeezenet1_1"], "max_regions": 30} | settings
@@ -123,7 +123,7 @@ def test_recorded_runs_and_those_measured_here_are_listed(book):
     for folder, facts in folders.items():
         (book / folder / "a-run").mkdir(parents=True)
         (book / folder / "a-run" / "run.json").write_text(json.dumps(facts))
-    drawn = run(0.5) | {"experiment": {"miniature": asdict(Miniature())}}
+    drawn = run(0.5) | {"experiment": {"synthetic": asdict(SyntheticProtocol())}}
     (book / "_build/two/results/drawn").mkdir(parents=True)
     (book / "_build/two/results/drawn/run.json").write_text(json.dumps(drawn))
     unlabelled = run(0.1) | {"results": {}, "dataset": {"images": 2, "majority": None}}

@@ -96,7 +96,7 @@ def test_binder_installs_what_chapters_need_and_torch_without_cuda():
     assert {"pip", "pytorch-cpu", "torchvision"} <= set(environment["dependencies"])
     script = folder / "postBuild"
     assert script.stat().st_mode & 0o111  # or it is not run
-    extras = {"book", "training"}  # papermill and Jupyter; Lightning, for the drawn world
+    extras = {"book", "training"}  # papermill and Jupyter; Lightning, for the synthetic scenes
     assert f"--editable '.[{','.join(sorted(extras))}]'" in script.read_text()
     assert f"[{','.join(sorted(extras))}]" in Public(CLONE).first_on_colab()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -14,9 +14,9 @@ from PIL import Image
 from arlib.figures import DARK
 from arlib.publishing.site_figures import (
     add_dark_figures,
+    extract_dark_figures,
     figures_in,
     gallery,
-    set_dark_aside,
     with_dark,
 )
 
@@ -68,19 +68,19 @@ def chapter(stage):
 
 def test_dark_forms_leave_the_chapter_and_nothing_else_does(stage):
     before = chapter(stage)
-    set_dark_aside(stage)
+    extract_dark_figures(stage)
     for cell in before.cells:
         for output in cell.get("outputs", []):
             output.data.pop(DARK)
     assert chapter(stage) == before
     for shown, night in zip(figures_in(before), NIGHT, strict=True):
         assert (stage / "dark" / shown.name).read_bytes() == night
-    set_dark_aside(stage)  # a second time there is nothing to do
+    extract_dark_figures(stage)  # a second time there is nothing to do
     assert len(list((stage / "dark").iterdir())) == 2
 
 
 def test_the_chosen_figure_stands_for_its_chapter_in_both_forms(stage):
-    set_dark_aside(stage)
+    extract_dark_figures(stage)
     page = gallery(stage)
     assert re.findall(r"grid-item-card\} (.*)", page) == ["The one", "The other"]
     assert re.findall(r":link: (.*)", page) == ["01_one", "02_two"]
@@ -95,13 +95,13 @@ def test_the_chosen_figure_stands_for_its_chapter_in_both_forms(stage):
 def test_without_a_choice_the_first_stands_and_may_lack_a_dark_form(stage):
     cells = [new_markdown_cell("# The one"), figure_cell(0, dark=False), figure_cell(1)]
     nbformat.write(new_notebook(cells=cells), stage / "book" / "01_one.ipynb")
-    set_dark_aside(stage)
+    extract_dark_figures(stage)
     assert ":img-alt: Figure 0" in gallery(stage)
     assert not (stage / "dark" / "01_one.png").exists()
 
 
 def test_pages_get_the_dark_forms_that_there_are(stage, tmp_path):
-    set_dark_aside(stage)
+    extract_dark_figures(stage)
     gallery(stage)
     first = figures_in(chapter(stage))[0].name
     site = tmp_path / "site"

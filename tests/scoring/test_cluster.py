@@ -13,7 +13,7 @@ from arlib.scoring.scores import open_scores
 
 pytest.importorskip("distributed")
 
-SCORE = [sys.executable, "-m", "arlib.cli", "score", "--dataset", "scenes-judged"]
+SCORE = [sys.executable, "-m", "arlib.cli", "score", "--dataset", "scenes-annotated"]
 SCORE += ["--backbone", "vgg_tiny", "--weights", "random", "--shard-size", "100"]
 SCORE += ["--proposals", "grid", "--max-regions", "4"]
 

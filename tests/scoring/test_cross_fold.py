@@ -1,4 +1,4 @@
-"""Judges: several networks at once, against each fold alone and against crop by crop."""
+"""Classifiers: several networks at once, against each fold alone and against crop by crop."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from arlib.datasets import Dataset, ImageError
 from arlib.networks import LinearHead, load_backbone, weights_sha256
 from arlib.proposals import Grid
 from arlib.scoring.crops import crop_regions
-from arlib.scoring.cross_fold import Judges, judge_boxes, score_by
+from arlib.scoring.cross_fold import Classifiers, classify_boxes, score_cross_fold
 from arlib.scoring.scorer import score
 from arlib.scoring.scores import open_scores
 
@@ -78,8 +78,8 @@ def readable(dataset):
 def test_several_networks_are_each_fold_alone_in_the_datasets_order(
     drawn, networks, heads, headed, tmp_path
 ):
-    judges = Judges(networks, heads if headed else None)
-    together = score_by(judges, drawn, GRID, tmp_path / "all", **QUIET)
+    classifiers = Classifiers(networks, heads if headed else None)
+    together = score_cross_fold(classifiers, drawn, GRID, tmp_path / "all", **QUIET)
     assert together.image.values.tolist() == drawn.keys[readable(drawn)].tolist()
     assert together.fold.values.tolist() == drawn.folds[readable(drawn)].tolist()
     assert together.label.values.tolist() == drawn.labels[readable(drawn)].tolist()
@@ -101,15 +101,15 @@ def test_several_networks_are_each_fold_alone_in_the_datasets_order(
 
 def test_another_folds_network_would_say_something_else(drawn, networks, tmp_path):
     """What the test above would see if networks were mixed up."""
-    right = score_by(Judges(networks), drawn, GRID, tmp_path / "right", **QUIET)
+    right = score_cross_fold(Classifiers(networks), drawn, GRID, tmp_path / "right", **QUIET)
     mixed = {1: networks[2], 2: networks[3], 3: networks[1]}
-    wrong = score_by(Judges(mixed), drawn, GRID, tmp_path / "wrong", **QUIET)
+    wrong = score_cross_fold(Classifiers(mixed), drawn, GRID, tmp_path / "wrong", **QUIET)
     apart = np.abs(right.global_probability - wrong.global_probability).max("emotion")
     assert float(apart.min()) > 1e-3
 
 
 def test_the_store_holds_what_is_returned(drawn, networks, tmp_path):
-    returned = score_by(Judges(networks), drawn, GRID, tmp_path / "store", **QUIET)
+    returned = score_cross_fold(Classifiers(networks), drawn, GRID, tmp_path / "store", **QUIET)
     stored = open_scores(tmp_path / "store").load()
     assert stored.equals(returned)
     assert stored.attrs == returned.attrs
@@ -117,13 +117,13 @@ def test_the_store_holds_what_is_returned(drawn, networks, tmp_path):
 
 
 def test_unreadable_pictures_of_every_fold_are_told(drawn, networks, tmp_path):
-    scores = score_by(Judges(networks), drawn, GRID, tmp_path / "store", **QUIET)
+    scores = score_cross_fold(Classifiers(networks), drawn, GRID, tmp_path / "store", **QUIET)
     assert scores.attrs["unreadable"] == {"p3": "broken 3", "p5": "broken 5"}
 
 
 def test_every_network_is_named_by_the_folds_it_judges(drawn, networks, tmp_path):
-    shared = Judges({1: networks[1], 2: networks[2], 3: networks[1]})
-    scores = score_by(shared, drawn, GRID, tmp_path / "store", **QUIET)
+    shared = Classifiers({1: networks[1], 2: networks[2], 3: networks[1]})
+    scores = score_cross_fold(shared, drawn, GRID, tmp_path / "store", **QUIET)
     assert scores.attrs["weights_sha256"] == {
         "1,3": weights_sha256(networks[1]),
         "2": weights_sha256(networks[2]),
@@ -131,7 +131,9 @@ def test_every_network_is_named_by_the_folds_it_judges(drawn, networks, tmp_path
 
 
 def test_one_network_for_all_is_plain_scoring(drawn, networks, tmp_path):
-    one = score_by(Judges.one(networks[1], drawn), drawn, GRID, tmp_path / "one", **QUIET)
+    one = score_cross_fold(
+        Classifiers.one(networks[1], drawn), drawn, GRID, tmp_path / "one", **QUIET
+    )
     plain = score(drawn, GRID, networks[1], out=tmp_path / "plain", **QUIET)
     assert one.equals(plain)
     assert one.attrs["weights_sha256"] == weights_sha256(networks[1])
@@ -139,12 +141,14 @@ def test_one_network_for_all_is_plain_scoring(drawn, networks, tmp_path):
 
 def test_settings_of_scoring_are_passed_on(drawn, networks, tmp_path):
     settings = {"crop": "square", "context": 0.1}
-    scores = score_by(Judges(networks), drawn, GRID, tmp_path / "store", **settings, **QUIET)
+    scores = score_cross_fold(
+        Classifiers(networks), drawn, GRID, tmp_path / "store", **settings, **QUIET
+    )
     assert scores.attrs["parameters"] == settings
 
 
 def test_every_picture_is_in_one_group_with_its_folds_network(drawn, networks):
-    shared = Judges({1: networks[1], 2: networks[2], 3: networks[1], 9: networks[3]})
+    shared = Classifiers({1: networks[1], 2: networks[2], 3: networks[1], 9: networks[3]})
     times = np.zeros(len(drawn), int)
     for network, mine in shared.groups(drawn):
         times += mine
@@ -157,12 +161,12 @@ def test_every_picture_is_in_one_group_with_its_folds_network(drawn, networks):
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda judges, drawn, out: score_by(judges, drawn, GRID, out, **QUIET),
-        lambda judges, drawn, out: judge_boxes(judges, drawn, whole, **QUIET),
+        lambda classifiers, drawn, out: score_cross_fold(classifiers, drawn, GRID, out, **QUIET),
+        lambda classifiers, drawn, out: classify_boxes(classifiers, drawn, whole, **QUIET),
     ],
 )
 def test_a_fold_without_a_network_is_refused(drawn, networks, tmp_path, ask):
-    few = Judges({1: networks[1], 3: networks[3]})
+    few = Classifiers({1: networks[1], 3: networks[3]})
     with pytest.raises(ValueError, match=r"no network for fold\(s\) \[2\] of drawn"):
         ask(few, drawn, tmp_path / "store")
 
@@ -190,8 +194,8 @@ def by_hand(network, image, box, mirror):
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("headed", [False, True])
 def test_boxes_are_judged_as_one_crop_at_a_time(drawn, networks, heads, headed, mirror):
-    judges = Judges(networks, heads if headed else None)
-    found = judge_boxes(judges, drawn, two_boxes, mirror=mirror, **QUIET)
+    classifiers = Classifiers(networks, heads if headed else None)
+    found = classify_boxes(classifiers, drawn, two_boxes, mirror=mirror, **QUIET)
     assert (found.shape, found.dtype) == ((len(drawn), 2, 2), np.float32)
     for number in np.flatnonzero(readable(drawn)).tolist():
         image, fold = drawn.read(number), FOLDS[number]
@@ -202,5 +206,5 @@ def test_boxes_are_judged_as_one_crop_at_a_time(drawn, networks, heads, headed, 
 
 
 def test_unreadable_pictures_are_judged_nan(drawn, networks):
-    found = judge_boxes(Judges(networks), drawn, whole, **QUIET)
+    found = classify_boxes(Classifiers(networks), drawn, whole, **QUIET)
     assert np.isnan(found).all(axis=(1, 2)).tolist() == (~readable(drawn)).tolist()

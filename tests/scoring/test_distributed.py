@@ -25,14 +25,14 @@ from arlib.method import affective_regions, top_regions
 from arlib.networks import load_backbone
 from arlib.proposals import Grid, Proposals
 from arlib.scoring import scorer as scoring, shards, shards as work
-from arlib.scoring.distributed import SetAsideError, score_in_shards
+from arlib.scoring.distributed import FailedShardsError, score_in_shards
 from arlib.scoring.jobs import Job, named_job
 from arlib.scoring.scores import ScoresError, assemble_scores, open_scores
 from arlib.scoring.shards import ShardError, assemble
-from arlib.scoring.workers import HopelessError
+from arlib.scoring.workers import NonRetryableError
 
 SOAK = Path(__file__).parents[1] / "soak"
-SCENES = {"dataset": "scenes-judged", "dataset_settings": {"n": 20}}
+SCENES = {"dataset": "scenes-annotated", "dataset_settings": {"n": 20}}
 TINY = partial(
     named_job, **SCENES, backbone="vgg_tiny", weights="random", proposals="grid", max_regions=4
 )
@@ -110,7 +110,7 @@ def test_the_scores_are_those_of_one_pass(job, tmp_path):
 
 def test_only_missing_shards_are_done(job, tmp_path, monkeypatch):
     moody = Job(job.dataset, Moody(), job.network)
-    with pytest.raises(SetAsideError, match=r"(?s)1 of 3 shards failed .*: out of l") as e:
+    with pytest.raises(FailedShardsError, match=r"(?s)1 of 3 shards failed .*: out of l") as e:
         run(moody, tmp_path / "s.zarr")
     (number,) = e.value.errors
     assert e.value.errors[number] == ("RuntimeError: out of luck",) * 3
@@ -207,7 +207,7 @@ def test_an_image_that_changes_while_it_is_scored(photos, network, tmp_path, mon
         return made
 
     monkeypatch.setattr(shards, "score", meanwhile)
-    with pytest.raises(SetAsideError, match="an image of shard 0 changed while it was scored"):
+    with pytest.raises(FailedShardsError, match="an image of shard 0 changed while it was scored"):
         run(job, tmp_path / "s.zarr", shard_size=10)
 
 
@@ -301,7 +301,7 @@ def test_the_same_scores_whatever_the_batch_the_shards_and_the_processes(tmp_pat
 
 def test_a_worker_that_has_another_job_ends_the_run(job, tmp_path):
     one = work.ShardWork(lambda: job, "run", "another", 4, tmp_path)
-    with pytest.raises(HopelessError, match="other code, weights or settings"):
+    with pytest.raises(NonRetryableError, match="other code, weights or settings"):
         one(0)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from arlib.scoring.workers import HopelessError, in_processes, in_turn
+from arlib.scoring.workers import NonRetryableError, in_processes, in_this_process
 
 PIECES = Path(__file__).parents[1] / "soak" / "pieces.py"
 
@@ -19,16 +19,16 @@ def by_number(outcomes):
     return {one.number: one for one in outcomes}
 
 
-@pytest.mark.parametrize("engine", [in_turn, partial(in_processes, processes=2)])
+@pytest.mark.parametrize("engine", [in_this_process, partial(in_processes, processes=2)])
 class TestBoth:
     def test_every_piece_is_done_once(self, engine):
         found = by_number(engine(partial(add, 1), range(5)))
         assert {number: one.value for number, one in found.items()} == {n: n + 1 for n in range(5)}
-        assert not any(one.errors or one.set_aside for one in found.values())
+        assert not any(one.errors or one.failed for one in found.values())
 
     def test_a_piece_that_always_fails_is_set_aside_and_the_others_go_on(self, engine):
         found = by_number(engine(partial(truediv, 6), [0, 1, 2]))
-        assert found[0].set_aside
+        assert found[0].failed
         assert found[0].errors == ("ZeroDivisionError: division by zero",) * 3
         assert (found[1].value, found[2].value) == (6, 3)
 
@@ -37,7 +37,7 @@ class TestBoth:
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, "No space left on device"), HopelessError("another job")]
+    "error", [OSError(errno.ENOSPC, "No space left on device"), NonRetryableError("another job")]
 )
 def test_what_would_meet_every_piece_ends_it(error):
     tried = []
@@ -47,7 +47,7 @@ def test_what_would_meet_every_piece_ends_it(error):
         raise error
 
     with pytest.raises(type(error)):
-        list(in_turn(work, [1, 2]))
+        list(in_this_process(work, [1, 2]))
     assert tried == [1]
 
 
@@ -75,5 +75,5 @@ def test_what_kills_its_process_kills_no_other(tmp_path):
 
 def test_no_room_for_one_is_no_room_for_all(tmp_path):
     found = pieces(tmp_path, [9, 0])
-    assert found == {"hopeless": "OSError: [Errno 28] No space left on device"}
+    assert found == {"non_retryable": "OSError: [Errno 28] No space left on device"}
     assert len(list(tmp_path.glob("9-*"))) == 1

@@ -1,14 +1,14 @@
-"""Whole images through a network, against one at a time; unreadable ones are left out."""
+"""Full images through a network, against one at a time; unreadable ones are left out."""
 
 import numpy as np
 import pytest
 import torch
 
 from arlib import datasets
-from arlib.datasets.scenes import World, judged
+from arlib.datasets.scenes import SceneGenerator, annotated
 from arlib.networks import load_backbone
 from arlib.scoring.crops import crop_regions
-from arlib.scoring.inference import box_outputs, image_features, whole_probability
+from arlib.scoring.inference import box_outputs, global_probabilities, image_features
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +26,10 @@ def one_by_one(dataset, network, index):
 
 @pytest.mark.parametrize("batch_size", [1, 4, 256])
 def test_batches_give_what_one_at_a_time_gives(network, batch_size):
-    few = judged(World(), 40, seed=1).subset(slice(0, 10))
+    few = annotated(SceneGenerator(), 40, seed=1).subset(slice(0, 10))
     settings = {"batch_size": batch_size, "progress": False}
     features, unreadable = image_features(few, network, **settings)
-    probability = whole_probability(few, network, **settings)
+    probability = global_probabilities(few, network, **settings)
     for index in range(10):
         expected = one_by_one(few, network, index)
         np.testing.assert_allclose(features[index], expected[0], rtol=1e-3, atol=1e-4)
@@ -50,7 +50,7 @@ def broken(tmp_path):
 
 
 def test_what_cannot_be_read_has_no_probability(broken, network):
-    probability = whole_probability(broken, network, progress=False)
+    probability = global_probabilities(broken, network, progress=False)
     assert probability[0].sum() == pytest.approx(1)
     assert np.isnan(probability[1]).all()
     assert list(image_features(broken, network, progress=False)[1]) == ["b.png"]
@@ -58,7 +58,7 @@ def test_what_cannot_be_read_has_no_probability(broken, network):
 
 def test_where_nothing_can_be_read_the_reasons_are_told(broken, network):
     with pytest.raises(ValueError, match=r"not one image of .* could be read: {'b.png': "):
-        whole_probability(broken.subset([1]), network, progress=False)
+        global_probabilities(broken.subset([1]), network, progress=False)
 
 
 def thirds(number, image):
@@ -72,7 +72,7 @@ def thirds(number, image):
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("features", [False, True])
 def test_boxes_are_what_one_crop_at_a_time_gives(network, features, mirror, batch_size):
-    few = judged(World(), 40, seed=1).subset(slice(0, 4))
+    few = annotated(SceneGenerator(), 40, seed=1).subset(slice(0, 4))
     how = {"features": features, "mirror": mirror, "batch_size": batch_size, "progress": False}
     found = box_outputs(few, network, thirds, **how)
     assert (found.shape, found.dtype) == ((4, 3, 128 if features else 3), np.float32)
@@ -90,9 +90,9 @@ def test_boxes_are_what_one_crop_at_a_time_gives(network, features, mirror, batc
 
 
 def test_without_boxes_the_whole_image_is_judged(network):
-    few = judged(World(), 40, seed=1).subset(slice(0, 4))
+    few = annotated(SceneGenerator(), 40, seed=1).subset(slice(0, 4))
     none = box_outputs(few, network, lambda *_: np.empty((0, 4), np.float32), progress=False)
-    whole = whole_probability(few, network, progress=False)
+    whole = global_probabilities(few, network, progress=False)
     np.testing.assert_allclose(none[:, 0], whole, rtol=1e-3, atol=1e-5)
     assert none.shape == (4, 1, 3)
 

@@ -15,17 +15,17 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     me = psutil.Process()
     seen = []  # (MiB, open files) after each shard
-    honest = sharded.in_turn
+    honest = sharded.in_this_process
 
     def watched(*arguments):
         for outcome in honest(*arguments):
             seen.append((me.memory_info().rss / 2**20, me.num_fds()))
             yield outcome
 
-    sharded.in_turn = watched
+    sharded.in_this_process = watched
     make = partial(
         named_job,
-        dataset="scenes-judged",
+        dataset="scenes-annotated",
         dataset_settings={"n": count},
         backbone="vgg_tiny",
         weights="random",

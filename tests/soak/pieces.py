@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from arlib.scoring import HopelessError, in_processes
+from arlib.scoring import NonRetryableError, in_processes
 
 ROOT = Path(sys.argv[1])
 
@@ -32,5 +32,5 @@ if __name__ == "__main__":
     try:
         found = [asdict(one) for one in in_processes(work, json.loads(sys.argv[2]), 2)]
         print(json.dumps({"ours": os.getpid(), "found": found}))
-    except HopelessError as error:
-        print(json.dumps({"hopeless": str(error)}))
+    except NonRetryableError as error:
+        print(json.dumps({"non_retryable": str(error)}))

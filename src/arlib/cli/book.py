@@ -46,12 +46,12 @@ def before_lab(root: Path) -> list[str]:
     lines = [f"the kernel {KERNEL} is {sys.executable}"]
     data = os.environ.get("ARLIB_DATA")
     if not data:
-        lines.append("ARLIB_DATA is not set: chapters show the drawn world and recorded runs;")
+        lines.append("ARLIB_DATA is not set: chapters show the synthetic scenes and recorded runs;")
         lines.append("`arlib data list` says which photographs it may hold")
     elif not Path(data).is_dir():
         lines.append(f"ARLIB_DATA names {data}, which is no folder: no photographs are found")
     if not (root / "_build" / "cache").is_dir() and "ARLIB_CACHE" not in os.environ:
-        lines.append("networks of the drawn world are trained first, in minutes, once")
+        lines.append("networks of the synthetic scenes are trained first, in minutes, once")
     return lines
 
 

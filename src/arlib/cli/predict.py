@@ -50,7 +50,7 @@ def described(path: Path, prediction: Prediction, made: dict[str, str | None]) -
     lines = [f"{path}: {prediction.label}"]
     for name, of in (
         ("fused", prediction.probability),
-        ("whole image", prediction.global_probability),
+        ("full image", prediction.global_probability),
     ):
         shares = "  ".join(f"{emotion} {value:.3f}" for emotion, value in of.items())
         lines.append(f"  {name:<12} {shares}")

@@ -14,7 +14,7 @@ from arlib.cli.options import FILE, N
 @click.option(
     "--parameter", "-p", nargs=2, multiple=True, metavar="NAME VALUE", help="Of the edition."
 )
-@click.option("--seeds", default=1, type=N, help="Embedded world: how many, pooled.")
+@click.option("--seeds", default=1, type=N, help="Synthetic scenes: how many, pooled.")
 @click.option("--bootstrap", default=1000, type=N, help="Resamples behind each interval.")
 @click.option("--format", "form", default="text", type=click.Choice(["text", "csv", "json"]))
 @click.option("--predictions", type=FILE, help="Also write what each row says of each image.")
@@ -29,7 +29,7 @@ def table(
 ) -> None:
     """Print Table 1 with intervals: of an edition's runs, or of runs named by their folders.
 
-    Recorded runs are opened; those of the embedded world are made where they are missing, in some
+    Recorded runs are opened; those of the synthetic scenes are made where they are missing, in some
     minutes, once. What cannot be had says why.
 
     \b
@@ -38,19 +38,19 @@ def table(
     arlib table --compare book/results/RUN book/results/RUN
     """  # noqa: D301 - \b keeps click from filling the lines
     from arlib import evaluation, publishing
-    from arlib.experiments import evidence_of
+    from arlib.experiments import open_run_results
 
     if Path(what[0], "run.json").is_file() or compare:
         if parameter or seeds != 1:
             raise click.UsageError("-p and --seeds are for editions, not for runs")
-        found = [evidence_of(Path(name)) for name in what]
+        found = [open_run_results(Path(name)) for name in what]
     else:
         if len(what) > 1:
             raise click.UsageError(f"{what[0]} is no run's folder; of editions give one")
         root = publishing.find_book()
         overrides = {name: yaml.safe_load(value) for name, value in parameter}
         edition = publishing.load_edition(root, what[0], overrides)
-        found = publishing.evidence_of_edition(root, edition, seeds=range(seeds))
+        found = publishing.edition_runs(root, edition, seeds=range(seeds))
     if compare:
         if len(found) != 2:
             raise click.UsageError(f"--compare takes two runs, not {len(found)}")

@@ -8,7 +8,7 @@ from arlib.datasets.dataset import Dataset, DatasetError
 from arlib.datasets.folder import class_folders
 from arlib.datasets.label_files import lines, once
 from arlib.datasets.labels import view
-from arlib.datasets.listing import is_picture, walk
+from arlib.datasets.listing import is_image, walk
 
 EMOTIONS = ("anger", "disgust", "fear", "joy", "sadness", "surprise")
 
@@ -101,6 +101,6 @@ def _maps(root: Path, keys: list[str]) -> np.ndarray | None:
         return None
     found = {
         path.rpartition(".")[0]: f"ground_truth/{path}"
-        for path in filter(is_picture, walk(root / "ground_truth"))
+        for path in filter(is_image, walk(root / "ground_truth"))
     }
     return np.array([found.get(key.rpartition(".")[0], "") for key in keys])

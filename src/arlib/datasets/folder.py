@@ -8,7 +8,7 @@ import numpy as np
 from arlib.datasets.dataset import POLARITY, Dataset, DatasetError
 from arlib.datasets.folds import deal
 from arlib.datasets.labels import check_classes
-from arlib.datasets.listing import files, folders, is_picture, walk
+from arlib.datasets.listing import files, folders, is_image, walk
 
 
 def folder(root: str | Path, *, n_folds: int = 5, seed: int = 0) -> Dataset:
@@ -43,7 +43,7 @@ def folder(root: str | Path, *, n_folds: int = 5, seed: int = 0) -> Dataset:
     classes = folders(root)
     if len(classes) < 2:
         raise DatasetError(f"folder: {root} needs a folder for each of two classes: {classes}")
-    stray = [name for name in files(root) if is_picture(name)]
+    stray = [name for name in files(root) if is_image(name)]
     if stray:
         raise DatasetError(f"folder: {len(stray)} images have no class folder: {stray[:5]}")
     emotions = POLARITY if set(classes) == set(POLARITY) else tuple(classes)
@@ -85,7 +85,7 @@ def pictures(root: str | Path, emotions: tuple[str, ...] = POLARITY) -> Dataset:
     if not root.is_dir():
         raise DatasetError(f"no folder {root}")
     every = list(walk(root))
-    mine = [name for name in every if is_picture(name)]
+    mine = [name for name in every if is_image(name)]
     if not mine:
         raise DatasetError(f"{root.resolve().name}: no image under {root}")
     keys = np.array(mine)
@@ -126,7 +126,7 @@ def class_folders(
         if not (root / each).is_dir():
             raise DatasetError(f"{name}: no folder {root / each}")
         every = [f"{each}/{path}" for path in walk(root / each)]
-        mine = [path for path in every if is_picture(path)]
+        mine = [path for path in every if is_image(path)]
         if not mine:
             raise DatasetError(f"{name}: no picture in {root / each}")
         keys += mine

@@ -10,11 +10,11 @@ ENDINGS = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", "
 """What the name of a picture may end in, in lower or upper case."""
 
 
-def is_picture(name: str) -> bool:
+def is_image(name: str) -> bool:
     """Tell by its ending whether a file is a picture.
 
     Example:
-        >>> is_picture("holiday/Sea.JPG"), is_picture("notes.txt")
+        >>> is_image("holiday/Sea.JPG"), is_image("notes.txt")
         (True, False)
     """
     return os.path.splitext(name)[1].lower() in ENDINGS  # noqa: PTH122, of half a million names

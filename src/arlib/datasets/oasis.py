@@ -5,7 +5,7 @@ from pathlib import Path
 from arlib.datasets.dataset import Dataset, DatasetError, build
 from arlib.datasets.folds import stratified_folds
 from arlib.datasets.label_files import once, rows
-from arlib.datasets.listing import files, is_picture
+from arlib.datasets.listing import files, is_image
 
 
 def oasis(
@@ -52,7 +52,7 @@ def oasis(
     valence = _valence(root / "OASIS.csv")
     if not (root / "images").is_dir():
         raise DatasetError(f"oasis: no folder {root / 'images'}")
-    pictures = filter(is_picture, files(root / "images"))
+    pictures = filter(is_image, files(root / "images"))
     there = {name.rpartition(".")[0]: f"images/{name}" for name in pictures}
     unlabelled = sorted(there.keys() - valence.keys())
     if unlabelled:

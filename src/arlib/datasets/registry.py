@@ -12,7 +12,7 @@ from arlib.datasets.fi import fi
 from arlib.datasets.folder import folder, pictures
 from arlib.datasets.folds import with_folds
 from arlib.datasets.huggingface import is_shards, shards
-from arlib.datasets.listing import files, folders, is_picture
+from arlib.datasets.listing import files, folders, is_image
 from arlib.datasets.oasis import oasis
 from arlib.datasets.table import table
 from arlib.datasets.twitter1 import twitter1
@@ -39,7 +39,7 @@ _LOADERS: dict[str, tuple[Callable[..., Dataset], str]] = {
 _DRAWN = {
     "scenes-objects": "objects",
     "scenes-tagged": "tagged",
-    "scenes-judged": "judged",
+    "scenes-annotated": "annotated",
     "scenes-folded": "folded",
 }
 
@@ -52,7 +52,7 @@ def names() -> list[str]:
 
     Example:
         >>> names()
-        ['emotionroi', 'fi', 'folder', 'oasis', 'scenes-folded', 'scenes-judged', 'scenes-objects',
+        ['emotionroi', 'fi', 'folder', 'oasis', 'scenes-annotated', 'scenes-folded', 'scenes-objects',
          'scenes-tagged', 'twitter1', 'twitter2', 'vso']
     """
     return sorted([*_LOADERS, *_DRAWN])
@@ -75,7 +75,7 @@ def load(
         root: of a name, its folder; None takes `$ARLIB_DATA/<name>`.
         folds: a file that `save_folds` wrote, whose folds are taken instead of the reader's.
         settings: of its reader, such as `n_folds` of `oasis`. Scenes are drawn, not read: theirs
-            are `world`, `n` (600) and `seed`.
+            are `generator`, `n` (600) and `seed`.
 
     Returns:
         The dataset.
@@ -103,7 +103,7 @@ def _load(name: str, root: str | Path | None, settings: dict[str, Any]) -> Datas
     if name in _DRAWN:
         scenes = importlib.import_module("arlib.datasets.scenes")
         draw = getattr(scenes, _DRAWN[name])
-        return draw(**{"world": scenes.World(), "n": 600, **settings})
+        return draw(**{"generator": scenes.SceneGenerator(), "n": 600, **settings})
     if name not in _LOADERS:
         return _own(name, root, settings)
     loader, source = _LOADERS[name]
@@ -133,5 +133,5 @@ def _own(name: str, root: str | Path | None, settings: dict[str, Any]) -> Datase
         raise DatasetError(f"no folder {path}")
     if is_shards(path):
         return shards(path, **settings)
-    beside = any(is_picture(each) for each in files(path))
+    beside = any(is_image(each) for each in files(path))
     return (pictures if beside or len(folders(path)) < 2 else folder)(path, **settings)

@@ -8,7 +8,7 @@ import numpy as np
 from arlib.datasets.dataset import Dataset, DatasetError
 from arlib.datasets.folds import stratified_folds
 from arlib.datasets.label_files import lines, once
-from arlib.datasets.listing import files, is_picture
+from arlib.datasets.listing import files, is_image
 
 SUBSETS = {"five": 5, "four": 4, "three": 3}
 """How many of the five people, at least, gave the label: a subset's name -> the number."""
@@ -199,7 +199,7 @@ def twitter1(
             f"twitter1: {len(found.keys):,} labels, but no images: {root} has neither "
             f"Agg_AMT_Candidates/ nor images/; {GET}"
         )
-    names = set(filter(is_picture, files(root / folder)))
+    names = set(filter(is_image, files(root / folder)))
     there = np.array([key in names for key in found.keys.tolist()])
     if not there.any():
         raise DatasetError(

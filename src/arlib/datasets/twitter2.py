@@ -4,7 +4,7 @@ from pathlib import Path
 
 from arlib.datasets.dataset import POLARITY, Dataset, DatasetError, build
 from arlib.datasets.label_files import once, rows
-from arlib.datasets.listing import files, is_picture
+from arlib.datasets.listing import files, is_image
 
 FOLDS = range(1, 6)
 
@@ -43,7 +43,7 @@ def twitter2(root: str | Path) -> Dataset:
         folder = root / f"partition{fold}"
         if not folder.is_dir():
             raise DatasetError(f"twitter2: no folder {folder}")
-        for name in filter(is_picture, files(folder)):
+        for name in filter(is_image, files(folder)):
             if name in found:
                 raise DatasetError(f"twitter2: {name} is in {found[name][0]} and {folder / name}")
             found[name] = f"{folder.name}/{name}", fold

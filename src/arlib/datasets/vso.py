@@ -8,7 +8,7 @@ import numpy as np
 from arlib.datasets.dataset import Dataset, DatasetError
 from arlib.datasets.folds import stratified_folds
 from arlib.datasets.label_files import lines, once
-from arlib.datasets.listing import folders, is_picture, walk
+from arlib.datasets.listing import folders, is_image, walk
 
 _SENTIMENT = re.compile(r"(\S+_\S+)\s*\[sentiment:\s*(-?[\d.]+)\]")
 
@@ -57,7 +57,7 @@ def vso(root: str | Path, *, n_folds: int = 10, seed: int = 0, held_out: bool = 
     sizes, other = [], 0
     for pair in known:
         every = [f"{pair}/{name}" for name in walk(below / pair)]
-        mine = [name for name in every if is_picture(name)]
+        mine = [name for name in every if is_image(name)]
         found += mine
         sizes.append(len(mine))
         other += len(every) - len(mine)

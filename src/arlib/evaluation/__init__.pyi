@@ -7,7 +7,7 @@ from .calibration import (
 )
 from .curves import ALL as ALL, curves as curves, hits as hits
 from .failures import CAUSES as CAUSES, causes as causes
-from .methods import REFERENCE as REFERENCE, Evidence as Evidence, methods as methods
+from .methods import REFERENCE as REFERENCE, Run as Run, methods as methods
 from .metrics import evaluate as evaluate, majority_rate as majority_rate
 from .report import (
     as_csv as as_csv,
@@ -20,7 +20,11 @@ from .report import (
     table_of as table_of,
 )
 from .sensitivity import overlap as overlap, sensitivity as sensitivity
-from .significance import could_flip as could_flip, flips as flips, fold_means as fold_means
+from .significance import (
+    can_change as can_change,
+    fold_means as fold_means,
+    label_changes as label_changes,
+)
 from .sweeps import sweep as sweep
 from .table1 import (
     COLUMNS as COLUMNS,

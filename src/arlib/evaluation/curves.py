@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import xarray as xr
 
-from arlib.evaluation.methods import KS, Evidence
+from arlib.evaluation.methods import KS, Run
 from arlib.evaluation.significance import fold_means
 from arlib.method import affective_regions, late_fusion
 
@@ -19,7 +19,7 @@ RANDOM, ALL = "random regions", "all regions"
 
 
 def hits(
-    evidence: Evidence,
+    run: Run,
     *,
     ks: Sequence[int] = KS,
     alpha: float = 1.0,
@@ -35,7 +35,7 @@ def hits(
     and "ten-crop" take the first K of their own windows, where the run measured them.
 
     Args:
-        evidence: with labels; images without one are left out.
+        run: with labels; images without one are left out.
         ks: numbers of regions.
         alpha: Eq. 2's tradeoff.
         beta: Eq. 3's tradeoff.
@@ -49,14 +49,14 @@ def hits(
     Raises:
         ValueError: no image has a label.
     """
-    known = evidence.labels >= 0
+    known = run.labels >= 0
     if not known.any():
         raise ValueError("no image has a label")
-    evidence = evidence.select(known, evidence.name)
-    scores, truth = evidence.scores, evidence.labels
+    run = run.select(known, run.name)
+    scores, truth = run.scores, run.labels
     whole = scores.global_probability.transpose("image", "emotion").values
     found: dict[str, np.ndarray] = {}
-    for way, order in _orders(evidence, max(ks), alpha, base):
+    for way, order in _orders(run, max(ks), alpha, base):
         found[way] = _right(whole, order, truth, ks, beta)
     regions = scores.region_probability.transpose("image", "region", "emotion").values
     rng = np.random.default_rng(seed)
@@ -71,7 +71,7 @@ def hits(
             "way": list(found),
             "k": list(ks),
             "image": scores.image.values,
-            "fold": ("image", evidence.folds),
+            "fold": ("image", run.folds),
         },
         name="hit",
     )
@@ -102,14 +102,14 @@ def curves(hit: xr.DataArray, *, n_bootstrap: int = 1000, seed: int = 0) -> xr.D
 
 
 def _orders(
-    evidence: Evidence, most: int, alpha: float, base: float | str
+    run: Run, most: int, alpha: float, base: float | str
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Each way with its regions' predictions, best first: (image, rank, emotion)."""
     for way, rank_by in WAYS.items():
-        chosen = affective_regions(evidence.scores, most, alpha=alpha, base=base, rank_by=rank_by)
+        chosen = affective_regions(run.scores, most, alpha=alpha, base=base, rank_by=rank_by)
         yield way, chosen.probability.transpose("image", "rank", "emotion").values
-    if evidence.baselines is not None and "control_probability" in evidence.baselines:
-        windows = evidence.baselines.control_probability
+    if run.baselines is not None and "control_probability" in run.baselines:
+        windows = run.baselines.control_probability
         for place, name in enumerate(windows.control.values.tolist()):
             mine = windows.isel(control=place).transpose("image", "rank", "emotion").values
             yield str(name), mine

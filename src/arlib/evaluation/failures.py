@@ -10,16 +10,16 @@ import pandas as pd
 import xarray as xr
 
 from arlib.evaluation.boxes import best_overlap
-from arlib.method import affective_regions, respond
+from arlib.method import affective_regions, predict_labels
 
 CAUSES = {
-    "no region": "nothing was proposed, and the whole image is wrong",
-    "broken by fusion": "the whole image alone was right",
-    "outvoted": "the regions alone were right, the whole image was surer",
+    "no region": "nothing was proposed, and the full image is wrong",
+    "broken by fusion": "the full image alone was right",
+    "outvoted": "the regions alone were right, the full image was surer",
     "not proposed": "no proposal holds a region that carries the sentiment",
     "not chosen": "a proposal holds one, but it is not among the K",
     "misread": "one of the K regions holds it, and the network reads it wrongly",
-    "both wrong": "whole image and regions agree; where the sentiment lies is not known",
+    "both wrong": "full image and regions agree; where the sentiment lies is not known",
 }
 """Each cause with its meaning, in the order in which they are asked for."""
 
@@ -62,7 +62,7 @@ def causes(
     """
     settings: dict[str, Any] = {"alpha": alpha, "base": base}
     chosen = affective_regions(scores, k, **settings)
-    fused = respond(scores, k, beta=beta, **settings)
+    fused = predict_labels(scores, k, beta=beta, **settings)
     truth = scores.label.values
     rows = np.arange(truth.size)
     shares = {

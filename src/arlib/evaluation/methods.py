@@ -11,7 +11,7 @@ import xarray as xr
 
 from arlib.evaluation.significance import fold_means, nested_choice
 from arlib.evaluation.sweeps import predicted_labels
-from arlib.method import respond
+from arlib.method import predict_labels
 
 KS = tuple(range(1, 21))
 """The K among which the last row of Table 1 chooses."""
@@ -22,7 +22,7 @@ class Unavailable(ValueError):
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Run:
     """What one run measured of a set of images.
 
     Attributes:
@@ -37,7 +37,7 @@ class Evidence:
     baselines: xr.Dataset | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
-    def select(self, images: np.ndarray, name: str) -> Evidence:
+    def select(self, images: np.ndarray, name: str) -> Run:
         """Take some images, by a mask (image,), under another name."""
         some = None if self.baselines is None else self.baselines.isel(image=images)
         return replace(self, name=name, scores=self.scores.isel(image=images), baselines=some)
@@ -68,7 +68,7 @@ class Evidence:
         return "backbones" in experiment and learned in (["none"], ["shipped"])
 
 
-class Judgement(NamedTuple):
+class RowPrediction(NamedTuple):
     """What a method says of each image: (image, emotion) shares, and how it came to it."""
 
     response: np.ndarray
@@ -87,7 +87,7 @@ class Method:
     """
 
     name: str
-    judge: Callable[[Evidence], Judgement]
+    judge: Callable[[Run], RowPrediction]
     refers: str
 
 
@@ -117,7 +117,7 @@ def methods(
         _measured("PCNN + CaffeNet", "fine-tuned, undecided pictures dropped, trained on"),
         _measured("PCNN + VGGNet", "likewise, with the run's own network"),
         _measured("VGGNet", "features as they were before fine-tuning, linear classifier"),
-        _fused(ft, "the whole image alone", {**equations, "k": 1, "beta": 0.0}),
+        _fused(ft, "the full image alone", {**equations, "k": 1, "beta": 0.0}),
         _fused(
             f"{ft} + obj + lf (K = 1)", "ranked by objectness", {**equations, "k": 1}, "objectness"
         ),
@@ -126,7 +126,7 @@ def methods(
         _measured(f"{ft} + obj + senti + ff (K = 1)", "features side by side, linear SVM (C = 1)"),
         Method(
             f"{ft} + obj + senti + lf (K)",
-            lambda evidence: _chosen(evidence, ks, equations),
+            lambda run: _chosen(run, ks, equations),
             "K chosen for each fold on the other folds",
         ),
         _measured("DeepSentiBank", "fine-tuned on adjective-noun pairs, linear classifier"),
@@ -138,11 +138,11 @@ REFERENCE = "VGGNet + ft"
 
 
 def _measured(name: str, refers: str) -> Method:
-    def judge(evidence: Evidence) -> Judgement:
-        measured = evidence.baselines
-        if evidence.frozen and name == "VGGNet":  # which is what such a run's scores hold
-            whole = evidence.scores.global_probability.transpose("image", "emotion")
-            return Judgement(whole.values.astype(float))
+    def judge(run: Run) -> RowPrediction:
+        measured = run.baselines
+        if run.frozen and name == "VGGNet":  # which is what such a run's scores hold
+            whole = run.scores.global_probability.transpose("image", "emotion")
+            return RowPrediction(whole.values.astype(float))
         if measured is None:
             raise Unavailable("not measured in this run: it holds scores alone")
         if name in measured.attrs.get("missing", {}):
@@ -152,38 +152,38 @@ def _measured(name: str, refers: str) -> Method:
             raise Unavailable("not measured in this run")
         response = measured.probability.isel(method=names.index(name))
         response = response.transpose("image", "emotion").values
-        return Judgement(response.astype(float))
+        return RowPrediction(response.astype(float))
 
     return Method(name, judge, refers)
 
 
 def _fused(name: str, refers: str, settings: Mapping[str, Any], rank_by: str = "both") -> Method:
-    def judge(evidence: Evidence) -> Judgement:
-        found = respond(evidence.scores, rank_by=rank_by, **settings)
-        return Judgement(found.probability.transpose("image", "emotion").values)
+    def judge(run: Run) -> RowPrediction:
+        found = predict_labels(run.scores, rank_by=rank_by, **settings)
+        return RowPrediction(found.probability.transpose("image", "emotion").values)
 
     return Method(name, judge, refers)
 
 
-def _chosen(evidence: Evidence, ks: Sequence[int], equations: Mapping[str, Any]) -> Judgement:
+def _chosen(run: Run, ks: Sequence[int], equations: Mapping[str, Any]) -> RowPrediction:
     """Choose K for each fold on the other folds; beside it, K picked on the tested images."""
-    known = evidence.labels >= 0
-    labels = predicted_labels(evidence.scores, ks, **equations).transpose("image", "k").values
-    right = labels == evidence.labels[:, None]
+    known = run.labels >= 0
+    labels = predicted_labels(run.scores, ks, **equations).transpose("image", "k").values
+    right = labels == run.labels[:, None]
     try:
-        option = nested_choice(right, np.where(known, evidence.folds, -1))
+        option = nested_choice(right, np.where(known, run.folds, -1))
     except ValueError as error:
         raise Unavailable(str(error)) from error
     k = np.asarray(ks)[option]  # of an image without a label, the best over all folds
-    response = np.full((len(labels), evidence.scores.sizes["emotion"]), np.nan)
+    response = np.full((len(labels), run.scores.sizes["emotion"]), np.nan)
     for value in np.unique(k).tolist():
         mine = k == value
-        fused = respond(evidence.scores.isel(image=mine), value, **equations)
+        fused = predict_labels(run.scores.isel(image=mine), value, **equations)
         response[mine] = fused.probability.transpose("image", "emotion").values
-    folds = np.unique(evidence.folds[known]).tolist()
-    chosen = [str(k[known][evidence.folds[known] == fold][0]) for fold in folds]
-    rates, _, _ = fold_means(right[known].T, evidence.folds[known], n_bootstrap=1)
+    folds = np.unique(run.folds[known]).tolist()
+    chosen = [str(k[known][run.folds[known] == fold][0]) for fold in folds]
+    rates, _, _ = fold_means(right[known].T, run.folds[known], n_bootstrap=1)
     picked = ks[int(rates.argmax())], float(rates.max())
-    return Judgement(
+    return RowPrediction(
         response, f"K = {', '.join(chosen)} in folds {folds[0]} to {folds[-1]}", picked
     )

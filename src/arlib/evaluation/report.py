@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from arlib.evaluation.methods import Evidence, Unavailable, methods
+from arlib.evaluation.methods import Run, Unavailable, methods
 from arlib.evaluation.significance import fold_means, mcnemar
 from arlib.evaluation.table1 import column, columns_of, paper_table
 from arlib.method import usable_base
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def table_of(evidences: Iterable[Evidence], **settings: Any) -> dict[str, pd.DataFrame]:
+def table_of(runs: Iterable[Run], **settings: Any) -> dict[str, pd.DataFrame]:
     """Fill every column of the runs: column -> `column`'s table.
 
     Raises:
         ValueError: two columns have one name.
     """
     tables: dict[str, pd.DataFrame] = {}
-    for one in (part for every in evidences for part in columns_of(every)):
+    for one in (part for every in runs for part in columns_of(every)):
         if one.name in tables:
             raise ValueError(f"two columns are called {one.name}: --compare tells them apart")
         tables[one.name] = column(one, **settings)
     return tables
 
 
-def compare_runs(one: Evidence, other: Evidence, *, n_bootstrap: int = 1000) -> pd.DataFrame:
+def compare_runs(one: Run, other: Run, *, n_bootstrap: int = 1000) -> pd.DataFrame:
     """Tell how far apart two runs are, row by row.
 
     Of the same images, the interval is that of the images' own differences, resampled. Of other
@@ -55,7 +55,7 @@ def compare_runs(one: Evidence, other: Evidence, *, n_bootstrap: int = 1000) -> 
     rows: dict[str, list[float]] = {}
     for method in methods():
         try:
-            said = [method.judge(evidence).response for evidence in (one, other)]
+            said = [method.judge(run).response for run in (one, other)]
         except Unavailable:
             continue
         rows[method.name] = (_paired if paired else _apart)(one, other, said, n_bootstrap)
@@ -89,23 +89,23 @@ def comparison_as_json(table: pd.DataFrame) -> str:
     return json.dumps(_filled(table), indent=1)
 
 
-def predictions(evidences: Iterable[Evidence]) -> pd.DataFrame:
+def predictions(runs: Iterable[Run]) -> pd.DataFrame:
     """What every row says of every image: run, image, label, fold, method, each emotion's share."""
     parts = []
-    for evidence in evidences:
-        emotions = evidence.scores.emotion.values.tolist()
+    for run in runs:
+        emotions = run.scores.emotion.values.tolist()
         for method in methods(base=usable_base(len(emotions))):
             try:
-                response = method.judge(evidence).response
+                response = method.judge(run).response
             except Unavailable:
                 continue
             shares = response / response.sum(-1, keepdims=True)
             part = pd.DataFrame(shares.round(6), columns=emotions)
             part.insert(0, "method", method.name)
-            part.insert(0, "fold", evidence.scores.fold.values)
-            part.insert(0, "label", evidence.labels)
-            part.insert(0, "image", evidence.scores.image.values)
-            part.insert(0, "run", evidence.name)
+            part.insert(0, "fold", run.scores.fold.values)
+            part.insert(0, "label", run.labels)
+            part.insert(0, "image", run.scores.image.values)
+            part.insert(0, "run", run.name)
             parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
@@ -167,9 +167,7 @@ def _paper() -> str:
     return f"The paper's own table, of other data and another network\n{shown.to_string()}\n"
 
 
-def _paired(
-    one: Evidence, other: Evidence, said: Sequence[np.ndarray], n_bootstrap: int
-) -> list[float]:
+def _paired(one: Run, other: Run, said: Sequence[np.ndarray], n_bootstrap: int) -> list[float]:
     usable = (one.labels >= 0) & np.isfinite(said[0]).all(-1) & np.isfinite(said[1]).all(-1)
     labels = [response.argmax(-1)[usable] for response in said]
     truth, folds = one.labels[usable], one.folds[usable]
@@ -179,15 +177,13 @@ def _paired(
     return [*map(float, (*means, *apart)), mcnemar(labels[0], labels[1], truth)]
 
 
-def _apart(
-    one: Evidence, other: Evidence, said: Sequence[np.ndarray], n_bootstrap: int
-) -> list[float]:
+def _apart(one: Run, other: Run, said: Sequence[np.ndarray], n_bootstrap: int) -> list[float]:
     """Of different images: the interval of the difference from the two intervals, by MOVER."""
     found = []
-    for evidence, response in zip((one, other), said, strict=True):
-        usable = (evidence.labels >= 0) & np.isfinite(response).all(-1)
-        hit = (response.argmax(-1) == evidence.labels)[usable]
-        found.append(fold_means(hit, evidence.folds[usable], n_bootstrap=n_bootstrap))
+    for run, response in zip((one, other), said, strict=True):
+        usable = (run.labels >= 0) & np.isfinite(response).all(-1)
+        hit = (response.argmax(-1) == run.labels)[usable]
+        found.append(fold_means(hit, run.folds[usable], n_bootstrap=n_bootstrap))
     (a, a_low, a_high), (b, b_low, b_high) = [list(map(float, one)) for one in found]
     low = b - a - np.hypot(b - b_low, a_high - a)
     high = b - a + np.hypot(b_high - b, a - a_low)

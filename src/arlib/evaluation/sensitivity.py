@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from arlib.evaluation.methods import Evidence
-from arlib.evaluation.significance import flips, fold_means
-from arlib.method import affective_regions, normalize_objectness, respond, respond_2018
+from arlib.evaluation.methods import Run
+from arlib.evaluation.significance import fold_means, label_changes
+from arlib.method import affective_regions, normalize_objectness, predict_labels, respond_2018
 
 
 def sensitivity(
-    evidence: Evidence,
+    run: Run,
     *,
     k: int = 8,
     alpha: float = 1.0,
@@ -25,10 +25,10 @@ def sensitivity(
     n_bootstrap: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Measure what fusion adds to the whole image when one setting differs from the default.
+    """Measure what fusion adds to the full image when one setting differs from the default.
 
     Args:
-        evidence: with labels.
+        run: with labels.
         k: K of the default.
         alpha: Eq. 2's tradeoff of the default.
         beta: Eq. 3's tradeoff of the default.
@@ -46,17 +46,17 @@ def sensitivity(
     Raises:
         ValueError: no image has a label or a region, or `others` lack an image.
     """
-    known = evidence.labels >= 0
+    known = run.labels >= 0
     if not known.any():
         raise ValueError("no image has a label")
-    evidence = evidence.select(known, evidence.name)
+    run = run.select(known, run.name)
     default: dict[str, Any] = {"k": k, "alpha": alpha, "beta": beta, "base": base}
-    first = _regions(evidence.scores, **default)
+    first = _regions(run.scores, **default)
     rows = {}
-    for name, (scores, answer) in _settings(evidence, default, others or {}).items():
+    for name, (scores, answer) in _settings(run, default, others or {}).items():
         region, labels = answer(scores)
         whole = scores.global_probability.transpose("image", "emotion").values.argmax(-1)
-        rows[name] = _row(evidence, whole, labels, n_bootstrap, seed)
+        rows[name] = _row(run, whole, labels, n_bootstrap, seed)
         rows[name]["same"] = np.nan if region is None else overlap(first, region)
     return pd.DataFrame(rows).T.rename_axis("setting")
 
@@ -65,10 +65,10 @@ Answer = Callable[[xr.Dataset], tuple[np.ndarray | None, np.ndarray]]
 
 
 def _settings(
-    evidence: Evidence, default: dict[str, Any], others: Mapping[str, xr.Dataset]
+    run: Run, default: dict[str, Any], others: Mapping[str, xr.Dataset]
 ) -> dict[str, tuple[xr.Dataset, Answer]]:
     """Name -> the scores and what is done to them."""
-    scores = evidence.scores
+    scores = run.scores
 
     def changed(**settings: Any) -> tuple[xr.Dataset, Answer]:
         return scores, lambda found: _answer(found, **{**default, **settings})
@@ -91,11 +91,11 @@ def _settings(
     rows |= {f"alpha = {value:g}": changed(alpha=value) for value in (0.0, 0.1, 10.0)}
     rows |= {f"beta = {value:g}": changed(beta=value) for value in (0.25, 1.0, 2.0)}
     rows[f"rule of 2018, K = {k}"] = scores, lambda found: _answer_2018(found, k)
-    if evidence.baselines is not None and "control_probability" in evidence.baselines:
-        crops = evidence.baselines.control_probability.sel(control="ten-crop")
+    if run.baselines is not None and "control_probability" in run.baselines:
+        crops = run.baselines.control_probability.sel(control="ten-crop")
         whole = crops.mean("rank").transpose(*scores.global_probability.dims)
         averaged = scores.assign(global_probability=whole.drop_vars("control"))
-        rows["whole image as the mean of ten crops"] = averaged, lambda f: _answer(f, **default)
+        rows["full image as the mean of ten crops"] = averaged, lambda f: _answer(f, **default)
     rows |= {
         name: (_aligned(other, scores), lambda found: (None, _answer(found, **default)[1]))
         for name, other in others.items()
@@ -108,7 +108,7 @@ def _regions(scores: xr.Dataset, k: int, beta: float, **settings: Any) -> np.nda
 
 
 def _answer(scores: xr.Dataset, **settings: Any) -> tuple[np.ndarray, np.ndarray]:
-    return _regions(scores, **settings), respond(scores, **settings).label.values
+    return _regions(scores, **settings), predict_labels(scores, **settings).label.values
 
 
 def _answer_2018(scores: xr.Dataset, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -125,13 +125,13 @@ def _aligned(other: xr.Dataset, scores: xr.Dataset) -> xr.Dataset:
 
 
 def _row(
-    evidence: Evidence, whole: np.ndarray, fused: np.ndarray, n_bootstrap: int, seed: int
+    run: Run, whole: np.ndarray, fused: np.ndarray, n_bootstrap: int, seed: int
 ) -> dict[str, float]:
-    truth, folds = evidence.labels, evidence.folds
+    truth, folds = run.labels, run.folds
     hits = np.stack([whole == truth, fused == truth]).astype(float)
     (before, after), _, _ = fold_means(hits, folds, n_bootstrap=1)
     gain, low, high = fold_means(hits[1] - hits[0], folds, n_bootstrap=n_bootstrap, seed=seed)
-    change = flips(whole, fused, truth)
+    change = label_changes(whole, fused, truth)
     return {
         "whole": float(before),
         "fused": float(after),

@@ -14,7 +14,7 @@ from arlib.method import late_fusion
 _BLOCK = 2**22  # drawn images at once: bounds the bootstrap's memory for any number of images
 
 
-class Flips(NamedTuple):
+class LabelChanges(NamedTuple):
     """What changed between two predictions, in images: changed at all, to right, from right."""
 
     changed: int
@@ -22,11 +22,13 @@ class Flips(NamedTuple):
     broken: int
 
 
-def flips(before: npt.ArrayLike, after: npt.ArrayLike, truth: npt.ArrayLike) -> Flips:
+def label_changes(
+    before: npt.ArrayLike, after: npt.ArrayLike, truth: npt.ArrayLike
+) -> LabelChanges:
     """Count the images whose label changed, and for better or worse.
 
     Args:
-        before: Shape (image,), integer: the labels predicted first, say from whole images.
+        before: Shape (image,), integer: the labels predicted first, say from full images.
         after: The same shape: the labels predicted then, say with regions.
         truth: The same shape: the true labels; images with -1 are left out.
 
@@ -38,8 +40,8 @@ def flips(before: npt.ArrayLike, after: npt.ArrayLike, truth: npt.ArrayLike) -> 
         ValueError: Where the shapes differ.
 
     Example:
-        >>> flips(before=[0, 0, 1, 1], after=[0, 1, 0, 0], truth=[0, 1, 0, 1])
-        Flips(changed=3, fixed=2, broken=1)
+        >>> label_changes(before=[0, 0, 1, 1], after=[0, 1, 0, 0], truth=[0, 1, 0, 1])
+        LabelChanges(changed=3, fixed=2, broken=1)
     """
     before, after, truth = np.asarray(before), np.asarray(after), np.asarray(truth)
     if not before.shape == after.shape == truth.shape:
@@ -47,17 +49,17 @@ def flips(before: npt.ArrayLike, after: npt.ArrayLike, truth: npt.ArrayLike) -> 
         raise ValueError(f"before, after and truth must have one shape, not {shapes}")
     changed = (before != after) & (truth >= 0)
     fixed, broken = changed & (after == truth), changed & (before == truth)
-    return Flips(int(changed.sum()), int(fixed.sum()), int(broken.sum()))
+    return LabelChanges(int(changed.sum()), int(fixed.sum()), int(broken.sum()))
 
 
-def could_flip(
+def can_change(
     global_probability: npt.ArrayLike | xr.DataArray, beta: float, form: str = "sum"
 ) -> np.ndarray:
     """Find the images whose label Eq. 3 can change at all, whatever the regions say.
 
     The regions speak most for an emotion when all are certain of it: the mean of their predictions
     is then 1 there and 0 elsewhere, which Eq. 3 multiplies by beta. So an emotion can overtake the
-    leader of the whole image if the lead is less than beta, and draw level if it is beta, which
+    leader of the full image if the lead is less than beta, and draw level if it is beta, which
     suffices for an emotion with a lower index, since the first of equals wins. With two emotions
     and the leader's probability p the lead is 2p - 1: no label with p > (1 + beta) / 2 changes,
     0.75 for beta = 0.5. In the convex form the lead shrinks to 1 - beta of itself.
@@ -75,7 +77,7 @@ def could_flip(
             shape is not as above.
 
     Example:
-        >>> could_flip([[0.75, 0.25], [0.25, 0.75], [0.625, 0.375]], beta=0.5)
+        >>> can_change([[0.75, 0.25], [0.25, 0.75], [0.625, 0.375]], beta=0.5)
         array([False,  True,  True])
     """
     if isinstance(global_probability, xr.DataArray):
@@ -114,7 +116,7 @@ def mcnemar(before: npt.ArrayLike, after: npt.ArrayLike, truth: npt.ArrayLike) -
     """
     from statsmodels.stats import contingency_tables  # seconds to import
 
-    _, fixed, broken = flips(before, after, truth)
+    _, fixed, broken = label_changes(before, after, truth)
     if fixed + broken == 0:
         return 1.0
     return float(contingency_tables.mcnemar([[0, broken], [fixed, 0]], exact=True).pvalue)

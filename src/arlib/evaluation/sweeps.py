@@ -13,7 +13,7 @@ from arlib.evaluation.metrics import known_images
 from arlib.method import (
     affective_score,
     late_fusion,
-    respond,
+    predict_labels,
     sentiment_score,
     take_regions,
     top_regions,
@@ -51,7 +51,7 @@ def predicted_labels(
     """Predict each image's label by Algorithm 1, for every K at once.
 
     Args:
-        scores: As for `arlib.method.respond`; labels are not looked at.
+        scores: As for `arlib.method.predict_labels`; labels are not looked at.
         k: Numbers of regions, each at least 1.
         alpha: Eq. 2's tradeoff.
         beta: Eq. 3's tradeoff.
@@ -65,7 +65,7 @@ def predicted_labels(
         first.
 
     Raises:
-        ValueError: As for `arlib.method.respond`, and where no k is given.
+        ValueError: As for `arlib.method.predict_labels`, and where no k is given.
 
     Example:
         >>> scores = xr.Dataset({
@@ -113,7 +113,7 @@ def sweep(
     one setting's interval can be held against another's.
 
     Args:
-        scores: As for `arlib.method.respond`, with ``label``; images with -1 are left out.
+        scores: As for `arlib.method.predict_labels`, with ``label``; images with -1 are left out.
         k: Numbers of regions, each at least 1.
         alpha: Eq. 2's tradeoffs, shape (a,).
         beta: Eq. 3's tradeoffs, shape (b,).
@@ -132,8 +132,8 @@ def sweep(
         ``unknown`` (left out). Balanced accuracy is NaN where an emotion has no image.
 
     Raises:
-        ValueError: As for `arlib.method.respond`, where no k, alpha, beta or label is given, and
-            where n_bootstrap or confidence is out of its range.
+        ValueError: As for `arlib.method.predict_labels`, where no k, alpha, beta or label is given,
+            and where n_bootstrap or confidence is out of its range.
 
     Example:
         >>> scores = xr.Dataset({
@@ -200,7 +200,9 @@ def _settings(
         raise ValueError(f"k must hold whole numbers of at least 1, not {ks.tolist()}")
     nobody = scores.isel(image=slice(0))
     for a, b in [(a, betas[0]) for a in alphas] + [(alphas[0], b) for b in betas]:
-        respond(nobody, 1, alpha=a, beta=b, base=base, rank_by=rank_by, form=form, fusion=fusion)
+        predict_labels(
+            nobody, 1, alpha=a, beta=b, base=base, rank_by=rank_by, form=form, fusion=fusion
+        )
     return _Settings(ks, alphas, betas, base, rank_by, form, fusion)
 
 

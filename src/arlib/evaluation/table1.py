@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from arlib.evaluation.methods import REFERENCE, Evidence, Judgement, Method, Unavailable, methods
+from arlib.evaluation.methods import REFERENCE, Method, RowPrediction, Run, Unavailable, methods
 from arlib.evaluation.metrics import evaluate, majority_rate
-from arlib.evaluation.significance import could_flip, flips, fold_means, holm, mcnemar
+from arlib.evaluation.significance import can_change, fold_means, holm, label_changes, mcnemar
 from arlib.method import has_polarity, in_polarity, to_polarity, usable_base
 
 COLUMNS = [
@@ -40,7 +40,7 @@ _FROZEN = "not fine-tuned: frozen, under a linear head."
 
 
 def column(
-    evidence: Evidence,
+    run: Run,
     rows: Sequence[Method] | None = None,
     *,
     beta: float = 0.5,
@@ -50,7 +50,7 @@ def column(
     """Fill one column of Table 1.
 
     Args:
-        evidence: what a run measured.
+        run: what a run measured.
         rows: the methods; None takes `arlib.evaluation.methods()`, with a logarithm that suits M.
         beta: Eq. 3's tradeoff in those rows, for the bound on changed labels.
         n_bootstrap: resamples behind each interval.
@@ -66,36 +66,32 @@ def column(
         row that is not to be had is NaN, and ``note`` says why.
     """
     if rows is None:
-        rows = methods(beta=beta, base=usable_base(evidence.scores.sizes["emotion"]))
-    judged: dict[str, Judgement] = {}
+        rows = methods(beta=beta, base=usable_base(run.scores.sizes["emotion"]))
+    judged: dict[str, RowPrediction] = {}
     table = pd.DataFrame(index=pd.Index([row.name for row in rows], name="method"), columns=COLUMNS)
     table["note"] = ""
     for row in rows:
         try:
-            judged[row.name] = row.judge(evidence)
+            judged[row.name] = row.judge(run)
         except Unavailable as reason:
             table.loc[row.name, "note"] = str(reason)
-    for name, judgement in judged.items():
-        if evidence.frozen and name.startswith(REFERENCE):
-            judgement = judgement._replace(note=f"{_FROZEN} {judgement.note}".strip())
-        for key, value in _measured(evidence, judgement, n_bootstrap, seed).items():
+    for name, prediction in judged.items():
+        if run.frozen and name.startswith(REFERENCE):
+            prediction = prediction._replace(note=f"{_FROZEN} {prediction.note}".strip())
+        for key, value in _measured(run, prediction, n_bootstrap, seed).items():
             table.loc[name, key] = value
     if REFERENCE in judged:
-        _against(table, evidence, judged, beta)
+        _against(table, run, judged, beta)
     numbers = [name for name in COLUMNS if name != "note"]
     return table.astype(dict.fromkeys(numbers, float))
 
 
-def _measured(
-    evidence: Evidence, judgement: Judgement, n_bootstrap: int, seed: int
-) -> dict[str, Any]:
+def _measured(run: Run, prediction: RowPrediction, n_bootstrap: int, seed: int) -> dict[str, Any]:
     """One row's own numbers."""
-    usable = (evidence.labels >= 0) & np.isfinite(judgement.response).all(-1)
-    truth, response = evidence.labels[usable].astype(int), judgement.response[usable]
+    usable = (run.labels >= 0) & np.isfinite(prediction.response).all(-1)
+    truth, response = run.labels[usable].astype(int), prediction.response[usable]
     hit = response.argmax(-1) == truth
-    estimate, low, high = fold_means(
-        hit, evidence.folds[usable], n_bootstrap=n_bootstrap, seed=seed
-    )
+    estimate, low, high = fold_means(hit, run.folds[usable], n_bootstrap=n_bootstrap, seed=seed)
     whole = evaluate(response / response.sum(-1, keepdims=True), truth, n_bootstrap=1).estimate
     found = {
         "accuracy": float(estimate),
@@ -105,80 +101,78 @@ def _measured(
         "balanced_accuracy": whole["balanced_accuracy"],
         "auc": whole["auc"],
         "images": int(usable.sum()),
-        "note": judgement.note,
+        "note": prediction.note,
     }
-    if judgement.picked is not None:
-        found["picked_k"], found["picked"] = judgement.picked
+    if prediction.picked is not None:
+        found["picked_k"], found["picked"] = prediction.picked
     return found
 
 
-def _against(
-    table: pd.DataFrame, evidence: Evidence, judged: dict[str, Judgement], beta: float
-) -> None:
+def _against(table: pd.DataFrame, run: Run, judged: dict[str, RowPrediction], beta: float) -> None:
     """Add what changed against the reference row, and how likely chance alone does that."""
     before = judged[REFERENCE].response
-    for name, judgement in judged.items():
+    for name, prediction in judged.items():
         if name == REFERENCE:
             continue
-        both = np.isfinite(before).all(-1) & np.isfinite(judgement.response).all(-1)
-        truth = np.where(both, evidence.labels, -1)
-        labels = np.nan_to_num(before).argmax(-1), np.nan_to_num(judgement.response).argmax(-1)
-        table.loc[name, ["changed", "fixed", "broken"]] = list(flips(*labels, truth))
+        both = np.isfinite(before).all(-1) & np.isfinite(prediction.response).all(-1)
+        truth = np.where(both, run.labels, -1)
+        labels = np.nan_to_num(before).argmax(-1), np.nan_to_num(prediction.response).argmax(-1)
+        table.loc[name, ["changed", "fixed", "broken"]] = list(label_changes(*labels, truth))
         table.loc[name, "p"] = mcnemar(*labels, truth)
         if "lf" in name:
-            could = could_flip(before, beta)
+            could = can_change(before, beta)
             table.loc[name, "could"] = int((could & (truth >= 0)).sum())
     table["p_holm"] = holm(table["p"].astype(float).to_numpy())
 
 
-def columns_of(evidence: Evidence) -> list[Evidence]:
+def columns_of(run: Run) -> list[Run]:
     """Split a run into the columns that it fills: by agreement, and by polarity.
 
     Args:
-        evidence: of a run.
+        run: of a run.
 
     Returns:
         For pictures that five people judged "…, five agree", "…, four agree", "…, three agree", as
         the paper's Twitter I; for several emotions with a stated polarity "…, polarity", by the
         sums of `arlib.method.polarity`, and the run itself; otherwise the run itself.
     """
-    measured = evidence.baselines
-    if has_polarity(evidence.scores.emotion.values.tolist()):
-        return [_by_polarity(evidence), evidence]
+    measured = run.baselines
+    if has_polarity(run.scores.emotion.values.tolist()):
+        return [_by_polarity(run), run]
     if measured is None or "agreement" not in measured:
-        return [evidence]
+        return [run]
     agreement = measured.agreement.values
     named = {5: "five agree", 4: "four agree", 3: "three agree"}
     return [
-        evidence.select(agreement >= least, f"{evidence.name}, {words}")
+        run.select(agreement >= least, f"{run.name}, {words}")
         for least, words in named.items()
         if (agreement >= least).any()
     ]
 
 
-def _by_polarity(evidence: Evidence) -> Evidence:
-    measured = evidence.baselines
+def _by_polarity(run: Run) -> Run:
+    measured = run.baselines
     if measured is not None:
         names = ("probability", "control_probability")
         said = measured[[name for name in names if name in measured]]
-        summed = to_polarity(said, evidence.scores.emotion.values.tolist())
+        summed = to_polarity(said, run.scores.emotion.values.tolist())
         rest = measured.drop_vars([*said, "emotion"], errors="ignore")
         measured = rest.assign({name: summed[name] for name in summed.data_vars})
-    scores = in_polarity(evidence.scores)
-    return replace(evidence, name=f"{evidence.name}, polarity", scores=scores, baselines=measured)
+    scores = in_polarity(run.scores)
+    return replace(run, name=f"{run.name}, polarity", scores=scores, baselines=measured)
 
 
-def pool(evidences: Iterable[Evidence]) -> Evidence:
+def pool(runs: Iterable[Run]) -> Run:
     """Put runs of other seeds on other images side by side, each fold of each a fold of its own.
 
     Means over the folds are then means over folds and seeds.
 
     Args:
-        evidences: runs of one experiment, whose images differ; at least one.
+        runs: runs of one experiment, whose images differ; at least one.
     """
     import xarray as xr
 
-    every = list(evidences)
+    every = list(runs)
     first = every[0]
     if len(every) == 1:
         return first
@@ -194,9 +188,7 @@ def pool(evidences: Iterable[Evidence]) -> Evidence:
     together = (
         xr.concat(measured, data_vars="minimal", **how) if len(measured) == len(every) else None
     )
-    return Evidence(
-        first.name, xr.concat(scores, data_vars="minimal", **how), together, first.facts
-    )
+    return Run(first.name, xr.concat(scores, data_vars="minimal", **how), together, first.facts)
 
 
 def paper_table() -> pd.DataFrame:
@@ -232,7 +224,7 @@ def paper_column(name: str) -> str | None:
         name: of the column, which starts with its dataset.
 
     Example:
-        >>> paper_column("scenes-judged, five agree"), paper_column("twitter2-mobilenet_v2-ft")
+        >>> paper_column("scenes-annotated, five agree"), paper_column("twitter2-mobilenet_v2-ft")
         ('Twitter I, five agree', 'Twitter II')
     """
     dataset, _, agreement = name.partition(", ")

@@ -11,12 +11,12 @@ from .photographs import (
 )
 from .registry import (
     LabelsNeeded as LabelsNeeded,
-    evidence_of as evidence_of,
-    find_evidence as find_evidence,
     find_run as find_run,
+    find_run_results as find_run_results,
+    images_of as images_of,
     need_labels as need_labels,
     network_of as network_of,
-    pictures_of as pictures_of,
+    open_run_results as open_run_results,
     runs_of as runs_of,
 )
 from .runs import (
@@ -28,11 +28,11 @@ from .runs import (
 )
 from .synthetic import (
     SETTINGS as SETTINGS,
-    Miniature as Miniature,
+    SyntheticProtocol as SyntheticProtocol,
     fine_tune as fine_tune,
-    parse_miniature as parse_miniature,
+    parse_synthetic as parse_synthetic,
     pretrain as pretrain,
     progressive as progressive,
-    restore_miniature as restore_miniature,
+    restore_synthetic as restore_synthetic,
     scored as scored,
 )

@@ -34,7 +34,7 @@ from arlib.networks import (
     weights_file,
     weights_sha256,
 )
-from arlib.scoring import Judges, image_features
+from arlib.scoring import Classifiers, image_features
 
 CAFFENET = "alexnet"
 """The network in place of CaffeNet, which is AlexNet but for the order of two layers."""
@@ -45,7 +45,7 @@ FROZEN, SHIPPED, FOLDS = "none", "shipped", "folds"
 
 
 @dataclass(frozen=True)
-class Chain:
+class PhotographProtocol:
     """What one run needs, made when it is asked for; training is kept (`arlib._support.storage`).
 
     Attributes:
@@ -89,7 +89,7 @@ class Chain:
         return load_backbone(self.backbone, weights=self.weights, seed=self.seed)
 
     @cached_property
-    def judges(self) -> Judges:
+    def classifiers(self) -> Classifiers:
         """Who judges which fold."""
         dataset = self.dataset  # first: what is missing is told before weights are fetched
         if self.finetune_on == SHIPPED:
@@ -98,14 +98,14 @@ class Chain:
                 raise ValueError(f"the head that comes with the package has seen {dataset.name}")
             heads = dict.fromkeys(np.unique(dataset.folds).tolist(), head)
             check_heads(dataset, self.plain, heads)
-            return Judges.one(self.plain, dataset, heads)
+            return Classifiers.one(self.plain, dataset, heads)
         if self.finetune_on in (FROZEN, FOLDS) and not (dataset.labels >= 0).any():
             raise DatasetError(
                 f"{dataset.name} has no labels to learn from: finetune_on must be 'shipped', for "
                 "the head that comes with the package, or another dataset"
             )
         if self.finetune_on == FROZEN:
-            return Judges.one(self.plain, dataset, self._heads())
+            return Classifiers.one(self.plain, dataset, self._heads())
         return self._judges(self.backbone, progressive=False)
 
     def baselines(self, scores: xr.Dataset) -> xr.Dataset:
@@ -115,7 +115,7 @@ class Chain:
         rows = rows_for(
             dataset,
             scores,
-            self.judges,
+            self.classifiers,
             plain=self.plain,
             bank=lambda: self._bank,
             deep=lambda: self._deep,
@@ -125,7 +125,7 @@ class Chain:
             },
             progress=self.progress,
         )
-        return measure_rows(dataset, self.judges, rows, progress=self.progress)
+        return measure_rows(dataset, self.classifiers, rows, progress=self.progress)
 
     def _heads(self) -> dict[int, LinearHead]:
         features, _ = image_features(self.dataset, self.plain, progress=self.progress)
@@ -142,13 +142,13 @@ class Chain:
             )
         return heads
 
-    def _judges(self, backbone: str, *, progressive: bool) -> Judges:
+    def _judges(self, backbone: str, *, progressive: bool) -> Classifiers:
         if self.finetune_on != FOLDS:
             source = datasets.load(self.finetune_on)
             network = self._trained(backbone, source, self.finetune_on, progressive)
-            return Judges.one(network, self.dataset)
+            return Classifiers.one(network, self.dataset)
         folds = np.unique(self.dataset.folds).tolist()
-        return Judges(
+        return Classifiers(
             {
                 fold: self._trained(
                     backbone,
@@ -192,7 +192,7 @@ class Chain:
             progress=self.progress,
         ).network
 
-    def _pcnn(self, backbone: str) -> Judges:
+    def _pcnn(self, backbone: str) -> Classifiers:
         if self.finetune_on in (FROZEN, SHIPPED):
             raise Missing("a frozen network is not trained on: see a run that is fine-tuned")
         try:
@@ -336,13 +336,13 @@ def measure(
         DatasetError: the dataset is not there; the message says how to get it.
         WeightsError: the weights are not there; the message names the file.
     """
-    from arlib.experiments.photographs import Chain
+    from arlib.experiments.photographs import PhotographProtocol
     from arlib.proposals import Cached, make
-    from arlib.scoring import score_by
+    from arlib.scoring import score_cross_fold
 
     started = time.perf_counter()
     source = experiment.finetune_on[0]
-    chain = Chain(
+    chain = PhotographProtocol(
         experiment.dataset,
         backbone,
         source,
@@ -353,13 +353,13 @@ def measure(
         reader=experiment.reader,
         progress=progress,
     )
-    judges = chain.judges
+    classifiers = chain.classifiers
     seconds = {"training": time.perf_counter() - started}
     propose = Cached(make(experiment.proposals, max_regions=experiment.max_regions))
 
     def scored(out: Path) -> xr.Dataset:
-        return score_by(
-            judges,
+        return score_cross_fold(
+            classifiers,
             chain.dataset,
             propose,
             out,

@@ -1,4 +1,4 @@
-"""Runs by name: recorded ones are opened, those of the embedded world are made where missing."""
+"""Runs by name: recorded ones are opened, those of the synthetic scenes are made where missing."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -9,12 +9,12 @@ import xarray as xr
 
 from arlib import datasets
 from arlib.datasets import Dataset
-from arlib.evaluation import Evidence
+from arlib.evaluation import Run
 from arlib.experiments.runs import open_baselines, open_run
 
 if TYPE_CHECKING:  # these load torch, which opening a run does without
     from arlib.experiments.photographs import Experiment
-    from arlib.experiments.synthetic import Miniature
+    from arlib.experiments.synthetic import SyntheticProtocol
 
 
 SHIPPED = "the head that comes with the package"
@@ -47,7 +47,7 @@ def find_run(
     """Open a run by its name.
 
     Args:
-        name: a folder below `folder`; or "scenes-judged", "scenes-folded" or "scenes-tagged",
+        name: a folder below `folder`; or "scenes-annotated", "scenes-folded" or "scenes-tagged",
             which, where it is not there, is trained and scored live with the default settings: some
             minutes, once.
         folder: where runs are; beside a chapter it is called `results`.
@@ -70,14 +70,14 @@ def find_run(
         return open_run(place)
     if not name.startswith("scenes-"):
         there = [path.parent.name for path in Path(folder).glob("*/run.json")]
-        known = ", ".join(sorted({*there, "scenes-folded", "scenes-judged", "scenes-tagged"}))
+        known = ", ".join(sorted({*there, "scenes-folded", "scenes-annotated", "scenes-tagged"}))
         raise ValueError(f"no run {name!r} in {folder}; there are {known}")
-    from arlib.experiments.synthetic import Miniature, live_runs, scored
+    from arlib.experiments.synthetic import SyntheticProtocol, live_runs, scored
 
-    live = live_runs(Miniature(), progress=progress)
+    live = live_runs(SyntheticProtocol(), progress=progress)
     if name not in live:
-        raise ValueError(f"no run {name!r}; the embedded world has {', '.join(sorted(live))}")
-    return open_run(scored(Miniature(), name.removeprefix("scenes-"), progress=progress))
+        raise ValueError(f"no run {name!r}; the embedded generator has {', '.join(sorted(live))}")
+    return open_run(scored(SyntheticProtocol(), name.removeprefix("scenes-"), progress=progress))
 
 
 def find_baselines(
@@ -86,7 +86,7 @@ def find_baselines(
     """Open what a run measured beside its scores, by the run's name.
 
     Args:
-        name: as for `find_run`; a run of the embedded world that is not there is trained and
+        name: as for `find_run`; a run of the synthetic scenes that is not there is trained and
             measured live.
         folder: where runs are.
         progress: show bars while it is made.
@@ -97,13 +97,13 @@ def find_baselines(
     place = Path(folder, name)
     if not (place / "run.json").is_file():
         find_run(name, folder, progress=progress)  # or says what there is
-        from arlib.experiments.synthetic import Miniature, live_runs
+        from arlib.experiments.synthetic import SyntheticProtocol, live_runs
 
-        place = live_runs(Miniature(), progress=progress)[name](place)
+        place = live_runs(SyntheticProtocol(), progress=progress)[name](place)
     return open_baselines(place)
 
 
-def find_evidence(name: str, folder: str | Path = "results", *, progress: bool = True) -> Evidence:
+def find_run_results(name: str, folder: str | Path = "results", *, progress: bool = True) -> Run:
     """Open all that a run measured, as the rows of Table 1 need it.
 
     Args:
@@ -113,10 +113,10 @@ def find_evidence(name: str, folder: str | Path = "results", *, progress: bool =
     """
     scores, facts = find_run(name, folder, progress=progress)
     baselines = find_baselines(name, folder, progress=progress)
-    return Evidence(name, scores.load(), None if baselines is None else baselines.load(), facts)
+    return Run(name, scores.load(), None if baselines is None else baselines.load(), facts)
 
 
-def pictures_of(facts: Mapping[str, Any]) -> Dataset:
+def images_of(facts: Mapping[str, Any]) -> Dataset:
     """Find the pictures that a run scored: drawn again, or under `ARLIB_DATA`.
 
     Args:
@@ -126,12 +126,12 @@ def pictures_of(facts: Mapping[str, Any]) -> Dataset:
         DatasetError: they are not here; the message says what to get.
     """
     experiment = facts["experiment"]
-    if "miniature" not in experiment:
+    if "synthetic" not in experiment:
         return datasets.load(experiment["dataset"], **experiment.get("reader", {}))
-    from arlib.experiments.synthetic import restore_miniature, scored_set
+    from arlib.experiments.synthetic import restore_synthetic, scored_set
 
     name = experiment["dataset"].removeprefix("scenes-")
-    return scored_set(restore_miniature(experiment["miniature"]), name)
+    return scored_set(restore_synthetic(experiment["synthetic"]), name)
 
 
 def network_of(facts: Mapping[str, Any]) -> str:
@@ -145,7 +145,7 @@ def network_of(facts: Mapping[str, Any]) -> str:
         'mobilenet_v2, frozen, under a linear head'
     """
     experiment = facts["experiment"]
-    if "miniature" in experiment:
+    if "synthetic" in experiment:
         return f"{experiment['miniature']['backbone']}, fine-tuned on tagged scenes"
     name, (learned,) = experiment["backbones"][0], experiment.get("finetune_on", ["none"])
     if learned in ("none", "shipped"):
@@ -153,7 +153,7 @@ def network_of(facts: Mapping[str, Any]) -> str:
     return f"{name}, fine-tuned on {'the other folds' if learned == 'folds' else learned}"
 
 
-def evidence_of(folder: Path) -> Evidence:
+def open_run_results(folder: Path) -> Run:
     """Open a run's folder.
 
     Raises:
@@ -163,16 +163,14 @@ def evidence_of(folder: Path) -> Evidence:
         raise FileNotFoundError(f"no run at {folder}: it has no run.json")
     scores, facts = open_run(folder)
     measured = open_baselines(folder)
-    return Evidence(
-        folder.name, scores.load(), None if measured is None else measured.load(), facts
-    )
+    return Run(folder.name, scores.load(), None if measured is None else measured.load(), facts)
 
 
-def runs_of(experiment: "Experiment | Miniature") -> dict[str, Callable[[Path], Path]]:
+def runs_of(experiment: "Experiment | SyntheticProtocol") -> dict[str, Callable[[Path], Path]]:
     """Name an experiment's runs, each with what makes it, given the folder that it goes into."""
-    from arlib.experiments.synthetic import Miniature, live_runs
+    from arlib.experiments.synthetic import SyntheticProtocol, live_runs
 
     progress = sys.stderr.isatty()
-    if isinstance(experiment, Miniature):
+    if isinstance(experiment, SyntheticProtocol):
         return live_runs(experiment, progress=progress)
     return experiment.runs(progress=progress)

@@ -1,6 +1,6 @@
 """A run: what one network said of one dataset, and run.json that says what it amounts to.
 
-Its folder holds `scores.zarr`, the whole images and their regions; `baselines.zarr`, the rows of
+Its folder holds `scores.zarr`, the full images and their regions; `baselines.zarr`, the rows of
 Table 1 that scores cannot fill, and the controls; and `run.json`, what it was made from and with.
 """
 
@@ -21,17 +21,17 @@ from arlib._support.provenance import machine, source_commit
 from arlib._support.storage import replace_folder
 from arlib.datasets import Dataset
 from arlib.evaluation import evaluate, majority_rate
-from arlib.method import respond, usable_base
+from arlib.method import predict_labels, usable_base
 from arlib.scoring import open_scores
 
 METHODS: dict[str, dict[str, Any]] = {
-    "whole image": {"k": 1, "beta": 0.0},
+    "full image": {"k": 1, "beta": 0.0},
     "+ obj (K = 1)": {"k": 1, "rank_by": "objectness"},
     "+ senti (K = 1)": {"k": 1, "rank_by": "sentiment"},
     "+ obj + senti (K = 1)": {"k": 1},
     "+ obj + senti (K = 8)": {"k": 8},
 }
-"""The rows of Table 1 that one set of scores can fill, as settings of `algorithm.respond`."""
+"""The rows of Table 1 that one set of scores can fill, as settings of `predict_labels`."""
 
 
 def write_run(
@@ -140,7 +140,7 @@ def results(scores: xr.Dataset) -> dict[str, dict[str, dict[str, float]]]:
         return table
     base = usable_base(scores.sizes["emotion"])
     for method, settings in METHODS.items():
-        probability = respond(scores, base=base, **settings).probability.values
+        probability = predict_labels(scores, base=base, **settings).probability.values
         frame = evaluate(probability, scores.label.values)
         table[method] = {
             str(metric): {str(column): float(row[column]) for column in frame.columns}

@@ -15,22 +15,22 @@ import xarray as xr
 from arlib._support.settings import check_settings
 from arlib._support.storage import cache_folder, exclusive_lock
 from arlib.datasets import Dataset, by_tag, stratified_folds
-from arlib.datasets.scenes import World, draw_scenes, folded, judged, objects, tagged
+from arlib.datasets.scenes import SceneGenerator, annotated, draw_scenes, folded, objects, tagged
 from arlib.experiments.baselines.pcnn import Progress, train_on
 from arlib.experiments.baselines.rows import Missing, measure_rows, rows_for
 from arlib.experiments.baselines.sentibank import SentiBank, train_bank
 from arlib.experiments.runs import open_run, write_baselines, write_run
 from arlib.networks import Backbone, TooFewError, Training, finetune, load_backbone
 from arlib.proposals import make as make_proposals
-from arlib.scoring import Judges, score_by
+from arlib.scoring import Classifiers, score_cross_fold
 
-_TESTED: dict[str, Callable[..., Dataset]] = {"judged": judged, "folded": folded}
+_TESTED: dict[str, Callable[..., Dataset]] = {"annotated": annotated, "folded": folded}
 
 
 _MOST_BYTES = 2**29  # of drawn pictures, a set
 
 
-_SEEDS = {"objects": 1, "tagged": 2, "judged": 3, "folded": 4}  # no two sets share a picture
+_SEEDS = {"objects": 1, "tagged": 2, "annotated": 3, "folded": 4}  # no two sets share a picture
 
 
 # What each stage depends on: a change elsewhere leaves what was made as it is.
@@ -44,11 +44,11 @@ FINETUNING = Training(epochs=1, batch_size=32, lr=0.01, head_factor=2, step=0.7,
 
 
 @dataclass(frozen=True)
-class Miniature:
+class SyntheticProtocol:
     """Settings of the whole chain.
 
     Attributes:
-        world: where pictures come from.
+        generator: where pictures come from.
         seed: of the pictures and of the training.
         scale: how large the sets are, as a share of the sizes that follow.
         n_objects: pictures of objects, for pre-training; a tenth is held out.
@@ -62,7 +62,7 @@ class Miniature:
         crop: "warp" or "square", as `arlib.scoring.crop_regions`.
     """
 
-    world: World = field(default_factory=World)
+    generator: SceneGenerator = field(default_factory=SceneGenerator)
     seed: int = 0
     scale: float = 0.35
     n_objects: int = 8000
@@ -76,7 +76,7 @@ class Miniature:
     crop: str = "warp"
 
     def dataset(self, name: str) -> Dataset:
-        """Make one of the four sets, "objects", "tagged", "judged" or "folded".
+        """Make one of the four sets, "objects", "tagged", "annotated" or "folded".
 
         A picture is drawn when it is first read, and kept while this process lives: several
         networks learn from the same pictures.
@@ -86,17 +86,19 @@ class Miniature:
     def _dataset(self, name: str) -> Dataset:
         seed = 1000 * self.seed + _SEEDS[name]
         if name == "objects":  # whose labels no sentiment decides
-            made = objects(replace(self.world, local_share=0.5), self._scaled(self.n_objects), seed)
+            made = objects(
+                replace(self.generator, local_share=0.5), self._scaled(self.n_objects), seed
+            )
             tenth = np.arange(len(made)) % 10 == 0
             return replace(made, folds=np.where(tenth, 1, -1).astype(np.int8))
         if name == "tagged":
-            return tagged(self.world, self._tagged, seed)
-        return _TESTED[name](self.world, self._scaled(self.n_tested), seed)
+            return tagged(self.generator, self._tagged, seed)
+        return _TESTED[name](self.generator, self._scaled(self.n_tested), seed)
 
     def valence(self, name: str) -> np.ndarray:
         """How the pictures of "tagged" really feel, whatever people wrote: (n,)."""
         seed = 1000 * self.seed + _SEEDS[name]
-        return draw_scenes(self.world, self._tagged, seed).valence
+        return draw_scenes(self.generator, self._tagged, seed).valence
 
     @property
     def _tagged(self) -> int:
@@ -111,49 +113,49 @@ class Miniature:
 
 
 SETTINGS: dict[str, Any] = {
-    "local_share": World().local_share,
+    "local_share": SceneGenerator().local_share,
     **{
-        name: getattr(Miniature(), name)
+        name: getattr(SyntheticProtocol(), name)
         for name in ("scale", "seed", "backbone", "proposals", "max_regions", "crop")
     },
 }
 """What an edition may set, and the defaults."""
 
 
-def parse_miniature(settings: Mapping[str, Any]) -> Miniature:
+def parse_synthetic(settings: Mapping[str, Any]) -> SyntheticProtocol:
     """Make settings from names and values, as an edition has them; `local_share` is the world's.
 
     Raises:
         ValueError: an unknown name, or a value of another type; it lists what there is.
 
     Example:
-        >>> parse_miniature({"scale": 0.1, "local_share": 1.0}).world.local_share
+        >>> parse_synthetic({"scale": 0.1, "local_share": 1.0}).generator.local_share
         1.0
     """
-    given = check_settings(settings, SETTINGS, "the embedded world")
+    given = check_settings(settings, SETTINGS, "the synthetic scenes")
     share = float(given.pop("local_share", SETTINGS["local_share"]))
-    return Miniature(world=World(local_share=share), **given)
+    return SyntheticProtocol(generator=SceneGenerator(local_share=share), **given)
 
 
-def restore_miniature(facts: Mapping[str, Any]) -> Miniature:
+def restore_synthetic(facts: Mapping[str, Any]) -> SyntheticProtocol:
     """Make the settings that a run's `run.json` tells, so that its pictures can be drawn again.
 
     Args:
-        facts: `asdict` of a `Miniature`, from JSON.
+        facts: `asdict` of a `SyntheticProtocol`, from JSON.
 
     Example:
-        >>> restore_miniature(asdict(Miniature(seed=3))) == Miniature(seed=3)
+        >>> restore_synthetic(asdict(SyntheticProtocol(seed=3))) == SyntheticProtocol(seed=3)
         True
     """
-    world: dict[str, Any] = {
+    generator: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
-        for name, value in facts["world"].items()
+        for name, value in facts["generator"].items()
     }
     trainings = {name: Training(**facts[name]) for name in ("pretraining", "finetuning")}
-    return Miniature(**{**facts, "world": World(**world), **trainings})
+    return SyntheticProtocol(**{**facts, "generator": SceneGenerator(**generator), **trainings})
 
 
-def pretrain(settings: Miniature, *, progress: bool = True) -> tuple[Backbone, Path]:
+def pretrain(settings: SyntheticProtocol, *, progress: bool = True) -> tuple[Backbone, Path]:
     """Train a network on the object set, or take it from the cache.
 
     Args:
@@ -168,13 +170,13 @@ def pretrain(settings: Miniature, *, progress: bool = True) -> tuple[Backbone, P
         settings.backbone, classes=len(made.emotions), weights="random", seed=settings.seed
     )
     facts = settings.facts("seed", "scale", "n_objects", "backbone", "pretraining")
-    facts["world"] = asdict(replace(settings.world, local_share=0.5))
+    facts["generator"] = asdict(replace(settings.generator, local_share=0.5))
     folder = cache_folder("pretrained", facts, *_TRAINING)
     return _train(network, made, folder, settings.pretraining, settings.seed, progress), folder
 
 
 def fine_tune(
-    settings: Miniature,
+    settings: SyntheticProtocol,
     *,
     pretrained: bool = True,
     clean: bool = False,
@@ -203,7 +205,7 @@ def fine_tune(
     return _train(network, made, folder, settings.finetuning, settings.seed, progress), folder
 
 
-def progressive(settings: Miniature, *, progress: bool = True) -> Progress:
+def progressive(settings: SyntheticProtocol, *, progress: bool = True) -> Progress:
     """Fine-tune as PCNN does: drop undecided tagged pictures and train on; kept likewise.
 
     Args:
@@ -223,7 +225,7 @@ def progressive(settings: Miniature, *, progress: bool = True) -> Progress:
     )
 
 
-def fine_tune_on_tags(settings: Miniature, *, progress: bool = True) -> Backbone:
+def fine_tune_on_tags(settings: SyntheticProtocol, *, progress: bool = True) -> Backbone:
     """Train the network to tell adjective-noun pairs apart, as DeepSentiBank; kept likewise.
 
     Args:
@@ -242,7 +244,7 @@ def fine_tune_on_tags(settings: Miniature, *, progress: bool = True) -> Backbone
 
 
 @lru_cache(maxsize=len(_SEEDS))
-def _drawn_once(settings: Miniature, name: str) -> Dataset:
+def _drawn_once(settings: SyntheticProtocol, name: str) -> Dataset:
     made = settings._dataset(name)
     return replace(made, draw=_Kept(made.draw)) if made.draw else made
 
@@ -265,7 +267,7 @@ class _Kept:
         return _Kept, (self.draw,)
 
 
-def _of_training(settings: Miniature) -> dict[str, Any]:
+def _of_training(settings: SyntheticProtocol) -> dict[str, Any]:
     """The settings without those that only scoring reads."""
     of_scoring = ("n_tested", "proposals", "max_regions", "crop")
     return {name: value for name, value in asdict(settings).items() if name not in of_scoring}
@@ -293,7 +295,7 @@ def _train(
         )
 
 
-TESTED = ("judged", "folded", "tagged")
+TESTED = ("annotated", "folded", "tagged")
 """The sets that are scored: the columns Twitter I, Twitter II and Flickr of the paper's Table 1."""
 
 
@@ -301,7 +303,9 @@ CAFFENET = "alexnet_tiny"
 """The network in place of CaffeNet."""
 
 
-def live_runs(settings: Miniature, *, progress: bool = True) -> dict[str, Callable[[Path], Path]]:
+def live_runs(
+    settings: SyntheticProtocol, *, progress: bool = True
+) -> dict[str, Callable[[Path], Path]]:
     """What an edition of the book makes: name of a run -> function that makes it, once."""
 
     def make(name: str, _folder: Path) -> Path:
@@ -310,7 +314,7 @@ def live_runs(settings: Miniature, *, progress: bool = True) -> dict[str, Callab
     return {f"scenes-{name}": partial(make, name) for name in TESTED}
 
 
-def scored_set(settings: Miniature, name: str) -> Dataset:
+def scored_set(settings: SyntheticProtocol, name: str) -> Dataset:
     """Make a set that is scored, with the folds in which choices are made.
 
     Args:
@@ -324,7 +328,7 @@ def scored_set(settings: Miniature, name: str) -> Dataset:
     return replace(held_out, folds=stratified_folds(held_out.labels, 5, settings.seed))
 
 
-def scored(settings: Miniature, name: str = "judged", *, progress: bool = True) -> Path:
+def scored(settings: SyntheticProtocol, name: str = "annotated", *, progress: bool = True) -> Path:
     """Score a tested set with the fine-tuned network, or take the run from the cache.
 
     Args:
@@ -339,15 +343,15 @@ def scored(settings: Miniature, name: str = "judged", *, progress: bool = True) 
     if not (run / "run.json").exists():
         network, folder = fine_tune(settings, progress=progress)
         made = scored_set(settings, name)
-        judges = Judges.one(network, made)
+        classifiers = Classifiers.one(network, made)
         propose = make_proposals(settings.proposals, max_regions=settings.max_regions)
         how = {"crop": settings.crop, "batch_size": 256, "progress": progress}
         write_run(
             run,
-            lambda out: score_by(judges, made, propose, out, **how),
+            lambda out: score_cross_fold(classifiers, made, propose, out, **how),
             experiment={
                 "dataset": f"scenes-{name}",
-                "miniature": asdict(settings),
+                "synthetic": asdict(settings),
                 "network": folder.name,
             },
             dataset=made,
@@ -355,7 +359,9 @@ def scored(settings: Miniature, name: str = "judged", *, progress: bool = True) 
     return run
 
 
-def with_rows(settings: Miniature, name: str = "judged", *, progress: bool = True) -> Path:
+def with_rows(
+    settings: SyntheticProtocol, name: str = "annotated", *, progress: bool = True
+) -> Path:
     """Score a tested set and measure the rows of Table 1 that scores cannot fill; kept likewise.
 
     Args:
@@ -375,14 +381,14 @@ def with_rows(settings: Miniature, name: str = "judged", *, progress: bool = Tru
     return run
 
 
-def bank(settings: Miniature, *, progress: bool = True) -> SentiBank:
+def bank(settings: SyntheticProtocol, *, progress: bool = True) -> SentiBank:
     """Train a SentiBank on the tagged set, but for its held-out tenth; kept likewise.
 
     Args:
         settings: of the chain.
         progress: show a bar.
     """
-    facts = settings.facts("world", "seed", "scale", "n_tagged")
+    facts = settings.facts("generator", "seed", "scale", "n_tagged")
     path = (
         cache_folder("sentibank", facts, "datasets", "experiments.baselines") / "bank.safetensors"
     )
@@ -394,20 +400,22 @@ def bank(settings: Miniature, *, progress: bool = True) -> SentiBank:
     return SentiBank.load(path)
 
 
-def _rows(settings: Miniature, dataset: Dataset, scores: xr.Dataset, progress: bool) -> xr.Dataset:
-    judges = Judges.one(fine_tune(settings, progress=progress)[0], dataset)
+def _rows(
+    settings: SyntheticProtocol, dataset: Dataset, scores: xr.Dataset, progress: bool
+) -> xr.Dataset:
+    classifiers = Classifiers.one(fine_tune(settings, progress=progress)[0], dataset)
 
-    def pcnn(backbone: str) -> Judges:
+    def pcnn(backbone: str) -> Classifiers:
         try:
             network = _progressive(replace(settings, backbone=backbone), progress)
         except TooFewError as error:
             raise Missing(f"PCNN dropped too much to train on: {error}") from error
-        return Judges.one(network, dataset)
+        return Classifiers.one(network, dataset)
 
     rows = rows_for(
         dataset,
         scores,
-        judges,
+        classifiers,
         plain=pretrain(settings, progress=progress)[0],
         bank=partial(bank, settings, progress=progress),
         deep=partial(fine_tune_on_tags, settings, progress=progress),
@@ -417,10 +425,10 @@ def _rows(settings: Miniature, dataset: Dataset, scores: xr.Dataset, progress: b
         },
         progress=progress,
     )
-    return measure_rows(dataset, judges, rows, progress=progress)
+    return measure_rows(dataset, classifiers, rows, progress=progress)
 
 
 @lru_cache(maxsize=4)
-def _progressive(settings: Miniature, progress: bool) -> Backbone:
+def _progressive(settings: SyntheticProtocol, progress: bool) -> Backbone:
     """The network that PCNN gives; who is dropped is not asked again for every tested set."""
     return progressive(settings, progress=progress).network

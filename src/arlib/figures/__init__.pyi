@@ -12,10 +12,10 @@ from .finetuning import (
     show_filters as show_filters,
     show_rows as show_rows,
 )
-from .fusion import plot_decision as plot_decision, plot_flips as plot_flips
+from .fusion import plot_decision as plot_decision, plot_label_changes as plot_label_changes
 from .images import (
     draw_boxes as draw_boxes,
-    show_picture as show_picture,
+    show_image as show_image,
     show_pipeline as show_pipeline,
     show_prediction as show_prediction,
 )
@@ -27,12 +27,12 @@ from .proposals import (
 )
 from .regions import (
     plot_accuracy_by_score as plot_accuracy_by_score,
-    plot_decidedness as plot_decidedness,
+    plot_confidence as plot_confidence,
     plot_localization as plot_localization,
     plot_overlap as plot_overlap,
     plot_plane as plot_plane,
     plot_sentiment_score as plot_sentiment_score,
-    show_choices as show_choices,
+    show_selection as show_selection,
 )
 from .style import NEGATIVE as NEGATIVE, POSITIVE as POSITIVE, new_figure as new_figure
 from .table1 import (
@@ -41,7 +41,7 @@ from .table1 import (
     table_html as table_html,
 )
 from .upload import (
-    judge_of_photographs as judge_of_photographs,
-    judge_of_scenes as judge_of_scenes,
-    workbench as workbench,
+    photograph_classifier as photograph_classifier,
+    scenes_classifier as scenes_classifier,
+    upload_widget as upload_widget,
 )

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from arlib.datasets import Dataset
 from arlib.evaluation import ALL
-from arlib.figures.images import draw_boxes, show_picture
+from arlib.figures.images import draw_boxes, show_image
 from arlib.figures.style import COLOURS, LINES, MARKERS, NEGATIVE, NEUTRAL, POSITIVE, new_figure
 from arlib.method import affective_regions
 
@@ -117,7 +117,7 @@ def show_failures(
         chosen.probability.values[..., 0],
         strict=True,
     ):
-        show_picture(panel, pictures.read(keys.index(key)))
+        show_image(panel, pictures.read(keys.index(key)))
         there = ~np.isnan(share)
         colours = np.where(share[there] >= 0.5, POSITIVE, NEGATIVE).tolist()
         draw_boxes(panel, box[there], colours=colours, linewidth=1)

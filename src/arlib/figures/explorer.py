@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 from PIL import Image
 
-from arlib.method import respond
+from arlib.method import predict_labels
 
 if TYPE_CHECKING:
     from arlib.scoring import Prediction
@@ -76,8 +76,8 @@ def explore(
 ) -> Explorer:
     """Make an element in which sliders rank one picture's regions anew, by Eq. 1 to 3.
 
-    Its arithmetic is `arlib.method.respond`'s, in float64. It can be moved by mouse, touch and
-    keyboard, speaks to screen readers, and follows a dark page.
+    Its arithmetic is that of `arlib.method.predict_labels`, in float64. It is moved by mouse, touch
+    and keyboard, speaks to screen readers, and follows a dark page.
 
     Args:
         image: (H, W, 3) uint8 RGB; it is embedded with its longer side at most `LONGEST` pixels.
@@ -96,7 +96,7 @@ def explore(
 
     Raises:
         ValueError: an image or a base of another kind, scores of several images, or a setting that
-            `arlib.method.respond` refuses, such as base "e" with more than two emotions.
+            `arlib.method.predict_labels` refuses, such as base "e" with more than two emotions.
 
     Example:
         >>> scores = xr.Dataset({
@@ -119,7 +119,9 @@ def explore(
     if scores.sizes["image"] != 1:
         raise ValueError(f"scores must be of one image, not of {scores.sizes['image']}")
     settings = {"k": int(k), "alpha": float(alpha), "beta": float(beta), "base": base}
-    first = respond(scores, k, alpha=alpha, beta=beta, base=base, rank_by=rank_by).isel(image=0)
+    first = predict_labels(scores, k, alpha=alpha, beta=beta, base=base, rank_by=rank_by).isel(
+        image=0
+    )
     one = scores.isel(image=0)
     there = one.objectness.notnull().values
     emotions = [str(name) for name in one.emotion.values]

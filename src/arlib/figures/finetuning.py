@@ -1,4 +1,4 @@
-"""Chapter 2: pictures of the embedded world, learning curves, filters, calibration."""
+"""Chapter 2: pictures of the synthetic scenes, learning curves, filters, calibration."""
 
 from collections.abc import Mapping
 

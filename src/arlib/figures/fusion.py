@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from arlib.figures.style import COLOURS, LINES, MARKERS, NEGATIVE, NEUTRAL, POSITIVE, new_figure
 
 
-def plot_flips(table: pd.DataFrame) -> Figure:
+def plot_label_changes(table: pd.DataFrame) -> Figure:
     """Plot, against beta, the share of labels that fusion could change and that it did change.
 
     Args:
@@ -40,7 +40,7 @@ def plot_decision(
     """Show images by what the whole says and what the regions say, with the line that decides.
 
     Args:
-        whole: (n,) P of the first side, by the whole image.
+        whole: (n,) P of the first side, by the full image.
         regions: (n,) mean P of the first side, by the affective regions.
         label: (n,) 0 = first side, 1 = second side; -1 is not drawn.
         beta: of Eq. 3; above the line the response is for the first side.
@@ -67,9 +67,9 @@ def plot_decision(
         y = 0.5 - (x - 0.5) / beta
         seen = (y >= 0) & (y <= 1)
         axes.plot(x[seen], y[seen], color="black", label=f"Eq. 3 decides, beta = {beta:g}")
-    axes.axvline(0.5, color=NEUTRAL, linestyle=LINES[1], label="the whole image decides")
+    axes.axvline(0.5, color=NEUTRAL, linestyle=LINES[1], label="the full image decides")
     axes.set(xlim=(0, 1), ylim=(0, 1))
     first = f"P({sides[0]})"
-    axes.set(xlabel=f"{first} of the whole image", ylabel=f"mean {first} of its regions")
+    axes.set(xlabel=f"{first} of the full image", ylabel=f"mean {first} of its regions")
     figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     return figure

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from arlib.scoring import Prediction
 
 
-def show_picture(axes: Axes, image: np.ndarray, title: str = "") -> None:
+def show_image(axes: Axes, image: np.ndarray, title: str = "") -> None:
     """Show a picture without ticks.
 
     Args:
@@ -90,10 +90,10 @@ def show_prediction(image: np.ndarray, prediction: "Prediction") -> Figure:
     numbers = [str(number) for number in range(1, len(regions) + 1)]
     agree = [region.probability[label] == max(region.probability.values()) for region in regions]
     colours = [POSITIVE if same else NEGATIVE for same in agree]
-    show_picture(left, image, label)
+    show_image(left, image, label)
     boxes = np.array([region.box for region in regions]).reshape(-1, 4)
     draw_boxes(left, boxes, colours=colours, labels=numbers)
-    names = ["fused", "whole image", *(f"region {number}" for number in numbers)]
+    names = ["fused", "full image", *(f"region {number}" for number in numbers)]
     parts = [prediction.probability, prediction.global_probability]
     parts += [region.probability for region in regions]
     values = [part[label] for part in parts]
@@ -136,8 +136,8 @@ def show_pipeline(
     figure, panels = new_figure(2, 2, width=9, height=min(10, 1.4 + 8.4 * height / width))
     (start, proposed), (plane, fused) = panels
     label, regions = prediction.label, prediction.regions
-    show_picture(start, image, "1. The picture")
-    show_picture(proposed, image, f"2. Its {len(boxes)} proposals")
+    show_image(start, image, "1. The picture")
+    show_image(proposed, image, f"2. Its {len(boxes)} proposals")
     draw_boxes(proposed, boxes, colours=COLOURS[0], linewidth=0.6)
 
     agree = [region.probability[label] == max(region.probability.values()) for region in regions]
@@ -150,7 +150,7 @@ def show_pipeline(
 
     shares = (prediction.global_probability[label], prediction.probability[label])
     says = "4. {}: {:.2f} of the whole, {:.2f} fused, Eq. 3".format(label, *shares)
-    show_picture(fused, image, says)
+    show_image(fused, image, says)
     numbers = [str(number) for number in range(1, len(regions) + 1)]
     corners = np.array([region.box for region in regions]).reshape(-1, 4)
     draw_boxes(fused, corners, colours=colours, labels=numbers)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from arlib.figures.images import draw_boxes, show_picture
+from arlib.figures.images import draw_boxes, show_image
 from arlib.figures.style import COLOURS, LINES, MARKERS, NEUTRAL, new_figure
 
 
@@ -20,8 +20,8 @@ def show_edges(images: Mapping[str, np.ndarray], edges: Mapping[str, np.ndarray]
     figure, axes = new_figure(len(images), 2, width=7, height=3.5)
     axes = axes.reshape(2, -1)
     for column, name in enumerate(images):
-        show_picture(axes[0, column], images[name], name)
-        show_picture(axes[1, column], 1 - edges[name] ** 0.5)  # so that faint ones show
+        show_image(axes[0, column], images[name], name)
+        show_image(axes[1, column], 1 - edges[name] ** 0.5)  # so that faint ones show
     return figure
 
 
@@ -35,7 +35,7 @@ def show_proposals(image: np.ndarray, boxes: Mapping[str, np.ndarray]) -> Figure
     rows = -(-len(boxes) // 2)
     figure, axes = new_figure(min(2, len(boxes)), rows, width=7, height=2.6 * rows)
     for panel, (name, some) in zip(np.ravel(axes), boxes.items(), strict=False):
-        show_picture(panel, image, name)
+        show_image(panel, image, name)
         draw_boxes(panel, some[1:], colours=COLOURS[0], linewidth=1)
         draw_boxes(panel, some[:1], colours=COLOURS[1], linewidth=2.5)
     return figure

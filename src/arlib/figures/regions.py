@@ -25,11 +25,11 @@ def plot_sentiment_score(curves: Mapping[str, np.ndarray], probability: np.ndarr
     return figure
 
 
-def plot_decidedness(whole: np.ndarray, regions: np.ndarray, bounds: tuple[float, float]) -> Figure:
-    """Compare the sentiment scores of whole images with those of regions, as shares of each.
+def plot_confidence(whole: np.ndarray, regions: np.ndarray, bounds: tuple[float, float]) -> Figure:
+    """Compare the sentiment scores of full images with those of regions, as shares of each.
 
     Args:
-        whole: (n,) sentiment scores of whole images.
+        whole: (n,) sentiment scores of full images.
         regions: (m,) those of regions, without NaN.
         bounds: the least and greatest possible score.
     """
@@ -41,7 +41,7 @@ def plot_decidedness(whole: np.ndarray, regions: np.ndarray, bounds: tuple[float
         whole,
         bins,
         color=COLOURS[0],
-        label="whole images",
+        label="full images",
         histtype="step",
         linewidth=2.5,
         density=True,
@@ -52,7 +52,7 @@ def plot_decidedness(whole: np.ndarray, regions: np.ndarray, bounds: tuple[float
 
 
 def plot_accuracy_by_score(table: pd.DataFrame, majority: float) -> Figure:
-    """Plot how often whole images are judged rightly, from the least to the most decided.
+    """Plot how often full images are judged rightly, from the least to the most decided.
 
     Args:
         table: a row a group, with `score` (its mean), `accuracy`, `low` and `high`.
@@ -133,7 +133,7 @@ def plot_overlap(shares: pd.DataFrame) -> Figure:
     return figure
 
 
-def show_choices(
+def show_selection(
     choices: Mapping[str, np.ndarray],
     every: np.ndarray,
     picture: np.ndarray | None = None,

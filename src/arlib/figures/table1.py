@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from arlib.evaluation import Evidence, methods, paper_column, paper_table
+from arlib.evaluation import Run, methods, paper_column, paper_table
 from arlib.figures.style import COLOURS, LINES, MARKERS, NEUTRAL, draw_intervals, new_figure
 
 _STYLE = """<style>
@@ -20,12 +20,12 @@ _STYLE = """<style>
 </style>"""
 
 
-def table_html(tables: Mapping[str, pd.DataFrame], evidences: Mapping[str, Evidence]) -> str:
+def table_html(tables: Mapping[str, pd.DataFrame], runs: Mapping[str, Run]) -> str:
     """Write Table 1 as HTML whose every cell opens its provenance; no script is needed.
 
     Args:
         tables: column -> `arlib.evaluation.column`'s table.
-        evidences: column -> what it was computed from.
+        runs: column -> what it was computed from.
 
     Returns:
         An element for a page; text is escaped.
@@ -35,7 +35,7 @@ def table_html(tables: Mapping[str, pd.DataFrame], evidences: Mapping[str, Evide
     rows = [
         f"<tr><th scope='row'>{escape(method)}</th>"
         + "".join(
-            f"<td>{_cell(table.loc[method], evidences[name], refers[method])}</td>"
+            f"<td>{_cell(table.loc[method], runs[name], refers[method])}</td>"
             for name, table in tables.items()
         )
         + "</tr>"
@@ -56,9 +56,9 @@ def _number(value: float, how: str) -> str:
     return "–" if np.isnan(value) else f"{value:{how}}"
 
 
-def _cell(row: pd.Series, evidence: Evidence, refers: str) -> str:
+def _cell(row: pd.Series, run: Run, refers: str) -> str:
     """A summary and, behind it, where it comes from."""
-    facts = evidence.facts
+    facts = run.facts
     if np.isnan(row.accuracy):
         shown, told = "–", {"why not": row.note}
     else:
@@ -82,12 +82,12 @@ def _cell(row: pd.Series, evidence: Evidence, refers: str) -> str:
             told["K picked on the tested images"] = (
                 f"{row.picked_k:.0f}, accuracy {100 * row.picked:.1f}"
             )
-    told["run"] = evidence.name
+    told["run"] = run.name
     for name in ("command", "commit", "finished"):
         told[name] = str(facts.get(name) or "not recorded")
     told["data, SHA-256"] = str(facts.get("dataset", {}).get("sha256", "not recorded"))
     told["weights, SHA-256"] = str(
-        facts.get("weights_sha256") or evidence.scores.attrs.get("weights_sha256", "not recorded")
+        facts.get("weights_sha256") or run.scores.attrs.get("weights_sha256", "not recorded")
     )
     terms = "".join(
         f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in told.items() if text
@@ -156,5 +156,5 @@ def plot_sensitivity(table: pd.DataFrame) -> Figure:
     draw_intervals(axes, 100 * table[["gain", "low", "high"]], "gain")
     axes.axvline(0, color=NEUTRAL, linewidth=1)
     axes.set_yticks(place, table.index, fontsize=8)
-    axes.set_xlabel("accuracy gained over the whole image, points, 95 % interval")
+    axes.set_xlabel("accuracy gained over the full image, points, 95 % interval")
     return figure

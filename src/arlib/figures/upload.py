@@ -11,7 +11,7 @@ import xarray as xr
 
 from arlib import proposals
 from arlib.datasets import ImageError, read_image
-from arlib.experiments import Miniature, fine_tune
+from arlib.experiments import SyntheticProtocol, fine_tune
 from arlib.figures.explorer import explore
 from arlib.networks import Backbone, LinearHead, default_head, load_backbone, weights_at_hand
 from arlib.proposals import Propose
@@ -26,7 +26,7 @@ METHODS = ("edge_boxes", "selective_search", "grid", "saliency")
 
 
 @dataclass(frozen=True)
-class Judge:
+class Classifier:
     """A network that judges pictures, and what it is.
 
     Attributes:
@@ -44,31 +44,31 @@ class Judge:
         return score_picture(image, network=self.network, head=self.head, proposals=propose)
 
 
-def judge_of_scenes(settings: Miniature) -> Judge:
-    """Take the network of the embedded world, trained live where it is not kept yet.
+def scenes_classifier(settings: SyntheticProtocol) -> Classifier:
+    """Take the network of the synthetic scenes, trained live where it is not kept yet.
 
     Args:
         settings: of the chain; those of chapter 2 share its network.
     """
     network, _ = fine_tune(settings, progress=False)
-    return Judge(f"{settings.backbone}, fine-tuned on tagged scenes", network)
+    return Classifier(f"{settings.backbone}, fine-tuned on tagged scenes", network)
 
 
-def judge_of_photographs(which: str, settings: Miniature) -> Judge:
+def photograph_classifier(which: str, settings: SyntheticProtocol) -> Classifier:
     """Take a network for photographs; nothing is downloaded unless it is asked for by name.
 
     Args:
         which: "squeezenet1_1", the package's default, downloaded where it is missing; "scenes",
-            the embedded world's network; "auto", the former where its weights are at hand, else
-            the latter. `Judge.said` tells which it was.
-        settings: of the embedded world.
+            the synthetic scenes's network; "auto", the former where its weights are at hand, else
+            the latter. `Classifier.said` tells which it was.
+        settings: of the synthetic scenes.
 
     Raises:
         ValueError: no such choice.
         WeightsError: the weights were asked for and cannot be had.
 
     Example:
-        >>> judge_of_photographs("vgg16", Miniature())
+        >>> photograph_classifier("vgg16", SyntheticProtocol())
         Traceback (most recent call last):
         ...
         ValueError: network must be "auto", "squeezenet1_1" or "scenes", not 'vgg16'
@@ -77,18 +77,20 @@ def judge_of_photographs(which: str, settings: Miniature) -> Judge:
     if which not in ("auto", head.backbone, "scenes"):
         raise ValueError(f'network must be "auto", "{head.backbone}" or "scenes", not {which!r}')
     if which == "scenes" or (which == "auto" and not weights_at_hand(head.backbone)):
-        return judge_of_scenes(settings)
+        return scenes_classifier(settings)
     said = f"{head.backbone}, frozen, under a linear head fitted on OASIS"
-    return Judge(said, load_backbone(head.backbone), head)
+    return Classifier(said, load_backbone(head.backbone), head)
 
 
-def workbench(judges: Mapping[str, Judge], *, max_regions: int = 100, **settings: Any) -> "VBox":
+def upload_widget(
+    classifiers: Mapping[str, Classifier], *, max_regions: int = 100, **settings: Any
+) -> "VBox":
     """Make the widget that takes a photograph and shows its explorer; it needs a live kernel.
 
     The photograph stays in the kernel's memory; a temporary file holds it while it is decoded.
 
     Args:
-        judges: name to choose by -> judge; the first is chosen.
+        classifiers: name to choose by -> judge; the first is chosen.
         max_regions: N to begin with.
         settings: where the explorer's sliders begin, as `explore` takes them.
 
@@ -100,7 +102,7 @@ def workbench(judges: Mapping[str, Judge], *, max_regions: int = 100, **settings
 
     Example:
         >>> network = load_backbone("squeezenet1_1", classes=2, weights="random")
-        >>> made = workbench({"a guess": Judge("random weights", network)})
+        >>> made = upload_widget({"a guess": Classifier("random weights", network)})
         >>> [type(part).__name__ for part in made.children]
         ['FileUpload', 'Dropdown', 'Dropdown', 'IntSlider', 'Label', 'Output']
     """
@@ -108,7 +110,7 @@ def workbench(judges: Mapping[str, Judge], *, max_regions: int = 100, **settings
 
     layout = {"style": {"description_width": "7em"}, "layout": {"width": "28em"}}
     upload = widgets.FileUpload(accept="image/*", description="Photograph")
-    who = widgets.Dropdown(options=list(judges), description="Network", **layout)
+    who = widgets.Dropdown(options=list(classifiers), description="Network", **layout)
     how = widgets.Dropdown(options=METHODS, description="Proposals", **layout)
     most = widgets.IntSlider(
         max_regions, 1, 300, description="N, at most", continuous_update=False, **layout
@@ -126,7 +128,7 @@ def workbench(judges: Mapping[str, Judge], *, max_regions: int = 100, **settings
         except ImageError as error:
             told.value = f"{file['name']}: {error.reason}"
             return
-        chosen = judges[who.value]
+        chosen = classifiers[who.value]
         scores = chosen.scores(image, proposals.make(how.value, max_regions=most.value))
         found = int(scores.objectness.notnull().sum())
         told.value = f"{file['name']}: {found} regions, judged by {chosen.said}"

@@ -1,7 +1,7 @@
 from .algorithm import (
     K as K,
     affective_regions as affective_regions,
-    respond as respond,
+    predict_labels as predict_labels,
     respond_2018 as respond_2018,
 )
 from .fusion import late_fusion as late_fusion

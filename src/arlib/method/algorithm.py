@@ -77,7 +77,7 @@ def affective_regions(
     return xr.Dataset({"region": region, **chosen}, coords={"rank": np.arange(1, k + 1)})
 
 
-def respond(
+def predict_labels(
     scores: xr.Dataset,
     k: int,
     *,
@@ -116,7 +116,7 @@ def respond(
         ...     "region_probability": (("image", "region", "emotion"), [[[0.5, 0.5], [1.0, 0.0]]]),
         ...     "global_probability": (("image", "emotion"), [[0.375, 0.625]]),
         ... })
-        >>> prediction = respond(scores, k=1)
+        >>> prediction = predict_labels(scores, k=1)
         >>> prediction.response.values, prediction.label.values
         (array([[0.875, 0.625]]), array([0], dtype=int8))
     """

@@ -1,4 +1,4 @@
-"""Eq. 3: the whole image's prediction and its affective regions' predictions, made one."""
+"""Eq. 3: the full image's prediction and its affective regions' predictions, made one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def late_fusion(
     beta: npt.ArrayLike | xr.DataArray = 0.5,
     form: str = "sum",
 ) -> Any:
-    r"""Add the mean prediction of the affective regions to that of the whole image.
+    r"""Add the mean prediction of the affective regions to that of the full image.
 
     .. math:: \vec Y = \vec Y_{Global} + \frac{\beta}{K} \sum_{j=1}^{K} \vec Y_{AR_j}
 

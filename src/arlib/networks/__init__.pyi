@@ -20,7 +20,11 @@ from .heads import (
     head_provenance as head_provenance,
     probability_of as probability_of,
 )
-from .precision import Precision as Precision, best_device as best_device, settle as settle
+from .precision import (
+    Precision as Precision,
+    best_device as best_device,
+    resolve_dtype as resolve_dtype,
+)
 from .training import (
     TooFewError as TooFewError,
     Training as Training,

@@ -24,7 +24,7 @@ from arlib import __version__
 from arlib._support.storage import write_atomic
 from arlib.datasets import Dataset
 from arlib.networks.backbones import Backbone, load_backbone, save_weights, weights_sha256
-from arlib.networks.loaders import Pictures, Schedule
+from arlib.networks.loaders import Schedule, TrainingImages
 from arlib.networks.training import (
     Finetuner,
     LightningPrecision,
@@ -226,7 +226,7 @@ def _loaders(
         rank=trainer.global_rank,
         processes=trainer.world_size,
     )
-    pictures = Pictures(dataset, size, resize=resize, mirror=plan.augment, seed=plan.seed)
+    pictures = TrainingImages(dataset, size, resize=resize, mirror=plan.augment, seed=plan.seed)
     how: dict[str, Any] = {
         "num_workers": plan.workers,
         "persistent_workers": plan.workers > 0,
@@ -235,7 +235,7 @@ def _loaders(
     train = DataLoader(pictures, batch_sampler=schedule, **how)
     if validation is None:
         return train, None
-    whole = Pictures(validation, size, resize=None, mirror=False, seed=plan.seed)
+    whole = TrainingImages(validation, size, resize=None, mirror=False, seed=plan.seed)
     return train, DataLoader(whole, batch_size=256, **how)
 
 
@@ -263,14 +263,14 @@ def _last(folder: Path, module: Finetuner) -> Path | None:
     found = sorted((folder / "checkpoints").glob("*.ckpt"))
     if not found:
         return None
-    mend = "remove it, and training goes on from the one before, or from the start"
+    fix = "remove it, and training goes on from the one before, or from the start"
     try:
         with warnings.catch_warnings(action="ignore"):  # of damaged files, which are told below
             state = torch.load(found[-1], map_location="cpu", weights_only=True)["state_dict"]
         theirs = {name: tensor.shape for name, tensor in state.items()}
     except Exception as error:  # damaged files raise nearly anything: IndexError, UnicodeError, ...
-        raise TrainingError(f"{found[-1]} is no checkpoint of a training: {mend}") from error
+        raise TrainingError(f"{found[-1]} is no checkpoint of a training: {fix}") from error
     ours = {name: tensor.shape for name, tensor in module.state_dict().items()}
     if theirs != ours:
-        raise TrainingError(f"{found[-1]} is a checkpoint of another network: {mend}")
+        raise TrainingError(f"{found[-1]} is a checkpoint of another network: {fix}")
     return found[-1]

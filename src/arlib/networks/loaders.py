@@ -93,7 +93,7 @@ class Schedule(Sampler[list[Place]]):
             yield batch
 
 
-class Pictures(TorchDataset):
+class TrainingImages(TorchDataset):
     """Pictures of a dataset at one size, augmented or not, with their labels.
 
     Args:
@@ -108,8 +108,8 @@ class Pictures(TorchDataset):
     def __init__(self, dataset: Dataset, size: int, *, resize: int | None, mirror: bool, seed: int):
         self.dataset, self.seed = dataset, seed
         self._warp = v2.Resize([resize or size] * 2, antialias=True)
-        flips = [v2.RandomHorizontalFlip()] if mirror else []
-        self._augment = v2.Compose([v2.RandomCrop(size), *flips]) if resize else None
+        label_changes = [v2.RandomHorizontalFlip()] if mirror else []
+        self._augment = v2.Compose([v2.RandomCrop(size), *label_changes]) if resize else None
         bytes_in_all = 3 * (resize or size) ** 2 * len(dataset)
         self._kept: dict[int, torch.Tensor] | None = {} if bytes_in_all <= _CACHE_BYTES else None
 

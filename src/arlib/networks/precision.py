@@ -19,7 +19,7 @@ def bf16_in_hardware(device: str | torch.device = "cpu") -> bool:
     return any(bool(can.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
-def settle(precision: Precision, device: str | torch.device = "cpu") -> torch.dtype:
+def resolve_dtype(precision: Precision, device: str | torch.device = "cpu") -> torch.dtype:
     """Make a precision of its name.
 
     Args:
@@ -31,7 +31,7 @@ def settle(precision: Precision, device: str | torch.device = "cpu") -> torch.dt
         ValueError: another name.
 
     Example:
-        >>> settle("float32"), settle("bf16")
+        >>> resolve_dtype("float32"), resolve_dtype("bf16")
         (torch.float32, torch.bfloat16)
     """
     if precision not in ("float32", "bf16", "auto"):

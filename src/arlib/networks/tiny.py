@@ -1,4 +1,4 @@
-"""Small networks for the embedded world, at 48 pixels: the ideas of VGG and of AlexNet."""
+"""Small networks for the synthetic scenes, at 48 pixels: the ideas of VGG and of AlexNet."""
 
 from torch import nn
 

@@ -6,7 +6,7 @@ from .editions import (
     available as available,
     chapter_parameters as chapter_parameters,
     chapters as chapters,
-    evidence_of_edition as evidence_of_edition,
+    edition_runs as edition_runs,
     find_book as find_book,
     load_edition as load_edition,
 )

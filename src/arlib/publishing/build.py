@@ -16,7 +16,14 @@ from typing import Any
 from jupyter_core.utils import ensure_event_loop
 
 from arlib._support.storage import exclusive_lock, replace_folder, write_atomic
-from arlib.experiments import Experiment, Miniature, compare, open_run, parse_experiment, runs_of
+from arlib.experiments import (
+    Experiment,
+    SyntheticProtocol,
+    compare,
+    open_run,
+    parse_experiment,
+    runs_of,
+)
 from arlib.method import usable_base
 from arlib.publishing.chapters import NOBODY_THERE, TIMEOUT, execute_chapter
 from arlib.publishing.editions import Edition, EditionError, chapters, declared_parameters, pages_of
@@ -24,7 +31,7 @@ from arlib.publishing.hosting import Public
 from arlib.publishing.pages import editions_page, status_page
 from arlib.publishing.records import facts_of
 from arlib.publishing.site import NOWHERE, build_site, configured
-from arlib.publishing.site_figures import gallery, set_dark_aside
+from arlib.publishing.site_figures import extract_dark_figures, gallery
 
 Say = Callable[[str], None]
 
@@ -73,7 +80,7 @@ def run_edition(
         runs += _live_runs(root, edition, {run.name for run in runs}, say)
         stage = _staged(root, build, runs)
         seconds = _execute_all(root, stage, parameters, timeout, say)
-        set_dark_aside(stage)
+        extract_dark_figures(stage)
         declared = declared_parameters(root)
         given = {name: (declared | NOBODY_THERE | parameters)[name] for name in declared}
         measured = stage / "book" / "results" / str(given.get("run")) / "run.json"
@@ -173,10 +180,10 @@ def _base_for(edition: Edition, runs: list[Path], say: Say) -> dict[str, Any]:
 
 
 def _live_runs(root: Path, edition: Edition, there: set[str], say: Say) -> list[Path]:
-    """Make what chapters would make of the embedded world, once, before they want it at once."""
+    """Make what chapters would make of the synthetic scenes, once, before they want it at once."""
     named: dict[str, Any] = declared_parameters(root) | edition.parameters
     wanted = {named.get("run"), *named.get("runs", [])} - there
-    missing = {name: make for name, make in runs_of(Miniature()).items() if name in wanted}
+    missing = {name: make for name, make in runs_of(SyntheticProtocol()).items() if name in wanted}
     for name in missing:
         say(f"scoring: {name}")
     return [make(root) for make in missing.values()]

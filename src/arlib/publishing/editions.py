@@ -14,14 +14,14 @@ import yaml
 
 from arlib import datasets
 from arlib._support.settings import fits
-from arlib.evaluation import Evidence, pool
+from arlib.evaluation import Run, pool
 from arlib.experiments import (
     SETTINGS,
     Experiment,
-    Miniature,
-    evidence_of,
+    SyntheticProtocol,
+    open_run_results,
     parse_experiment,
-    parse_miniature,
+    parse_synthetic,
 )
 
 log = logging.getLogger(__name__)
@@ -39,14 +39,14 @@ class Edition:
         name: the file's name.
         title: one line for people.
         parameters: papermill parameters; each goes to every chapter that declares it.
-        experiment: what is scored first, or trained and scored in the embedded world; None takes
+        experiment: what is scored first, or trained and scored in the synthetic scenes; None takes
             the recorded runs.
     """
 
     name: str
     title: str
     parameters: dict[str, Any] = field(default_factory=dict)
-    experiment: Experiment | Miniature | None = None
+    experiment: Experiment | SyntheticProtocol | None = None
 
 
 def find_book(start: str | Path = ".") -> Path:
@@ -115,13 +115,13 @@ def _experiment_settings(experiment: Mapping[str, Any] | None) -> set[str]:
     return {f.name for f in fields(Experiment)}
 
 
-def _experiment(settings: Mapping[str, Any] | None) -> Experiment | Miniature | None:
+def _experiment(settings: Mapping[str, Any] | None) -> Experiment | SyntheticProtocol | None:
     if settings is None:
         return None
     if settings.get("dataset") == "scenes":
         given = {name: value for name, value in settings.items() if name != "dataset"}
         try:
-            return parse_miniature(given)
+            return parse_synthetic(given)
         except ValueError as error:
             raise EditionError(str(error)) from error
     dataset = settings.get("dataset")
@@ -199,44 +199,42 @@ def _check_type(name: str, value: Any, default: Any) -> None:
         )
 
 
-def evidence_of_edition(
-    root: Path, edition: "Edition", *, seeds: Sequence[int] = (0,)
-) -> list[Evidence]:
-    """Open the runs of an edition: fresh ones, else recorded ones; the embedded world is made.
+def edition_runs(root: Path, edition: "Edition", *, seeds: Sequence[int] = (0,)) -> list[Run]:
+    """Open the runs of an edition: fresh ones, else recorded ones; the synthetic scenes is made.
 
     Args:
         root: the book's folder.
         edition: from `load_edition`.
-        seeds: of the embedded world; runs of several are pooled.
+        seeds: of the synthetic scenes; runs of several are pooled.
 
     Raises:
         EditionError: no run is fresh or recorded, naming the command that makes it; the edition
             names no run; or seeds are asked of photographs. Where some are missing, a warning
             names them.
     """
-    from arlib.experiments import Miniature, runs_of
+    from arlib.experiments import SyntheticProtocol, runs_of
     from arlib.publishing.editions import (
         EditionError,  # these load torch, which runs by name do without
     )
 
     experiment = edition.experiment
-    if isinstance(experiment, Miniature):
-        worlds = [replace(experiment, seed=experiment.seed + seed) for seed in seeds]
-        made = [runs_of(world) for world in worlds]
-        return [pool(evidence_of(runs[name](root)) for runs in made) for name in made[0]]
+    if isinstance(experiment, SyntheticProtocol):
+        generators = [replace(experiment, seed=experiment.seed + seed) for seed in seeds]
+        made = [runs_of(generator) for generator in generators]
+        return [pool(open_run_results(runs[name](root)) for runs in made) for name in made[0]]
     if tuple(seeds) != (0,):
-        raise EditionError(f"--seeds is for the embedded world; {edition.name} has photographs")
+        raise EditionError(f"--seeds is for the synthetic scenes; {edition.name} has photographs")
     names = runs_of(experiment) if experiment else edition.parameters.get("runs")
     if not names:
         raise EditionError(f"edition {edition.name} names no runs: give some with -p runs")
     places = {name: _find(root, edition.name, name) for name in names}
     lost = ", ".join(name for name, place in places.items() if place is None)
-    mend = f"no run {lost}, fresh or recorded: `arlib run {edition.name}` makes it"
+    fix_page = f"no run {lost}, fresh or recorded: `arlib run {edition.name}` makes it"
     if not any(places.values()):
-        raise EditionError(mend)
+        raise EditionError(fix_page)
     if lost:
-        log.warning("a column is missing: %s", mend)
-    return [evidence_of(place) for place in places.values() if place is not None]
+        log.warning("a column is missing: %s", fix_page)
+    return [open_run_results(place) for place in places.values() if place is not None]
 
 
 def _find(root: Path, edition: str, name: str) -> Path | None:

@@ -228,8 +228,8 @@ def _run_row(root: Path, path: Path) -> tuple[Any, ...]:
     facts = json.loads(path.read_text())
     folder = path.parent.relative_to(root)
     settings = facts["experiment"]
-    network = settings.get("backbones") or settings["miniature"]["backbone"]
-    regions = settings.get("max_regions") or settings["miniature"]["max_regions"]
+    network = settings.get("backbones") or settings["synthetic"]["backbone"]
+    regions = settings.get("max_regions") or settings["synthetic"]["max_regions"]
     numbers = _numbers(headline(facts))
     return (folder.name, folder.parent.as_posix(), network, regions, *numbers, moment(facts))
 

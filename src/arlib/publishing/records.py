@@ -226,7 +226,7 @@ def headline(run: Mapping[str, Any]) -> dict[str, float | None]:
         {'images': 12, 'majority': None, 'whole': None, 'fused': None}
     """
     data, results = run["dataset"], run["results"]
-    ways = {"whole": "whole image", "fused": "+ obj + senti (K = 8)"}
+    ways = {"whole": "full image", "fused": "+ obj + senti (K = 8)"}
     accuracy = {
         name: results[way]["accuracy"]["estimate"] if way in results else None
         for name, way in ways.items()

@@ -25,7 +25,7 @@ PICTURE = "_static/card.png"
 """Within the site, 1200 x 630 pixels, drawn by `tools/social_card.py`."""
 
 
-SAYS = "Scenes of the drawn world, with the faces that carry their sentiment outlined."
+SAYS = "Scenes of the synthetic scenes, with the faces that carry their sentiment outlined."
 
 
 _LONGEST = 200
@@ -151,7 +151,7 @@ _SUMMARY = '<summary aria-label="Pages below"><span class="toctree-toggle"'
 _TABLE = '<table class="dataframe" tabindex="0">'
 
 
-def mend(page: str) -> str:
+def fix_page(page: str) -> str:
     """Take out of a page what it does not use, and what WCAG 2.1 forbids.
 
     - Thebe, which would fetch code from another host to run cells there, is declared twice, an
@@ -165,9 +165,9 @@ def mend(page: str) -> str:
         page: HTML.
 
     Example:
-        >>> mend('<p><script>const THEBE_JS_URL = "https://unpkg.com"; let a = 1;</script></p>')
+        >>> fix_page('<p><script>const THEBE_JS_URL = "https://unpkg.com"; let a = 1;</script></p>')
         '<p></p>'
-        >>> mend('<div class="citation" id="sun2016" role="doc-biblioentry">')
+        >>> fix_page('<div class="citation" id="sun2016" role="doc-biblioentry">')
         '<div class="citation" id="sun2016" role="listitem">'
     """
     page = page.replace('role="doc-biblioentry"', 'role="listitem"')
@@ -178,11 +178,11 @@ def mend(page: str) -> str:
     return _UNUSED.sub("", page)
 
 
-def mend_site(site: Path) -> None:
+def fix_site(site: Path) -> None:
     """Mend every page of a site where it lies."""
     for path in site.rglob("*.html"):
         page = path.read_text(encoding="utf-8")
-        mended = mend(page)
+        mended = fix_page(page)
         if mended != page:
             path.write_text(mended, encoding="utf-8")
 
@@ -221,7 +221,7 @@ _WORTH = 0.5  # a picture that is this much smaller with loss is a photograph, o
 _NAME = re.compile(r"(_images/[^\"'#?]+)\.png")
 
 
-def lighten(site: Path) -> None:
+def convert_images(site: Path) -> None:
     """Replace a built site's images in PNG by WebP, and their names in its pages.
 
     Args:
@@ -315,9 +315,9 @@ def build_site(stage: Path, build: Path, public: Public = NOWHERE) -> Path:
         told = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines[-30:]
         raise EditionError("the site did not build:\n" + "\n".join(told))
     _check_pages(stage, fresh)
-    mend_site(fresh)
+    fix_site(fresh)
     add_dark_figures(stage, fresh)
-    lighten(fresh)
+    convert_images(fresh)
     _offer_notebooks(stage, fresh, public.first_on_colab())
     _add_cards(stage, fresh, public.address)
     replace_folder(fresh, build / "html")

@@ -33,7 +33,7 @@ _IMAGE = re.compile(r'<img\b[^>]*\bsrc="([^"]*_images/([^"/]+))"[^>]*>')
 
 
 @dataclass(frozen=True)
-class Shown:
+class ChapterFigure:
     """A figure among a chapter's outputs.
 
     Attributes:
@@ -52,7 +52,7 @@ class Shown:
         return f"{sha256(self.png).hexdigest()}.png"
 
 
-def figures_in(notebook: nbformat.NotebookNode) -> list[Shown]:
+def figures_in(notebook: nbformat.NotebookNode) -> list[ChapterFigure]:
     """Find the figures that an executed chapter shows.
 
     Example:
@@ -65,7 +65,7 @@ def figures_in(notebook: nbformat.NotebookNode) -> list[Shown]:
     return [shown for shown, _ in _figures(notebook)]
 
 
-def _figures(notebook: nbformat.NotebookNode) -> Iterator[tuple[Shown, dict[str, str]]]:
+def _figures(notebook: nbformat.NotebookNode) -> Iterator[tuple[ChapterFigure, dict[str, str]]]:
     """Each figure, and the forms that its output holds."""
     for cell in notebook.cells:
         alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
@@ -73,10 +73,10 @@ def _figures(notebook: nbformat.NotebookNode) -> Iterator[tuple[Shown, dict[str,
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if "image/png" in data:
-                yield Shown(b64decode(data["image/png"]), alt, chosen), data
+                yield ChapterFigure(b64decode(data["image/png"]), alt, chosen), data
 
 
-def set_dark_aside(stage: Path) -> None:
+def extract_dark_figures(stage: Path) -> None:
     """Take the dark forms of figures out of a staged book's executed chapters, into files.
 
     Readers who download a chapter have no use for them, and MyST-NB does not know their type.
@@ -118,7 +118,7 @@ def gallery(stage: Path) -> str:
     return "\n".join([*lines, "::::", ""])
 
 
-def _thumbnail(stage: Path, chapter: Path, shown: Shown) -> str:
+def _thumbnail(stage: Path, chapter: Path, shown: ChapterFigure) -> str:
     """Write the small forms of a chapter's figure; the name of the light one."""
     folder = stage / chapter.parent / THUMBNAILS
     folder.mkdir(exist_ok=True)

@@ -18,7 +18,7 @@ from arlib.scoring.scores import save_scores
 
 
 @dataclass(frozen=True)
-class Judges:
+class Classifiers:
     """Networks, by the fold whose images they judge.
 
     Attributes:
@@ -32,7 +32,7 @@ class Judges:
     @classmethod
     def one(
         cls, network: Backbone, dataset: Dataset, heads: Mapping[int, LinearHead] | None = None
-    ) -> "Judges":
+    ) -> "Classifiers":
         """Let one network judge every fold of a dataset."""
         return cls(dict.fromkeys(np.unique(dataset.folds).tolist(), network), heads)
 
@@ -52,13 +52,13 @@ class Judges:
                 yield network, mine
 
 
-def score_by(
-    judges: Judges, dataset: Dataset, proposals: Propose, out: str | Path, **settings: Any
+def score_cross_fold(
+    classifiers: Classifiers, dataset: Dataset, proposals: Propose, out: str | Path, **settings: Any
 ) -> xr.Dataset:
     """Score every image by its fold's judge, into one Zarr store.
 
     Args:
-        judges: who judges which fold.
+        classifiers: who judges which fold.
         dataset: the images.
         proposals: image -> Proposals.
         out: the store to write.
@@ -67,15 +67,15 @@ def score_by(
     Returns:
         The scores in the dataset's order; `weights_sha256` is one per fold if networks differ.
     """
-    groups = list(judges.groups(dataset))
+    groups = list(classifiers.groups(dataset))
     if len(groups) == 1:
-        return score(dataset, proposals, groups[0][0], out=out, head=judges.heads, **settings)
+        return score(dataset, proposals, groups[0][0], out=out, head=classifiers.heads, **settings)
     parts = []
     with TemporaryDirectory() as folder:
         for number, (network, mine) in enumerate(groups):
             part = dataset.subset(mine)
             store = Path(folder, str(number))
-            found = score(part, proposals, network, out=store, head=judges.heads, **settings)
+            found = score(part, proposals, network, out=store, head=classifiers.heads, **settings)
             parts.append(found.load())
     together = xr.concat(parts, "image", combine_attrs="override", join="exact")
     place = {key: row for row, key in enumerate(dataset.keys.tolist())}
@@ -94,13 +94,18 @@ def score_by(
     return together.isel(image=order).assign_attrs(facts)
 
 
-def judge_boxes(
-    judges: Judges, dataset: Dataset, boxes: Boxes, *, mirror: bool = False, progress: bool = True
+def classify_boxes(
+    classifiers: Classifiers,
+    dataset: Dataset,
+    boxes: Boxes,
+    *,
+    mirror: bool = False,
+    progress: bool = True,
 ) -> np.ndarray:
     """Judge given boxes of every image by its fold's judge.
 
     Args:
-        judges: who judges which fold.
+        classifiers: who judges which fold.
         dataset: the images.
         boxes: which boxes, R in each image, by its number in the dataset.
         mirror: turn left and right.
@@ -110,18 +115,18 @@ def judge_boxes(
         (n, R, M) float32 probabilities; NaN for unreadable images.
     """
     found: np.ndarray | None = None
-    for network, mine in judges.groups(dataset):
+    for network, mine in classifiers.groups(dataset):
         part = dataset.subset(mine)
         said = box_outputs(
             part,
             network,
             _renumbered(boxes, np.flatnonzero(mine)),
-            features=judges.heads is not None,
+            features=classifiers.heads is not None,
             mirror=mirror,
             progress=progress,
         )[:, 1:]
-        if judges.heads is not None:
-            said = _headed(said, judges.heads, part.folds)
+        if classifiers.heads is not None:
+            said = _headed(said, classifiers.heads, part.folds)
         if found is None:
             found = np.full((len(dataset), *said.shape[1:]), np.nan, np.float32)
         found[mine] = said

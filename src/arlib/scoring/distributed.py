@@ -20,12 +20,12 @@ from arlib._support.storage import exclusive_lock, place_folder
 from arlib.scoring.jobs import Job
 from arlib.scoring.scores import ScoresError, open_scores
 from arlib.scoring.shards import Part, ShardWork, assemble
-from arlib.scoring.workers import Outcome, in_processes, in_turn, on_cluster
+from arlib.scoring.workers import Outcome, in_processes, in_this_process, on_cluster
 
 SHARD_SIZE = 1024
 
 
-class SetAsideError(ScoresError):
+class FailedShardsError(ScoresError):
     """Shards that failed as often as they may; the others are kept.
 
     Attributes:
@@ -88,8 +88,8 @@ def score_in_shards(
     Raises:
         BusyError: another run is at work on `out`.
         FileExistsError: `out` holds something else, and `overwrite` is false.
-        SetAsideError: shards failed too often; nothing is at `out`.
-        HopelessError: a disk is full, or a worker has other code or weights.
+        FailedShardsError: shards failed too often; nothing is at `out`.
+        NonRetryableError: a disk is full, or a worker has other code or weights.
         ScoresError: not one image could be read.
     """
     if shard_size < 1 or processes < 1:
@@ -131,7 +131,7 @@ def _dealt(
     elif processes > 1:
         yield from in_processes(work, numbers, min(processes, max(1, len(numbers))))
     else:
-        yield from in_turn(work, numbers)
+        yield from in_this_process(work, numbers)
 
 
 def _collected(
@@ -144,7 +144,7 @@ def _collected(
         total=len(job.dataset), unit="image", desc=job.dataset.name, disable=not progress
     ) as bar:
         for outcome in outcomes:
-            if outcome.set_aside:
+            if outcome.failed:
                 failed[outcome.number] = outcome.errors
                 continue
             parts[outcome.number] = outcome.value
@@ -152,7 +152,7 @@ def _collected(
                 retried[outcome.number] = outcome.errors
             bar.update(len(outcome.value.images))
     if failed:
-        raise SetAsideError(dict(sorted(failed.items())), shards, size, folder)
+        raise FailedShardsError(dict(sorted(failed.items())), shards, size, folder)
     in_order = [parts[number] for number in range(shards)]
     return in_order, Report(shards, sum(part.reused for part in in_order), retried)
 

@@ -15,7 +15,7 @@ import torch
 from tqdm.auto import tqdm
 
 from arlib.datasets import Dataset, ImageError
-from arlib.networks import Backbone, Precision, best_device, settle
+from arlib.networks import Backbone, Precision, best_device, resolve_dtype
 from arlib.proposals import Proposals, Propose
 from arlib.scoring.crops import CropMode, crop_regions
 
@@ -55,7 +55,7 @@ def forward(
             softmax in float32.
     """
     where = best_device(device)
-    dtype = settle(precision, where)
+    dtype = resolve_dtype(precision, where)
     fast = network.for_inference().to(where, dtype)
 
     @torch.inference_mode()
@@ -84,8 +84,8 @@ def cutter(
     return cut
 
 
-def whole_box(image: np.ndarray) -> np.ndarray:
-    """Give the box (1, 4) of the whole image."""
+def image_box(image: np.ndarray) -> np.ndarray:
+    """Give the box (1, 4) of the full image."""
     return np.array([[0, 0, image.shape[1], image.shape[0]]])
 
 
@@ -96,13 +96,13 @@ def preparer(
     context: float,
     device: str | None = None,
 ) -> Callable[[int, np.ndarray], Item]:
-    """(index, image) -> the whole image and its regions, cut for the network."""
+    """(index, image) -> the full image and its regions, cut for the network."""
     cut_whole = cutter(network, "warp", 0.0, device)
     cut_region = cutter(network, crop, context, device)
 
     def prepare(index: int, image: np.ndarray) -> Item:
         found = proposals(image)
-        crops = [cut_whole(image, whole_box(image)), cut_region(image, found.boxes)]
+        crops = [cut_whole(image, image_box(image)), cut_region(image, found.boxes)]
         return Item(index, found, torch.cat(crops))
 
     return prepare
@@ -180,7 +180,7 @@ def image_features(
     device: str | None = None,
     progress: bool = True,
 ) -> tuple[np.ndarray, dict[str, str]]:
-    """Penultimate features of every whole image, cut exactly as `score` cuts the whole image.
+    """Penultimate features of every full image, cut exactly as `score` cuts the full image.
 
     Args:
         dataset: the images.
@@ -196,7 +196,7 @@ def image_features(
     return _whole(dataset, network, True, batch_size, workers, device, progress)
 
 
-def whole_probability(
+def global_probabilities(
     dataset: Dataset,
     network: Backbone,
     *,
@@ -205,7 +205,7 @@ def whole_probability(
     device: str | None = None,
     progress: bool = True,
 ) -> np.ndarray:
-    """Class probabilities of every whole image, by the network's own classes.
+    """Class probabilities of every full image, by the network's own classes.
 
     Args:
         dataset: the images.
@@ -225,7 +225,7 @@ def whole_probability(
         >>> from arlib.networks import load_backbone
         >>> from arlib.datasets import load
         >>> network = load_backbone("vgg_tiny", classes=2, weights="random")
-        >>> whole_probability(load("scenes-judged", n=20), network, progress=False).shape
+        >>> global_probabilities(load("scenes-annotated", n=20), network, progress=False).shape
         (20, 2)
     """
     return _whole(dataset, network, False, batch_size, workers, device, progress)[0]
@@ -247,7 +247,7 @@ def box_outputs(
     device: str | None = None,
     progress: bool = True,
 ) -> np.ndarray:
-    """Features or class probabilities of every whole image and of given boxes in it.
+    """Features or class probabilities of every full image and of given boxes in it.
 
     Args:
         dataset: the images.
@@ -261,7 +261,7 @@ def box_outputs(
         progress: show a bar.
 
     Returns:
-        (n, 1 + R, D) float32, the whole image first; NaN for unreadable images.
+        (n, 1 + R, D) float32, the full image first; NaN for unreadable images.
 
     Raises:
         ValueError: not one image could be read.
@@ -271,7 +271,7 @@ def box_outputs(
         >>> from arlib.datasets import load
         >>> network = load_backbone("vgg_tiny", classes=2, weights="random")
         >>> half = lambda number, image: np.array([[0, 0, image.shape[1] / 2, image.shape[0]]])
-        >>> box_outputs(load("scenes-judged", n=20), network, half, progress=False).shape
+        >>> box_outputs(load("scenes-annotated", n=20), network, half, progress=False).shape
         (20, 2, 2)
     """
     size = network.preprocessing.size
@@ -295,7 +295,7 @@ def _whole(
     device: str | None,
     progress: bool,
 ) -> tuple[np.ndarray, dict[str, str]]:
-    """Features or probabilities of whole images (n, D), and why some could not be read."""
+    """Features or probabilities of full images (n, D), and why some could not be read."""
     prepare = preparer(network, _no_regions, "warp", 0.0, device)
     found, unreadable = _outputs(
         dataset, network, prepare, features, batch_size, workers, device, progress

@@ -23,7 +23,7 @@ from arlib.networks import (
     check_heads,
     default_head,
     load_backbone,
-    settle,
+    resolve_dtype,
     weights_sha256,
 )
 from arlib.proposals import Deadline, Propose, make
@@ -120,7 +120,7 @@ def named_job(
             such name.
 
     Example:
-        >>> job = named_job(dataset="scenes-judged", dataset_settings={"n": 30},
+        >>> job = named_job(dataset="scenes-annotated", dataset_settings={"n": 30},
         ...                 backbone="vgg_tiny", weights="random", proposals="grid")
         >>> len(job.dataset), job.network.classes
         (30, 2)
@@ -140,7 +140,7 @@ def named_job(
         assert backbone is not None
         network = load_backbone(backbone, classes=len(chosen.emotions), weights=weights)
     if settings.get("precision") == "auto":  # as this machine has it: others may have it otherwise
-        fast = settle("auto", best_device()) == torch.bfloat16
+        fast = resolve_dtype("auto", best_device()) == torch.bfloat16
         settings["precision"] = "bf16" if fast else "float32"
     method = make(proposals, max_regions=max_regions)
     if deadline is not None:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from arlib.datasets import read_image
-from arlib.method import affective_regions, respond, usable_base
+from arlib.method import affective_regions, predict_labels, usable_base
 from arlib.networks import Backbone, LinearHead, default_head, load_backbone, weights_file
 from arlib.proposals import EdgeBoxes, Propose
 from arlib.scoring.choice import Choice
@@ -43,7 +43,7 @@ class Prediction:
         label: the emotion of the largest response.
         response: emotion -> Y of Eq. 3; sums to 1 + beta where there is a region, else to 1.
         probability: emotion -> Y, normalised to sum to 1.
-        global_probability: emotion -> Y_Global, the whole image alone.
+        global_probability: emotion -> Y_Global, the full image alone.
         regions: the K affective regions, best first; fewer where fewer were proposed.
         scored: how many regions the network saw until no other could enter the K.
         proposed: how many there were.
@@ -188,7 +188,7 @@ def prediction_from_scores(
 
     base = usable_base(len(emotions)) if base is None else base
     scored = int(np.isfinite(scores.objectness.values[0]).sum())
-    fused = respond(scores, k=k, alpha=alpha, beta=beta, base=base).isel(image=0)
+    fused = predict_labels(scores, k=k, alpha=alpha, beta=beta, base=base).isel(image=0)
     best = affective_regions(scores, k=k, alpha=alpha, base=base).isel(image=0)
     regions = tuple(
         Region(

@@ -13,7 +13,7 @@ from torch import nn
 from torchvision.ops import roi_align
 from torchvision.transforms.v2.functional import resize
 
-from arlib.networks import Backbone, Precision, best_device, settle
+from arlib.networks import Backbone, Precision, best_device, resolve_dtype
 
 SIDE = 2.0
 """The longer side of the shared picture, as a multiple of the network's own."""
@@ -107,7 +107,7 @@ def shared_forward(
     if not side > 0:
         raise ValueError(f"side must be positive, not {side}")
     where = best_device(device)
-    dtype = settle(precision, where)
+    dtype = resolve_dtype(precision, where)
     first, second, size = split(network)
     preprocessing = network.preprocessing
     trunk = Backbone(network.name, first, preprocessing).for_inference().to(where, dtype).network

@@ -22,7 +22,7 @@ from arlib.networks import (
     check_heads,
     head_provenance,
     probability_of,
-    settle,
+    resolve_dtype,
     weights_sha256,
 )
 from arlib.proposals import Propose
@@ -32,16 +32,16 @@ from arlib.scoring.inference import (
     Run,
     cutter,
     forward,
+    image_box,
     prefetch,
     preparer,
     readable,
     through,
-    whole_box,
 )
 from arlib.scoring.roi_features import SIDE, shared_forward
 from arlib.scoring.scores import CHUNK, ScoresWriter, open_scores, pack, proposals_provenance, row
 from arlib.scoring.walk import Tolerance, Walk
-from arlib.scoring.walking import Effort, Judge, Picture, Walker, picturer
+from arlib.scoring.walking import Classifier, Effort, Picture, Walker, picturer
 
 Features = Literal["crops", "shared"]
 
@@ -93,7 +93,9 @@ class Scorer:
             self.only.check(len(self.dataset.emotions))
             if self.shared:
                 raise ValueError("shared features have no certificate: leave out `only`")
-        self.dtype = str(settle(self.precision, best_device(self.device))).removeprefix("torch.")
+        self.dtype = str(resolve_dtype(self.precision, best_device(self.device))).removeprefix(
+            "torch."
+        )
         self.fast = self.dtype != "float32"
         self.plain = self.only is None and not self.fast and not self.shared
 
@@ -130,8 +132,8 @@ class Scorer:
             said = np.concatenate([whole[None], walk.probability[: walk.walked]])
             yield row(picture.index, picture.proposals, said)
 
-    def _shared(self, pictures: Iterable[Picture], run: Run, judge: Judge) -> Iterator[dict]:
-        """The whole image by itself, in float32; its regions from one map."""
+    def _shared(self, pictures: Iterable[Picture], run: Run, judge: Classifier) -> Iterator[dict]:
+        """The full image by itself, in float32; its regions from one map."""
         cut = cutter(self.network, "warp", 0.0, self.device)
         regions = shared_forward(
             self.network,
@@ -140,7 +142,7 @@ class Scorer:
             precision=self.precision,
         )
         for one in pictures:
-            whole = run(cut(one.image, whole_box(one.image)))
+            whole = run(cut(one.image, image_box(one.image)))
             rest = regions(one.image, one.proposals.boxes)
             said = judge(one.index, np.concatenate([whole, rest]))
             yield row(one.index, one.proposals, said)
@@ -190,13 +192,13 @@ def score(
         out: the store to write; it appears only when it is whole.
         head: None takes the network's own classes; a `LinearHead` goes on the features; a mapping
             fold -> head uses, for each image, the head of the fold in which it is tested.
-        crop: "warp" or "square", see `crop_regions`; the whole image is warped.
+        crop: "warp" or "square", see `crop_regions`; the full image is warped.
         context: padding around a region, as a share of its sides.
         batch_size: crops in one pass of the network.
         workers: threads that decode and propose; None takes as many as there are cores.
         device: "cpu", "cuda", ...; None takes a GPU if there is one.
         precision: "float32"; "bf16"; or "auto", bf16 where the device has it in hardware. The
-            whole image is always judged in float32, and the regions of `only` too.
+            full image is always judged in float32, and the regions of `only` too.
         only: the regions that will be asked for. Then an image's regions end where none of the
             rest can be one of them, as if no more had been proposed: the top K are those of
             scoring all, other uses of the scores are not served. With bf16, every region that

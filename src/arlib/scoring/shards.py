@@ -25,7 +25,7 @@ from arlib.datasets import ImageError
 from arlib.scoring.jobs import Job
 from arlib.scoring.scorer import score
 from arlib.scoring.scores import CHUNK, ScoresError, ScoresWriter, open_scores
-from arlib.scoring.workers import HopelessError
+from arlib.scoring.workers import NonRetryableError
 
 _ONE = threading.Lock()  # a worker may have threads; its network serves one at a time
 
@@ -276,7 +276,7 @@ class ShardWork:
         """Score a shard, or find that it was.
 
         Raises:
-            HopelessError: this process would make another job.
+            NonRetryableError: this process would make another job.
         """
         job = _HELD.get(self.run) or self.hold(self.make())
         return score_shard(job, self.size, number, self.folder / "parts", self.temporary)
@@ -290,10 +290,10 @@ class ShardWork:
         """Keep the run's job in this process, in the place of an earlier run's.
 
         Raises:
-            HopelessError: it is another job.
+            NonRetryableError: it is another job.
         """
         if job.sha256 != self.job_sha256:
-            raise HopelessError(
+            raise NonRetryableError(
                 f"the worker on {socket.gethostname()} has other code, weights or settings than "
                 "the process that hands out shards"
             )

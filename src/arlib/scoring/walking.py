@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from arlib.proposals import Proposals, Propose
-from arlib.scoring.inference import Run, whole_box
+from arlib.scoring.inference import Run, image_box
 from arlib.scoring.walk import Tolerance, Walk
 
 Cut = Callable[[np.ndarray, np.ndarray], torch.Tensor]
 
 
-Judge = Callable[[int, np.ndarray], np.ndarray]
+Classifier = Callable[[int, np.ndarray], np.ndarray]
 """(number of an image, what the network put out (n, D)) -> probabilities (n, M) float32."""
 
 
@@ -34,7 +34,7 @@ class Picture:
 
 @dataclass(eq=False)
 class _Active:
-    """A picture whose walk goes on; `whole` is what the network said of the whole image."""
+    """A picture whose walk goes on; `whole` is what the network said of the full image."""
 
     picture: Picture
     walk: Walk
@@ -86,7 +86,7 @@ class Walker:
 
     Attributes:
         runs: "exact", and "fast" if walks are fast.
-        cut_whole: (image, boxes) -> crops, for the whole image.
+        cut_whole: (image, boxes) -> crops, for the full image.
         cut_region: likewise, for regions.
         start: objectness -> the walk of an image.
         judge: makes probabilities of what the network puts out.
@@ -98,7 +98,7 @@ class Walker:
     cut_whole: Cut
     cut_region: Cut
     start: Callable[[np.ndarray], Walk]
-    judge: Judge
+    judge: Classifier
     batch_size: int = 16
     wave: int = 8
     _queues: dict[str, deque[tuple[_Active, int, torch.Tensor]]] = field(default_factory=dict)
@@ -118,9 +118,9 @@ class Walker:
 
     def _begin(self, picture: Picture) -> _Active:
         one = _Active(picture, self.start(picture.proposals.objectness))
-        crop = self.cut_whole(picture.image, whole_box(picture.image))
+        crop = self.cut_whole(picture.image, image_box(picture.image))
         self._queues["exact"].append((one, -1, crop[0]))
-        self._ask(one, min(self.wave, max(1, self.batch_size - 1)))  # the whole image is in it too
+        self._ask(one, min(self.wave, max(1, self.batch_size - 1)))  # the full image is in it too
         return one
 
     def _ask(self, one: _Active, most: int) -> None:
@@ -150,7 +150,7 @@ class Walker:
             self._tell(one, how, rows, self.judge(one.picture.index, outputs[places]))
 
     def _tell(self, one: _Active, how: str, rows: np.ndarray, said: np.ndarray) -> None:
-        if rows[0] < 0:  # the whole image, always first
+        if rows[0] < 0:  # the full image, always first
             one.whole, rows, said = said[0], rows[1:], said[1:]
         if len(rows):
             one.walk.tell(how, rows, said)

@@ -31,7 +31,7 @@ TRIES = 3
 _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}  # whoever tries, fails
 
 
-class HopelessError(ValueError):
+class NonRetryableError(ValueError):
     """Work that cannot go on, whoever does it: a full disk, or a worker that has another job."""
 
 
@@ -50,24 +50,25 @@ class Outcome:
     errors: tuple[str, ...] = ()
 
     @property
-    def set_aside(self) -> bool:
+    def failed(self) -> bool:
         """Whether nothing came of it."""
         return self.value is None
 
 
-def hopeless(error: BaseException) -> bool:
+def non_retryable(error: BaseException) -> bool:
     """Say whether an error would meet every other piece too.
 
     Example:
-        >>> hopeless(OSError(errno.ENOSPC, "No space left on device")), hopeless(ValueError("no"))
+        >>> full = OSError(errno.ENOSPC, "No space left on device")
+        >>> non_retryable(full), non_retryable(ValueError("no"))
         (True, False)
     """
-    return isinstance(error, HopelessError) or (
+    return isinstance(error, NonRetryableError) or (
         isinstance(error, OSError) and error.errno in _HOPELESS
     )
 
 
-def in_turn(work: Work, numbers: Sequence[int], *, tries: int = TRIES) -> Iterator[Outcome]:
+def in_this_process(work: Work, numbers: Sequence[int], *, tries: int = TRIES) -> Iterator[Outcome]:
     """Do every piece in this process, one after another.
 
     Args:
@@ -76,10 +77,11 @@ def in_turn(work: Work, numbers: Sequence[int], *, tries: int = TRIES) -> Iterat
         tries: how often a piece may fail.
 
     Raises:
-        Exception: a hopeless one, see `hopeless`.
+        Exception: a hopeless one, see `non_retryable`.
 
     Example:
-        >>> [(one.number, one.value, one.errors) for one in in_turn({1: "a"}.__getitem__, [1, 2])]
+        >>> outcomes = in_this_process({1: "a"}.__getitem__, [1, 2])
+        >>> [(one.number, one.value, one.errors) for one in outcomes]
         [(1, 'a', ()), (2, None, ('KeyError: 2', 'KeyError: 2', 'KeyError: 2'))]
     """
     for number in numbers:
@@ -89,7 +91,7 @@ def in_turn(work: Work, numbers: Sequence[int], *, tries: int = TRIES) -> Iterat
             try:
                 value = work(number)
             except Exception as error:
-                if hopeless(error):
+                if non_retryable(error):
                     raise
                 errors.append(described(error))
         yield Outcome(number, value, tuple(errors))
@@ -111,13 +113,13 @@ def in_processes(
     """Do the pieces in processes of this machine; a killed one is replaced, its piece tried again.
 
     Args:
-        work: as of `in_turn`; sent to each process once, so it must be picklable.
+        work: as of `in_this_process`; sent to each process once, so it must be picklable.
         numbers: of the pieces.
         processes: how many.
         tries: how often a piece may fail, or end its process.
 
     Raises:
-        HopelessError: with what a hopeless error said.
+        NonRetryableError: with what a hopeless error said.
     """
     todo = deque(numbers)
     told: dict[int, list[str]] = {}
@@ -140,7 +142,7 @@ def in_processes(
                 assert number is not None  # the others were dismissed
                 value, error, ends_all = worker.answer()
                 if ends_all:
-                    raise HopelessError(error)
+                    raise NonRetryableError(error)
                 if worker.gone:
                     team.pop(line).dismiss()
                 if error is None:
@@ -203,7 +205,7 @@ def _serve(line: Connection, work: Work, threads: int) -> None:
         try:
             answer = (work(number), None, False)
         except Exception as error:
-            answer = (None, described(error), hopeless(error))
+            answer = (None, described(error), non_retryable(error))
         line.send(answer)
 
 
@@ -229,7 +231,7 @@ def on_cluster(
     come and go meanwhile.
 
     Args:
-        work: as of `in_turn`; small when pickled, since it travels with each piece.
+        work: as of `in_this_process`; small when pickled, since it travels with each piece.
         numbers: of the pieces.
         scheduler: its address, such as "tcp://10.0.0.5:8786".
         resources: what a worker must have free for a piece, as it was told by
@@ -239,7 +241,7 @@ def on_cluster(
     Raises:
         ImportError: Dask is not installed.
         OSError: no scheduler answers there.
-        HopelessError: with what a hopeless error said.
+        NonRetryableError: with what a hopeless error said.
     """
     try:
         from distributed import Client, as_completed
@@ -263,8 +265,8 @@ def on_cluster(
             number = pieces.pop(future.key)
             value, error = _ended(future)
             if error is not None:
-                if hopeless(error):
-                    raise HopelessError(described(error)) from error
+                if non_retryable(error):
+                    raise NonRetryableError(described(error)) from error
                 told.setdefault(number, []).append(described(error))
                 if type(error).__name__ != "KilledWorker" and len(told[number]) < tries:
                     waiting.add(submit(number))

@@ -3,13 +3,13 @@
 from arlib.datasets.scenes.benchmark import (
     ADJECTIVES,
     OBJECTS,
+    annotated,
     folded,
     ground_truth,
-    judged,
     objects,
     tagged,
 )
-from arlib.datasets.scenes.generator import Scenes, World, draw_scenes
+from arlib.datasets.scenes.generator import SceneGenerator, Scenes, draw_scenes
 from arlib.datasets.scenes.rendering import render
 from arlib.datasets.scenes.shapes import SHAPES, SURFACES
 
@@ -18,12 +18,12 @@ __all__ = [
     "OBJECTS",
     "SHAPES",
     "SURFACES",
+    "SceneGenerator",
     "Scenes",
-    "World",
+    "annotated",
     "draw_scenes",
     "folded",
     "ground_truth",
-    "judged",
     "objects",
     "render",
     "tagged",

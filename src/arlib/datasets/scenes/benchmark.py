@@ -14,7 +14,7 @@ import numpy as np
 
 from arlib.datasets.dataset import POLARITY, Dataset, DatasetError, GroundTruth
 from arlib.datasets.folds import stratified_folds
-from arlib.datasets.scenes.generator import Scenes, World, draw_scenes
+from arlib.datasets.scenes.generator import SceneGenerator, Scenes, draw_scenes
 from arlib.datasets.scenes.rendering import render
 from arlib.datasets.scenes.shapes import SHAPES, SURFACES
 
@@ -29,11 +29,11 @@ ADJECTIVES = {
 """What people call pictures, by the sign that the word has in a lexicon."""
 
 
-def objects(world: World, n: int, seed: int = 0) -> Dataset:
+def objects(generator: SceneGenerator, n: int, seed: int = 0) -> Dataset:
     """Make the object set: the front object of each scene, close up, whatever its expression.
 
     Args:
-        world: the settings.
+        generator: the settings.
         n: how many pictures.
         seed: of everything random.
 
@@ -41,11 +41,11 @@ def objects(world: World, n: int, seed: int = 0) -> Dataset:
         Pictures of different sizes, labelled with one of `OBJECTS`.
 
     Example:
-        >>> made = objects(World(), 10)
+        >>> made = objects(SceneGenerator(), 10)
         >>> made.emotions[made.labels[0]]
         'dotted flower'
     """
-    scenes = draw_scenes(world, n, seed)
+    scenes = draw_scenes(generator, n, seed)
     rows = np.arange(n)
     front = _front(scenes.present)
     windows = _close_up(scenes, front, np.random.default_rng([seed, 1]), (0.5, 0.9))
@@ -55,26 +55,26 @@ def objects(world: World, n: int, seed: int = 0) -> Dataset:
     )
 
 
-def tagged(world: World, n: int, seed: int = 0) -> Dataset:
+def tagged(generator: SceneGenerator, n: int, seed: int = 0) -> Dataset:
     """Make the weakly labelled set: the label is the sign of an adjective that one person chose.
 
-    The person feels the valence with an error (`World.tag_noise`), and a share of the tags
-    (`World.tag_flip`) is wrong beyond that. A share of the pictures (`World.close_ups`) shows one
-    expressive object close up, as photographs do. A tenth of the pictures is in fold 1, held
-    out; the others are in none, for training.
+    The person feels the valence with an error (`SceneGenerator.tag_noise`), and a share of the tags
+    (`SceneGenerator.tag_flip`) is wrong beyond that. A share of the images
+    (`SceneGenerator.close_ups`) shows one expressive object close up, as photographs do. A tenth of
+    the images is in fold 1, held out; the others are in none, for training.
 
     Args:
-        world: the settings.
+        generator: the settings.
         n: how many pictures, at least 20.
         seed: of everything random.
 
     Returns:
         The pictures; `tags` holds the adjective-noun pairs, `counts` how many signs are wrong.
     """
-    scenes = draw_scenes(world, n, seed)
+    scenes = draw_scenes(generator, n, seed)
     rng = np.random.default_rng([seed, 2])
-    felt = scenes.valence + world.tag_noise * rng.normal(size=n) > 0
-    positive = felt ^ (rng.random(n) < world.tag_flip)
+    felt = scenes.valence + generator.tag_noise * rng.normal(size=n) > 0
+    positive = felt ^ (rng.random(n) < generator.tag_flip)
     chosen = rng.random(scenes.present.shape) * scenes.present
     noun = scenes.shape[np.arange(n), chosen.argmax(axis=1)]
     word = rng.integers(len(ADJECTIVES["positive"]), size=n)
@@ -83,7 +83,7 @@ def tagged(world: World, n: int, seed: int = 0) -> Dataset:
     labels = (~positive).astype(int)
     tenth = stratified_folds(labels, 10, seed) == 1
     windows = _close_up(scenes, _front(scenes.face), rng, (0.6, 1.2))
-    windows[rng.random(n) >= world.close_ups] = (0, 0, world.size, world.size)
+    windows[rng.random(n) >= generator.close_ups] = (0, 0, generator.size, generator.size)
     return _dataset(
         "scenes-tagged",
         scenes,
@@ -96,11 +96,11 @@ def tagged(world: World, n: int, seed: int = 0) -> Dataset:
     )
 
 
-def judged(world: World, n: int, seed: int = 0, *, agreement: int = 3) -> Dataset:
-    """Make the set that five annotators judged, each with an error of `World.judge_noise`.
+def annotated(generator: SceneGenerator, n: int, seed: int = 0, *, agreement: int = 3) -> Dataset:
+    """Make the set that five people annotated, each with an error of `annotator_noise`.
 
     Args:
-        world: the settings.
+        generator: the settings.
         n: how many pictures are shown to them.
         seed: of everything random.
         agreement: how many of the five must agree on a picture that is kept: 3 (all), 4 or 5.
@@ -114,23 +114,23 @@ def judged(world: World, n: int, seed: int = 0, *, agreement: int = 3) -> Datase
     """
     if agreement not in (3, 4, 5):
         raise DatasetError(f"agreement must be 3, 4 or 5 of five annotators, not {agreement}")
-    scenes = draw_scenes(world, n, seed)
+    scenes = draw_scenes(generator, n, seed)
     positive = _votes(scenes, 5, np.random.default_rng([seed, 3]))
     agree = np.maximum(positive, 5 - positive)
     rows = np.flatnonzero(agree >= agreement)
     labels = (positive[rows] < 3).astype(int)
     counts = {f"{m} agree": int((agree >= m).sum()) for m in (5, 4, 3)}
     made = _dataset(
-        "scenes-judged", scenes, rows, labels, stratified_folds(labels, 5, seed), counts=counts
+        "scenes-annotated", scenes, rows, labels, stratified_folds(labels, 5, seed), counts=counts
     )
     return replace(made, agreement=agree[rows].astype(np.int8))
 
 
-def folded(world: World, n: int, seed: int = 0, *, positive: float = 0.78) -> Dataset:
+def folded(generator: SceneGenerator, n: int, seed: int = 0, *, positive: float = 0.78) -> Dataset:
     """Make the small, unbalanced set: three annotators, most pictures positive, five folds.
 
     Args:
-        world: the settings.
+        generator: the settings.
         n: how many pictures are kept.
         seed: of everything random.
         positive: the positive share; Twitter II has 0.779.
@@ -138,7 +138,7 @@ def folded(world: World, n: int, seed: int = 0, *, positive: float = 0.78) -> Da
     Returns:
         The pictures, in 5 stratified folds.
     """
-    scenes = draw_scenes(world, 6 * n, seed)
+    scenes = draw_scenes(generator, 6 * n, seed)
     labels = (_votes(scenes, 3, np.random.default_rng([seed, 4])) < 2).astype(int)
     wanted = round(positive * n)
     rows = np.sort(
@@ -152,11 +152,11 @@ def folded(world: World, n: int, seed: int = 0, *, positive: float = 0.78) -> Da
     return _dataset("scenes-folded", scenes, rows, kept, stratified_folds(kept, 5, seed))
 
 
-def ground_truth(world: World, n: int, seed: int = 0) -> GroundTruth:
+def ground_truth(generator: SceneGenerator, n: int, seed: int = 0) -> GroundTruth:
     """Make pictures whose every object is known, to measure proposals against.
 
     Args:
-        world: the settings.
+        generator: the settings.
         n: how many pictures.
         seed: of everything random.
 
@@ -164,11 +164,11 @@ def ground_truth(world: World, n: int, seed: int = 0) -> GroundTruth:
         The pictures and tight boxes of all objects, with and without a face, hidden parts included.
 
     Example:
-        >>> truth = ground_truth(World(), 3)
+        >>> truth = ground_truth(SceneGenerator(), 3)
         >>> truth.read(0).shape, truth.boxes[0].shape
         ((128, 128, 3), (5, 4))
     """
-    scenes = draw_scenes(world, n, seed)
+    scenes = draw_scenes(generator, n, seed)
     pairs = zip(scenes.boxes(), scenes.present, strict=True)
     return GroundTruth(
         tuple(boxes[there] for boxes, there in pairs), partial(_picture, scenes, None)
@@ -195,12 +195,12 @@ def _close_up(
     aside = rng.uniform(-0.15, 0.15, (n, 2)) * side[:, None]
     center = (boxes[:, :2] + boxes[:, 2:]) / 2 + aside
     windows = np.concatenate([center - half[:, None], center + half[:, None]], axis=1)
-    return np.clip(np.round(windows), 0, scenes.world.size).astype(int)
+    return np.clip(np.round(windows), 0, scenes.generator.size).astype(int)
 
 
 def _votes(scenes: Scenes, annotators: int, rng: np.random.Generator) -> np.ndarray:
     """How many annotators call each picture positive: (n,) int."""
-    error = scenes.world.judge_noise * rng.normal(size=(len(scenes), annotators))
+    error = scenes.generator.annotator_noise * rng.normal(size=(len(scenes), annotators))
     return (scenes.valence[:, None] + error > 0).sum(axis=1)
 
 

@@ -21,7 +21,7 @@ WINDOW = 56
 
 
 @dataclass(frozen=True)
-class World:
+class SceneGenerator:
     """Every setting, in one place; gains are by one standard deviation of mood.
 
     Attributes:
@@ -41,7 +41,7 @@ class World:
         colour_noise: how far an object's colour strays from its class's, in grey levels.
         texture: standard deviation of the background's slow colours, in grey levels.
         pixel_noise: standard deviation of the camera's noise, in grey levels.
-        judge_noise: standard deviation of an annotator's error, in units of valence.
+        annotator_noise: standard deviation of an annotator's error, in units of valence.
         tag_noise: likewise, of the person who tags a picture with an adjective.
         tag_flip: share of tags whose adjective has the wrong sign for no reason.
         close_ups: share of the tagged pictures that show one expressive object close up.
@@ -63,7 +63,7 @@ class World:
     colour_noise: float = 30.0
     texture: float = 16.0
     pixel_noise: float = 8.0
-    judge_noise: float = 0.4
+    annotator_noise: float = 0.4
     tag_noise: float = 0.5
     tag_flip: float = 0.1
     close_ups: float = 0.4
@@ -86,7 +86,7 @@ class Scenes:
     """What is in n pictures with J places for objects each, back to front; no pixel yet.
 
     Attributes:
-        world: the settings.
+        generator: the settings.
         whole: (n,) the picture's own mood.
         local: (n,) its objects' mood.
         light: (n,) brightness, as a share.
@@ -107,7 +107,7 @@ class Scenes:
         expression: (n, J) the object's own mood; 0 without a face.
     """
 
-    world: World
+    generator: SceneGenerator
     whole: np.ndarray
     local: np.ndarray
     light: np.ndarray
@@ -134,67 +134,69 @@ class Scenes:
     @property
     def valence(self) -> np.ndarray:
         """How the pictures really feel: (n,), standard normal, positive above 0."""
-        share = self.world.local_share
+        share = self.generator.local_share
         return np.sqrt(1 - share) * self.whole + np.sqrt(share) * self.local
 
     def boxes(self) -> np.ndarray:
         """Tight boxes of all objects: (n, J, 4) float32 xyxy in pixels; NaN where there is none."""
         extent = EXTENTS[self.shape, self.turn % ANGLES]  # (n, J, 4)
         box = np.tile(self.center, 2) + self.radius[..., None] * extent
-        box = np.clip(box, 0, self.world.size).astype(np.float32)
+        box = np.clip(box, 0, self.generator.size).astype(np.float32)
         return np.where(self.present[..., None], box, np.float32(np.nan))
 
 
-def draw_scenes(world: World, n: int, seed: int) -> Scenes:
+def draw_scenes(generator: SceneGenerator, n: int, seed: int) -> Scenes:
     """Draw what is in n pictures.
 
     Args:
-        world: the settings.
+        generator: the settings.
         n: how many.
         seed: of everything random; another n is another draw.
     """
     rng = np.random.default_rng(seed)
-    places = world.expressive[1] + world.plain[1]
+    places = generator.expressive[1] + generator.plain[1]
     whole, local = rng.normal(size=(2, n))
-    face, present = _who_is_there(world, n, rng)
+    face, present = _who_is_there(generator, n, rng)
     reach = WINDOW // 2 - 8  # an object may reach over the picture's border a little
-    expression = local[:, None] + world.expression_noise * rng.normal(size=(n, places))
+    expression = local[:, None] + generator.expression_noise * rng.normal(size=(n, places))
     shape = rng.integers(0, len(SHAPES), (n, places))
     surface = rng.integers(0, len(SURFACES), (n, places))
-    colour = COLOURS[shape, surface] + world.colour_noise * rng.normal(size=(n, places, 3))
+    colour = COLOURS[shape, surface] + generator.colour_noise * rng.normal(size=(n, places, 3))
 
     def shown(signal: float, noise: float) -> np.ndarray:
         return (signal * whole + noise * rng.normal(size=n)).astype(np.float32)
 
     return Scenes(
-        world,
+        generator,
         whole,
         local,
-        light=shown(world.light_signal, world.light_noise),
-        warmth=shown(world.warmth_signal, world.warmth_noise),
-        weather=shown(world.weather_signal, world.weather_noise),
+        light=shown(generator.light_signal, generator.light_noise),
+        warmth=shown(generator.warmth_signal, generator.warmth_noise),
+        weather=shown(generator.weather_signal, generator.weather_noise),
         ground=rng.uniform(110, 150, (n, 3)).astype(np.float32),
         gradient=rng.normal(0, 0.15, (n, 2)).astype(np.float32),
-        texture=rng.normal(0, world.texture, (n, 3, 8, 8)).astype(np.float32),
+        texture=rng.normal(0, generator.texture, (n, 3, 8, 8)).astype(np.float32),
         grain=rng.integers(0, 64, (n, 2)),
         present=present,
         face=face,
         shape=shape,
         surface=surface,
-        center=rng.integers(reach, world.size - reach + 1, (n, places, 2)),
-        radius=rng.uniform(*world.radius, (n, places)).astype(np.float32),
+        center=rng.integers(reach, generator.size - reach + 1, (n, places, 2)),
+        radius=rng.uniform(*generator.radius, (n, places)).astype(np.float32),
         turn=rng.integers(-60, 61, (n, places)),
         colour=colour.astype(np.float32),
         expression=np.where(face, expression, 0).astype(np.float32),
     )
 
 
-def _who_is_there(world: World, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _who_is_there(
+    generator: SceneGenerator, n: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Which of the J places hold an object with a face, and any object: two (n, J) bool."""
-    most = world.expressive[1]
-    place = np.arange(most + world.plain[1])
-    faces = rng.integers(world.expressive[0], most + 1, (n, 1))
-    plain = rng.integers(world.plain[0], world.plain[1] + 1, (n, 1))
+    most = generator.expressive[1]
+    place = np.arange(most + generator.plain[1])
+    faces = rng.integers(generator.expressive[0], most + 1, (n, 1))
+    plain = rng.integers(generator.plain[0], generator.plain[1] + 1, (n, 1))
     face = place < faces
     present = face | ((place >= most) & (place < most + plain))
     order = rng.permuted(np.tile(place, (n, 1)), axis=1)  # who stands before whom

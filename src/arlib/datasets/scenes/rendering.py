@@ -33,12 +33,12 @@ def render(scenes: Scenes, index: npt.ArrayLike) -> np.ndarray:
         (b, size, size, 3) uint8 RGB.
 
     Example:
-        >>> from arlib.datasets.scenes import World, draw_scenes
-        >>> render(draw_scenes(World(), 5, seed=0), [3, 4]).shape
+        >>> from arlib.datasets.scenes import SceneGenerator, draw_scenes
+        >>> render(draw_scenes(SceneGenerator(), 5, seed=0), [3, 4]).shape
         (2, 128, 128, 3)
     """
     index = np.asarray(index, dtype=np.intp).reshape(-1)
-    size = scenes.world.size
+    size = scenes.generator.size
     pictures = np.empty((len(index), size, size, 3), np.uint8)
     for start in range(0, len(index), _BLOCK):
         rows = index[start : start + _BLOCK]
@@ -54,7 +54,7 @@ def render(scenes: Scenes, index: npt.ArrayLike) -> np.ndarray:
 
 def _background(scenes: Scenes, rows: np.ndarray) -> np.ndarray:
     """Slow colours on the ground: (b, 3, size + 2 WINDOW, size + 2 WINDOW), margins empty."""
-    size = scenes.world.size
+    size = scenes.generator.size
     canvas = np.zeros((len(rows), 3, size + 2 * WINDOW, size + 2 * WINDOW), np.float32)
     up = _smooth(scenes.texture.shape[-1], size)
     slow = np.matmul(np.matmul(up, scenes.texture[rows]), up.T)
@@ -90,7 +90,7 @@ def _sprites(scenes: Scenes, rows: np.ndarray, place: int) -> tuple[np.ndarray, 
     face, light = scenes.face[rows, place], np.ones_like(radius)
     if face.any():
         mood = np.tanh(of(scenes.expression)[face])
-        light[face] += np.float32(scenes.world.tone) * mood
+        light[face] += np.float32(scenes.generator.tone) * mood
         ink = _face(u[face], v[face], mood, radius[face])
         dim = np.float32(0.3) * shade[face]  # a face is drawn over a fainter surface
         shade[face] = dim + ink * (np.float32(0.85) - dim)
@@ -123,7 +123,7 @@ def _face(u: np.ndarray, v: np.ndarray, mood: np.ndarray, radius: np.ndarray) ->
 
 def _light(canvas: np.ndarray, scenes: Scenes, rows: np.ndarray) -> np.ndarray:
     """Light and warmth over everything, then rain or sunshine, then the camera's noise."""
-    size = scenes.world.size
+    size = scenes.generator.size
     ramp = np.linspace(-1, 1, size, dtype=np.float32)
     fall = scenes.gradient[rows][:, :, None, None]  # (b, 2, 1, 1)
     light = 1 + scenes.light[rows][:, None, None] + fall[:, 0] * ramp[:, None] + fall[:, 1] * ramp
@@ -137,7 +137,7 @@ def _light(canvas: np.ndarray, scenes: Scenes, rows: np.ndarray) -> np.ndarray:
         y, x = scenes.grain[row]
         there = np.s_[y : y + size, x : x + size]
         lit[picture] += np.float32(40 * max(-weather, 0)) * rain[there]
-        lit[picture] += np.float32(scenes.world.pixel_noise) * grain[there]
+        lit[picture] += np.float32(scenes.generator.pixel_noise) * grain[there]
     return lit
 
 

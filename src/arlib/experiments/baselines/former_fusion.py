@@ -1,4 +1,4 @@
-"""Former fusion ("ff"): features of the whole image and of regions side by side, one classifier."""
+"""Former fusion ("ff"): features of the full image and of regions side by side, one classifier."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,11 +7,11 @@ import numpy as np
 
 from arlib.datasets import Dataset
 from arlib.networks import Backbone, LinearHead, cross_fit, fit_svm
-from arlib.scoring import Judges, box_outputs
+from arlib.scoring import Classifiers, box_outputs
 
 
 def former_fusion(
-    dataset: Dataset, judges: Judges, boxes: np.ndarray, *, progress: bool = True
+    dataset: Dataset, classifiers: Classifiers, boxes: np.ndarray, *, progress: bool = True
 ) -> np.ndarray:
     """Judge every image by a linear SVM (C = 1) on the features of the whole and of its regions.
 
@@ -20,9 +20,9 @@ def former_fusion(
 
     Args:
         dataset: the images, with labels and folds.
-        judges: who judges which fold; heads are not used.
+        classifiers: who judges which fold; heads are not used.
         boxes: (n, K, 4) xyxy in pixels, each image's regions, best first; where it has none, the
-            whole image stands in.
+            full image stands in.
         progress: show bars.
 
     Returns:
@@ -32,7 +32,7 @@ def former_fusion(
         ValueError: fewer than two folds, or an emotion that does not occur.
     """
     judged = np.full((len(dataset), len(dataset.emotions)), np.nan, np.float32)
-    for network, mine in judges.groups(dataset):
+    for network, mine in classifiers.groups(dataset):
         features = box_outputs(
             dataset, network, partial(_places, boxes), features=True, progress=progress
         )

@@ -12,7 +12,7 @@ from arlib.experiments.baselines.sentibank import SentiBank
 from arlib.method import affective_regions, usable_base
 from arlib.networks import Backbone, LinearHead, cross_fit, fit_head
 from arlib.proposals import CenterCrops, FiveCrops, Grid, Proposals
-from arlib.scoring import Judges, image_features, judge_boxes, whole_probability
+from arlib.scoring import Classifiers, classify_boxes, global_probabilities, image_features
 
 MOST = 20
 """The most regions of a control: as many as the largest K that is looked at."""
@@ -26,13 +26,13 @@ WINDOWS: dict[str, Callable[[np.ndarray], Proposals]] = {
 
 
 def control_probabilities(
-    dataset: Dataset, judges: Judges, *, progress: bool = True
+    dataset: Dataset, classifiers: Classifiers, *, progress: bool = True
 ) -> xr.DataArray:
     """Judge the windows of each control in every image.
 
     Args:
         dataset: the images.
-        judges: who judges which fold.
+        classifiers: who judges which fold.
         progress: show bars.
 
     Returns:
@@ -41,8 +41,10 @@ def control_probabilities(
         windows, the last is repeated. "ten-crop" holds the middle, its mirror image, a
         corner, its mirror image, and so on (Krizhevsky et al. 2012).
     """
-    said = {name: _judged(judges, dataset, make, progress) for name, make in WINDOWS.items()}
-    five = [_judged(judges, dataset, FiveCrops(), progress, mirror) for mirror in (False, True)]
+    said = {name: _judged(classifiers, dataset, make, progress) for name, make in WINDOWS.items()}
+    five = [
+        _judged(classifiers, dataset, FiveCrops(), progress, mirror) for mirror in (False, True)
+    ]
     ten = np.stack(five, axis=2)  # (image, crop, mirrored, emotion)
     said["ten-crop"] = ten.reshape(len(ten), -1, ten.shape[-1])
     rows = np.full((len(said), len(dataset), MOST, len(dataset.emotions)), np.nan, np.float32)
@@ -62,7 +64,7 @@ def control_probabilities(
 
 
 def _judged(
-    judges: Judges,
+    classifiers: Classifiers,
     dataset: Dataset,
     propose: Callable[[np.ndarray], Proposals],
     progress: bool,
@@ -75,7 +77,7 @@ def _judged(
         found = propose(image).boxes
         return found[np.minimum(np.arange(most), len(found) - 1)]
 
-    return judge_boxes(judges, dataset, boxes, mirror=mirror, progress=progress)
+    return classify_boxes(classifiers, dataset, boxes, mirror=mirror, progress=progress)
 
 
 class Missing(Exception):
@@ -89,12 +91,12 @@ Row = Callable[[], np.ndarray]
 def rows_for(
     dataset: Dataset,
     scores: xr.Dataset,
-    judges: Judges,
+    classifiers: Classifiers,
     *,
     plain: Backbone,
     bank: Callable[[], SentiBank],
     deep: Callable[[], Backbone],
-    pcnn: Mapping[str, Callable[[], Judges]],
+    pcnn: Mapping[str, Callable[[], Classifiers]],
     progress: bool = True,
 ) -> dict[str, Row]:
     """Tell how each row is measured; nothing is measured yet.
@@ -102,7 +104,7 @@ def rows_for(
     Args:
         dataset: the images, in the order of the scores, without unreadable ones.
         scores: of the images by the judges; their best region goes into former fusion.
-        judges: who judges which fold.
+        classifiers: who judges which fold.
         plain: the backbone as it was before fine-tuning.
         bank: gives the SentiBank.
         deep: gives the network that tells adjective-noun pairs apart.
@@ -123,19 +125,19 @@ def rows_for(
         ),
         "VGGNet + ft + obj + senti + ff (K = 1)": lambda: former_fusion(
             dataset,
-            judges,
+            classifiers,
             affective_regions(scores, 1, base=base).box.values,
             progress=progress,
         ),
         "DeepSentiBank": lambda: mid_level(
-            whole_probability(dataset, deep(), progress=progress), "deepsentibank"
+            global_probabilities(dataset, deep(), progress=progress), "deepsentibank"
         ),
     }
 
 
 def measure_rows(
     dataset: Dataset,
-    judges: Judges,
+    classifiers: Classifiers,
     rows: Mapping[str, Row],
     *,
     progress: bool = True,
@@ -144,7 +146,7 @@ def measure_rows(
 
     Args:
         dataset: the images.
-        judges: who judges the controls' windows.
+        classifiers: who judges the controls' windows.
         rows: from `rows_for`.
         progress: show bars.
 
@@ -166,7 +168,7 @@ def measure_rows(
     return xr.Dataset(
         {
             "probability": (("method", "image", "emotion"), probability),
-            "control_probability": control_probabilities(dataset, judges, progress=progress),
+            "control_probability": control_probabilities(dataset, classifiers, progress=progress),
             **extra,
         },
         coords={"method": np.array(list(found), object)},
@@ -174,8 +176,8 @@ def measure_rows(
     )
 
 
-def _judge(dataset: Dataset, give: Callable[[], Judges], progress: bool) -> np.ndarray:
-    return judge_boxes(give(), dataset, _whole, progress=progress)[:, 0]
+def _judge(dataset: Dataset, give: Callable[[], Classifiers], progress: bool) -> np.ndarray:
+    return classify_boxes(give(), dataset, _whole, progress=progress)[:, 0]
 
 
 def _whole(_: int, image: np.ndarray) -> np.ndarray:
