@@ -40,7 +40,6 @@ def test_the_maths_know_no_torch_no_opencv_and_no_files():
     load = "import arlib; [getattr(p, n) for p in (arlib.method, arlib.evaluation) for n in dir(p)]"
     assert loads({"torch", "cv2", "PIL", "zarr"}, after=load) == []
     assert (
-        loads({"pandas"}, after="import arlib.method as m; [getattr(m, n) for n in dir(m)]") == []
     )
 
 

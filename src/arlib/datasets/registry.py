@@ -52,8 +52,8 @@ def names() -> list[str]:
 
     Example:
         >>> names()
-        ['emotionroi', 'fi', 'folder', 'oasis', 'scenes-annotated', 'scenes-folded', 'scenes-objects',
-         'scenes-tagged', 'twitter1', 'twitter2', 'vso']
+        ['emotionroi', 'fi', 'folder', 'oasis', 'scenes-annotated', 'scenes-folded',
+         'scenes-objects', 'scenes-tagged', 'twitter1', 'twitter2', 'vso']
     """
     return sorted([*_LOADERS, *_DRAWN])
 
