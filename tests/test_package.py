@@ -39,8 +39,6 @@ def test_the_maths_know_no_torch_no_opencv_and_no_files():
     """Every exported name, used: what is lazy is loaded."""
     load = "import arlib; [getattr(p, n) for p in (arlib.method, arlib.evaluation) for n in dir(p)]"
     assert loads({"torch", "cv2", "PIL", "zarr"}, after=load) == []
-    assert (
-    )
 
 
 def test_what_the_later_chapters_import_knows_no_torch_and_no_opencv():
