@@ -23,7 +23,7 @@ from arlib.networks import (
     weights_sha256,
 )
 from arlib.proposals import Grid
-from arlib.scoring import image_features, score_cross_fold
+from arlib.scoring import global_outputs, score_cross_fold
 
 QUICK = {"iterations": 2, "batch_size": 8}
 
@@ -127,7 +127,7 @@ class TestWhoLearnedFromWhat:
     @pytest.mark.parametrize("fold", [1, 4])
     def test_a_head_is_fitted_on_the_other_folds(self, fold):
         made = chain("none")
-        features, _ = image_features(made.dataset, made.plain, progress=False)
+        features = global_outputs(made.dataset, made.plain, features=True, progress=False)
         others = made.dataset.folds != fold
         by_hand = fit_head(
             features[others], made.dataset.labels[others], ("positive", "negative"), backbone="any"
@@ -281,7 +281,7 @@ class TestWhatIsMissing:
         def decided(dataset, network, **_):
             return np.where(np.arange(len(dataset))[:, None] < kept, [0.0, 1.0], [0.5, 0.5])
 
-        monkeypatch.setattr("arlib.experiments.baselines.pcnn.global_probabilities", decided)
+        monkeypatch.setattr("arlib.experiments.baselines.pcnn.global_outputs", decided)
         with pytest.raises(networks.Missing) as caught:
             chain("twitter2", seed=20 + kept)._pcnn("vgg_tiny")
         assert str(caught.value).startswith(f"PCNN dropped too much to train on: {why}")

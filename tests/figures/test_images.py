@@ -1,5 +1,7 @@
 """Pictures with regions drawn on them: what is drawn is what was predicted."""
 
+from types import SimpleNamespace
+
 import matplotlib.colors
 import numpy as np
 import pytest
@@ -14,12 +16,18 @@ from arlib.figures import (
     show_pipeline,
     show_prediction,
 )
-from arlib.scoring import Prediction, Region
+from arlib.scoring import Prediction
 
 
 def region(box, positive):
     probability = {"positive": positive, "negative": 1 - positive}
-    return Region(box, 0.4, 0.5, 0.64, probability)
+    return SimpleNamespace(
+        box=box,
+        objectness=0.4,
+        sentiment_score=0.5,
+        affective_score=0.64,
+        probability=probability,
+    )
 
 
 PREDICTION = Prediction(

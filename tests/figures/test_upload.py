@@ -15,7 +15,7 @@ from arlib.figures import upload as upload_widget
 from arlib.figures.upload import Classifier, photograph_classifier
 from arlib.networks import WeightsError, default_head, load_backbone, save_weights, weights_at_hand
 from arlib.proposals import EdgeBoxes, Grid
-from arlib.scoring import score_picture
+from arlib.scoring import score_image
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
 
@@ -69,7 +69,7 @@ class TestWhoJudges:
 
     def test_it_scores_as_the_library(self, network):
         found = Classifier("random", network).scores(PICTURE, Grid(max_regions=5))
-        assert found.equals(score_picture(PICTURE, network=network, proposals=Grid(max_regions=5)))
+        assert found.equals(score_image(PICTURE, Grid(max_regions=5), network))
 
 
 class TestWidget:
@@ -109,7 +109,7 @@ class TestWidget:
         assert bench.children[5].outputs == ()
         self.give(bench, self.png())
         facts = self.shown(bench)
-        scores = score_picture(PICTURE, network=network, proposals=EdgeBoxes(max_regions=12))
+        scores = score_image(PICTURE, EdgeBoxes(max_regions=12), network)
         np.testing.assert_array_equal(facts["objectness"], scores.objectness.values[0])
         np.testing.assert_array_equal(facts["probability"], scores.region_probability.values[0])
         assert (facts["title"], facts["settings"]["k"]) == ("photo.png", 3)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import example, given, strategies as st
+from torchvision.transforms.v2.functional import resize
 
 from arlib.datasets.scenes import SceneGenerator, annotated
 from arlib.networks import training
@@ -94,11 +95,9 @@ class TestSchedule:
 
 class TestPictures:
     def test_without_augmentation_they_are_what_scoring_sees(self, few):
-        from arlib.scoring import crop_regions
-
         pixels, label = TrainingImages(few, 48, resize=None, mirror=False, seed=0)[3]
-        whole = crop_regions(few.read(3), np.array([[0, 0, 128, 128]]), 48)[0]
-        assert (pixels == whole).all()
+        full = resize(torch.from_numpy(few.read(3)).permute(2, 0, 1), [48, 48], antialias=True)
+        assert (pixels == full).all()
         assert label == few.labels[3]
 
     def test_augmentation_depends_on_the_position_alone(self, few):

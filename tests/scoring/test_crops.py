@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 from PIL import Image
+from torchvision.transforms.v2.functional import resize
 
 from arlib.scoring.crops import _windows, crop_regions
 
@@ -30,6 +31,13 @@ def test_shrinking_is_antialiased():
 def test_a_box_of_the_network_size_is_copied():
     crop = crop_regions(IMAGE, np.array([[10, 20, 42, 52]]), 32)[0]
     assert np.array_equal(crop.permute(1, 2, 0), IMAGE[20:52, 10:42])
+
+
+def test_a_full_image_is_resized_as_in_training():
+    """`arlib.networks` resizes training images by the same call."""
+    crop = crop_regions(IMAGE, np.array([[0, 0, 80, 60]]), 48)[0]
+    expected = resize(torch.from_numpy(IMAGE).permute(2, 0, 1), [48, 48], antialias=True)
+    assert torch.equal(crop, expected)
 
 
 def test_fractional_borders_take_in_the_pixel():

@@ -10,8 +10,8 @@ from arlib.datasets import Dataset, ImageError
 from arlib.networks import LinearHead, load_backbone, weights_sha256
 from arlib.proposals import Grid
 from arlib.scoring.crops import crop_regions
-from arlib.scoring.cross_fold import Classifiers, classify_boxes, score_cross_fold
-from arlib.scoring.scorer import score
+from arlib.scoring.cross_fold import Classifiers, classify_boxes
+from arlib.scoring.scorer import score, score_cross_fold
 from arlib.scoring.scores import open_scores
 
 FOLDS = [2, 1, 3, 1, 2, 3, 1, 2, 3, 2]

@@ -12,7 +12,7 @@ import pytest
 
 from arlib.scoring.workers import NonRetryableError, in_processes, in_this_process
 
-PIECES = Path(__file__).parents[1] / "soak" / "pieces.py"
+PIECES = Path(__file__).with_name("soak") / "pieces.py"
 
 
 def by_number(outcomes):

@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +9,20 @@ from PIL import Image
 
 from arlib import predict
 from arlib.datasets import ImageError
-from arlib.networks import LinearHead, load_backbone, save_weights, weights_sha256
-from arlib.proposals import EdgeBoxes, Grid, Proposals
-from arlib.scoring.prediction import Prediction, default_network, prediction_from_scores
-from arlib.scoring.scorer import score_image
+from arlib.networks import (
+    LinearHead,
+    default_head,
+    load_backbone,
+    save_weights,
+    weights_sha256,
+)
+from arlib.proposals import EdgeBoxes, Grid
+from arlib.scoring.prediction import (
+    Prediction,
+    default_network,
+    prediction_from_scores,
+    score_image,
+)
 
 
 def algorithm_1(scores, k, alpha, beta):
@@ -83,34 +92,32 @@ def test_a_file_and_its_array_predict_the_same(network, tmp_path):
         assert sum(region.probability.values()) == pytest.approx(1, abs=1e-5)
 
 
-class Sure:
-    """Grid boxes with a falling objectness, so that late ones cannot enter the K."""
+def test_every_proposed_region_is_scored_before_they_are_ranked(network):
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    grid = Grid(max_regions=40)
+    scores = score_image(pixels, grid, network)
+    assert scores.sizes["region"] == 40
+    assert np.isfinite(scores.region_probability).all()
+    prediction = predict(pixels, network=network, proposals=grid, k=5, alpha=0.5)
+    assert prediction == prediction_from_scores(scores, k=5, alpha=0.5, beta=0.5)
 
-    max_regions = 40
 
-    def __call__(self, image):
-        boxes = Grid(max_regions=40)(image).boxes
-        objectness = np.linspace(2, 0, len(boxes)).astype(np.float32)
-        return Proposals(boxes, objectness)
-
-
-@pytest.mark.parametrize("k", [1, 5, 8])
-@pytest.mark.parametrize("seed", range(3))
-def test_stopping_early_changes_nothing(network, k, seed):
-    pixels = np.random.default_rng(seed).integers(0, 256, (90, 120, 3), dtype=np.uint8)
-    found = predict(pixels, network=network, proposals=Sure(), k=k, alpha=0.5)
-    scores = score_image(pixels, Sure(), network)
-    every = prediction_from_scores(scores, k=k, alpha=0.5, beta=0.5)
-    assert every.scored == every.proposed == found.proposed == 40
-    assert k <= found.scored < 40
-    assert replace(found, scored=40) == every
+def test_without_a_network_the_default_one_scores(tmp_path, monkeypatch):
+    """Its weights are those of `ARLIB_DATA`, its head that of the package."""
+    default = load_backbone("squeezenet1_1", weights="random", seed=3)
+    (tmp_path / "weights").mkdir()
+    save_weights(default, tmp_path / "weights" / "squeezenet1_1.safetensors")
+    monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    scores = score_image(pixels, Grid(max_regions=3))
+    expected = score_image(pixels, Grid(max_regions=3), default, head=default_head())
+    np.testing.assert_array_equal(scores.region_probability, expected.region_probability)
 
 
 def test_a_picture_without_any_region_is_judged_whole(network):
     flat = np.full((50, 50, 3), 128, np.uint8)
     found = predict(flat, network=network, proposals=EdgeBoxes())
     assert found.regions == ()
-    assert (found.scored, found.proposed) == (0, 0)
     assert found.response == found.global_probability
     assert sum(found.probability.values()) == pytest.approx(1)
 

@@ -8,8 +8,8 @@ from arlib.datasets.scenes import SceneGenerator, annotated
 from arlib.networks import LinearHead, load_backbone
 from arlib.proposals import EdgeBoxes, Grid
 from arlib.scoring import scorer as scoring
-from arlib.scoring.choice import Choice
 from arlib.scoring.crops import crop_regions
+from arlib.scoring.prediction import score_image
 from arlib.scoring.roi_features import shared_forward, split
 
 CUT = {
@@ -91,7 +91,7 @@ def test_scores_by_shared_maps_keep_the_layout_and_the_whole_image(tmp_path):
     np.testing.assert_allclose(shared.region_probability[3], one, atol=1e-6)
     assert shared.attrs["parameters"]["features"] == "shared"
     assert float(abs(shared.region_probability - crops.region_probability).max()) > 1e-3
-    image = scoring.score_image(scenes.read(3), Grid(6), network, features="shared")
+    image = score_image(scenes.read(3), Grid(6), network, features="shared")
     np.testing.assert_allclose(image.region_probability[0], one, atol=1e-6)
 
 
@@ -100,7 +100,7 @@ def test_a_head_reads_shared_features():
     weight = np.random.default_rng(0).normal(size=(2, 128)).astype(np.float32)
     head = LinearHead(weight, np.zeros(2, np.float32), ("positive", "negative"), "vgg_tiny")
     image = annotated(SceneGenerator(), 20, seed=0).read(0)
-    found = scoring.score_image(image, Grid(4), network, head=head, features="shared")
+    found = score_image(image, Grid(4), network, head=head, features="shared")
     read = shared_forward(network, features=True, device="cpu")(image, found.box.values[0])
     np.testing.assert_allclose(found.region_probability[0], head.probability(read), atol=1e-5)
 
@@ -108,7 +108,7 @@ def test_a_head_reads_shared_features():
 def test_a_picture_without_regions_is_judged_whole():
     network = load_backbone("vgg_tiny", classes=2, weights="random")
     image = np.full((50, 50, 3), 128, np.uint8)
-    found = scoring.score_image(image, EdgeBoxes(), network, features="shared")
+    found = score_image(image, EdgeBoxes(), network, features="shared")
     assert found.sizes["region"] == 0
     assert float(found.global_probability.sum()) == pytest.approx(1)
 
@@ -119,6 +119,4 @@ def test_wrong_settings():
     with pytest.raises(ValueError, match="side must be positive, not 0"):
         shared_forward(network, features=False, side=0)
     with pytest.raises(ValueError, match="features must be 'crops' or 'shared', not 'x'"):
-        scoring.score_image(image, Grid(4), network, features="x")
-    with pytest.raises(ValueError, match="shared features have no certificate"):
-        scoring.score_image(image, Grid(4), network, features="shared", only=Choice())
+        score_image(image, Grid(4), network, features="x")

@@ -60,8 +60,6 @@ def described(path: Path, prediction: Prediction, made: dict[str, str | None]) -
         measures = (region.objectness, region.sentiment_score, region.affective_score)
         values = "  ".join(f"{value:.3f}" for value in (*measures, region.probability[first]))
         lines.append(f"  {number:>6}  {corners}  {values}")
-    enough = "" if prediction.scored == prediction.proposed else "; no other can be among the K"
-    lines.append(f"  scored {prediction.scored} of {prediction.proposed} proposed regions{enough}")
     lines += [
         f"  {said} {made[name]}"
         for name, said in (("overlay", "drawn in"), ("html", "to explore:"))
@@ -99,7 +97,7 @@ def predict(
     from arlib.cli.predict import described, write_explorer, write_overlay
     from arlib.datasets import ImageError, read_image
     from arlib.proposals import EdgeBoxes
-    from arlib.scoring import predict as predict_image, prediction_from_scores, score_picture
+    from arlib.scoring import predict as predict_image, prediction_from_scores, score_image
 
     method = EdgeBoxes(max_regions=max_regions)
     settings: dict[str, Any] = {"k": k, "alpha": alpha, "beta": beta}
@@ -112,7 +110,7 @@ def predict(
             failed += 1
             continue
         if html:  # an explorer ranks anew, so it needs every region
-            scores = score_picture(image, proposals=method)
+            scores = score_image(image, method)
             found = prediction_from_scores(scores, **settings)
         else:
             found = predict_image(image, proposals=method, **settings)

@@ -25,7 +25,6 @@ from arlib.networks import (
     TooFewError,
     Training,
     WeightsError,
-    check_heads,
     default_head,
     finetune,
     fit_head,
@@ -34,7 +33,7 @@ from arlib.networks import (
     weights_file,
     weights_sha256,
 )
-from arlib.scoring import Classifiers, image_features
+from arlib.scoring import Classifiers, check_heads, global_outputs
 
 CAFFENET = "alexnet"
 """The network in place of CaffeNet, which is AlexNet but for the order of two layers."""
@@ -128,7 +127,7 @@ class PhotographProtocol:
         return measure_rows(dataset, self.classifiers, rows, progress=self.progress)
 
     def _heads(self) -> dict[int, LinearHead]:
-        features, _ = image_features(self.dataset, self.plain, progress=self.progress)
+        features = global_outputs(self.dataset, self.plain, features=True, progress=self.progress)
         usable = np.isfinite(features).all(axis=1) & (self.dataset.labels >= 0)
         heads = {}
         for fold in np.unique(self.dataset.folds).tolist():
@@ -391,11 +390,11 @@ def fit_dataset_head(name: str, backbone: str, *, seed: int = 0) -> LinearHead:
         WeightsError: the weights are not there.
     """
     from arlib.networks import load_backbone, weights_sha256
-    from arlib.scoring import image_features
+    from arlib.scoring import global_outputs
 
     dataset = datasets.load(name)
     network = load_backbone(backbone)
-    features, _ = image_features(dataset, network)
+    features = global_outputs(dataset, network, features=True)
     usable = ~np.isnan(features).any(axis=1) & (dataset.labels >= 0)
     made = fit_head(
         features[usable], dataset.labels[usable], dataset.emotions, backbone=backbone, seed=seed

@@ -17,16 +17,15 @@ from arlib._support.provenance import code_sha256
 from arlib.datasets import Dataset
 from arlib.networks import (
     Backbone,
-    Heads,
     LinearHead,
     best_device,
-    check_heads,
     default_head,
     load_backbone,
     resolve_dtype,
     weights_sha256,
 )
 from arlib.proposals import Deadline, Propose, make
+from arlib.scoring.cross_fold import Heads, check_heads
 
 _NO_NUMBERS = {"workers", "progress"}  # settings of `score` that change no score
 

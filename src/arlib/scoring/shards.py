@@ -15,7 +15,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -218,7 +217,6 @@ def assemble(parts: Sequence[Part], job: Job, out: Path) -> None:
     """
     unreadable: dict[str, str] = {}
     images: list[str] = []
-    effort: dict[str, Any] = {}
     held: xr.Dataset | None = None
     with ScoresWriter(out) as writer:
         for part in parts:
@@ -227,7 +225,6 @@ def assemble(parts: Sequence[Part], job: Job, out: Path) -> None:
             scores = part.open()
             if scores is None:
                 continue
-            effort = _total(effort, scores.attrs.get("effort", {}))
             writer.attrs.update(scores.attrs)
             held = scores if held is None else xr.concat([held, scores], "image", join="exact")
             full = held.sizes["image"] // CHUNK * CHUNK
@@ -237,18 +234,7 @@ def assemble(parts: Sequence[Part], job: Job, out: Path) -> None:
         if held is not None and held.sizes["image"]:
             writer.append(held)
         writer.attrs.update(unreadable=unreadable, key=job.key(images))
-        writer.attrs.update({"effort": effort} if effort else {})
     flush_folder(out)
-
-
-def _total(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Counts add up; of bounds and errors, which are floats, the largest stays."""
-    return {
-        name: (
-            max(one.get(name, 0.0), value) if isinstance(value, float) else one.get(name, 0) + value
-        )
-        for name, value in other.items()
-    } or one
 
 
 _HELD: dict[str, Job] = {}  # run -> its job, in this process

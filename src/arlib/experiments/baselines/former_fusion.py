@@ -64,5 +64,6 @@ def _fit(
 
 
 def _places(boxes: np.ndarray, index: int, image: np.ndarray) -> np.ndarray:
-    whole = np.array([0, 0, image.shape[1], image.shape[0]], np.float32)
-    return np.where(np.isnan(boxes[index]), whole, boxes[index])
+    """Give the boxes (1 + K, 4) of the full image and of its regions."""
+    full = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
+    return np.concatenate([full, np.where(np.isnan(boxes[index]), full, boxes[index])])

@@ -12,7 +12,7 @@ from arlib.experiments.baselines.sentibank import SentiBank
 from arlib.method import affective_regions, usable_base
 from arlib.networks import Backbone, LinearHead, cross_fit, fit_head
 from arlib.proposals import CenterCrops, FiveCrops, Grid, Proposals
-from arlib.scoring import Classifiers, classify_boxes, global_probabilities, image_features
+from arlib.scoring import Classifiers, classify_boxes, global_outputs
 
 MOST = 20
 """The most regions of a control: as many as the largest K that is looked at."""
@@ -121,7 +121,7 @@ def rows_for(
         "SentiBank": lambda: mid_level(bank().responses(dataset, progress=progress), "sentibank"),
         **{row: partial(_judge, dataset, give, progress) for row, give in pcnn.items()},
         "VGGNet": lambda: mid_level(
-            image_features(dataset, plain, progress=progress)[0], plain.name
+            global_outputs(dataset, plain, features=True, progress=progress), plain.name
         ),
         "VGGNet + ft + obj + senti + ff (K = 1)": lambda: former_fusion(
             dataset,
@@ -130,7 +130,7 @@ def rows_for(
             progress=progress,
         ),
         "DeepSentiBank": lambda: mid_level(
-            global_probabilities(dataset, deep(), progress=progress), "deepsentibank"
+            global_outputs(dataset, deep(), progress=progress), "deepsentibank"
         ),
     }
 

@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from arlib.scoring import NonRetryableError, in_processes
+from arlib.scoring.workers import NonRetryableError, in_processes
 
 ROOT = Path(sys.argv[1])
 

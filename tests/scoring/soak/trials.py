@@ -17,7 +17,8 @@ from PIL import Image
 from arlib import datasets
 from arlib.networks import load_backbone
 from arlib.proposals import Grid
-from arlib.scoring import Job, score_in_shards
+from arlib.scoring.distributed import score_in_shards
+from arlib.scoring.jobs import Job
 
 SHARD = 4
 DONE, FAILED = 0, 4
