@@ -20,7 +20,7 @@ from arlib._support.storage import exclusive_lock, place_folder
 from arlib.scoring.jobs import Job
 from arlib.scoring.scores import ScoresError, open_scores
 from arlib.scoring.shards import Part, ShardWork, assemble
-from arlib.scoring.workers import Outcome, in_processes, in_this_process, on_cluster
+from arlib.scoring.workers import Outcome, by_dask, in_this_process
 
 SHARD_SIZE = 1024
 
@@ -126,12 +126,13 @@ def _dealt(
         work.temporary.parent.rename(work.folder / f"old-{work.run}")
     _remove_all_but(work.folder, "parts")
     work.temporary.mkdir(parents=True)
-    if scheduler is not None:
-        yield from on_cluster(work, numbers, scheduler, resources=resources)
-    elif processes > 1:
-        yield from in_processes(work, numbers, min(processes, max(1, len(numbers))))
-    else:
+    if scheduler is None and processes == 1:
         yield from in_this_process(work, numbers)
+    else:
+        processes = min(processes, max(1, len(numbers)))
+        yield from by_dask(
+            work, numbers, processes=processes, scheduler=scheduler, resources=resources
+        )
 
 
 def _collected(
