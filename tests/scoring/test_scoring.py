@@ -29,7 +29,7 @@ SIZES = [(64, 48), (40, 70), (120, 90), (33, 33), (200, 20)]
 
 @dataclass(frozen=True)
 class Halves:
-    """No region for pictures narrower than 40 pixels, two below 100, else three."""
+    """No region for images narrower than 40 pixels, two below 100, else three."""
 
     max_regions: int = 4
 
@@ -65,16 +65,16 @@ def dataset(tmp_path):
 def brute_force(image, network, head=None, propose=None, **settings):
     """Algorithm 1's network half, one crop at a time: global and region probabilities."""
     preprocessing = network.preprocessing
-    found = (propose or Halves())(image)
-    whole = np.array([[0, 0, image.shape[1], image.shape[0]]])
+    proposals = (propose or Halves())(image)
+    full = np.array([[0, 0, image.shape[1], image.shape[0]]])
     probabilities = []
-    for box, how in [(whole, {}), *((box[None], settings) for box in found.boxes)]:
+    for box, how in [(full, {}), *((box[None], settings) for box in proposals.boxes)]:
         crop = crop_regions(image, box, preprocessing.size, fill=preprocessing.fill, **how)
         with torch.inference_mode():
             features, logits = network.features_and_logits(preprocessing.normalize(crop))
         own = logits.softmax(1).numpy()
         probabilities.append((own if head is None else head.probability(features.numpy()))[0])
-    return probabilities[0], probabilities[1:], found
+    return probabilities[0], probabilities[1:], proposals
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
@@ -92,19 +92,19 @@ def test_scores_are_those_of_a_loop(dataset, network, tmp_path, batch_size, sett
     assert scores.image.values.tolist() == dataset.keys.tolist()
     assert scores.sizes["region"] == 4
     for i in range(len(dataset)):
-        one = scores.isel(image=i)
+        row = scores.isel(image=i)
         image = read_image(dataset.path(i))
-        whole, regions, found = brute_force(image, network, **settings)
-        n = len(found)
-        np.testing.assert_allclose(one.global_probability, whole, atol=2e-4)
+        global_, regions, proposals = brute_force(image, network, **settings)
+        n = len(proposals)
+        np.testing.assert_allclose(row.global_probability, global_, atol=2e-4)
         if n:
-            np.testing.assert_allclose(one.region_probability[:n], regions, atol=2e-4)
-        np.testing.assert_array_equal(one.box[:n], found.boxes)
-        np.testing.assert_array_equal(one.objectness[:n], found.objectness)
-        assert np.isnan(one.objectness[n:]).all()
-        assert np.isnan(one.region_probability[n:]).all()
-        assert int(one.label) == dataset.labels[i]
-        assert int(one.fold) == dataset.folds[i]
+            np.testing.assert_allclose(row.region_probability[:n], regions, atol=2e-4)
+        np.testing.assert_array_equal(row.box[:n], proposals.boxes)
+        np.testing.assert_array_equal(row.objectness[:n], proposals.objectness)
+        assert np.isnan(row.objectness[n:]).all()
+        assert np.isnan(row.region_probability[n:]).all()
+        assert int(row.label) == dataset.labels[i]
+        assert int(row.fold) == dataset.folds[i]
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Falling:
 
 
 @pytest.fixture(scope="module")
-def decided():
+def confident():
     """A network that is sure of some crops, so that the order of AR is not that of objectness."""
     network = load_backbone("vgg_tiny", classes=2, weights="random")
     with torch.no_grad():
@@ -133,43 +133,43 @@ def decided():
 
 
 def plain_loop(image, boxes, network):
-    """What one would write first: Pillow's crop, torchvision's transform, a batch of 1, float32."""
-    picture, told = Image.fromarray(image), network.preprocessing
+    """Score in the plainest way: Pillow's crop, torchvision's transform, a batch of 1, float32."""
+    photograph, preprocessing = Image.fromarray(image), network.preprocessing
     transform = transforms.Compose(
         [
-            transforms.Resize((told.size, told.size)),
+            transforms.Resize((preprocessing.size, preprocessing.size)),
             transforms.ToTensor(),
-            transforms.Normalize(told.mean, told.std),
+            transforms.Normalize(preprocessing.mean, preprocessing.std),
         ]
     )
-    said = []
+    probabilities = []
     with torch.no_grad():
         for box in boxes:
             corners = [*np.floor(box[:2]).astype(int), *np.ceil(box[2:]).astype(int)]
-            crop = transform(picture.crop([int(corner) for corner in corners]))
-            said.append(network(crop[None]).softmax(1)[0].numpy())
-    return np.stack(said)
+            crop = transform(photograph.crop([int(corner) for corner in corners]))
+            probabilities.append(network(crop[None]).softmax(1)[0].numpy())
+    return np.stack(probabilities)
 
 
-def test_pillow_and_torchvision_have_the_same_top(decided):
+def test_pillow_and_torchvision_have_the_same_top(confident):
     """Their resizing differs by a grey level at most, which no gap between these regions is."""
     scenes = annotated(SceneGenerator(), 20, seed=0)
     for index in range(6):
         image = scenes.read(index)
         regions = Falling()(image)
-        loop = plain_loop(image, regions.boxes, decided)
-        scores = score_image(image, Falling(), decided)
+        loop = plain_loop(image, regions.boxes, confident)
+        scores = score_image(image, Falling(), confident)
         best = top_regions(affective_score(regions.objectness, sentiment_score(loop)), 3)
         chosen = affective_regions(scores, 3)
         np.testing.assert_array_equal(chosen.region[0], best)
         np.testing.assert_allclose(chosen.probability[0], loop[best], atol=0.02)
 
 
-def test_bf16_is_a_little_off(dataset, decided, tmp_path):
+def test_bf16_is_a_little_off(dataset, confident, tmp_path):
     """Full images and regions alike; proposals are the same."""
-    exact = scoring.score(dataset, Falling(), decided, out=tmp_path / "a.zarr", progress=False)
+    exact = scoring.score(dataset, Falling(), confident, out=tmp_path / "a.zarr", progress=False)
     fast = scoring.score(
-        dataset, Falling(), decided, out=tmp_path / "b.zarr", precision="bf16", progress=False
+        dataset, Falling(), confident, out=tmp_path / "b.zarr", precision="bf16", progress=False
     )
     for name in ("global_probability", "region_probability"):
         assert 1e-5 < float(abs(fast[name] - exact[name]).max()) < 0.1
@@ -177,9 +177,9 @@ def test_bf16_is_a_little_off(dataset, decided, tmp_path):
     assert fast.attrs["parameters"]["precision"] == "bfloat16"
     assert exact.attrs["parameters"] == {"crop": "warp", "context": 0.0}
     image = read_image(dataset.path(2))
-    one = score_image(image, Falling(), decided, precision="bf16")
-    np.testing.assert_allclose(one.region_probability[0], fast.region_probability[2], atol=0.02)
-    assert one.attrs["parameters"] == fast.attrs["parameters"]
+    row = score_image(image, Falling(), confident, precision="bf16")
+    np.testing.assert_allclose(row.region_probability[0], fast.region_probability[2], atol=0.02)
+    assert row.attrs["parameters"] == fast.attrs["parameters"]
 
 
 def test_an_unknown_precision_is_refused_before_anything_is_written(dataset, network, tmp_path):
@@ -189,21 +189,21 @@ def test_an_unknown_precision_is_refused_before_anything_is_written(dataset, net
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
-def test_each_image_is_judged_by_the_head_of_its_fold(dataset, network, tmp_path):
+def test_each_image_is_classified_by_the_head_of_its_fold(dataset, network, tmp_path):
     heads = {1: linear_head(1), 2: linear_head(2)}
     scores = scoring.score(
         dataset, Halves(), network, out=tmp_path / "s.zarr", head=heads, progress=False
     )
     for i in range(len(dataset)):
         image = read_image(dataset.path(i))
-        whole, regions, _ = brute_force(image, network, heads[int(dataset.folds[i])])
-        one = scores.isel(image=i)
-        np.testing.assert_allclose(one.global_probability, whole, atol=1e-3)
+        global_, regions, _ = brute_force(image, network, heads[int(dataset.folds[i])])
+        row = scores.isel(image=i)
+        np.testing.assert_allclose(row.global_probability, global_, atol=1e-3)
         if regions:
-            np.testing.assert_allclose(one.region_probability[: len(regions)], regions, atol=1e-3)
+            np.testing.assert_allclose(row.region_probability[: len(regions)], regions, atol=1e-3)
 
 
-def test_provenance_says_what_made_the_scores(dataset, network, tmp_path):
+def test_provenance_names_what_made_the_scores(dataset, network, tmp_path):
     out = tmp_path / "s.zarr"
     scoring.score(dataset, Halves(), network, out=out, head=linear_head(), progress=False)
     attrs = open_scores(out).attrs
@@ -216,7 +216,7 @@ def test_provenance_says_what_made_the_scores(dataset, network, tmp_path):
 
 
 def test_an_unreadable_image_is_reported_and_left_out(dataset, network, tmp_path, caplog):
-    whole = scoring.score(dataset, Halves(), network, out=tmp_path / "a.zarr", progress=False)
+    complete = scoring.score(dataset, Halves(), network, out=tmp_path / "a.zarr", progress=False)
     truncated, gone = dataset.path(1), dataset.path(3)
     truncated.write_bytes(truncated.read_bytes()[:-500])
     gone.unlink()
@@ -225,7 +225,7 @@ def test_an_unreadable_image_is_reported_and_left_out(dataset, network, tmp_path
     assert set(part.attrs["unreadable"]) == {dataset.keys[1], dataset.keys[3]}
     assert part.attrs["unreadable"][str(dataset.keys[3])] == "no such file"
     assert str(truncated) in caplog.text
-    kept = whole.isel(image=[0, 2, 4])
+    kept = complete.isel(image=[0, 2, 4])
     np.testing.assert_array_equal(part.image, kept.image)
     xr.testing.assert_allclose(part.drop_attrs(), kept.drop_attrs(), atol=1e-5)
 
@@ -274,14 +274,14 @@ def test_heads_and_network_must_speak_of_the_datasets_emotions(dataset, network,
     assert "the head predicts ('joy', 'fear'), not" in refused(other)
 
 
-def test_one_picture_in_memory(network):
+def test_one_image_in_memory(network):
     image = np.random.default_rng(1).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     scores = score_image(image, Halves(), network)
-    whole, regions, found = brute_force(image, network)
+    global_, regions, proposals = brute_force(image, network)
     assert dict(scores.sizes) == {"image": 1, "region": 3, "corner": 4, "emotion": 2}
-    np.testing.assert_allclose(scores.global_probability[0], whole, atol=2e-4)
+    np.testing.assert_allclose(scores.global_probability[0], global_, atol=2e-4)
     np.testing.assert_allclose(scores.region_probability[0], regions, atol=2e-4)
-    np.testing.assert_array_equal(scores.box[0], found.boxes)
+    np.testing.assert_array_equal(scores.box[0], proposals.boxes)
     narrow = score_image(image[:, :30], Halves(), network, head=linear_head())
     assert narrow.sizes["region"] == 0
 

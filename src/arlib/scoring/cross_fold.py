@@ -47,28 +47,28 @@ def check_heads(dataset: Dataset, network: Backbone, head: Heads) -> None:
         missing = sorted(set(dataset.folds.tolist()) - heads.keys())
         if missing:
             raise ValueError(f"no head for fold(s) {missing} of {dataset.name}")
-    for one in heads.values():
-        if one.backbone != network.name:
-            raise ValueError(f"the head reads features of {one.backbone}, not of {network.name}")
-        if one.emotions != tuple(dataset.emotions):
-            raise ValueError(f"the head predicts {one.emotions}, not {dataset.emotions}")
+    for linear in heads.values():
+        if linear.backbone != network.name:
+            raise ValueError(f"the head reads features of {linear.backbone}, not of {network.name}")
+        if linear.emotions != tuple(dataset.emotions):
+            raise ValueError(f"the head predicts {linear.emotions}, not {dataset.emotions}")
 
 
 def probability_of(head: Heads, dataset: Dataset, index: int, outputs: np.ndarray) -> np.ndarray:
     """Turn the network's outputs (n, D) for an image into probabilities, by its fold's head."""
     if head is None:
         return outputs
-    one = head if isinstance(head, LinearHead) else head[int(dataset.folds[index])]
-    return one.probability(outputs)
+    linear = head if isinstance(head, LinearHead) else head[int(dataset.folds[index])]
+    return linear.probability(outputs)
 
 
 def head_provenance(head: Heads) -> Any:
-    """Say what made the heads: JSON values."""
+    """Describe what made the heads: JSON values."""
     if head is None:
         return None
     if isinstance(head, LinearHead):
         return head.provenance
-    return {str(fold): one.provenance for fold, one in sorted(head.items())}
+    return {str(fold): linear.provenance for fold, linear in sorted(head.items())}
 
 
 @dataclass(frozen=True)
@@ -100,16 +100,12 @@ class Classifiers:
         return cls(dict.fromkeys(np.unique(dataset.folds).tolist(), network), heads)
 
     def groups(self, dataset: Dataset) -> Iterator[tuple[Backbone, np.ndarray]]:
-        """Each network with the mask (n,) bool of the images that it classifies.
-
-        Raises:
-            ValueError: a fold of the dataset has no network.
-        """
+        """Each network with the mask (n,) bool of the images that it classifies."""
         missing = sorted(set(dataset.folds.tolist()) - self.networks.keys())
         if missing:
             raise ValueError(f"no network for fold(s) {missing} of {dataset.name}")
-        for network in {id(one): one for one in self.networks.values()}.values():
-            folds = [fold for fold, one in self.networks.items() if one is network]
+        for network in {id(each): each for each in self.networks.values()}.values():
+            folds = [fold for fold, each in self.networks.items() if each is network]
             mask = np.isin(dataset.folds, folds)
             if mask.any():
                 yield network, mask

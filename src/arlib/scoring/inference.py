@@ -190,10 +190,7 @@ def prefetch(
     unreadable: dict[str, str],
     bar: tqdm,
 ) -> Iterator[T]:
-    """Prepare images in threads, in order, at most two a thread ahead of the network.
-
-    Images that cannot be read are logged, and `unreadable` takes key -> reason.
-    """
+    """Prepare images in threads, in order, at most two a thread ahead; note what is unreadable."""
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[tuple[int, Future[T]]] = deque()
         indices = iter(range(len(dataset)))
@@ -220,10 +217,7 @@ def prefetch(
 def in_batches(
     forward: Forward, items: Iterable[tuple[T, torch.Tensor]], batch_size: int
 ) -> Iterator[tuple[T, np.ndarray]]:
-    """Pass items' crops through the network in batches filled across items; yield item by item.
-
-    Every item is (anything, its crops), at least one.
-    """
+    """Pass items' crops, at least one each, in batches filled across items; yield item by item."""
     waiting: deque[tuple[T, int]] = deque()  # of each item, how many crops it has
     crops: deque[torch.Tensor] = deque()
     outputs: deque[np.ndarray] = deque()

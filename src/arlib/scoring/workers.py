@@ -44,26 +44,14 @@ class Outcome:
 
 
 def non_retryable(error: BaseException) -> bool:
-    """Say whether an error would meet every other piece too.
-
-    Example:
-        >>> full = OSError(errno.ENOSPC, "No space left on device")
-        >>> non_retryable(full), non_retryable(ValueError("no"))
-        (True, False)
-    """
+    """Say whether an error would meet every other piece too."""
     return isinstance(error, NonRetryableError) or (
         isinstance(error, OSError) and error.errno in _NON_RETRYABLE
     )
 
 
 def in_this_process(work: Work, numbers: Sequence[int], *, tries: int = TRIES) -> Iterator[Outcome]:
-    """Do every piece in this process, one after another; a non-retryable error is raised.
-
-    Example:
-        >>> outcomes = in_this_process({1: "a"}.__getitem__, [1, 2])
-        >>> [(outcome.number, outcome.value, outcome.errors) for outcome in outcomes]
-        [(1, 'a', ()), (2, None, ('KeyError: 2', 'KeyError: 2', 'KeyError: 2'))]
-    """
+    """Do every piece in this process, one after another; a non-retryable error is raised."""
     for number in numbers:
         errors: list[str] = []
         value = None
@@ -78,13 +66,8 @@ def in_this_process(work: Work, numbers: Sequence[int], *, tries: int = TRIES) -
 
 
 def described(error: BaseException) -> str:
-    """Describe an error in one line.
-
-    Example:
-        >>> described(KeyError("a"))
-        "KeyError: 'a'"
-    """
-    if type(error).__name__ == "KilledWorker":  # whose own text tells of Dask's settings
+    """Describe an error in one line."""
+    if type(error).__name__ == "KilledWorker":  # whose own text is about Dask's settings
         return "its worker died"
     return " ".join(f"{type(error).__name__}: {error}".split())
 
@@ -98,35 +81,16 @@ def by_dask(
     resources: Mapping[str, float] | None = None,
     tries: int = TRIES,
 ) -> Iterator[Outcome]:
-    """Do the pieces by workers of a running Dask scheduler, or by new processes of this machine.
-
-    A piece whose worker dies is given to another. On this machine that is one of its tries, and a
-    new process takes the dead one's place. A running scheduler does it by itself, as often as its
-    setting `distributed.scheduler.allowed-failures` says (3), and then the piece failed.
-
-    Args:
-        work: number -> what comes of it, never None; small when pickled, since it travels with
-            each piece.
-        numbers: of the pieces.
-        processes: on this machine; they share its cores.
-        scheduler: address of a running scheduler, such as "tcp://10.0.0.5:8786", in their place;
-            its workers may come and go.
-        resources: what a worker must have free for a piece, as it was told by
-            `dask worker --resources`, such as {"GPU": 1}.
-        tries: how often a piece may fail.
-
-    Raises:
-        ImportError: Dask is not installed.
-        OSError: no scheduler answers there.
-        NonRetryableError: with the text of a non-retryable error.
-    """
+    """Do the pieces by workers of a running Dask scheduler, or by new processes of this machine."""
+    # a piece whose worker dies is given to another: on this machine that is one of its tries; a
+    # running scheduler does it by itself, as often as its `allowed-failures` says (3)
     try:
         from distributed import KilledWorker, as_completed
     except ImportError as missing:
         raise ImportError(
             "work in several processes or on a cluster needs Dask: pip install 'arlib[cluster]'"
         ) from missing
-    errors: dict[int, list[str]] = {}
+    errors: dict[int, list[str]] = {}  # of pieces that are tried again
     with _connect(processes, scheduler) as client:
         if scheduler is None:
             work = partial(_share_cores, work, processes)
@@ -140,12 +104,11 @@ def by_dask(
             return future
 
         def most() -> int:
-            """How many pieces the scheduler has at once: not all of a million.
-
-            Of new processes each has one, so that no piece dies of the one before it.
-            """
+            """Give how many pieces the scheduler has at once."""
+            # not all of a million; a new process has one, so that no piece dies of another
             return max(64, 4 * sum(client.nthreads().values())) if scheduler else processes
 
+        # each piece that ends makes room for the next
         waiting = as_completed([submit(n) for n in islice(todo, most())], loop=client.loop)
         for future in waiting:
             number = pieces.pop(future.key)
@@ -177,7 +140,7 @@ def _connect(processes: int, scheduler: str | None) -> Iterator["Client"]:
         return
     logger = logging.getLogger("distributed")
     level = logger.level
-    logger.setLevel(logging.CRITICAL)  # what matters is told by outcomes
+    logger.setLevel(logging.CRITICAL)  # outcomes hold what matters
     try:
         with (
             dask.config.set({"distributed.scheduler.allowed-failures": 0}),  # tries count here

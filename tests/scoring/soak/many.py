@@ -1,46 +1,55 @@
-"""Score many drawn images in shards: `many.py COUNT FOLDER` prints memory, files, processes."""
+"""Score many synthetic images in shards: `many.py COUNT FOLDER` prints memory, files, processes."""
 
 import json
 import sys
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 import torch
 
-from arlib.scoring import distributed as sharded, named_job
+from arlib.proposals import Grid
+from arlib.scoring.distributed import score_in_shards
+from arlib.scoring.jobs import named_job
+
+ME = psutil.Process()
+SHARD = 256
+CALLS = []
+SEEN = []  # (MiB, open files) once a shard
+
+
+@dataclass(frozen=True)
+class Watching:
+    """Propose a grid, and note what this process holds."""
+
+    max_regions: int = 2
+
+    def __call__(self, image):
+        CALLS.append(1)
+        if len(CALLS) % SHARD == 0:
+            SEEN.append((ME.memory_info().rss / 2**20, ME.num_fds()))
+        return Grid(self.max_regions)(image)
+
 
 if __name__ == "__main__":
     count, root = int(sys.argv[1]), Path(sys.argv[2])
     torch.set_num_threads(1)
-    me = psutil.Process()
-    seen = []  # (MiB, open files) after each shard
-    honest = sharded.in_this_process
-
-    def watched(*arguments):
-        for outcome in honest(*arguments):
-            seen.append((me.memory_info().rss / 2**20, me.num_fds()))
-            yield outcome
-
-    sharded.in_this_process = watched
-    make = partial(
-        named_job,
+    job = named_job(
         dataset="scenes-annotated",
         dataset_settings={"n": count},
         backbone="vgg_tiny",
         weights="random",
-        proposals="grid",
-        max_regions=2,
         workers=1,
     )
-    scores, _ = sharded.score_in_shards(make, root / "s.zarr", shard_size=256, progress=False)
-    tenth = seen[len(seen) // 10]
-    found = {
+    job = replace(job, proposals=Watching())
+    scores, _ = score_in_shards(lambda: job, root / "s.zarr", shard_size=SHARD, progress=False)
+    tenth = SEEN[len(SEEN) // 10]
+    result = {
         "images": int(scores.sizes["image"]),
         "MiB after a tenth": round(tenth[0]),
-        "MiB at the end": round(seen[-1][0]),
-        "open files": [tenth[1], seen[-1][1]],
-        "processes": len(me.children(recursive=True)),
+        "MiB at the end": round(SEEN[-1][0]),
+        "open files": [tenth[1], SEEN[-1][1]],
+        "processes": len(ME.children(recursive=True)),
         "files left": sorted(path.name for path in root.iterdir()),
     }
-    print(json.dumps(found))
+    print(json.dumps(result))

@@ -34,7 +34,7 @@ def work(number: int) -> int:
 
 if __name__ == "__main__":
     try:
-        outcomes = [asdict(one) for one in by_dask(work, json.loads(sys.argv[2]), processes=2)]
+        outcomes = [asdict(each) for each in by_dask(work, json.loads(sys.argv[2]), processes=2)]
         print(json.dumps({"parent": os.getpid(), "outcomes": outcomes}))
     except NonRetryableError as error:
         print(json.dumps({"non_retryable": str(error)}))
