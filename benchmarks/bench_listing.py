@@ -1,4 +1,4 @@
-"""Time how long the Visual Sentiment Ontology's 484,258 pictures take to list, and the memory.
+"""Time how long the Visual Sentiment Ontology's 484,258 images take to list, and the memory.
 
     python benchmarks/bench_listing.py
 
@@ -12,15 +12,15 @@ import tempfile
 import time
 from pathlib import Path
 
-PICTURES, PAIRS, RUNS = 484_258, 1_553, 5
+IMAGES, PAIRS, RUNS = 484_258, 1_553, 5
 LISTING = """
 import resource, sys, time
 start = time.perf_counter()
 from arlib.datasets import load
 imported = time.perf_counter()
-made = load("vso", sys.argv[1])
+dataset = load("vso", sys.argv[1])
 done = time.perf_counter()
-assert len(made) == int(sys.argv[2]) and made.counts["pairs"] == int(sys.argv[3])
+assert len(dataset) == int(sys.argv[2]) and dataset.counts["pairs"] == int(sys.argv[3])
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(imported - start, done - imported, peak)
 """
@@ -34,19 +34,19 @@ def make(root):
         folder = root / "bi_concepts1553" / pair
         folder.mkdir(parents=True)
         table.append(f"\t{pair} [sentiment: {1 - 2 * (number % 2)}.25] [#imgs: 312]")
-        for picture in range(number, PICTURES, PAIRS):
-            (folder / f"{5_000_000_000 + picture}_{picture * 7919 % 16**10:010x}.jpg").touch()
+        for image in range(number, IMAGES, PAIRS):
+            (folder / f"{5_000_000_000 + image}_{image * 7919 % 16**10:010x}.jpg").touch()
     (root / "3244ANPs.txt").write_text("\n".join(table))
 
 
 with tempfile.TemporaryDirectory() as temporary:
     start = time.perf_counter()
     make(Path(temporary))
-    print(f"made {PICTURES:,} files in {time.perf_counter() - start:.0f} s", flush=True)
-    command = [sys.executable, "-c", LISTING, temporary, str(PICTURES), str(PAIRS)]
+    print(f"made {IMAGES:,} files in {time.perf_counter() - start:.0f} s", flush=True)
+    command = [sys.executable, "-c", LISTING, temporary, str(IMAGES), str(PAIRS)]
     for run in range(RUNS):
-        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        imported, listed, peak = map(float, told.split())
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        imported, listed, peak = map(float, output.split())
         print(
             f"run {run + 1}: import {imported:.2f} s, list {listed:.2f} s, peak {peak:.0f} MB",
             flush=True,

@@ -2,8 +2,8 @@
 
     ARLIB_DATA=... python benchmarks/bench_proposals.py [--record]
 
-Methods take turns on each picture of ARLIB_DATA/coco_val64. `--record` writes the numbers to
-book/results/coco_val64.json, which chapter 1 shows where the pictures are not at hand.
+Methods take turns on each image of ARLIB_DATA/coco_val64. `--record` writes the numbers to
+book/results/coco_val64.json, which chapter 1 shows where the images are not at hand.
 """
 
 import json

@@ -19,8 +19,9 @@ from arlib import datasets
 from arlib._support.provenance import machine
 from arlib.networks.backbones import load_backbone
 from arlib.proposals import EdgeBoxes
-from arlib.scoring.inference import forward, preparer
+from arlib.scoring.inference import make_forward
 from arlib.scoring.jobs import Job
+from arlib.scoring.scorer import Scoring
 from arlib.scoring.scores import CHUNK, assemble_scores
 from arlib.scoring.shards import Part, assemble, score_shard
 
@@ -29,11 +30,11 @@ REGIONS = 100
 
 def rate(work, items):
     started = time.perf_counter()
-    made = [work(item) for item in items]
-    return len(made) / (time.perf_counter() - started), made
+    results = [work(item) for item in items]
+    return len(results) / (time.perf_counter() - started), results
 
 
-def drawn_scores(emotions):
+def random_scores(emotions):
     """A chunk of scores that no codec can shorten: the upper bound of what is written."""
     rng = np.random.default_rng(0)
     corner = rng.uniform(0, 300, (CHUNK, REGIONS, 2))
@@ -54,36 +55,37 @@ def main():
     parse.add_argument("--dataset", default="twitter2")
     parse.add_argument("--images", type=int, default=32)
     parse.add_argument("--backbone", default="squeezenet1_1")
-    given = parse.parse_args()
+    options = parse.parse_args()
     torch.set_num_threads(1)
-    chosen = datasets.load(given.dataset)
-    chosen = chosen.subset(np.linspace(0, len(chosen) - 1, given.images).astype(int))
-    network = load_backbone(given.backbone, classes=2)
+    dataset = datasets.load(options.dataset)
+    dataset = dataset.subset(np.linspace(0, len(dataset) - 1, options.images).astype(int))
+    network = load_backbone(options.backbone, classes=2)
     proposals = EdgeBoxes(max_regions=REGIONS)
-    decode, images = rate(chosen.read, range(len(chosen)))
-    propose, found = rate(proposals, images)
-    ready = dict(zip(map(id, images), found, strict=True))
-    prepare = preparer(network, lambda image: ready[id(image)], "warp", 0.0)
-    crop, items = rate(lambda image: prepare(0, image), images)
-    run = forward(network, features=False, device=None)
-    batches = [item.crops[i : i + 16] for item in items for i in range(0, len(item.crops), 16)]
-    run(batches[0])
+    decode, images = rate(dataset.read, range(len(dataset)))
+    propose, boxes = rate(proposals, images)
+    ready = dict(zip(map(id, images), boxes, strict=True))
+    scoring = Scoring(network, False, "warp", 0.0, None, "float32", "crops")
+    prepare = scoring.preparer(lambda image: ready[id(image)])
+    crop, items = rate(lambda image: prepare(0, image)[1], images)
+    forward = make_forward(network, features=False, device=None)
+    batches = [crops[i : i + 16] for crops in items for i in range(0, len(crops), 16)]
+    forward(batches[0])
     started = time.perf_counter()
     for batch in batches[: max(8, len(batches) // 4)]:
-        run(batch)
+        forward(batch)
     crops = sum(len(batch) for batch in batches[: max(8, len(batches) // 4)])
     network_rate = crops / (time.perf_counter() - started) / (REGIONS + 1)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for name in ("parts", "temporary"):
             (root / name).mkdir()
-        job = Job(chosen, proposals, network, settings={"device": "cpu"})
+        job = Job(dataset, proposals, network, settings={"device": "cpu"})
         size = 4
         parts = [
             score_shard(job, size, number, root / "parts", root / "temporary")
-            for number in range(len(chosen) // size)
+            for number in range(len(dataset) // size)
         ]
-        scores = drawn_scores(chosen.emotions)
+        scores = random_scores(dataset.emotions)
         written = 8 * CHUNK
 
         class Full(Part):
@@ -92,15 +94,15 @@ def main():
                 return scores.assign_coords(image=[f"{first + i:08d}" for i in range(CHUNK)])
 
         started = time.perf_counter()
-        assemble([Full(n, root, ()) for n in range(8)], job, root / "whole.zarr")
+        assemble([Full(n, root, ()) for n in range(8)], job, root / "all.zarr")
         store = written / (time.perf_counter() - started)
-        bytes_written = sum(p.stat().st_size for p in (root / "whole.zarr").rglob("*")) / written
+        bytes_written = sum(p.stat().st_size for p in (root / "all.zarr").rglob("*")) / written
     facts = {
         "command": "python benchmarks/bench_scaling.py"
-        f" --dataset {given.dataset} --images {given.images} --backbone {given.backbone}",
+        f" --dataset {options.dataset} --images {options.images} --backbone {options.backbone}",
         "machine": {**machine(), "load": round(os.getloadavg()[0], 1)},
         "regions": REGIONS,
-        "backbone": given.backbone,
+        "backbone": options.backbone,
         "shard_images": size,
         "shard_seconds": [part.seconds for part in parts],
         "rates": {
@@ -111,7 +113,7 @@ def main():
                 "network": round(network_rate, 4),
                 "store": round(store, 1),
                 "bytes_read": round(
-                    float(np.mean([chosen.path(i).stat().st_size for i in range(len(chosen))]))
+                    float(np.mean([dataset.path(i).stat().st_size for i in range(len(dataset))]))
                 ),
                 "bytes_written": round(bytes_written),
             }

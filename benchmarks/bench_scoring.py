@@ -1,4 +1,4 @@
-"""Time scoring, and watch its memory: batches across images against a loop over images.
+"""Time scoring and its memory: batches across images against a loop over images.
 
     ARLIB_DATA=... python benchmarks/bench_scoring.py [images]
 
@@ -16,11 +16,10 @@ if not os.environ.get("ARLIB_DATA"):
     sys.exit("skipped: set ARLIB_DATA to the folder that holds twitter2/ and weights/")
 
 from arlib import datasets
-from arlib.datasets.images import read_image
-from arlib.networks.backbones import load_backbone
-from arlib.networks.heads import LinearHead
+from arlib.datasets import read_image
+from arlib.networks import LinearHead, load_backbone
 from arlib.proposals import EdgeBoxes
-from arlib.scoring.scorer import score, score_image
+from arlib.scoring import score, score_image
 from timing import interleave
 
 IMAGES = int(sys.argv[1]) if len(sys.argv) > 1 else 8
@@ -40,7 +39,7 @@ NETWORK = load_backbone("mobilenet_v2")
 
 
 def any_head():
-    """Make a head of the right size: what it says does not change the time."""
+    """Make a head of the right size: its weights do not change the time."""
     import numpy as np
 
     weight = np.zeros((2, 1280), np.float32)
@@ -68,8 +67,8 @@ def main():
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         )
         print(f"peak memory, {images:3} images: {done.stdout.strip()} MiB")
-    ways = {f"score, {IMAGES} images": batched, f"score_image, {IMAGES} images": one_by_one}
-    times = interleave(ways)
+    variants = {f"score, {IMAGES} images": batched, f"score_image, {IMAGES} images": one_by_one}
+    times = interleave(variants)
     per_image = min(times[f"score, {IMAGES} images"]) / IMAGES
     print(f"603 images at that pace: {603 * per_image / 60:.1f} min")
 

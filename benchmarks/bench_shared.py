@@ -2,10 +2,10 @@
 
     ARLIB_DATA=... python benchmarks/bench_shared.py [--record] [images]
 
-Each network judges as in its recorded run: frozen, under heads fitted on the other folds. Boxes and
-the scores of crops are the recorded ones; the embedded scenes are scored both ways. Times are those
-of a few images, in turn, without proposals. `--record` writes benchmarks/results/shared.json and
-the book's page on speed.
+Each network is that of its recorded run: frozen, under heads fitted on the other folds. Boxes and
+the scores of crops are the recorded ones; the synthetic scenes are scored with both. Times are
+those of a few images, in turn, without proposals. `--record` writes
+benchmarks/results/shared.json and the book's page on speed.
 """
 
 import json
@@ -24,11 +24,12 @@ from arlib._support.provenance import machine, source_commit
 from arlib.experiments.photographs import PhotographProtocol
 from arlib.experiments.runs import open_run
 from arlib.experiments.synthetic import SyntheticProtocol, fine_tune
-from arlib.method.algorithm import affective_regions, predict_labels
+from arlib.method import affective_regions, predict_labels
 from arlib.proposals import EdgeBoxes, Proposals
+from arlib.scoring import score, score_image
 from arlib.scoring.roi_features import shared_forward
-from arlib.scoring.scorer import score, score_image
 from speed_table import write_page
+from speed_variants import Fixed
 from timing import interleave
 
 ROOT = Path(__file__).parents[1]
@@ -40,29 +41,28 @@ K, FEW = 8, 3
 def compare(name, network, heads, dataset, crops):
     """Score the recorded boxes from shared maps, and set that beside the scores of crops."""
     place = {key: row for row, key in enumerate(dataset.keys.tolist())}
-    run = shared_forward(network, features=heads is not None)
+    forward = shared_forward(network, features=heads is not None)
     probability = np.full(crops.region_probability.shape, np.nan, np.float32)
     few = []
     for row, key in enumerate(crops.image.values.tolist()):
         index = place[key]
         image = dataset.read(index)
-        there = np.isfinite(crops.objectness.values[row])
-        boxes = crops.box.values[row][there]
+        known = np.isfinite(crops.objectness.values[row])
+        boxes = crops.box.values[row][known]
         if not len(boxes):
             continue
         head = heads and heads[int(dataset.folds[index])]
-        said = run(image, boxes)
-        probability[row, there] = head.probability(said) if head else said
+        outputs = forward(image, boxes)
+        probability[row, known] = head.probability(outputs) if head else outputs
         if len(few) < FEW:
-            found = Proposals(boxes, crops.objectness.values[row][there])
-            few.append((image, lambda _, found=found: found, head))
+            few.append((image, Fixed(Proposals(boxes, crops.objectness.values[row][known])), head))
 
     def timed(features):
         for image, propose, head in few:
             score_image(image, propose, network, head=head, features=features)
 
-    ways = {how: lambda how=how: timed(how) for how in ("crops", "shared")}
-    seconds = {how: median(times) / len(few) for how, times in interleave(ways).items()}
+    variants = {name: lambda name=name: timed(name) for name in ("crops", "shared")}
+    seconds = {name: median(times) / len(few) for name, times in interleave(variants).items()}
     shared = crops.assign(region_probability=crops.region_probability.copy(data=probability))
     tops = [affective_regions(one, K).region.values for one in (crops, shared)]
     common = [
@@ -71,7 +71,7 @@ def compare(name, network, heads, dataset, crops):
         if (one >= 0).any()
     ]
     labels = [predict_labels(one, K).label.values for one in (crops, shared)]
-    whole = predict_labels(crops, 1, beta=0.0).label.values
+    global_ = predict_labels(crops, 1, beta=0.0).label.values
     truth = crops.label.values
     row = {
         "dataset": name,
@@ -83,15 +83,15 @@ def compare(name, network, heads, dataset, crops):
         "same_label": float((labels[0] == labels[1]).mean()),
         "accuracy_crops": float((labels[0] == truth).mean()),
         "accuracy_shared": float((labels[1] == truth).mean()),
-        "accuracy_whole": float((whole == truth).mean()),
+        "accuracy_global": float((global_ == truth).mean()),
     }
     print(row, flush=True)
     return row
 
 
 def main():
-    asked = [one for one in sys.argv[1:] if one != "--record"]
-    images = slice(0, int(asked[0]) if asked else None)
+    numbers = [argument for argument in sys.argv[1:] if argument != "--record"]
+    images = slice(0, int(numbers[0]) if numbers else None)
     rows = []
     network, _ = fine_tune(SyntheticProtocol(), progress=False)
     scenes = SyntheticProtocol().dataset("annotated").subset(images)
@@ -101,11 +101,13 @@ def main():
     rows.append(compare("scenes", network, None, scenes, crops))
     for run in RUNS:
         name, backbone = run.split("-")
-        chain = PhotographProtocol(name, backbone, progress=False)
+        protocol = PhotographProtocol(name, backbone, progress=False)
         crops = open_run(ROOT / "book" / "results" / run)[0].load()
-        apart = np.random.default_rng(0).permutation(crops.sizes["image"])[images]
-        some = crops.isel(image=np.sort(apart))
-        rows.append(compare(name, chain.plain, chain.classifiers.heads, chain.dataset, some))
+        shuffled = np.random.default_rng(0).permutation(crops.sizes["image"])[images]
+        some = crops.isel(image=np.sort(shuffled))
+        rows.append(
+            compare(name, protocol.plain, protocol.classifiers.heads, protocol.dataset, some)
+        )
     if "--record" in sys.argv:
         RECORD.parent.mkdir(exist_ok=True)
         facts = {"machine": machine(), "commit": source_commit(), "k": K, "rows": rows}

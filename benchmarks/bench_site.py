@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/bench_site.py [EDITION]
 
 Usable: loaded, with every formula set. Each page is opened in a new context of one browser, pages
-taking turns; MB are of all files that a page asks for, those of every page among them.
+taking turns; MB are of all files that a page requests, those of every page among them.
 """
 
 import shutil
@@ -22,16 +22,16 @@ TURNS = 5
 
 
 def opened(browser, address: str) -> tuple[float, float]:
-    """Seconds until a page can be used, and the megabytes of what it asked for."""
+    """Seconds until a page can be used, and the megabytes of what it requested."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page, asked = context.new_page(), set()
-    page.on("request", lambda request: asked.add(unquote(urlsplit(request.url).path)))
+    page, requested = context.new_page(), set()
+    page.on("request", lambda request: requested.add(unquote(urlsplit(request.url).path)))
     started = time.perf_counter()
     page.goto(address)
     page.wait_for_function(SET)
     seconds = time.perf_counter() - started
     context.close()
-    return seconds, sum(Path(p).stat().st_size for p in asked if Path(p).is_file()) / 1e6
+    return seconds, sum(Path(p).stat().st_size for p in requested if Path(p).is_file()) / 1e6
 
 
 def main() -> None:
@@ -41,14 +41,14 @@ def main() -> None:
     if not site.is_dir():
         print(f"{site.relative_to(root)} is not there: arlib run {site.parent.name}")
         return
-    found = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
-    if found is None:
+    chromium = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+    if chromium is None:
         print("no chromium on the PATH: nothing measured")
         return
     pages, times, weights = pages_of(root), {}, {}
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=options)
+        browser = playwright.chromium.launch(executable_path=chromium, args=options)
         for _ in range(TURNS):
             for name in pages:
                 seconds, weights[name] = opened(browser, (site / f"{name}.html").as_uri())

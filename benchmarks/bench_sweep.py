@@ -3,7 +3,7 @@
     python benchmarks/bench_sweep.py
 
 The first scores are the recorded ones of Twitter II: 603 images, 100 regions, 2 emotions. The loop
-over Algorithm 1 is too slow for the whole sweep, so the two ways run in turn on the same few
+over Algorithm 1 is too slow for the full sweep, so the two run in turn on the same few
 settings. Then random scores, as many and 50,000 images: each case in a process of its own, for its
 peak memory, all three rankings with 1000 resamples.
 """
@@ -39,7 +39,7 @@ def random_scores(n_images, n_regions=100, seed=0):
     """Scores of two emotions, float32, every label and region there."""
     rng = np.random.default_rng(seed)
     region = rng.random((n_images, n_regions), dtype=np.float32)
-    whole = rng.random(n_images, dtype=np.float32)
+    global_ = rng.random(n_images, dtype=np.float32)
     return xr.Dataset(
         {
             "objectness": (("image", "region"), rng.random(region.shape, dtype=np.float32)),
@@ -48,7 +48,7 @@ def random_scores(n_images, n_regions=100, seed=0):
                 ("image", "region", "emotion"),
                 np.stack([region, 1 - region], -1),
             ),
-            "global_probability": (("image", "emotion"), np.stack([whole, 1 - whole], -1)),
+            "global_probability": (("image", "emotion"), np.stack([global_, 1 - global_], -1)),
             "label": ("image", rng.integers(2, size=n_images, dtype=np.int8)),
         }
     )
@@ -77,7 +77,7 @@ def main():
     scores = open_run(RECORDED)[0].load()
     interleave(
         {
-            "whole sweep, 20 x 11 x 11": lambda: sweep(scores),
+            "full sweep, 20 x 11 x 11": lambda: sweep(scores),
             "the same with 1000 resamples": lambda: sweep(scores, n_bootstrap=1000),
         },
         runs=7,
@@ -85,7 +85,7 @@ def main():
     interleave(
         {
             "sweep, 4 x 3 x 3": lambda: sweep(scores, SOME_K, SOME, SOME),
-            "loop over respond, 4 x 3 x 3": lambda: part_as_a_loop(scores),
+            "loop over predict_labels, 4 x 3 x 3": lambda: part_as_a_loop(scores),
         },
         runs=7,
     )

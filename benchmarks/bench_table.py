@@ -2,10 +2,10 @@
 
     python benchmarks/bench_table.py
 
-Random evidence, two emotions, five folds, 1000 resamples, each case in a process of its own for its
-peak memory: 603 images x 100 regions with every measured row and control, as many as Twitter II
-has, and 50,000 x 100, about the paper's Flickr column, with the rows and ways that scores alone
-can fill.
+Random run results, two emotions, five folds, 1000 resamples, each case in a process of its own for
+its peak memory: 603 images x 100 regions with every measured row and control, as many as Twitter II
+has, and 50,000 x 100, about the paper's Flickr column, with the rows and strategies that scores
+alone can fill.
 """
 
 import subprocess
@@ -25,7 +25,7 @@ SMALL, LARGE = 603, 50_000
 CONTROLS = ("grid", "centre crops", "ten-crop")
 
 
-def open_run_results(n_images, measured, n_windows=20, seed=1):
+def random_run(n_images, measured, n_windows=20, seed=1):
     """Random scores in five folds; with `measured`, random rows and controls beside them."""
     scores = random_scores(n_images)
     keys = np.arange(n_images)
@@ -57,13 +57,13 @@ def open_run_results(n_images, measured, n_windows=20, seed=1):
 
 def measure(n_images):
     """Print the seconds of a column and of the curves, and this process' peak memory."""
-    run = open_run_results(n_images, measured=n_images == SMALL)
+    run = random_run(n_images, measured=n_images == SMALL)
     print(f"{n_images} images x 100 regions; before any row {peak_mb():.0f} MB", flush=True)
     if n_images == SMALL:
         interleave(
             {
                 "column, all rows": lambda: column(run),
-                "hits and curves, all ways": lambda: curves(hits(run)),
+                "hits and curves, all strategies": lambda: curves(hits(run)),
             },
         )
     else:

@@ -1,9 +1,9 @@
-"""Time training, and watch its memory: memory layouts and precisions, the loader, larger sets.
+"""Time training and its memory: memory layouts and precisions, the loader, larger sets.
 
     python benchmarks/bench_training.py
 
-SGD on drawn scenes, from random weights. bf16 takes its turn where the machine computes with it.
-The memory is that of fresh processes that fine-tune for one pass.
+SGD on synthetic scenes, from random weights. bf16 takes its turn where the machine computes with
+it. The memory is that of fresh processes that fine-tune for one pass.
 """
 
 import subprocess
@@ -21,7 +21,7 @@ from timing import interleave
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 ON_CPU = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)  # private: may go
 BF16 = (torch.cuda.is_bf16_supported if DEVICE == "cuda" else ON_CPU)()
-WAYS = (
+VARIANTS = (
     ("float32", torch.contiguous_format, False),
     ("channels last", torch.channels_last, False),
     ("channels last, bf16", torch.channels_last, True),
@@ -45,8 +45,8 @@ def loader(size):
     return TrainingImages(SCENES, size, resize=round(size * 256 / 224), mirror=True, seed=0)
 
 
-def load(pictures, n=256):
-    return [pictures[(index, index)] for index in range(n)]
+def load(images, n=256):
+    return [images[(index, index)] for index in range(n)]
 
 
 def trainer(name, batch_size, steps, layout, *, bf16=False):
@@ -69,10 +69,10 @@ def trainer(name, batch_size, steps, layout, *, bf16=False):
     return train
 
 
-def pace(ways, pictures):
-    for name, times in interleave(ways).items():
-        fewest, middle = pictures / max(times), pictures / median(times)
-        print(f"{name:36} min {fewest:8.1f}     median {middle:8.1f} pictures/s")
+def pace(variants, images):
+    for name, times in interleave(variants).items():
+        fewest, middle = images / max(times), images / median(times)
+        print(f"{name:36} min {fewest:8.1f}     median {middle:8.1f} images/s")
 
 
 if __name__ == "__main__":
@@ -81,10 +81,10 @@ if __name__ == "__main__":
         peak = subprocess.check_output([sys.executable, "-c", MEMORY, str(n)], text=True)
         print(f"peak memory, {n} scenes: {peak.strip()} MiB")
     for name, batch_size, steps in (("vgg_tiny", 32, 10), ("squeezenet1_1", 16, 2)):
-        ways = {
-            f"{name}, {how}": trainer(name, batch_size, steps, layout, bf16=bf16)
-            for how, layout, bf16 in WAYS[: 2 + BF16]
+        variants = {
+            f"{name}, {variant}": trainer(name, batch_size, steps, layout, bf16=bf16)
+            for variant, layout, bf16 in VARIANTS[: 2 + BF16]
         }
-        pace(ways, batch_size * steps)
+        pace(variants, batch_size * steps)
     kept = loader(48)
     pace({"loader, drawn": lambda: load(loader(48)), "loader, kept": lambda: load(kept)}, 256)

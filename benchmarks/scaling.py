@@ -1,4 +1,4 @@
-"""How long scoring takes, on how many machines, at what price: from measured rates and shard times.
+"""Estimate time and cost of scoring on many machines, from measured rates and shard times.
 
 Pure arithmetic: what was measured is in `benchmarks/results/scaling.json`.
 """
@@ -34,7 +34,7 @@ class Rates:
 
 
 def worker_rate(rates: Rates, cores: int, *, shared: bool = False) -> dict[str, float]:
-    """Say how many images a second each stage of one worker passes on.
+    """Compute how many images a second each stage of one worker passes on.
 
     Args:
         rates: of one core, and of the network's device.
@@ -105,8 +105,8 @@ def estimate(
 
     Example:
         >>> rates = Rates(100, 10, 100, 5, 1000, 1e5, 3e3)
-        >>> found = estimate(rates, 3.6e6, 10, 4, price=2.0)
-        >>> round(found.hours, 1), found.bottleneck, round(found.cost)
+        >>> result = estimate(rates, 3.6e6, 10, 4, price=2.0)
+        >>> round(result.hours, 1), result.bottleneck, round(result.cost)
         (21.0, 'network', 420)
     """
     stages = worker_rate(rates, cores, shared=shared)
@@ -163,7 +163,7 @@ def simulate(
     """Simulate the scheduler: a free worker takes the next shard; a dead one's shard goes back.
 
     Args:
-        shard_seconds: recorded times of shards; each shard's is drawn from them.
+        shard_seconds: recorded times of shards; each shard's is sampled from them.
         shards: how many.
         workers: how many.
         stragglers: share of workers that are slow.
@@ -172,7 +172,7 @@ def simulate(
             anew.
         start: seconds until a worker has its network.
         handout: seconds that the one scheduler takes for each shard.
-        seed: of all that is drawn.
+        seed: of all random numbers.
 
     Raises:
         ValueError: no recorded time, no worker, or a chance that is none.

@@ -41,7 +41,7 @@ def block(facts):
     ]
     for name, images in SETS.items():
         for machines in (1, 10, 100, 1000):
-            found = estimate(
+            result = estimate(
                 rates,
                 images,
                 machines,
@@ -51,9 +51,9 @@ def block(facts):
                 bandwidth=BANDWIDTH,
             )
             lines.append(
-                f"| {name} | {machines:,} | {_time(found.hours)} | {found.cost:,.0f} | "
-                f"{found.bottleneck} | {found.bytes_read / 1e9:,.0f} GB | "
-                f"{found.bytes_written / 1e9:,.1f} GB |"
+                f"| {name} | {machines:,} | {_time(result.hours)} | {result.cost:,.0f} | "
+                f"{result.bottleneck} | {result.bytes_read / 1e9:,.0f} GB | "
+                f"{result.bytes_written / 1e9:,.1f} GB |"
             )
     before = 1 / sum(1 / (getattr(rates, n) * CORES) for n in ("decode", "propose", "crop"))
     lines += [
@@ -69,8 +69,8 @@ def block(facts):
     ]
     for network in (1, 10, 50, 100, 1000):
         faster = type(rates)(**{**vars(rates), "network": network})
-        found = estimate(faster, 1e7, 10, CORES, bandwidth=BANDWIDTH)
-        lines.append(f"| {network:,} | {_time(found.hours)} | {found.bottleneck} |")
+        result = estimate(faster, 1e7, 10, CORES, bandwidth=BANDWIDTH)
+        lines.append(f"| {network:,} | {_time(result.hours)} | {result.bottleneck} |")
     lines += [
         "",
         "**How the efficiency holds up**: 10 million images, shard times as recorded, workers of "
@@ -84,9 +84,9 @@ def block(facts):
     for size in (256, 1024, 4096):
         seconds = [s / facts["shard_images"] * size for s in facts["shard_seconds"]]
         for workers in (1, 10, 100, 1000):
-            shown = []
+            cells = []
             for slow, dies in ((0, 0), (0.1, 0), (0, 0.01), (0.1, 0.01)):
-                found = simulate(
+                result = simulate(
                     seconds,
                     -(-10_000_000 // size),
                     workers,
@@ -95,8 +95,8 @@ def block(facts):
                     start=30,
                     handout=HANDOUT,
                 )
-                shown.append(f"{found.efficiency:.0%}")
-            lines.append(f"| {size:,} | {workers:,} | {' | '.join(shown)} | {found.retries:,} |")
+                cells.append(f"{result.efficiency:.0%}")
+            lines.append(f"| {size:,} | {workers:,} | {' | '.join(cells)} | {result.retries:,} |")
     return "\n".join(lines) + "\n"
 
 
@@ -109,12 +109,12 @@ def _time(hours):
     return f"{hours:.0f} h" if hours < 96 else f"{hours / 24:,.0f} days"
 
 
-def replaced(page, made):
+def replaced(page, text):
     """Put the block into the page's text."""
     head, _, rest = page.partition(BEGIN)
-    return head + BEGIN + made + END + rest.partition(END)[2]
+    return head + BEGIN + text + END + rest.partition(END)[2]
 
 
 if __name__ == "__main__":
-    made = block(json.loads(FACTS.read_text()))
-    PAGE.write_text(replaced(PAGE.read_text(), made))
+    text = block(json.loads(FACTS.read_text()))
+    PAGE.write_text(replaced(PAGE.read_text(), text))

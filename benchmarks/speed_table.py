@@ -23,17 +23,16 @@ def table(record):
     ]
     for name, row in record["rows"].items():
         if name == MEGABYTES:
-            found = row["megabytes"]
-            cells = [f"+ <= {row['target']:.0f} MB", f"+ {found:.1f} MB", "", ""]
-            met = found <= row["target"]
+            peak = row["megabytes"]
+            cells = [f"+ <= {row['target']:.0f} MB", f"+ {peak:.1f} MB", "", ""]
+            met = peak <= row["target"]
         else:
             ratio = row["ratio"]
             cells = [f">= {row['target']:g}x", times(ratio["median"]), times(ratio["min"])]
             cells.append(floor(row))
             met = ratio["median"] >= row["target"]
-        told = " | ".join(cells)
-        yes = "yes" if met else "no"
-        lines.append(f"| {row['title']} | {row['baseline']} | {told} | {yes} | not measured |")
+        cells = [row["title"], row["baseline"], *cells, "yes" if met else "no", "not measured"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -51,20 +50,20 @@ def floor(row):
 
 
 def conditions(record):
-    """Say on what, when and beside what a record was made."""
-    made, peak = record["machine"], record["peak_gflops"]
+    """Describe the machine, the date and the load of a record."""
+    machine, peak = record["machine"], record["peak_gflops"]
     loads = [row["load_before"] for row in record["rows"].values()]
-    has = "computes" if made["bf16"] else "does not compute"
-    threads = made["torch_threads"]
+    has = "computes" if machine["bf16"] else "does not compute"
+    threads = machine["torch_threads"]
     busy = any(row["clock"] == "process_time" for row in record["rows"].values())
     beside = (
         " Other work was running: times are processor seconds, but for the proposals', which are "
         "of the wall clock; a crop a region was timed on fewer regions than 100 and multiplied."
     )
     return (
-        f"{made['processor']}, {made['cores']} cores, {made['system']}, no GPU; PyTorch "
-        f"{made['torch']} on {threads} thread{'s' * (threads > 1)}, OpenCV "
-        f"{made['opencv-contrib-python']}. It {has} with bfloat16. Matrix products reach "
+        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, no GPU; PyTorch "
+        f"{machine['torch']} on {threads} thread{'s' * (threads > 1)}, OpenCV "
+        f"{machine['opencv-contrib-python']}. It {has} with bfloat16. Matrix products reach "
         f"{peak['float32']:.0f} GFLOP/s in float32 and {peak['bfloat16']:.0f} in bfloat16; "
         f"libjpeg-turbo decodes {record['decoding_mpixels_per_second']:.0f} megapixels a second; a "
         f"crop through VGG-16 is {record['vgg16_gflop']:.1f} GFLOP. Made on {record['date']} by "
@@ -90,17 +89,34 @@ def agreement(record):
             f"{row['same_label']:.1%}",
             *(
                 f"{row[name]:.1%}"
-                for name in ("accuracy_crops", "accuracy_shared", "accuracy_whole")
+                for name in ("accuracy_crops", "accuracy_shared", "accuracy_global")
             ),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
+def precision(record):
+    """Markdown of a record of `bench_precision.py`."""
+    lines = [
+        "| images | network | same label | same top 8 | top 8 in common | largest difference |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in record["rows"]:
+        shares = [f"{row[name]:.1%}" for name in ("same_label", "same_top_k", "common")]
+        cells = [f"{row['dataset']} ({row['images']})", row["network"], *shares]
+        lines.append(f"| {' | '.join(cells)} | {row['largest_difference']:.4f} |")
+    return "\n".join(lines)
+
+
 def blocks():
     """Every generated block of the page whose record is there: name -> Markdown."""
-    makers = {"machine": ("speed", conditions), "speed": ("speed", table)}
-    makers["shared"] = ("shared", agreement)
+    makers = {
+        "machine": ("speed", conditions),
+        "speed": ("speed", table),
+        "precision": ("precision", precision),
+        "shared": ("shared", agreement),
+    }
     paths = {name: RECORDS / f"{record}.json" for name, (record, _) in makers.items()}
     return {
         name: make(json.loads(paths[name].read_text()))

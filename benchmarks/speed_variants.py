@@ -1,4 +1,4 @@
-"""What `bench_speed.py` sets side by side: each function gives a row's ways, floor and checks."""
+"""Variants that `bench_speed.py` times in turn: a function gives a row's, its floor and checks."""
 
 import io
 import os
@@ -20,26 +20,29 @@ from torchvision import transforms
 from arlib.datasets.scenes import SceneGenerator, annotated
 from arlib.evaluation.sweeps import sweep
 from arlib.experiments.runs import open_run
-from arlib.experiments.synthetic import SyntheticProtocol, fine_tune
-from arlib.method.algorithm import affective_regions
+from arlib.method import (
+    affective_regions,
+    affective_score,
+    predict_labels,
+    sentiment_score,
+    top_regions,
+)
 from arlib.networks.backbones import load_backbone
 from arlib.networks.precision import bf16_in_hardware
 from arlib.proposals import EdgeBoxes, Proposals
 from arlib.proposals.edges import edge_map
 from arlib.proposals.types import working_copy
-from arlib.scoring.choice import Choice
-from arlib.scoring.prediction import predict, prediction_from_scores
-from arlib.scoring.scorer import score_image
+from arlib.scoring import score_image
 from bench_training import trainer
 
 CLOCK = time.perf_counter
 """What rates and floors are timed by."""
 
 BATCH = 8
-"""Pictures in a step of fine-tuning."""
+"""Images in a step of fine-tuning."""
 
 REGIONS = 100
-"""How many regions the ways through VGG-16 score; the baseline of sharing grows with them."""
+"""How many regions the variants of VGG-16 score; the baseline of sharing grows with them."""
 
 BOOK = Path(__file__).parents[1] / "book"
 K = 8
@@ -51,7 +54,7 @@ from PIL import Image
 from arlib.networks.backbones import load_backbone
 from arlib.datasets import Dataset
 from arlib.proposals import Grid
-from arlib.scoring.scorer import score
+from arlib.scoring import score
 n = int(sys.argv[1])
 with tempfile.TemporaryDirectory() as folder:
     Image.fromarray(np.zeros((120, 160, 3), np.uint8)).save(Path(folder, "a.jpg"))
@@ -60,27 +63,27 @@ with tempfile.TemporaryDirectory() as folder:
                    folds=np.ones(n, np.int8))
     score(data, Grid(8), load_backbone("vgg_tiny", classes=2, weights="random"),
           out=Path(folder, "s.zarr"), progress=False)
-told = Path("/proc/self/status").read_text()  # rusage would begin with the parent's peak
-print(int(told.partition("VmHWM:")[2].split()[0]) / 1024)
+status = Path("/proc/self/status").read_text()  # rusage would begin with the parent's peak
+print(int(status.partition("VmHWM:")[2].split()[0]) / 1024)
 """
 
 
 class Fixed:
     """Proposals that were made before, so that scoring alone is timed."""
 
-    def __init__(self, found):
-        self.found, self.max_regions = found, len(found)
+    def __init__(self, proposals):
+        self.proposals, self.max_regions = proposals, len(proposals)
 
     def __call__(self, image):
-        return self.found
+        return self.proposals
 
 
 @cache
 def vgg():
     """VGG-16 of random weights, its last layer scaled until regions differ by some nats."""
     network = load_backbone("vgg16", classes=2, weights="random")
-    image, found = picture()
-    scores = score_image(image, Fixed(Proposals(found.boxes[:16], found.objectness[:16])), network)
+    image, proposals = photograph(16)
+    scores = score_image(image, Fixed(proposals), network)
     p = np.log(scores.region_probability.values[0])
     spread = float((p[:, 0] - p[:, 1]).std())
     with torch.no_grad():
@@ -92,87 +95,93 @@ def vgg():
 
 
 @cache
-def picture(regions=None):
+def photograph(regions=None):
+    """A photograph and its proposals, `REGIONS` unless another number is asked for."""
     image = coffee()
-    found = EdgeBoxes(max_regions=100)(image)
+    proposals = EdgeBoxes(max_regions=100)(image)
     kept = slice(0, regions or REGIONS)
-    return image, Proposals(found.boxes[kept], found.objectness[kept])
+    return image, Proposals(proposals.boxes[kept], proposals.objectness[kept])
 
 
 @cache
 def plain_loop():
-    """What one would write first; it keeps nothing but what it must."""
-    network, (image, found) = vgg(), picture()
-    told, photograph = network.preprocessing, Image.fromarray(image)
+    """Score in the plainest way, which keeps nothing but what it must."""
+    network, (image, proposals) = vgg(), photograph()
+    preprocessing, pillow = network.preprocessing, Image.fromarray(image)
     transform = transforms.Compose(
         [
-            transforms.Resize((told.size, told.size)),
+            transforms.Resize((preprocessing.size, preprocessing.size)),
             transforms.ToTensor(),
-            transforms.Normalize(told.mean, told.std),
+            transforms.Normalize(preprocessing.mean, preprocessing.std),
         ]
     )
-    whole = [0, 0, *photograph.size]
+    full = [0, 0, *pillow.size]
 
     def run():
-        said = []
+        probabilities = []
         with torch.no_grad():
-            for box in [whole, *found.boxes]:
+            for box in [full, *proposals.boxes]:
                 corners = [*np.floor(box[:2]).astype(int), *np.ceil(box[2:]).astype(int)]
-                crop = transform(photograph.crop([int(corner) for corner in corners]))
-                said.append(network(crop[None]).softmax(1)[0].numpy())
-        return np.stack(said)
+                crop = transform(pillow.crop([int(corner) for corner in corners]))
+                probabilities.append(network(crop[None]).softmax(1)[0].numpy())
+        return np.stack(probabilities)
 
     return run
 
 
-def scored(precision, only=True, features="crops", regions=None):
-    image, found = picture(regions)
-    return score_image(
-        image,
-        Fixed(found),
-        vgg(),
-        precision=precision,
-        only=Choice(K) if only else None,
-        features=features,
-    )
+def scored(precision="float32", features="crops", regions=None):
+    image, proposals = photograph(regions)
+    return score_image(image, Fixed(proposals), vgg(), precision=precision, features=features)
 
 
-def top_of_loop(said):
-    _, found = picture()
-    value = Choice(K).value(found.objectness, said[1:])
-    return np.argsort(-value, kind="stable")[:K]
+def top(objectness, probability):
+    """Give the best K regions of probabilities (N, M), the best first."""
+    value = affective_score(objectness, sentiment_score(probability))
+    return top_regions(value, K).tolist()
 
 
 def vgg_row():
-    """Four ways over one photograph, in turn; `rows` says which are set against which."""
-    every, fast = scored("float32", False), scored("bf16")
-    shared = scored("float32", False, "shared")
-    loop = top_of_loop(plain_loop()()).tolist()
-    tops = [affective_regions(one, K).region.values[0].tolist() for one in (every, fast, shared)]
+    """Four variants over one photograph, in turn; `rows` names which are set against which."""
+    _, proposals = photograph()
+    loop = top(proposals.objectness, plain_loop()()[1:])
+    scores = {
+        "float32": scored(),
+        "bf16": scored("bf16"),
+        "shared": scored(features="shared"),
+    }
+    tops = {
+        name: affective_regions(one, K).region.values[0].tolist() for name, one in scores.items()
+    }
+    labels = {name: int(predict_labels(one, K).label[0]) for name, one in scores.items()}
     flops = (1 + REGIONS) * flops_of(vgg())
     return {
-        "ways": {
+        "variants": {
             "plain loop": plain_loop(),
-            "float32": lambda: scored("float32", False),
+            "float32": scored,
             "bf16": lambda: scored("bf16"),
-            "shared": lambda: scored("float32", False, "shared", 100),
+            "shared": lambda: scored(features="shared", regions=100),
         },
         "rows": {
             "vgg16-bf16": {
                 "pair": ("plain loop", "bf16"),
                 "floor": flops / peak(torch.bfloat16),
-                "facts": {"same_top_k": tops[1] == loop, "k": K, **fast.attrs["effort"]},
+                "facts": {
+                    "same_label": labels["bf16"] == labels["float32"],
+                    "top_k_in_common": len(set(tops["bf16"]) & set(tops["float32"])),
+                    "k": K,
+                    "proposed": REGIONS,
+                },
             },
             "vgg16-float32": {
                 "pair": ("plain loop", "float32"),
                 "floor": flops / peak(torch.float32),
-                "facts": {"same_top_k": tops[0] == loop, "k": K, "proposed": REGIONS},
+                "facts": {"same_top_k": tops["float32"] == loop, "k": K, "proposed": REGIONS},
             },
             "shared": {
                 "pair": ("float32", "shared"),
                 "times": 101 / (1 + REGIONS),
                 "facts": {
-                    "top_k_in_common": len(set(tops[0]) & set(tops[2])),
+                    "top_k_in_common": len(set(tops["float32"]) & set(tops["shared"])),
                     "k": K,
                     "crops_timed": 1 + REGIONS,
                 },
@@ -181,82 +190,42 @@ def vgg_row():
     }
 
 
-def predict_row():
-    network, _ = fine_tune(SyntheticProtocol(), progress=False)
-    scenes = SyntheticProtocol().dataset("annotated").subset(slice(0, 100))
-    pictures = [scenes.read(index) for index in range(100)]
-    propose = EdgeBoxes(max_regions=60)
-
-    def early():
-        return [predict(one, network=network, proposals=propose, k=K) for one in pictures]
-
-    def late():
-        return [
-            prediction_from_scores(score_image(one, propose, network), k=K, alpha=1.0, beta=0.5)
-            for one in pictures
-        ]
-
-    stopped, whole = early(), late()
-    regions = [
-        [region.box for region in one.regions] == [region.box for region in other.regions]
-        for one, other in zip(stopped, whole, strict=True)
-    ]
-    shares = {
-        f"K = {k}, alpha = {alpha:g}": scored_share(pictures, network, propose, k, alpha)
-        for k in (1, 8)
-        for alpha in (1.0, 0.2)
-    }
-    return {
-        "ways": {"all regions": late, "early stop": early},
-        "facts": {"same_top_k": all(regions), "scored_share": shares},
-    }
-
-
-def scored_share(pictures, network, propose, k, alpha):
-    found = [
-        predict(one, network=network, proposals=propose, k=k, alpha=alpha) for one in pictures[:50]
-    ]
-    return round(sum(one.scored for one in found) / sum(one.proposed for one in found), 3)
-
-
 def proposals_row():
-    pictures, propose = (
-        photographs() or [annotated(SceneGenerator(), 40).read(i) for i in range(40)],
-        EdgeBoxes(),
-    )
+    images = photographs() or [annotated(SceneGenerator(), 40).read(i) for i in range(40)]
+    propose = EdgeBoxes()
     cores = os.cpu_count()
 
     def alone():
-        return [propose(one) for one in pictures]
+        return [propose(image) for image in images]
 
     def threads():
         with ThreadPoolExecutor(cores) as pool:
-            return list(pool.map(propose, pictures))
+            return list(pool.map(propose, images))
 
     def edge_maps():
-        return [edge_map(working_copy(one, propose.max_side)[0]) for one in pictures]
+        return [edge_map(working_copy(image, propose.max_side)[0]) for image in images]
 
     same = all(
         np.array_equal(one.boxes, other.boxes)
         for one, other in zip(alone(), threads(), strict=True)
     )
     return {
-        "ways": {"one thread": alone, f"{cores} threads": threads},
+        "variants": {"one thread": alone, f"{cores} threads": threads},
         "facts": {
             "same_boxes": same,
-            "pictures": len(pictures),
+            "images": len(images),
             "edge_map_share": round(seconds(edge_maps) / seconds(alone), 3),
         },
     }
 
 
-def seconds(way, runs=3):
-    took = []
+def seconds(function, runs=3):
+    times = []
     for _ in range(runs):
         start = CLOCK()
-        way()
-        took.append(CLOCK() - start)
-    return min(took)
+        function()
+        times.append(CLOCK() - start)
+    return min(times)
 
 
 def photographs():
@@ -275,7 +244,7 @@ def finetuning_row():
     how = (torch.contiguous_format, False), (torch.channels_last, bf16_in_hardware())
     plain, fast = (trainer("vgg16", batch, 1, layout, bf16=bf16) for layout, bf16 in how)
     return {
-        "ways": {"float32, default layout": plain, "channels last, bf16": fast},
+        "variants": {"float32, default layout": plain, "channels last, bf16": fast},
         "floor": flops / peak(torch.bfloat16 if bf16_in_hardware() else torch.float32),
         "facts": {"batch": batch},
     }
@@ -285,10 +254,10 @@ def sweep_row():
     """Rescoring is timed on one image of the recorded network and multiplied by their number."""
     scores = open_run(BOOK / "results" / "twitter2-mobilenet_v2")[0].load()
     network = load_backbone("mobilenet_v2", classes=2, weights="random")
-    image, found = picture(100)
+    image, proposals = photograph(100)
     return {
-        "ways": {
-            "rescoring, one image": lambda: score_image(image, Fixed(found), network),
+        "variants": {
+            "rescoring, one image": lambda: score_image(image, Fixed(proposals), network),
             "sweep K = 1..20": lambda: sweep(scores, range(1, 21), [1.0], [0.5]),
         },
         "times": scores.sizes["image"],
@@ -300,16 +269,16 @@ def memory_row():
     peaks = {}
     for images in (1000, 10_000):
         with tempfile.TemporaryDirectory() as here:
-            told = subprocess.check_output(
+            output = subprocess.check_output(
                 [sys.executable, "-c", MEMORY, str(images)], text=True, cwd=here
             )
-        peaks[images] = float(told)
+        peaks[images] = float(output)
     return {"megabytes": peaks[10_000] - peaks[1000], "facts": {"peak_mb": peaks}}
 
 
 @cache
 def flops_of(network):
-    """Floating point operations of one picture through a network, a multiply-add being two."""
+    """Floating point operations of one image through a network, a multiply-add being two."""
     size = network.preprocessing.size
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, 3, size, size))
