@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from arlib import publishing
-from arlib.evaluation import column, evaluate
+from arlib.evaluation import evaluate, table1
 from arlib.experiments import METHODS, open_run, open_run_results, run_name
 from arlib.method import predict_labels
 
@@ -85,7 +85,7 @@ def test_fine_tuned_runs_hold_every_row_or_its_reason():
     assert runs
     for folder in runs:
         run = open_run_results(folder)
-        table = column(run, n_bootstrap=10)
+        (table,) = table1([run], n_bootstrap=10).values()
         for name, row in table.iterrows():
             assert not np.isnan(row.accuracy) or row.note, (folder.name, name)
         assert (table.images.dropna() == run.scores.sizes["image"]).all()

@@ -374,9 +374,9 @@ class TestTable:
         head = next(line for line in done.stdout.splitlines() if "(n = " in line)
         assert re.findall(r"\S+(?:, \w+ agree)? \(n = \d+\)", head) == [
             "alone (n = 29)",
-            "judged, five agree (n = 20)",
-            "judged, four agree (n = 24)",
-            "judged, three agree (n = 29)",
+            "annotated, five agree (n = 20)",
+            "annotated, four agree (n = 24)",
+            "annotated, three agree (n = 29)",
         ]
         for method in methods():
             assert f"\n{method.name}  " in done.stdout
@@ -441,7 +441,7 @@ class TestTable:
             shutil.copytree(runs / name, book / "book/results" / name)
         given = ["--bootstrap", 2, "--format", "json"]
         assert list(json.loads(within("table", "plain", *given)[1])) == ["alone"]
-        named = within("table", "plain", "-p", "runs", "[judged]", *given)
+        named = within("table", "plain", "-p", "runs", "[annotated]", *given)
         assert len(json.loads(named[1])) == 3
 
     @pytest.mark.parametrize(

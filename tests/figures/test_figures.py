@@ -129,23 +129,23 @@ def test_decision_without_regions_has_one_line():
     assert not [one for one in axes.get_lines() if one.get_label().startswith("Eq. 3")]
 
 
-WAYS = ["obj + senti (Eq. 2)", "obj", "senti", "grid", "ten-crop", "random regions", "all regions"]
+RULES = ["obj + senti (Eq. 2)", "obj", "senti", "grid", "ten-crop", "random regions", "all regions"]
 
 
-def curves(ways):
+def curves(rules):
     """Accuracies over K = 1, 2, 5, with intervals."""
-    accuracy = RNG.uniform(0.4, 0.6, (len(ways), 3))
+    accuracy = RNG.uniform(0.4, 0.6, (len(rules), 3))
     return xr.Dataset(
         {
-            name: (("way", "k"), accuracy + shift)
+            name: (("rule", "k"), accuracy + shift)
             for name, shift in {"accuracy": 0, "low": -0.1, "high": 0.2}.items()
         },
-        coords={"way": ways, "k": [1, 2, 5]},
+        coords={"rule": rules, "k": [1, 2, 5]},
     )
 
 
 def test_curves_a_panel_a_column():
-    columns = {name: curves(WAYS) for name in ("one", "two", "three")}
+    columns = {name: curves(RULES) for name in ("one", "two", "three")}
     majority = {"one": 0.5, "two": 0.75, "three": 0.25}
     figure = figures.plot_curves(columns, majority)
     figure.draw_without_rendering()
@@ -153,36 +153,36 @@ def test_curves_a_panel_a_column():
     assert [panel.get_title(loc="left") for panel in panels] == list(columns)
     assert not empty.axison
     for panel, found, rate in zip(panels, columns.values(), majority.values(), strict=True):
-        for way in WAYS:
-            k, accuracy = line(panel, way)
+        for rule in RULES:
+            k, accuracy = line(panel, rule)
             assert list(k) == [1, 2, 5]
-            np.testing.assert_allclose(accuracy, 100 * found.accuracy.sel(way=way))
+            np.testing.assert_allclose(accuracy, 100 * found.accuracy.sel(rule=rule))
         assert line(panel, "majority")[1] == [100 * rate] * 2
         (band,) = panel.collections
         corners = {tuple(corner) for corner in band.get_paths()[0].vertices.round(9).tolist()}
         for bound in ("low", "high"):
-            heights = (100 * found[bound].isel(way=0)).values.round(9).tolist()
+            heights = (100 * found[bound].isel(rule=0)).values.round(9).tolist()
             assert set(zip([1, 2, 5], heights, strict=True)) <= corners
 
 
 def test_one_column_of_curves_is_one_panel():
-    (axes,) = figures.plot_curves({"one": curves(WAYS)}, {"one": 0.5}).axes
+    (axes,) = figures.plot_curves({"one": curves(RULES)}, {"one": 0.5}).axes
     assert axes.get_title(loc="left") == "one"
 
 
-def test_a_way_to_choose_looks_the_same_in_every_column():
+def test_a_selection_rule_looks_the_same_in_every_column():
     """Columns that were measured without controls, and with other ones."""
-    few, some = [WAYS[0], *WAYS[-2:]], [*WAYS[:3], *WAYS[4:]]
-    columns = {"few": curves(few), "some": curves(some), "all": curves(WAYS)}
+    few, some = [RULES[0], *RULES[-2:]], [*RULES[:3], *RULES[4:]]
+    columns = {"few": curves(few), "some": curves(some), "all": curves(RULES)}
     figure = figures.plot_curves(columns, dict.fromkeys(columns, 0.5))
     looks = {}
     for panel in figure.axes[:3]:
         for one in panel.get_lines():
             look = (one.get_color(), one.get_marker(), one.get_linestyle(), one.get_linewidth())
             looks.setdefault(one.get_label(), set()).add(look)
-    assert set(looks) == {*WAYS, "majority"}
+    assert set(looks) == {*RULES, "majority"}
     assert all(len(kinds) == 1 for kinds in looks.values())
-    assert len(set.union(*looks.values())) == len(looks), "two ways look alike"
+    assert len(set.union(*looks.values())) == len(looks), "two rules look alike"
     (legend,) = figure.legends
     assert {text.get_text() for text in legend.get_texts()} == set(looks)
     assert len(legend.get_texts()) == len(looks)

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from arlib.evaluation import REFERENCE, Run, column, methods, paper_table
+from arlib.evaluation import Run, methods, paper_table, table1
 from arlib.figures import plot_sensitivity, plot_table, table_html
 
 NAMES = [method.name for method in methods()]
-LAST = "VGGNet + ft + obj + senti + lf (K)"
+REFERENCE, LAST = "VGGNet + ft", "VGGNet + ft + obj + senti + lf (K)"
 MEASURED, MISSING = ("SentiBank", "VGGNet"), "DeepSentiBank"
 DRAWN, BARE = "scenes-folded", "<b>bold & brave</b>"
 REASON = 'its features are <here> & "there", it\'s said'
@@ -42,7 +42,7 @@ def runs(make_scores):
 
 @pytest.fixture(scope="module")
 def tables(runs):
-    return {name: column(one, n_bootstrap=30) for name, one in runs.items()}
+    return table1(runs.values(), n_bootstrap=30)
 
 
 @pytest.fixture(scope="module")
@@ -129,9 +129,9 @@ def test_no_number_is_written_that_there_is_not(html, tables):
 def test_where_one_emotion_alone_is_true_there_is_no_auc(runs):
     scores = runs[BARE].scores
     one = Run("one", scores.assign(label=scores.label.clip(max=0)))
-    table = column(one, n_bootstrap=5)
-    assert table.auc.isna().all()
-    html = table_html({"one": table}, {"one": one})
+    tables = table1([one], n_bootstrap=5)
+    assert tables["one"].auc.isna().all()
+    html = table_html(tables, {"one": one})
     assert "nan" not in html.lower()
     assert "–, –" in html
 
@@ -159,7 +159,7 @@ def test_changes_stand_in_the_rows_that_are_tested(cells, tables):
         assert ("against VGGNet + ft" in told) == (method != REFERENCE)
         if method != REFERENCE:
             changes = numbers(told["against VGGNet + ft"])
-            np.testing.assert_allclose(changes[:3], [row.changed, row.fixed, row.broken])
+            np.testing.assert_allclose(changes[:3], [row.changed, row.corrected, row.degraded])
             np.testing.assert_allclose(changes[3:], [row.p, row.p_holm], rtol=0.005)
         assert ("Eq. 3 could change" in told) == ("lf" in method)
         if "lf" in method:
@@ -251,6 +251,18 @@ def test_the_papers_majority_is_absent_where_it_is_not_known(tables):
     assert panel.get_title(loc="left").endswith("the paper: Flickr")
     assert len(line(panel, "the paper")) == 1
     assert line(panel, "the paper's majority line") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("scenes-annotated, five agree", "Twitter I, five agree"),
+        ("twitter2-mobilenet_v2-ft", "Twitter II"),
+    ],
+)
+def test_a_column_stands_for_one_of_the_papers_by_its_dataset(tables, name, column):
+    (panel,) = plot_table({name: tables[BARE]}).axes
+    assert panel.get_title(loc="left") == f"{name}; the paper: {column}"
 
 
 def test_a_column_has_its_own_majority_line(panels, tables):

@@ -276,7 +276,7 @@ def test_normalised_objectness_keeps_type_and_dims(make_scores):
         scaled.values.T, normalize_objectness(objectness.values.T, "minmax")
     )
     assert normalize_objectness(objectness) is not None
-    with pytest.raises(ValueError, match="how must be one of none, minmax, rank, not 'max'"):
+    with pytest.raises(ValueError, match="normalise by one of none, minmax, rank, not by 'max'"):
         normalize_objectness([1.0], "max")
 
 

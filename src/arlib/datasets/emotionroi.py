@@ -24,7 +24,7 @@ def emotionroi(root: str | Path, *, classes: str = "emotions") -> Dataset:
             stimuli maps, of any ending) and `training_testing_split/training.txt` and
             `testing.txt` with lines `<emotion>/<picture>`.
         classes: "emotions" for the six; "polarity" for positive (joy, surprise) and negative, as
-            `arlib.method.POLARITY_OF` maps them.
+            `arlib.method.polarities` maps them.
 
     Returns:
         The images, keyed by `<emotion>/<picture>`: fold 1 is the testing list, -1 the training

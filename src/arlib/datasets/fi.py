@@ -31,7 +31,7 @@ def fi(root: str | Path, *, classes: str = "emotions", n_folds: int = 5, seed: i
         root: holds `amusement/`, `anger/`, `awe/`, `contentment/`, `disgust/`, `excitement/`,
             `fear/` and `sadness/`.
         classes: "emotions" for the eight; "polarity" for positive (amusement, awe, contentment,
-            excitement) and negative, as `arlib.method.POLARITY_OF` maps them.
+            excitement) and negative, as `arlib.method.polarities` maps them.
         n_folds: stratified folds, numbered from 1; 0 for none.
         seed: of the folds' shuffle.
 

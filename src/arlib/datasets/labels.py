@@ -63,7 +63,7 @@ def view(
 
     Args:
         labels: (n,) int8, indices into `emotions`, -1 = unknown.
-        emotions: names that `arlib.method.POLARITY_OF` knows.
+        emotions: names that `arlib.method.polarities` knows.
         classes: "emotions" or "polarity".
 
     Returns:

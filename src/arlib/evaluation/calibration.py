@@ -1,4 +1,4 @@
-"""Is a probability of 0.8 right eight times in ten? Reliability, its error, and temperature."""
+"""Calibration of probabilities: reliability, its error, and temperature scaling."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ from scipy.special import softmax
 def reliability(
     probability: npt.ArrayLike, labels: npt.ArrayLike, *, bins: int = 10
 ) -> pd.DataFrame:
-    """Group predictions by confidence, the largest probability, and see how many are right.
+    """Group predictions by confidence, the largest probability, and count how many are right.
 
     Args:
         probability: (n, M), rows sum to 1.
@@ -46,7 +46,7 @@ def expected_calibration_error(
         bins: as in `reliability`.
 
     Returns:
-        In [0, 1]; 0 for a network that is right as often as it says.
+        In [0, 1]; 0 for a network that is right as often as its confidence.
 
     Example:
         >>> round(expected_calibration_error([[0.9, 0.1], [0.2, 0.8]], [0, 0], bins=1), 2)
@@ -63,6 +63,9 @@ def apply_temperature(probability: npt.ArrayLike, temperature: float) -> np.ndar
     Args:
         probability: (n, M), above 0.
         temperature: above 0.
+
+    Returns:
+        (n, M), rows sum to 1.
 
     Example:
         >>> apply_temperature([[0.8, 0.2]], 2.0).round(3)
@@ -94,5 +97,5 @@ def fit_temperature(probability: npt.ArrayLike, labels: npt.ArrayLike) -> float:
         softened = apply_temperature(probability, float(np.exp(log_temperature)))
         return float(-np.log(np.maximum(softened[rows, labels], 1e-12)).mean())
 
-    found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
-    return float(np.exp(found.x))
+    least = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
+    return float(np.exp(least.x))

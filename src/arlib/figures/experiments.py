@@ -9,40 +9,39 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from arlib.datasets import Dataset
-from arlib.evaluation import ALL
 from arlib.figures.images import draw_boxes, show_image
 from arlib.figures.style import COLOURS, LINES, MARKERS, NEGATIVE, NEUTRAL, POSITIVE, new_figure
 from arlib.method import affective_regions
 
 
 def plot_curves(columns: Mapping[str, xr.Dataset], majority: Mapping[str, float]) -> Figure:
-    """Plot accuracy against K for every way to choose regions, as the paper's Fig. 4.
+    """Plot accuracy against K for every selection rule, as the paper's Fig. 4.
 
     Args:
-        columns: column -> `arlib.evaluation.curves`; the first way is shown with its interval.
-        majority: column -> accuracy of always answering the commonest label.
+        columns: column -> `arlib.evaluation.curves`; the first rule is shown with its interval.
+        majority: column -> accuracy of always predicting the commonest label.
     """
     n = len(columns)
     wide = min(n, 2)
     figure, axes = new_figure(wide, -(-n // wide), width=7.5, height=0.8 + 2.6 * -(-n // wide))
     panels = np.ravel(axes)
-    # a way looks the same in every panel, also where others lack it
-    ways = list(dict.fromkeys(way for one in columns.values() for way in one.way.values.tolist()))
+    # a rule looks the same in every panel, also where others lack it
+    rules = list(dict.fromkeys(rule for c in columns.values() for rule in c.rule.values.tolist()))
     handles: dict[str, Any] = {}
-    for panel, (name, found) in zip(panels, columns.items(), strict=False):
-        first = found.isel(way=0)
-        panel.fill_between(found.k, 100 * first.low, 100 * first.high, alpha=0.2, color=COLOURS[0])
-        for way in found.way.values.tolist():
-            number, flat = ways.index(way), way == ALL
+    for panel, (name, curves) in zip(panels, columns.items(), strict=False):
+        first = curves.isel(rule=0)
+        panel.fill_between(curves.k, 100 * first.low, 100 * first.high, alpha=0.2, color=COLOURS[0])
+        for rule in curves.rule.values.tolist():
+            number, flat = rules.index(rule), rule == "all regions"
             panel.plot(
-                found.k,
-                100 * found.accuracy.sel(way=way),
+                curves.k,
+                100 * curves.accuracy.sel(rule=rule),
                 color=COLOURS[number % len(COLOURS)] if number and not flat else "black",
                 marker="" if flat else MARKERS[number % len(MARKERS)],
                 linestyle=LINES[number % len(LINES)],
                 markersize=3,
                 linewidth=1.8 if number == 0 else 1,
-                label=way,
+                label=rule,
             )
         panel.axhline(100 * majority[name], color=NEUTRAL, linestyle=LINES[1], label="majority")
         lines, labels = panel.get_legend_handles_labels()

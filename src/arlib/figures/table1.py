@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from arlib.evaluation import Run, methods, paper_column, paper_table
+from arlib.evaluation import Run, methods, paper_table
 from arlib.figures.style import COLOURS, LINES, MARKERS, NEUTRAL, draw_intervals, new_figure
 
 _STYLE = """<style>
@@ -24,7 +24,7 @@ def table_html(tables: Mapping[str, pd.DataFrame], runs: Mapping[str, Run]) -> s
     """Write Table 1 as HTML whose every cell opens its provenance; no script is needed.
 
     Args:
-        tables: column -> `arlib.evaluation.column`'s table.
+        tables: columns, from `arlib.evaluation.table1`.
         runs: column -> what it was computed from.
 
     Returns:
@@ -73,8 +73,8 @@ def _cell(row: pd.Series, run: Run, refers: str) -> str:
         }
         if not np.isnan(row.p):
             told["against VGGNet + ft"] = (
-                f"{row.changed:.0f} labels changed, {row.fixed:.0f} mended, {row.broken:.0f} "
-                f"broken; McNemar's p {row.p:.3g}, Holm's {row.p_holm:.3g}"
+                f"{row.changed:.0f} labels changed, {row.corrected:.0f} corrected, "
+                f"{row.degraded:.0f} degraded; McNemar's p {row.p:.3g}, Holm's {row.p_holm:.3g}"
             )
         if not np.isnan(row.could):
             told["Eq. 3 could change"] = f"{row.could:.0f} labels"
@@ -99,7 +99,7 @@ def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """Show every row of every column with its interval, and the paper's number as a hollow mark.
 
     Args:
-        tables: column -> `arlib.evaluation.column`'s table, at least one.
+        tables: columns, from `arlib.evaluation.table1`, at least one.
     """
     paper = paper_table()
     figure, axes = new_figure(1, len(tables), width=7.5, height=0.8 + 2.7 * len(tables))
@@ -113,7 +113,7 @@ def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
             linestyle=LINES[1],
             label="its majority line",
         )
-        other = paper_column(name)
+        other = _paper_column(name)
         if other is not None:
             theirs = 100 * paper[other].reindex(table.index)
             panel.plot(
@@ -143,6 +143,15 @@ def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
     figure.legend(handles.values(), handles, loc="outside lower center", ncols=2, fontsize=8)
     np.ravel(axes)[-1].set_xlabel("accuracy in %, 95 % interval")
     return figure
+
+
+def _paper_column(name: str) -> str | None:
+    """Look up the column of the paper's Table 1 that a column stands for, by its dataset."""
+    dataset, _, agreement = name.partition(", ")
+    if agreement.endswith("agree"):
+        return f"Twitter I, {agreement}"
+    stands = {"scenes-folded": "Twitter II", "twitter2": "Twitter II", "scenes-tagged": "Flickr"}
+    return next((column for start, column in stands.items() if dataset.startswith(start)), None)
 
 
 def plot_sensitivity(table: pd.DataFrame) -> Figure:

@@ -1,4 +1,4 @@
-"""Eq. 3: the full image's prediction and its affective regions' predictions, made one."""
+"""Eq. 3: fuse the full image's prediction with those of its affective regions."""
 
 from __future__ import annotations
 
@@ -68,8 +68,9 @@ def late_fusion(
     ).rename("response")
 
 
-def _late_fusion(whole: np.ndarray, regions: np.ndarray, beta: Any, form: str) -> np.ndarray:
-    dtype = np.result_type(whole, regions)
+def _late_fusion(global_: np.ndarray, regions: np.ndarray, beta: Any, form: str) -> np.ndarray:
+    """Fuse arrays (…, M) and (…, K, M)."""
+    dtype = np.result_type(global_, regions)
     dtype = dtype if dtype.kind == "f" else np.dtype(np.float64)
     exact = np.float64  # a sum of K in the given precision would lose digits
     beta = np.asarray(beta, exact)[..., None]  # (…, 1)
@@ -78,4 +79,4 @@ def _late_fusion(whole: np.ndarray, regions: np.ndarray, beta: Any, form: str) -
     total = regions.sum(-2, dtype=exact, where=exists)  # (…, M)
     mean = total / np.maximum(count, 1).astype(exact)
     share = 1 - beta if form == "convex" else np.ones_like(beta)
-    return np.where(count > 0, share * whole + beta * mean, whole).astype(dtype, copy=False)
+    return np.where(count > 0, share * global_ + beta * mean, global_).astype(dtype, copy=False)

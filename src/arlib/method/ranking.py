@@ -1,4 +1,4 @@
-"""Eq. 2: which regions are affective, and the choice of the best K of them."""
+"""Eq. 2: score how affective regions are, and choose the best K of them."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def top_regions(score: npt.ArrayLike | xr.DataArray, k: int) -> Any:
 
 
 def take_regions(values: npt.ArrayLike | xr.DataArray, index: npt.ArrayLike | xr.DataArray) -> Any:
-    """Look up what belongs to the regions that `top_regions` chose.
+    """Look up a quantity of the regions that `top_regions` chose.
 
     Args:
         values: Shape (…, N, …), where the leading axes are those of `index`: any quantity of a
@@ -183,7 +183,7 @@ def normalize_objectness(objectness: npt.ArrayLike | xr.DataArray, how: str = "n
         array([1.  , 0.67, 0.33,  nan])
     """
     if how not in _SCALES:
-        raise ValueError(f"how must be one of {', '.join(_SCALES)}, not {how!r}")
+        raise ValueError(f"normalise by one of {', '.join(_SCALES)}, not by {how!r}")
     if isinstance(objectness, xr.DataArray):
         core = [["region"]]
         return xr.apply_ufunc(

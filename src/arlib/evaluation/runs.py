@@ -1,0 +1,121 @@
+"""Hold what a run measured of a set of images; split it into columns of Table 1; pool several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from arlib.method import polarities, to_polarity
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run measured of a set of images.
+
+    Attributes:
+        name: The head of its column in Table 1.
+        scores: Of the images: labels, folds and what the network predicted.
+        baselines: What `arlib.experiments.measure_rows` gave; None where nothing was measured.
+        facts: Of the run, from `run.json`.
+    """
+
+    name: str
+    scores: xr.Dataset
+    baselines: xr.Dataset | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that the baselines are of the same images."""
+        if self.baselines is None or "image" not in self.baselines.coords:
+            return
+        if self.baselines.image.values.tolist() != self.scores.image.values.tolist():
+            raise ValueError(f"{self.name}: scores and baselines are of other images")
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(image,) int8 true labels, -1 unknown."""
+        return self.scores.label.values
+
+    @property
+    def folds(self) -> np.ndarray:
+        """(image,) integer; a dataset without folds is one fold."""
+        folds = self.scores.fold.values
+        return folds if (folds >= 0).any() else np.zeros_like(folds)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the network was not fine-tuned, but predicts through heads on its features."""
+        experiment = self.facts.get("experiment", {})
+        learned = experiment.get("finetune_on", ["none"])
+        return "backbones" in experiment and learned in (["none"], ["shipped"])
+
+    def select(self, images: np.ndarray, name: str) -> Run:
+        """Take some images, by a mask (image,), under another name."""
+        baselines = None if self.baselines is None else self.baselines.isel(image=images)
+        return replace(self, name=name, scores=self.scores.isel(image=images), baselines=baselines)
+
+    def columns(self) -> list[Run]:
+        """Split the run into the columns of Table 1 that it fills: by polarity, by agreement.
+
+        Several emotions with a stated polarity give "…, polarity" and the run itself; images that
+        five people annotated give "…, five agree", "…, four agree", "…, three agree", as the
+        paper's Twitter I; any other run is one column.
+        """
+        emotions = self.scores.emotion.values.tolist()
+        if len(emotions) > 2 and _has_polarity(emotions):
+            baselines = self.baselines
+            if baselines is not None:
+                baselines = to_polarity(baselines, emotions)
+            scores = to_polarity(self.scores)
+            name = f"{self.name}, polarity"
+            return [replace(self, name=name, scores=scores, baselines=baselines), self]
+        if self.baselines is None or "agreement" not in self.baselines:
+            return [self]
+        agreement = self.baselines.agreement.values
+        words = {5: "five agree", 4: "four agree", 3: "three agree"}
+        return [
+            self.select(agreement >= least, f"{self.name}, {agree}")
+            for least, agree in words.items()
+            if (agreement >= least).any()
+        ]
+
+
+def _has_polarity(emotions: list[str]) -> bool:
+    try:
+        polarities(emotions)
+    except ValueError:
+        return False
+    return True
+
+
+def pool(runs: Iterable[Run]) -> Run:
+    """Put runs of other seeds on other images side by side, each fold of each a fold of its own.
+
+    Means over the folds are then means over folds and seeds.
+
+    Args:
+        runs: Of one experiment, whose images differ; at least one.
+
+    Returns:
+        One run under the first one's name and facts, its images' keys with the run's number before
+        them; baselines only where every run has them.
+    """
+    runs = list(runs)
+    first = runs[0]
+    if len(runs) == 1:
+        return first
+    span = 1 + max(int(run.folds.max()) for run in runs)
+    scores, baselines = [], []
+    for number, run in enumerate(runs):
+        keys = [f"{number}/{key}" for key in run.scores.image.values.tolist()]
+        folds = np.where(run.folds < 0, -1, run.folds + number * span).astype(np.int16)
+        scores.append(run.scores.assign_coords(image=keys).assign(fold=("image", folds)))
+        if run.baselines is not None:
+            baselines.append(run.baselines.assign_coords(image=keys))
+    how: dict[str, Any] = {"data_vars": "minimal", "join": "inner", "combine_attrs": "override"}
+    measured = xr.concat(baselines, "image", **how) if len(baselines) == len(runs) else None
+    return Run(first.name, xr.concat(scores, "image", **how), measured, first.facts)
