@@ -8,6 +8,8 @@ import pandas as pd
 import xarray as xr
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
+from arlib.evaluation.significance import interval_tails
+
 
 def majority_rate(labels: npt.ArrayLike | xr.DataArray) -> float:
     """Compute the accuracy of always predicting the commonest label.
@@ -68,10 +70,7 @@ def evaluate(
         >>> table.estimate.to_dict()
         {'accuracy': 0.75, 'balanced_accuracy': 0.75, 'auc': 0.75}
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be between 0 and 1, not {confidence}")
-    if n_bootstrap < 1:
-        raise ValueError(f"n_bootstrap must be at least 1, not {n_bootstrap}")
+    tails = interval_tails(confidence, n_bootstrap)
     probability, truth, unknown = known_images(probability, labels)
     n, m = probability.shape
     predicted = probability.argmax(-1)
@@ -80,7 +79,6 @@ def evaluate(
         areas = [roc_auc_score(truth == c, probability[:, c]) for c in _auc_emotions(m)]
         estimate[1:] = balanced_accuracy_score(truth, predicted), np.mean(areas)
     draws = _bootstrap(probability, truth, n_bootstrap, np.random.default_rng(seed))  # (3, draw)
-    tails = (1 - confidence) / 2, (1 + confidence) / 2
     kept = [draw[~np.isnan(draw)] for draw in draws]
     low, high = np.transpose([np.quantile(d, tails) if d.size else (np.nan,) * 2 for d in kept])
     return pd.DataFrame(

@@ -49,10 +49,7 @@ def sensitivity(
     Raises:
         ValueError: No image has a label or a region, or `others` lack an image.
     """
-    known = run.labels >= 0
-    if not known.any():
-        raise ValueError("no image has a label")
-    run = run.select(known, run.name)
+    run = run.labelled()
     default: dict[str, Any] = {"k": k, "alpha": alpha, "beta": beta, "base": base}
     first = _selected(run.scores, default)
     rows = {}

@@ -21,7 +21,7 @@ REFERENCE = "VGGNet + ft"
 
 
 class Unavailable(ValueError):
-    """A method that cannot predict these images; the text says why."""
+    """A method that cannot predict these images, with the reason as text."""
 
 
 class RowPrediction(NamedTuple):
@@ -67,16 +67,16 @@ def methods(
         ['VGGNet + ft + obj + senti + lf (K)', 'DeepSentiBank']
     """
     equations: dict[str, Any] = {"alpha": alpha, "beta": beta, "base": base}
-    one, ft = {**equations, "k": 1}, REFERENCE
+    first, ft = {**equations, "k": 1}, REFERENCE
     return [
         _measured("SentiBank", "hand-made features, one linear SVM a noun pair, linear classifier"),
         _measured("PCNN + CaffeNet", "fine-tuned, images of low confidence dropped, trained on"),
         _measured("PCNN + VGGNet", "likewise, with the run's own network"),
         _measured("VGGNet", "features as they were before fine-tuning, linear classifier"),
-        _fused(ft, "the full image alone", {**one, "beta": 0.0}),
-        _fused(f"{ft} + obj + lf (K = 1)", "ranked by objectness", one, "objectness"),
-        _fused(f"{ft} + senti + lf (K = 1)", "ranked by Eq. 1", one, "sentiment"),
-        _fused(f"{ft} + obj + senti + lf (K = 1)", "ranked by Eq. 2", one),
+        _fused(ft, "the full image alone", {**first, "beta": 0.0}),
+        _fused(f"{ft} + obj + lf (K = 1)", "ranked by objectness", first, "objectness"),
+        _fused(f"{ft} + senti + lf (K = 1)", "ranked by Eq. 1", first, "sentiment"),
+        _fused(f"{ft} + obj + senti + lf (K = 1)", "ranked by Eq. 2", first),
         _measured(f"{ft} + obj + senti + ff (K = 1)", "features side by side, linear SVM (C = 1)"),
         Method(
             f"{ft} + obj + senti + lf (K)",

@@ -58,6 +58,13 @@ class Run:
         baselines = None if self.baselines is None else self.baselines.isel(image=images)
         return replace(self, name=name, scores=self.scores.isel(image=images), baselines=baselines)
 
+    def labelled(self) -> Run:
+        """Take the images whose label is known; ValueError where there is none."""
+        known = self.labels >= 0
+        if not known.any():
+            raise ValueError("no image has a label")
+        return self.select(known, self.name)
+
     def columns(self) -> list[Run]:
         """Split the run into the columns of Table 1 that it fills: by polarity, by agreement.
 

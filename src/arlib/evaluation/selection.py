@@ -74,10 +74,7 @@ def hits(
     seed: int = 0,
 ) -> xr.DataArray:
     """Measure how often each rule predicts each image right, for every K: (rule, k, image)."""
-    known = run.labels >= 0
-    if not known.any():
-        raise ValueError("no image has a label")
-    run = run.select(known, run.name)
+    run = run.labelled()
     truth = run.labels
     global_ = run.scores.global_probability.transpose("image", "emotion").values
     regions = run.scores.region_probability.transpose("image", "region", "emotion").values

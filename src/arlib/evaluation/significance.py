@@ -120,6 +120,15 @@ def holm(p_values: npt.ArrayLike) -> np.ndarray:
     return adjusted
 
 
+def interval_tails(confidence: float, n_bootstrap: int, least: int = 1) -> tuple[float, float]:
+    """Check a bootstrap's settings; give the quantiles that bound its percentile interval."""
+    if n_bootstrap < least:
+        raise ValueError(f"n_bootstrap must be at least {least}, not {n_bootstrap}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1, not {confidence}")
+    return (1 - confidence) / 2, (1 + confidence) / 2
+
+
 def fold_means(
     hits: npt.ArrayLike,
     folds: npt.ArrayLike,
@@ -136,10 +145,7 @@ def fold_means(
             "hits must have the shape (…, image) and folds (image,), "
             f"not {hits.shape} and {folds.shape}"
         )
-    if n_bootstrap < 1:
-        raise ValueError(f"n_bootstrap must be at least 1, not {n_bootstrap}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be between 0 and 1, not {confidence}")
+    tails = interval_tails(confidence, n_bootstrap)
     ids = np.unique(folds[folds >= 0])
     if not ids.size:
         raise ValueError(f"no image has a fold: all {folds.size} are -1")
@@ -161,7 +167,6 @@ def fold_means(
             drawn = (rng.integers(n, size=n) for _ in range(resampled.shape[1]))
             weight = np.stack([np.bincount(d, minlength=n).astype(float) for d in drawn])
             resampled += part @ weight.T / n
-    tails = (1 - confidence) / 2, (1 + confidence) / 2
     low, high = np.quantile(draws / ids.size, tails, axis=1)
     shape = hits.shape[:-1]
     return (estimate / ids.size).reshape(shape), low.reshape(shape), high.reshape(shape)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from arlib.evaluation.metrics import known_images
+from arlib.evaluation.significance import interval_tails
 from arlib.method import (
     affective_score,
     late_fusion,
@@ -115,10 +116,7 @@ def sweep(
         >>> sweep(scores, [1], alpha=[1.0], beta=[0.0, 0.25, 0.5]).accuracy.values
         array([[[0.5, 0.5, 0.5]]])
     """
-    if n_bootstrap < 0:
-        raise ValueError(f"n_bootstrap must be at least 0, not {n_bootstrap}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be between 0 and 1, not {confidence}")
+    tails = interval_tails(confidence, n_bootstrap, least=0)
     settings = _settings(scores, k, alpha, beta, base, rank_by, form, fusion)
     global_, truth, unknown = known_images(scores.global_probability, scores.label)
     n, m = global_.shape
@@ -143,7 +141,6 @@ def sweep(
         balanced = (hits[:, :m] / weight[:m].sum(1, dtype=float)[:, None]).mean(1)
     measured = {"accuracy": hits[:, :m].sum(1) / n, "balanced_accuracy": balanced}
     if n_bootstrap:
-        tails = (1 - confidence) / 2, (1 + confidence) / 2
         low, high = np.quantile(hits[:, m:] / n, tails, axis=1)
         measured |= {"accuracy_low": low, "accuracy_high": high}
     coords = {"k": settings.k, "alpha": settings.alpha, "beta": settings.beta}

@@ -49,7 +49,7 @@ def table1(
         rows; ``changed``, ``corrected`` and ``degraded`` count labels against that row, ``could``
         those that Eq. 3 can change at all (NaN for rows that are no late fusion); ``picked_k`` and
         ``picked`` are the K picked on the tested images and its accuracy; ``images`` is the number
-        predicted. A row that is not available is NaN, and ``note`` says why.
+        predicted. A row that is not available is NaN, and ``note`` gives the reason.
 
     Raises:
         ValueError: Two columns have one name.

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from arlib.method.ranking import check_tradeoff
+
 
 def late_fusion(
     global_probability: npt.ArrayLike | xr.DataArray,
@@ -44,15 +46,10 @@ def late_fusion(
     """
     if form not in ("sum", "convex"):
         raise ValueError(f'form must be "sum" or "convex", not {form!r}')
-    greatest = 1.0 if form == "convex" else np.finfo(np.float64).max
-    weights = np.asarray(beta)
-    wrong = ~((weights >= 0) & (weights <= greatest))
-    if wrong.any():
-        wanted = "between 0 and 1" if form == "convex" else "a number of at least 0"
-        raise ValueError(f"beta must be {wanted} for form {form!r}, not {weights[wrong][0]}")
+    check_tradeoff("beta", beta, form, share=form == "convex")
     if not isinstance(region_probability, xr.DataArray):
         arrays = np.asarray(global_probability), np.asarray(region_probability)
-        return _late_fusion(*arrays, weights, form)
+        return _late_fusion(*arrays, beta, form)
     dims = region_probability.dims
     ranks = [dim for dim in ("rank", "region") if dim in dims][:1]
     if not ranks or "emotion" not in dims:

@@ -7,19 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
+_POSITIVE = ("amusement", "awe", "contentment", "excitement", "joy", "surprise", "positive")
+_NEGATIVE = ("anger", "disgust", "fear", "sadness", "negative")
 POLARITY_OF: dict[str, str] = {
-    "amusement": "positive",
-    "awe": "positive",
-    "contentment": "positive",
-    "excitement": "positive",
-    "joy": "positive",
-    "surprise": "positive",
-    "positive": "positive",
-    "anger": "negative",
-    "disgust": "negative",
-    "fear": "negative",
-    "sadness": "negative",
-    "negative": "negative",
+    **dict.fromkeys(_POSITIVE, "positive"),
+    **dict.fromkeys(_NEGATIVE, "negative"),
 }
 """Mikels' eight emotions and Ekman's six, split as You et al. (2016) and Yang et al. (2018) do."""
 

@@ -45,12 +45,7 @@ def affective_score(
     """
     if form not in _FORMS:
         raise ValueError(f'form must be "euclidean" or "linear", not {form!r}')
-    greatest = 1.0 if form == "linear" else np.finfo(np.float64).max
-    weights = np.asarray(alpha)
-    wrong = ~((weights >= 0) & (weights <= greatest))
-    if wrong.any():
-        wanted = "between 0 and 1" if form == "linear" else "a number of at least 0"
-        raise ValueError(f"alpha must be {wanted} for form {form!r}, not {weights[wrong][0]}")
+    check_tradeoff("alpha", alpha, form, share=form == "linear")
     # a list has no dtype; a Python number must stay one, so as not to widen a float32 array
     scores = [np.asarray(s) if isinstance(s, list | tuple) else s for s in (objectness, sentiment)]
     score = xr.apply_ufunc(_FORMS[form], *scores, alpha)
@@ -121,6 +116,15 @@ def take_regions(values: npt.ArrayLike | xr.DataArray, index: npt.ArrayLike | xr
     rest = (1,) * (values.ndim - index.ndim)
     flat = index.reshape(index.shape[:-1] + rest + index.shape[-1:])  # (…, *1, K)
     return np.moveaxis(_take(np.moveaxis(values, axis, -1), flat), -1, axis)
+
+
+def check_tradeoff(name: str, value: Any, form: str, *, share: bool) -> None:
+    """Refuse a tradeoff that is negative or not finite, or a share above 1."""
+    values = np.asarray(value)
+    wrong = ~((values >= 0) & (values <= (1.0 if share else np.finfo(np.float64).max)))
+    if wrong.any():
+        wanted = "between 0 and 1" if share else "a number of at least 0"
+        raise ValueError(f"{name} must be {wanted} for form {form!r}, not {values[wrong][0]}")
 
 
 def _euclidean(objectness: Any, sentiment: Any, alpha: Any) -> Any:
