@@ -81,7 +81,7 @@ def test_the_table_is_that_of_the_recorded_runs():
     assert shown == table()
 
 
-def test_what_it_says_of_the_runs_is_so():
+def test_its_statements_about_the_runs_hold():
     for backbone in NETWORKS:
         _, facts = open_run(ROOT / "book" / "results" / f"twitter2-{backbone}")
         for row in facts["results"].values():

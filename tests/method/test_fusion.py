@@ -51,7 +51,7 @@ def test_the_order_of_regions_does_not_matter(order):
 
 
 @pytest.mark.parametrize("form", ["sum", "convex"])
-def test_without_regions_the_full_image_decides(form):
+def test_without_regions_the_global_prediction_stays(form):
     global_ = np.float32([[0.3, 0.7]])
     for regions in (np.full((1, 3, 2), np.nan, np.float32), np.empty((1, 0, 2), np.float32)):
         np.testing.assert_array_equal(late_fusion(global_, regions, 0.5, form), global_)

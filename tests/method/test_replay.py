@@ -130,7 +130,7 @@ def run(cwd, *arguments, **variables):
     )
 
 
-def test_without_data_the_tool_says_what_is_missing(tmp_path):
+def test_without_data_the_tool_names_what_is_missing(tmp_path):
     before = (ROOT / "book" / "results" / "replay_2018.json").read_bytes()
     done = run(tmp_path, "--record")
     assert done.returncode == 1
