@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from arlib.datasets.scenes import SceneGenerator, annotated
+from arlib.datasets import load
 from arlib.evaluation.boxes import best_overlap, centers, locate, points_inside
 from arlib.evaluation.significance import bootstrap_mean
 
@@ -127,7 +127,7 @@ def test_the_same_seed_gives_the_same_interval():
 
 
 def test_what_is_known_of_drawn_pictures_is_located_by_itself():
-    known = annotated(SceneGenerator(), 30, seed=1).regions
+    known = load("scenes-annotated", n=30, seed=1).regions
     first = known[np.arange(30), (~np.isnan(known).any(axis=-1)).argmax(axis=1)]
     table = locate(first, known, n_bootstrap=10)
     np.testing.assert_allclose(table, 1)

@@ -232,7 +232,7 @@ def recall_curves(
 
     Args:
         methods: name -> proposal method; each should propose `max(counts)` boxes.
-        truth: images and the boxes of their objects, such as `arlib.datasets.GroundTruth`.
+        truth: images and the boxes of their objects, such as `arlib.datasets.load_coco` gives.
         counts: numbers of boxes an image.
         iou: the overlap that counts as found, in (0, 1].
         max_images: take only the first so many pictures.
