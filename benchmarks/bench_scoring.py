@@ -16,7 +16,7 @@ if not os.environ.get("ARLIB_DATA"):
     sys.exit("skipped: set ARLIB_DATA to the folder that holds twitter2/ and weights/")
 
 from arlib import datasets
-from arlib.datasets.images import read_image
+from arlib.datasets import read_image
 from arlib.networks.backbones import load_backbone
 from arlib.networks.heads import LinearHead
 from arlib.proposals import EdgeBoxes

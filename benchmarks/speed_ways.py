@@ -17,7 +17,7 @@ from skimage.data import coffee
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
-from arlib.datasets.scenes import SceneGenerator, annotated
+from arlib.datasets import load
 from arlib.evaluation.sweeps import sweep
 from arlib.experiments.runs import open_run
 from arlib.experiments.synthetic import SyntheticProtocol, fine_tune
@@ -220,10 +220,8 @@ def scored_share(pictures, network, propose, k, alpha):
 
 
 def proposals_row():
-    pictures, propose = (
-        photographs() or [annotated(SceneGenerator(), 40).read(i) for i in range(40)],
-        EdgeBoxes(),
-    )
+    scenes = load("scenes-annotated", n=40)
+    pictures, propose = photographs() or [scenes.read(i) for i in range(40)], EdgeBoxes()
     cores = os.cpu_count()
 
     def alone():
@@ -263,9 +261,7 @@ def photographs():
     data = os.environ.get("ARLIB_DATA")
     if not data or not Path(data, "oasis").is_dir():
         return []
-    from arlib import datasets
-
-    oasis = datasets.load("oasis")
+    oasis = load("oasis")
     return [oasis.read(index) for index in range(0, len(oasis), len(oasis) // 40)][:40]
 
 

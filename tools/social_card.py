@@ -11,14 +11,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from arlib.datasets.scenes import SceneGenerator, Scenes, draw_scenes, render
+from arlib.datasets.scenes import SceneGenerator, draw_scenes, render
 from arlib.evaluation import box_iou
 from arlib.figures import NEGATIVE, POSITIVE, draw_boxes, show_image
 
 OUT = Path(__file__).parents[1] / "book" / "_static" / "card.png"
 
 
-def chosen(scenes: Scenes) -> list[int]:
+def chosen(scenes) -> list[int]:
     """Pick four pictures, glad and sad in turn, whose faces stand free."""
     free = []
     for row, (boxes, there) in enumerate(zip(scenes.boxes(), scenes.present, strict=True)):
@@ -26,8 +26,8 @@ def chosen(scenes: Scenes) -> list[int]:
         overlap = box_iou(faces, boxes[there])  # each face meets itself
         if len(faces) > 1 and (overlap > 0.01).sum() == len(faces):
             free.append(row)
-    glad = [row for row in free if scenes.local[row] > 0]
-    sad = [row for row in free if scenes.local[row] < 0]
+    glad = [row for row in free if scenes.local_mood[row] > 0]
+    sad = [row for row in free if scenes.local_mood[row] < 0]
     return [glad[0], sad[0], sad[1], glad[1]]
 
 

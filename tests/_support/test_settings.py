@@ -30,6 +30,7 @@ def test_only_a_whole_number_stands_in_for_another_type(value, default):
         ("1", 1, False),
         (None, 1, False),
         ([1], (1,), False),
+        ("forest.yml", None, True),
     ],
 )
 def test_near_misses(value, default, expected):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 
-from arlib.datasets.scenes import SceneGenerator, annotated
+from arlib.datasets import load
 from arlib.experiments.baselines import pcnn
 from arlib.experiments.baselines.pcnn import UNIFORM_SHARE, drop_probability, train_on
 from arlib.networks import Training, TrainingError, classifier_parameters, finetune, load_backbone
@@ -21,7 +21,7 @@ DIFFERENCE = st.floats(0, 1)
 
 @pytest.fixture(scope="module")
 def few():
-    return annotated(SceneGenerator(), 48, seed=1)
+    return load("scenes-annotated", n=48, seed=1)
 
 
 def network(sureness=8.0):

@@ -13,7 +13,7 @@ from arlib.experiments import photographs as experiment, photographs as networks
 from arlib.experiments.photographs import Experiment, parse_experiment
 from arlib.experiments.registry import network_of
 from arlib.networks import TrainingError, fit_head, load_backbone, weights_sha256
-from arlib.proposals import CenterCrops, Grid
+from arlib.proposals import Grid, make_proposals
 from arlib.scoring import image_features
 
 pytestmark = pytest.mark.xdist_group("experiment")  # one worker makes what they stand on
@@ -42,7 +42,8 @@ def here(data, tmp_path_factory):
         patch.setenv("ARLIB_DATA", str(data))
         patch.setenv("ARLIB_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(networks, "CAFFENET", "alexnet_tiny")
-        few = {"grid": Grid(2), "centre crops": CenterCrops(2)}  # twenty are slow
+        centre = make_proposals("center_crops", max_regions=2)
+        few = {"grid": Grid(2), "centre crops": centre}  # twenty are slow
         patch.setattr("arlib.experiments.baselines.rows.WINDOWS", few)
         patch.setattr(runs, "source_commit", lambda: "c0ffee+")
         patch.setattr("sys.argv", ["/usr/bin/arlib", "run", "photographs"])

@@ -146,7 +146,7 @@ def test_the_pictures_of_a_run_are_drawn_again(name):
 def test_photographs_are_where_the_data_is(tmp_path, monkeypatch):
     facts = {"experiment": {"dataset": "twitter2", "backbones": ["vgg16"]}}
     monkeypatch.delenv("ARLIB_DATA", raising=False)
-    with pytest.raises(DatasetError, match="twitter2 is not here: get the photo tweets"):
+    with pytest.raises(DatasetError, match="twitter2 is not here: get it"):
         images_of(facts)
     monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
     with pytest.raises(DatasetError, match="twitter2 is not at"):

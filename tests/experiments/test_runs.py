@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from arlib.datasets.scenes import SceneGenerator, annotated
+from arlib.datasets import load
 from arlib.evaluation import evaluate
 from arlib.experiments import runs
 from arlib.experiments.runs import open_baselines, open_run, write_baselines, write_run
@@ -18,7 +18,7 @@ N = 30
 
 @pytest.fixture(scope="module")
 def dataset():
-    return annotated(SceneGenerator(), 40, seed=1)
+    return load("scenes-annotated", n=40, seed=1)
 
 
 @pytest.fixture

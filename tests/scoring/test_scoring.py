@@ -12,7 +12,6 @@ from torchvision import transforms
 
 from arlib import datasets
 from arlib.datasets import read_image
-from arlib.datasets.scenes import SceneGenerator, annotated
 from arlib.method import affective_regions, top_regions
 from arlib.networks import LinearHead, load_backbone, weights_sha256
 from arlib.proposals import Proposals
@@ -200,7 +199,7 @@ def plain_loop(image, boxes, network):
 @pytest.mark.parametrize("only", [None, Choice(k=1), Choice(k=3), Choice(k=8, alpha=0.5)])
 def test_pillow_and_torchvision_have_the_same_top(decided, precision, only):
     """Their resizing differs by a grey level at most, which no gap between these regions is."""
-    scenes = annotated(SceneGenerator(), 20, seed=0)
+    scenes = datasets.load("scenes-annotated", n=20, seed=0)
     for index in range(6):
         image, k = scenes.read(index), only.k if only else 3
         found = Falling()(image)

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from arlib import datasets
-from arlib.datasets.scenes import SceneGenerator, annotated
 from arlib.networks import load_backbone
 from arlib.scoring.crops import crop_regions
 from arlib.scoring.inference import box_outputs, global_probabilities, image_features
@@ -26,7 +25,7 @@ def one_by_one(dataset, network, index):
 
 @pytest.mark.parametrize("batch_size", [1, 4, 256])
 def test_batches_give_what_one_at_a_time_gives(network, batch_size):
-    few = annotated(SceneGenerator(), 40, seed=1).subset(slice(0, 10))
+    few = datasets.load("scenes-annotated", n=40, seed=1).subset(slice(0, 10))
     settings = {"batch_size": batch_size, "progress": False}
     features, unreadable = image_features(few, network, **settings)
     probability = global_probabilities(few, network, **settings)
@@ -46,7 +45,7 @@ def broken(tmp_path):
 
     Image.new("RGB", (60, 40), "red").save(tmp_path / "a.png")
     (tmp_path / "b.png").write_text("no picture")
-    return datasets.pictures(tmp_path)
+    return datasets.unlabelled_images(tmp_path)
 
 
 def test_what_cannot_be_read_has_no_probability(broken, network):
@@ -72,7 +71,7 @@ def thirds(number, image):
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("features", [False, True])
 def test_boxes_are_what_one_crop_at_a_time_gives(network, features, mirror, batch_size):
-    few = annotated(SceneGenerator(), 40, seed=1).subset(slice(0, 4))
+    few = datasets.load("scenes-annotated", n=40, seed=1).subset(slice(0, 4))
     how = {"features": features, "mirror": mirror, "batch_size": batch_size, "progress": False}
     found = box_outputs(few, network, thirds, **how)
     assert (found.shape, found.dtype) == ((4, 3, 128 if features else 3), np.float32)
@@ -90,7 +89,7 @@ def test_boxes_are_what_one_crop_at_a_time_gives(network, features, mirror, batc
 
 
 def test_without_boxes_the_whole_image_is_judged(network):
-    few = annotated(SceneGenerator(), 40, seed=1).subset(slice(0, 4))
+    few = datasets.load("scenes-annotated", n=40, seed=1).subset(slice(0, 4))
     none = box_outputs(few, network, lambda *_: np.empty((0, 4), np.float32), progress=False)
     whole = global_probabilities(few, network, progress=False)
     np.testing.assert_allclose(none[:, 0], whole, rtol=1e-3, atol=1e-5)

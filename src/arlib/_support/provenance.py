@@ -86,7 +86,7 @@ def packages_below(package: str) -> frozenset[str]:
 
     Example:
         >>> sorted(packages_below("datasets"))
-        ['datasets', 'method']
+        ['_support', 'datasets', 'method']
     """
     below: set[str] = set()
     waiting = [package]

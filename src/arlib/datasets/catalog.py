@@ -1,10 +1,11 @@
 """The catalogue: what is known of each dataset, how to get it, and whether it is here."""
 
+import json
 import os
 import re
 import textwrap
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from arlib.datasets.dataset import DatasetError
+from arlib._support.settings import check_settings
+from arlib.datasets.files import DatasetError
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,13 @@ class Download:
         url: its address.
         bytes: its size.
         sha256: of its content.
-        take: path in the archive -> path in the dataset's folder; everything else is left.
+        take: file or folder in the archive -> path in the dataset's folder; the rest is left.
     """
 
-    url: str
-    bytes: int
-    sha256: str
-    take: Mapping[str, str]
+    url: str = ""
+    bytes: int = 0
+    sha256: str = ""
+    take: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,23 +58,28 @@ class Entry:
         downloads: what it is fetched from.
     """
 
-    name: str
-    title: str
-    labelled: str
-    licence: str
-    traps: tuple[str, ...]
-    steps: tuple[str, ...]
-    cite: tuple[str, ...] = ()
+    name: str = ""
+    title: str = ""
+    labelled: str = ""
+    licence: str = ""
+    traps: list[str] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
+    cite: list[str] = field(default_factory=list)
     year: int = 0
     folder: str = ""
-    emotions: tuple[str, ...] = ()
+    emotions: list[str] = field(default_factory=list)
     published: Mapping[str, int] = field(default_factory=dict)
     subsets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     known: Mapping[str, int] = field(default_factory=dict)
     layout: str = ""
     no_fetch: str = ""
     fetch_into: str = ""
-    downloads: tuple[Download, ...] = ()
+    downloads: list[Download] = field(default_factory=list)
+
+    @property
+    def heading(self) -> str:
+        """The title, and the year where there is one."""
+        return self.title + (f" ({self.year})" if self.year else "")
 
     @property
     def majority(self) -> float | None:
@@ -80,22 +87,26 @@ class Entry:
         shares = [self.published[each] for each in self.emotions if each in self.published]
         return max(shares) / sum(shares) if shares else None
 
+    @property
+    def counts(self) -> str:
+        """What is published of it, in words; "" where nothing is."""
+        classes = [each for each in self.emotions if each in self.published]
+        words = {"rows": "images"}  # OASIS' table has a row for each image
+        totals = [f"{n:,} {words.get(k, k)}" for k, n in self.published.items() if k not in classes]
+        numbers = {self.published[each] for each in classes}
+        if len(numbers) == 1 and len(classes) > 2:
+            return f"{', '.join(totals)}: {len(classes)} × {numbers.pop()}"
+        split = ", ".join(f"{self.published[each]:,} {each}" for each in classes)
+        return ", ".join(totals) + (f": {split}" if split else "")
+
 
 def known() -> tuple[str, ...]:
-    """Name every dataset in the catalogue.
-
-    Example:
-        >>> known()
-        ('twitter1', 'twitter2', 'vso', 'oasis', 'fi', 'emotionroi', 'coco', ...)
-    """
+    """Name every dataset in the catalogue."""
     return tuple(_catalogue())
 
 
 def entry(name: str) -> Entry:
     """Look up a dataset.
-
-    Raises:
-        DatasetError: the catalogue has no such name.
 
     Example:
         >>> entry("twitter2").published["positive"], round(entry("twitter2").majority, 3)
@@ -107,11 +118,7 @@ def entry(name: str) -> Entry:
 
 
 def data_root() -> Path:
-    """Locate the folder that `ARLIB_DATA` names.
-
-    Raises:
-        DatasetError: it names none, or one that is not there.
-    """
+    """Locate the folder that `ARLIB_DATA` names."""
     data = os.environ.get("ARLIB_DATA")
     if not data:
         raise DatasetError("set ARLIB_DATA to the folder that holds, or shall hold, the datasets")
@@ -120,38 +127,24 @@ def data_root() -> Path:
     return Path(data)
 
 
-def here(name: str) -> tuple[Path, ...]:
-    """Find a dataset's folders under `ARLIB_DATA`; without that variable nothing is here.
-
-    Raises:
-        DatasetError: the catalogue has no such name, or ARLIB_DATA names no folder.
-
-    Example:
-        >>> here("scenes")
-        ()
-    """
+def folders_of(name: str) -> list[Path]:
+    """Find a dataset's folders under `ARLIB_DATA`; without that variable there is none."""
     pattern = entry(name).folder
     if not pattern or not os.environ.get("ARLIB_DATA"):
-        return ()
-    return tuple(sorted(path for path in data_root().glob(pattern) if path.is_dir()))
+        return []
+    return sorted(path for path in data_root().glob(pattern) if path.is_dir())
 
 
 def parse(text: str) -> dict[str, Entry]:
-    """Read a catalogue, strictly.
-
-    Raises:
-        DatasetError: naming the entry, and the key that is unknown, missing or of another type.
+    """Read a catalogue; refuse keys that are unknown, missing or of another type.
 
     Example:
         >>> parse("x: {titel: X}")
         Traceback (most recent call last):
         ...
-        arlib.datasets.dataset.DatasetError: catalogue, x: unknown keys ['titel']
+        ValueError: no setting 'titel' of the catalogue's x; there are title, labelled, ...
     """
-    raw = yaml.safe_load(text)
-    if not isinstance(raw, dict):
-        raise DatasetError("catalogue: not a mapping of names to entries")
-    return {name: _entry(name, facts) for name, facts in raw.items()}
+    return {name: _entry(name, facts) for name, facts in yaml.safe_load(text).items()}
 
 
 @cache
@@ -159,124 +152,129 @@ def _catalogue() -> dict[str, Entry]:
     return parse(files("arlib.datasets").joinpath("datasets.yaml").read_text(encoding="utf-8"))
 
 
-def _entry(name: str, facts: Any) -> Entry:
-    _check_keys(name, facts, Entry, given={"name"})
-    rows = facts.get("downloads", [])
-    for row in rows:
-        _check_keys(f"{name}, downloads", row, Download)
-    downloads = tuple(Download(**row) for row in rows)
-    values: dict[str, Any] = {
-        key: tuple(v) if isinstance(v, list) else v for key, v in facts.items()
-    }
-    made = Entry(**(values | {"name": name, "downloads": downloads}))
-    if bool(made.downloads) == bool(made.no_fetch) or bool(made.downloads) != bool(made.fetch_into):
-        raise DatasetError(f"catalogue, {name}: give downloads with fetch_into, or no_fetch")
-    if extra := {key for part in made.subsets.values() for key in part} - {*made.emotions}:
-        raise DatasetError(f"catalogue, {name}: subsets count {sorted(extra)}, which is no emotion")
-    return made
+def _entry(name: str, facts: dict[str, Any]) -> Entry:
+    where = f"the catalogue's {name}"
+    defaults, of_download = asdict(Entry()), asdict(Download())
+    del defaults["name"]
+    facts = check_settings(facts, defaults, where)
+    rows = [check_settings(row, of_download, where) for row in facts.pop("downloads", [])]
+    result = Entry(**facts, name=name, downloads=[Download(**row) for row in rows])
+    required = ("title", "labelled", "licence", "traps", "steps")
+    missing = [key for key in required if key not in facts]
+    missing += [key for row in rows for key in of_download if key not in row]
+    if missing:
+        raise ValueError(f"{where} lacks {', '.join(missing)}")
+    if bool(rows) == bool(result.no_fetch) or bool(rows) != bool(result.fetch_into):
+        raise ValueError(f"{where} must have downloads with fetch_into, or no_fetch")
+    if extra := {key for part in result.subsets.values() for key in part} - {*result.emotions}:
+        raise ValueError(f"{where} has subsets of {sorted(extra)}, which is no emotion of it")
+    return result
 
 
-def _check_keys(where: str, facts: Any, kind: type, given: frozenset | set = frozenset()) -> None:
-    """Refuse keys that are unknown, missing, or of another type than the field's."""
-    if not isinstance(facts, dict):
-        raise DatasetError(f"catalogue, {where}: not a mapping: {facts!r}")
-    known_fields = {each.name: each for each in fields(kind) if each.name not in given}
-    if unknown := sorted(facts.keys() - known_fields.keys()):
-        raise DatasetError(f"catalogue, {where}: unknown keys {unknown}")
-    for key, each in known_fields.items():
-        required = each.default is MISSING and each.default_factory is MISSING
-        if required and key not in facts:
-            raise DatasetError(f"catalogue, {where}: no {key}")
-        wanted = {"str": str, "int": int, "tup": list, "Map": dict}[_kind(each.type)]
-        if key in facts and not isinstance(facts[key], wanted):
-            raise DatasetError(
-                f"catalogue, {where}: {key} must be {wanted.__name__}, not {facts[key]!r}"
-            )
+def describe_catalog(form: str = "text") -> str:
+    """Describe all datasets: how large, licensed and cited they are, and which are here.
 
+    Args:
+        form: "text"; "json"; or "markdown", the generated part of the book's page on datasets:
+            a table, then a section for each dataset.
 
-def _kind(annotation: Any) -> str:
-    return str(getattr(annotation, "__name__", annotation))[:3]
-
-
-HEAD = ("dataset", "published", "majority", "who labelled it, and how", "licence", "get it")
-
-
-def as_markdown() -> str:
-    """Render the catalogue as the book shows it: a table, then a section for each dataset.
+    Raises:
+        DatasetError: ARLIB_DATA names no folder.
+        ValueError: there is no such form.
 
     Example:
-        >>> print(as_markdown()[:37])
+        >>> print(describe_catalog("markdown")[:37])
         | dataset | published | majority | wh
     """
     entries = [entry(name) for name in known()]
-    lines = ["| " + " | ".join(HEAD) + " |", "|---" * len(HEAD) + "|"]
-    lines += ["| " + " | ".join(_cells(each)) + " |" for each in entries]
-    return "\n".join(lines) + "".join(f"\n\n{_section(each)}" for each in entries)
+    if form == "markdown":
+        head = ("dataset", "published", "majority", "who labelled it, and how", "licence", "get it")
+        lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+        lines += [f"| {' | '.join(_cells(each))} |" for each in entries]
+        return "\n".join(lines) + "".join(f"\n\n{_section(each)}" for each in entries)
+    if form not in ("text", "json"):
+        raise ValueError(f"form must be 'text', 'markdown' or 'json', not {form!r}")
+    here: dict[str, list[dict[str, Any]]] = {
+        each.name: [{"path": str(path), "bytes": _size(path)} for path in folders_of(each.name)]
+        for each in entries
+    }
+    if form == "json":
+        facts = [
+            {
+                "name": each.name,
+                "title": each.title,
+                "published": dict(each.published),
+                "here": here[each.name],
+                "licence": each.licence,
+                "citation": each.cite,
+                "fetch": bool(each.downloads),
+            }
+            for each in entries
+        ]
+        return json.dumps(facts, indent=2)
+    lines = []
+    for each in entries:
+        folders = [f"{row['path']}, {row['bytes'] / 1e6:,.1f} MB" for row in here[each.name]]
+        lines.append(f"{each.name:<12} {each.heading}")
+        values = {
+            "published": each.counts,
+            "here": "; ".join(folders) or ("no" if each.folder else ""),
+            "licence": each.licence,
+            "citation": ", ".join(each.cite),
+        }
+        lines += [f"    {key:<10} {value}" for key, value in values.items() if value]
+    return "\n".join(lines)
 
 
-def where(name: str) -> str:
-    """Say how to obtain a dataset, step by step, and the layout that is expected.
+def describe(name: str) -> str:
+    """Describe how to obtain a dataset, step by step, and the layout that is expected.
+
+    Args:
+        name: of the catalogue.
 
     Raises:
         DatasetError: the catalogue has no such name.
 
     Example:
-        >>> print(where("scenes").splitlines()[0])
-        scenes, drawn by this library
+        >>> print(describe("scenes").splitlines()[0])
+        synthetic scenes, drawn by this library
     """
     of = entry(name)
-    lines = [of.title + (f" ({of.year})" if of.year else "")]
     facts = {
-        "published": counts(of),
+        "published": of.counts,
         "labelled by": of.labelled,
         "licence": of.licence,
         "citation": ", ".join(of.cite),
         "fetch": f"arlib data fetch {name}" if of.downloads else f"no: {of.no_fetch}",
     }
+    lines = [of.heading]
     lines += [_filled(f"  {key:<12} ", value) for key, value in facts.items() if value]
     lines += ["", "How to get it:"]
-    lines += [_filled(f"  {n}. ", _plain(step)) for n, step in enumerate(of.steps, 1)]
+    lines += [_filled(f"  {n}. ", plain(step)) for n, step in enumerate(of.steps, 1)]
     if of.layout:
         place = "under $ARLIB_DATA" if of.folder else "anywhere"
         lines += ["", f"Its layout, {place}:", textwrap.indent(of.layout.rstrip(), "  ")]
     lines += ["", "What to look out for:"]
-    lines += [_filled("  - ", _plain(trap)) for trap in of.traps]
+    lines += [_filled("  - ", plain(trap)) for trap in of.traps]
     return "\n".join(lines)
 
 
-def counts(of: Entry) -> str:
-    """Put what is published of a dataset into words; "" where nothing is.
-
-    Example:
-        >>> counts(entry("twitter2"))
-        '603 images: 470 positive, 133 negative'
-    """
-    classes = [each for each in of.emotions if each in of.published]
-    words = {"rows": "images"}  # OASIS' table has a row for each image
-    whole = [
-        f"{n:,} {words.get(what, what)}" for what, n in of.published.items() if what not in classes
-    ]
-    numbers = {of.published[each] for each in classes}
-    if len(numbers) == 1 and len(classes) > 2:
-        return f"{', '.join(whole)}: {len(classes)} × {numbers.pop()}"
-    split = ", ".join(f"{of.published[each]:,} {each}" for each in classes)
-    return ", ".join(whole) + (f": {split}" if split else "")
+def plain(text: str) -> str:
+    """Take Markdown's marks out of a sentence."""
+    return re.sub(r"`([^`]*)`", r"\1", re.sub(r"<(\w+:[^>]*)>", r"\1", text))
 
 
-def _cells(of: Entry) -> list[str]:
+def _cells(of: Entry) -> tuple[str, ...]:
     cite = f" {{cite}}`{','.join(of.cite)}`" if of.cite else ""
-    majority = f"{of.majority:.1%}" if of.majority else "–"
     get = "`arlib data fetch`" if of.downloads else f"{{ref}}`by hand <data-{of.name}>`"
-    if not of.folder:
-        get = f"{{ref}}`how <data-{of.name}>`"
-    return [
+    return (
         f"**{of.name}** {of.title}{cite}",
-        counts(of) or "–",
-        majority,
+        of.counts or "–",
+        f"{of.majority:.1%}" if of.majority else "–",
         of.labelled,
         of.licence,
-        get,
-    ]
+        get if of.folder else f"{{ref}}`how <data-{of.name}>`",
+    )
 
 
 def _section(of: Entry) -> str:
@@ -296,9 +294,8 @@ def _section(of: Entry) -> str:
     return "\n".join(lines)
 
 
-def _plain(text: str) -> str:
-    """Take Markdown's marks out of a sentence."""
-    return re.sub(r"`([^`]*)`", r"\1", re.sub(r"<(\w+:[^>]*)>", r"\1", text))
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _filled(first: str, text: str) -> str:

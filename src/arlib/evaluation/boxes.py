@@ -63,7 +63,7 @@ def recall_curves(
 
     Args:
         methods: Name -> proposal method; each should propose `max(counts)` boxes.
-        truth: Images and the boxes of their objects, such as `arlib.datasets.GroundTruth`.
+        truth: Images and the boxes of their objects, such as `arlib.datasets.load_coco` gives.
         counts: Numbers of boxes an image.
         iou: The overlap that counts as covered, in (0, 1].
         max_images: Take only the first so many images.

@@ -14,7 +14,7 @@ import xarray as xr
 
 from arlib import datasets
 from arlib._support.storage import cache_folder
-from arlib.datasets import Dataset, DatasetError, by_tag
+from arlib.datasets import Dataset, DatasetError
 from arlib.experiments.baselines.pcnn import train_on
 from arlib.experiments.baselines.rows import Missing, measure_rows, rows_for
 from arlib.experiments.baselines.sentibank import SentiBank, train_bank
@@ -223,7 +223,7 @@ class PhotographProtocol:
 
     @cached_property
     def _deep(self) -> Backbone:
-        return self._trained(self.backbone, by_tag(self._tagged()), "tags")
+        return self._trained(self.backbone, self._tagged().by_tag(), "tags")
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ class Experiment:
     Attributes:
         dataset: a name in `arlib.datasets`, or the path of a table or folder of one's own.
         backbones: torchvision names; each makes runs of its own.
-        proposals: a name in `arlib.proposals.make`.
+        proposals: a name in `arlib.proposals.make_proposals`.
         max_regions: N, the most regions an image.
         crop: "warp" or "square".
         context: padding around a region, as a share of its sides.
@@ -337,7 +337,7 @@ def measure(
         WeightsError: the weights are not there; the message names the file.
     """
     from arlib.experiments.photographs import PhotographProtocol
-    from arlib.proposals import Cached, make
+    from arlib.proposals import Cached, make_proposals
     from arlib.scoring import score_cross_fold
 
     started = time.perf_counter()
@@ -355,7 +355,7 @@ def measure(
     )
     classifiers = chain.classifiers
     seconds = {"training": time.perf_counter() - started}
-    propose = Cached(make(experiment.proposals, max_regions=experiment.max_regions))
+    propose = Cached(make_proposals(experiment.proposals, max_regions=experiment.max_regions))
 
     def scored(out: Path) -> xr.Dataset:
         return score_cross_fold(

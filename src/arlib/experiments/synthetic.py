@@ -14,18 +14,15 @@ import xarray as xr
 
 from arlib._support.settings import check_settings
 from arlib._support.storage import cache_folder, exclusive_lock
-from arlib.datasets import Dataset, by_tag, stratified_folds
-from arlib.datasets.scenes import SceneGenerator, annotated, draw_scenes, folded, objects, tagged
+from arlib.datasets import Dataset, load
+from arlib.datasets.scenes import SceneGenerator, draw_scenes
 from arlib.experiments.baselines.pcnn import Progress, train_on
 from arlib.experiments.baselines.rows import Missing, measure_rows, rows_for
 from arlib.experiments.baselines.sentibank import SentiBank, train_bank
 from arlib.experiments.runs import open_run, write_baselines, write_run
 from arlib.networks import Backbone, TooFewError, Training, finetune, load_backbone
-from arlib.proposals import make as make_proposals
+from arlib.proposals import make_proposals
 from arlib.scoring import Classifiers, score_cross_fold
-
-_TESTED: dict[str, Callable[..., Dataset]] = {"annotated": annotated, "folded": folded}
-
 
 _MOST_BYTES = 2**29  # of drawn pictures, a set
 
@@ -57,7 +54,7 @@ class SyntheticProtocol:
         backbone: the network.
         pretraining: how it learns objects.
         finetuning: how it then learns sentiment.
-        proposals: a name in `arlib.proposals.make`.
+        proposals: a name in `arlib.proposals.make_proposals`.
         max_regions: N, the most regions an image.
         crop: "warp" or "square", as `arlib.scoring.crop_regions`.
     """
@@ -86,14 +83,13 @@ class SyntheticProtocol:
     def _dataset(self, name: str) -> Dataset:
         seed = 1000 * self.seed + _SEEDS[name]
         if name == "objects":  # whose labels no sentiment decides
-            made = objects(
-                replace(self.generator, local_share=0.5), self._scaled(self.n_objects), seed
-            )
+            generator = replace(self.generator, local_share=0.5)
+            n = self._scaled(self.n_objects)
+            made = load("scenes-objects", generator=generator, n=n, seed=seed)
             tenth = np.arange(len(made)) % 10 == 0
             return replace(made, folds=np.where(tenth, 1, -1).astype(np.int8))
-        if name == "tagged":
-            return tagged(self.generator, self._tagged, seed)
-        return _TESTED[name](self.generator, self._scaled(self.n_tested), seed)
+        n = self._tagged if name == "tagged" else self._scaled(self.n_tested)
+        return load(f"scenes-{name}", generator=self.generator, n=n, seed=seed)
 
     def valence(self, name: str) -> np.ndarray:
         """How the pictures of "tagged" really feel, whatever people wrote: (n,)."""
@@ -235,7 +231,7 @@ def fine_tune_on_tags(settings: SyntheticProtocol, *, progress: bool = True) -> 
     Returns:
         The network, of as many classes as the tagged set has pairs.
     """
-    made = by_tag(settings.dataset("tagged"))
+    made = settings.dataset("tagged").by_tag()
     weights = pretrain(settings, progress=progress)[1] / "network.safetensors"
     classes = len(made.emotions)
     network = load_backbone(settings.backbone, classes=classes, weights=weights, seed=settings.seed)
@@ -325,7 +321,7 @@ def scored_set(settings: SyntheticProtocol, name: str) -> Dataset:
     if name != "tagged":
         return made
     held_out = made.subset(made.folds == 1)
-    return replace(held_out, folds=stratified_folds(held_out.labels, 5, settings.seed))
+    return held_out.with_stratified_folds(5, settings.seed)
 
 
 def scored(settings: SyntheticProtocol, name: str = "annotated", *, progress: bool = True) -> Path:

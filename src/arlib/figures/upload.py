@@ -129,7 +129,7 @@ def upload_widget(
             told.value = f"{file['name']}: {error.reason}"
             return
         chosen = classifiers[who.value]
-        scores = chosen.scores(image, proposals.make(how.value, max_regions=most.value))
+        scores = chosen.scores(image, proposals.make_proposals(how.value, max_regions=most.value))
         found = int(scores.objectness.notnull().sum())
         told.value = f"{file['name']}: {found} regions, judged by {chosen.said}"
         made = explore(image, scores, title=file["name"], alt="Your photograph", **settings)

@@ -1,11 +1,18 @@
-"""EdgeBoxes (Zitnick and Dollar 2014): a box is good if outlines lie wholly inside it."""
+"""EdgeBoxes (Zitnick and Dollar 2014): boxes scored by the contours that they enclose."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from arlib.proposals.edges import check_image, edge_map, structured_edges
-from arlib.proposals.types import Proposals, check_between, check_count, clipped, working_copy
+from arlib.proposals.edges import edge_map, structured_edges
+from arlib.proposals.types import (
+    Proposals,
+    check_between,
+    check_count,
+    check_image,
+    clipped,
+    working_copy,
+)
 
 
 @dataclass(frozen=True)
@@ -13,12 +20,12 @@ class EdgeBoxes:
     """Propose boxes from a thinned colour edge map, or from a structured forest's.
 
     OpenCV does the search (`cv2.ximgproc.createEdgeBoxes`). Every call makes a detector of its own:
-    a reused one remembers, and returns other boxes for the same image. A picture without an edge
+    a reused one keeps state, and returns other boxes for the same image. An image without an edge
     has no proposals.
 
     Attributes:
         max_regions: N, the most boxes an image.
-        alpha: IoU of neighbouring windows in the search, in (0, 1).
+        alpha: IoU of neighbouring boxes in the search, in (0, 1).
         beta: IoU at which the worse of two boxes is dropped, in (0, 1).
         eta: factor by which `beta` falls after each box, in (0, 1].
         min_score: boxes below that are dropped, >= 0.
@@ -30,7 +37,7 @@ class EdgeBoxes:
         gamma: affinity's sensitivity to direction, > 0.
         kappa: the exponent by which large boxes are penalised, > 0.
         sigma: smoothing before edges are taken, in pixels of the working copy, > 0.
-        max_side: a larger picture is worked on in a copy with this longer side, >= 16.
+        max_side: a larger image is worked on in a copy with this longer side, >= 16.
         model: path of a structured-forest model; None takes our own edge map.
 
     Raises:
@@ -38,9 +45,9 @@ class EdgeBoxes:
             or never return.
 
     Example:
-        >>> picture = np.full((120, 160, 3), 255, np.uint8)
-        >>> picture[30:90, 40:110] = 0
-        >>> EdgeBoxes(max_regions=1)(picture).boxes.round(-1)
+        >>> image = np.full((120, 160, 3), 255, np.uint8)
+        >>> image[30:90, 40:110] = 0
+        >>> EdgeBoxes(max_regions=1)(image).boxes.round(-1)
         array([[ 40.,  30., 110.,  90.]], dtype=float32)
     """
 
@@ -99,9 +106,9 @@ class EdgeBoxes:
             gamma=self.gamma,
             kappa=self.kappa,
         )
-        found, scores = detector.getBoundingBoxes(magnitude, orientation)
+        raw, scores = detector.getBoundingBoxes(magnitude, orientation)
         if scores is None:
             return clipped([], [], image, self.max_regions)
-        boxes = np.array(found, np.float64)
+        boxes = np.array(raw, np.float64)
         boxes[:, 2:] += boxes[:, :2]  # xywh -> xyxy
         return clipped(boxes * scale, np.ravel(scores), image, self.max_regions)

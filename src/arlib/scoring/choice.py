@@ -11,7 +11,6 @@ import numpy as np
 from scipy.special import entr
 
 from arlib.method import affective_score, sentiment_range, sentiment_score
-from arlib.proposals import check_count
 
 _ULPS = 4  # left for rounding: a softmax may exceed 1 by one, hypot need not be monotone
 
@@ -46,7 +45,8 @@ class Choice:
 
     def __post_init__(self) -> None:
         """Check every setting."""
-        check_count("k", self.k, 1)
+        if type(self.k) is not int or self.k < 1:
+            raise ValueError(f"k must be a whole number of at least 1, not {self.k!r}")
         if self.rank_by not in ("both", "objectness", "sentiment"):
             raise ValueError(
                 f'rank_by must be "both", "objectness" or "sentiment", not {self.rank_by!r}'

@@ -26,7 +26,7 @@ from arlib.networks import (
     resolve_dtype,
     weights_sha256,
 )
-from arlib.proposals import Deadline, Propose, make
+from arlib.proposals import Deadline, Propose, make_proposals
 
 _NO_NUMBERS = {"workers", "progress"}  # settings of `score` that change no score
 
@@ -110,7 +110,7 @@ def named_job(
         head: a linear head's file; None takes the package's own.
         backbone: a network that judges by its own classes, without a head.
         weights: of `backbone`, as in `arlib.networks.load_backbone`.
-        proposals: a name in `arlib.proposals.make`.
+        proposals: a name in `arlib.proposals.make_proposals`.
         max_regions: N.
         deadline: seconds that an image's proposals may take; None lets them take what they take.
         settings: of `score`; a precision "auto" is settled here.
@@ -131,7 +131,7 @@ def named_job(
     if dataset and not images:
         chosen = datasets.load(dataset, **(dataset_settings or {}))
     elif images and not dataset:
-        chosen = datasets.pictures(Path(images), linear.emotions if linear else datasets.POLARITY)
+        chosen = datasets.unlabelled_images(Path(images), linear.emotions if linear else None)
     else:
         raise ValueError("give one of a dataset's name and a folder of images")
     if linear is not None:
@@ -142,7 +142,7 @@ def named_job(
     if settings.get("precision") == "auto":  # as this machine has it: others may have it otherwise
         fast = resolve_dtype("auto", best_device()) == torch.bfloat16
         settings["precision"] = "bf16" if fast else "float32"
-    method = make(proposals, max_regions=max_regions)
+    method = make_proposals(proposals, max_regions=max_regions)
     if deadline is not None:
         method = Deadline(method, deadline)
     return Job(chosen, method, network, linear, settings)

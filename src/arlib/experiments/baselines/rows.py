@@ -11,7 +11,7 @@ from arlib.experiments.baselines.former_fusion import former_fusion
 from arlib.experiments.baselines.sentibank import SentiBank
 from arlib.method import affective_regions, usable_base
 from arlib.networks import Backbone, LinearHead, cross_fit, fit_head
-from arlib.proposals import CenterCrops, FiveCrops, Grid, Proposals
+from arlib.proposals import Grid, Proposals, make_proposals
 from arlib.scoring import Classifiers, classify_boxes, global_probabilities, image_features
 
 MOST = 20
@@ -20,7 +20,7 @@ MOST = 20
 
 WINDOWS: dict[str, Callable[[np.ndarray], Proposals]] = {
     "grid": Grid(MOST),
-    "centre crops": CenterCrops(MOST),
+    "centre crops": make_proposals("center_crops", max_regions=MOST),
 }
 """Windows that do not look at the picture, in their own order; ten-crop comes beside them."""
 
@@ -43,7 +43,8 @@ def control_probabilities(
     """
     said = {name: _judged(classifiers, dataset, make, progress) for name, make in WINDOWS.items()}
     five = [
-        _judged(classifiers, dataset, FiveCrops(), progress, mirror) for mirror in (False, True)
+        _judged(classifiers, dataset, make_proposals("five_crops"), progress, mirror)
+        for mirror in (False, True)
     ]
     ten = np.stack(five, axis=2)  # (image, crop, mirrored, emotion)
     said["ten-crop"] = ten.reshape(len(ten), -1, ten.shape[-1])
