@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
-from arlib.datasets import scenes
+from arlib.datasets import load
 from arlib.evaluation.boxes import best_overlap, box_iou, locate, recall
 from arlib.evaluation.significance import fold_means
 
@@ -200,7 +200,7 @@ def test_the_same_seed_gives_the_same_interval():
 
 
 def test_the_known_regions_of_synthetic_scenes_are_located_by_themselves():
-    known = scenes.annotated(scenes.SceneGenerator(), 30, seed=1).regions
+    known = load("scenes-annotated", n=30, seed=1).regions
     first = known[np.arange(30), (~np.isnan(known).any(axis=-1)).argmax(axis=1)]
     table = locate(first, known, n_bootstrap=10)
     np.testing.assert_allclose(table, 1)
