@@ -19,61 +19,36 @@ from arlib.datasets.files import DatasetError
 
 @dataclass(frozen=True)
 class Download:
-    """One file that a dataset is fetched from.
-
-    Attributes:
-        url: its address.
-        bytes: its size.
-        sha256: of its content.
-        take: file or folder in the archive -> path in the dataset's folder; the rest is left.
-    """
+    """One file that a dataset is fetched from."""
 
     url: str = ""
     bytes: int = 0
     sha256: str = ""
-    take: Mapping[str, str] = field(default_factory=dict)
+    take: Mapping[str, str] = field(default_factory=dict)  # path in the archive -> in the folder
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of one dataset.
+    """What is known of one dataset."""
 
-    Attributes:
-        name: what `arlib data` calls it.
-        title: what people call it.
-        labelled: who labelled it, and how.
-        licence: what is allowed, in words.
-        traps: what has gone wrong with it before.
-        steps: how to obtain it, in order.
-        cite: keys in the book's `references.bib`.
-        year: of its publication; 0 = never published.
-        folder: its folder under ARLIB_DATA, as a glob pattern; "" = it has none.
-        emotions: its classes.
-        published: what its authors count: images, rows, pairs, and images of a class.
-        subsets: likewise for parts of it: images of each class.
-        known: counts that a reader gives and that are as they should be.
-        layout: its files, as a tree.
-        no_fetch: why it cannot be fetched; "" = it can.
-        fetch_into: the folder under ARLIB_DATA that it is fetched into.
-        downloads: what it is fetched from.
-    """
-
-    name: str = ""
-    title: str = ""
-    labelled: str = ""
-    licence: str = ""
-    traps: list[str] = field(default_factory=list)
-    steps: list[str] = field(default_factory=list)
-    cite: list[str] = field(default_factory=list)
-    year: int = 0
-    folder: str = ""
+    name: str = ""  # what `arlib data` calls it
+    title: str = ""  # what people call it
+    labelled: str = ""  # who labelled it, and how
+    licence: str = ""  # what is allowed, in words
+    traps: list[str] = field(default_factory=list)  # what has gone wrong with it before
+    steps: list[str] = field(default_factory=list)  # how to obtain it, in order
+    cite: list[str] = field(default_factory=list)  # keys in the book's `references.bib`
+    year: int = 0  # of its publication; 0 = never published
+    folder: str = ""  # its folder under ARLIB_DATA, as a glob pattern; "" = it has none
     emotions: list[str] = field(default_factory=list)
+    # counts that its authors publish: images, rows, pairs, and images of a class; then those of
+    # its parts, and those of a reader that are as they should be
     published: Mapping[str, int] = field(default_factory=dict)
     subsets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     known: Mapping[str, int] = field(default_factory=dict)
-    layout: str = ""
-    no_fetch: str = ""
-    fetch_into: str = ""
+    layout: str = ""  # its files, as a tree
+    no_fetch: str = ""  # why it cannot be fetched; "" = it can
+    fetch_into: str = ""  # the folder under ARLIB_DATA that it is fetched into
     downloads: list[Download] = field(default_factory=list)
 
     @property
@@ -106,12 +81,7 @@ def known() -> tuple[str, ...]:
 
 
 def entry(name: str) -> Entry:
-    """Look up a dataset.
-
-    Example:
-        >>> entry("twitter2").published["positive"], round(entry("twitter2").majority, 3)
-        (470, 0.779)
-    """
+    """Look up a dataset."""
     if name not in _catalogue():
         raise DatasetError(f"no dataset {name!r} in the catalogue; there are {', '.join(known())}")
     return _catalogue()[name]
@@ -136,14 +106,7 @@ def folders_of(name: str) -> list[Path]:
 
 
 def parse(text: str) -> dict[str, Entry]:
-    """Read a catalogue; refuse keys that are unknown, missing or of another type.
-
-    Example:
-        >>> parse("x: {titel: X}")
-        Traceback (most recent call last):
-        ...
-        ValueError: no setting 'titel' of the catalogue's x; there are title, labelled, ...
-    """
+    """Read a catalogue; refuse keys that are unknown, missing or of another type."""
     return {name: _entry(name, facts) for name, facts in yaml.safe_load(text).items()}
 
 
@@ -186,44 +149,48 @@ def describe_catalog(form: str = "text") -> str:
         >>> print(describe_catalog("markdown")[:37])
         | dataset | published | majority | wh
     """
-    entries = [entry(name) for name in known()]
-    if form == "markdown":
-        head = ("dataset", "published", "majority", "who labelled it, and how", "licence", "get it")
-        lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-        lines += [f"| {' | '.join(_cells(each))} |" for each in entries]
-        return "\n".join(lines) + "".join(f"\n\n{_section(each)}" for each in entries)
-    if form not in ("text", "json"):
+    forms = {"text": _as_text, "json": _as_json, "markdown": _as_markdown}
+    if form not in forms:
         raise ValueError(f"form must be 'text', 'markdown' or 'json', not {form!r}")
-    here: dict[str, list[dict[str, Any]]] = {
-        each.name: [{"path": str(path), "bytes": _size(path)} for path in folders_of(each.name)]
-        for each in entries
-    }
-    if form == "json":
-        facts = [
-            {
-                "name": each.name,
-                "title": each.title,
-                "published": dict(each.published),
-                "here": here[each.name],
-                "licence": each.licence,
-                "citation": each.cite,
-                "fetch": bool(each.downloads),
-            }
-            for each in entries
-        ]
-        return json.dumps(facts, indent=2)
+    return forms[form]([entry(name) for name in known()])
+
+
+def _as_text(entries: list[Entry]) -> str:
     lines = []
-    for each in entries:
-        folders = [f"{row['path']}, {row['bytes'] / 1e6:,.1f} MB" for row in here[each.name]]
-        lines.append(f"{each.name:<12} {each.heading}")
-        values = {
-            "published": each.counts,
-            "here": "; ".join(folders) or ("no" if each.folder else ""),
-            "licence": each.licence,
-            "citation": ", ".join(each.cite),
+    for of in entries:
+        folders = [f"{path}, {size / 1e6:,.1f} MB" for path, size in _sizes(of).items()]
+        lines.append(f"{of.name:<12} {of.heading}")
+        facts = {
+            "published": of.counts,
+            "here": "; ".join(folders) or ("no" if of.folder else ""),
+            "licence": of.licence,
+            "citation": ", ".join(of.cite),
         }
-        lines += [f"    {key:<10} {value}" for key, value in values.items() if value]
+        lines += [f"    {key:<10} {value}" for key, value in facts.items() if value]
     return "\n".join(lines)
+
+
+def _as_json(entries: list[Entry]) -> str:
+    facts = [
+        {
+            "name": of.name,
+            "title": of.title,
+            "published": of.published,
+            "here": [{"path": path, "bytes": size} for path, size in _sizes(of).items()],
+            "licence": of.licence,
+            "citation": of.cite,
+            "fetch": bool(of.downloads),
+        }
+        for of in entries
+    ]
+    return json.dumps(facts, indent=2)
+
+
+def _as_markdown(entries: list[Entry]) -> str:
+    head = ("dataset", "published", "majority", "who labelled it, and how", "licence", "get it")
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    lines += [f"| {' | '.join(_cells(of))} |" for of in entries]
+    return "\n".join(lines) + "".join(f"\n\n{_section(of)}" for of in entries)
 
 
 def describe(name: str) -> str:
@@ -294,8 +261,12 @@ def _section(of: Entry) -> str:
     return "\n".join(lines)
 
 
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def _sizes(of: Entry) -> dict[str, int]:
+    """Measure a dataset's folders here: path -> bytes."""
+    return {
+        str(folder): sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        for folder in folders_of(of.name)
+    }
 
 
 def _filled(first: str, text: str) -> str:

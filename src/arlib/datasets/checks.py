@@ -24,38 +24,22 @@ EXAMPLES = 5  # of a finding, in the text; JSON has all of them
 
 @dataclass(frozen=True)
 class Finding:
-    """Something odd: `severity` is error, warning or note; `examples` are files or rows."""
+    """Something odd in a dataset."""
 
-    severity: str
+    severity: str  # error, warning or note
     text: str
-    examples: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()  # files or rows
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is in a dataset's folder.
+    """What is in a dataset's folder."""
 
-    Attributes:
-        name: of the dataset, or the path that was checked.
-        root: its folder.
-        facts: what was counted, by name.
-        findings: what is odd, errors first.
-        published: what its authors count, by the same names as the facts.
-
-    Example:
-        >>> finding = Finding("error", "1 file cannot be read; replace it", ("a.jpg: empty",))
-        >>> print(Report("mine", Path("mine"), {"images": 2000}, (finding,)).as_text())
-        mine at mine
-          images                     2,000
-          error: 1 file cannot be read; replace it
-              a.jpg: empty
-    """
-
-    name: str
+    name: str  # of the dataset, or the path that was checked
     root: Path
-    facts: Mapping[str, Any]
-    findings: tuple[Finding, ...]
-    published: Mapping[str, int] = field(default_factory=dict)
+    facts: Mapping[str, Any]  # what was counted, by name
+    findings: tuple[Finding, ...]  # errors first
+    published: Mapping[str, int] = field(default_factory=dict)  # counts by the facts' names
 
     @property
     def failed(self) -> bool:
@@ -138,7 +122,7 @@ def check_folder(name: str, root: Path) -> Report:
             facts, findings = _check_dataset(load(name, root if of else None), of)
     except DatasetError as error:
         facts, findings = {}, [Finding("error", str(error))]
-    if of and facts.get("images") != 0:  # a finding says so already
+    if of and facts.get("images") != 0:  # else a finding names it already
         findings += _compare(of.published, facts)
     order = ("error", "warning", "note")
     findings.sort(key=lambda each: order.index(each.severity))

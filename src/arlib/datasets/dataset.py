@@ -200,15 +200,10 @@ def repeated_key(keys: np.ndarray, hash_of: Callable[[str], int] = hash) -> str 
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """Images and the boxes of the objects in them.
+    """Images and the boxes of the objects in them."""
 
-    Attributes:
-        boxes: for each of n images, (m, 4) float32 xyxy in pixels; m may be 0.
-        read: number of an image -> (H, W, 3) uint8 RGB.
-    """
-
-    boxes: tuple[np.ndarray, ...]
-    read: Callable[[int], np.ndarray]
+    boxes: tuple[np.ndarray, ...]  # of each image, (m, 4) float32 xyxy in pixels; m may be 0
+    read: Callable[[int], np.ndarray]  # number of an image -> (H, W, 3) uint8 RGB
 
     def __len__(self) -> int:
         """Count the images."""

@@ -26,10 +26,7 @@ def list_images(root: Path, prefix: str = "") -> tuple[list[str], int]:
 
 
 def walk(root: str | Path) -> Iterator[str]:
-    """Yield the paths of all files in a folder and below, in order of their parts, links followed.
-
-    Names that begin with a dot are left out, and so is what is neither a file nor a folder.
-    """
+    """Yield the files in a folder and below, by their parts, links followed, without .names."""
     return _walk(os.fspath(root), "", {})
 
 
@@ -99,15 +96,7 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
-    r"""Yield number and text of each line that is not blank: UTF-8, ended by LF, CR LF or CR.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp(), "list.txt")
-        >>> _ = path.write_bytes(b"\xef\xbb\xbfa.jpg 1\r\n\r\nb.jpg 0\r")
-        >>> list(lines(path))
-        [(1, 'a.jpg 1'), (3, 'b.jpg 0')]
-    """
+    """Yield number and text of each line that is not blank: UTF-8, ended by LF, CR LF or CR."""
     return ((number, text.strip()) for number, text in _decoded(path) if text.strip())
 
 

@@ -12,17 +12,7 @@ from arlib.datasets.labels import POLARITY, check_classes
 
 
 def folder(root: str | Path, *, n_folds: int = 5, seed: int = 0) -> Dataset:
-    """Read a folder of class folders, `<class>/<image>`; below a class there may be more folders.
-
-    Example:
-        >>> import tempfile
-        >>> root = Path(tempfile.mkdtemp())
-        >>> for name in ("sea/1.jpg", "sea/2.jpg", "city/1.jpg", "city/2.jpg"):
-        ...     (root / name).parent.mkdir(exist_ok=True)
-        ...     (root / name).touch()
-        >>> folder(root, n_folds=2).emotions
-        ('city', 'sea')
-    """
+    """Read a folder of class folders, `<class>/<image>`; a class may have folders below."""
     root = Path(root)
     if not root.is_dir():
         raise DatasetError(f"folder: no folder {root}")

@@ -11,16 +11,9 @@ COLUMNS = ("image", "fold")
 
 
 def stratified_folds(labels: npt.ArrayLike, n_folds: int, seed: int) -> np.ndarray:
-    """Number the folds of n images 1 ... n_folds, each with every label's share; -1 for none.
-
-    Unknown labels (-1) are in no fold, and no image is where `n_folds` is 0.
-
-    Example:
-        >>> stratified_folds([0, 0, 0, 0, -1, 1, 1], 2, seed=0)
-        array([ 2,  2,  1,  1, -1,  1,  2], dtype=int8)
-    """
+    """Number the folds of n images 1 ... n_folds, each with every label's share; -1 for none."""
     labels = np.asarray(labels)
-    known = labels >= 0
+    known = labels >= 0  # the others are in no fold
     folds = np.full(len(labels), -1, np.int8)
     if n_folds == 0 or (len(labels) and not known.any()):
         return folds
@@ -62,12 +55,7 @@ def read_folds(path: str | Path, name: str, keys: list[str]) -> np.ndarray:
 
 
 def parse_fold(text: str, place: str) -> int:
-    """Read a fold: 1 to 127, and -1 for none where it is blank or -1.
-
-    Example:
-        >>> parse_fold("3", "split.csv, line 2"), parse_fold("", "split.csv, line 3")
-        (3, -1)
-    """
+    """Read a fold: 1 to 127, and -1 for none where it is blank or -1."""
     if text in ("", "-1"):
         return -1
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 127):

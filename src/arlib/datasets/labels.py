@@ -13,12 +13,7 @@ POLARITY = ("positive", "negative")
 def encode(
     names: Sequence[str], emotions: Sequence[str] | None, place: Callable[[int], str]
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Number the names of classes, "" being unknown, by given emotions or those that occur.
-
-    Example:
-        >>> encode(["joy", "", "fear"], None, "name {}".format)
-        (array([ 1, -1,  0], dtype=int8), ('fear', 'joy'))
-    """
+    """Number the names of classes, "" being unknown, by given emotions or those that occur."""
     if emotions is None:
         present = sorted(set(names) - {""})
         emotions = POLARITY if set(present) <= set(POLARITY) else present
@@ -46,12 +41,7 @@ def check_classes(emotions: Sequence[str]) -> None:
 def view(
     labels: np.ndarray, emotions: tuple[str, ...], classes: str
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Leave emotions as they are, or turn them into positive and negative.
-
-    Example:
-        >>> view(np.array([0, 1, -1], np.int8), ("awe", "fear"), "polarity")
-        (array([ 0,  1, -1], dtype=int8), ('positive', 'negative'))
-    """
+    """Leave emotions as they are, or turn them into positive and negative."""
     if classes == "emotions":
         return labels, emotions
     if classes != "polarity":

@@ -44,6 +44,7 @@ def wrap_split(
     fold: str | None = None,
 ) -> Dataset:
     """Wrap a split of a Hugging Face dataset; an image's key is its row's number from 0."""
+    # check the columns
     features = split.features
     for column in (image, label, fold):
         if column is not None and column not in features:
@@ -53,6 +54,7 @@ def wrap_split(
     n = len(split)
     if not n:
         raise DatasetError(f"{name}: the split is empty")
+    # labels by the names of a `ClassLabel`, or by the values themselves
     values = [None] * n if label is None else _column(split, label)
     names = getattr(features[label], "names", None) if label is not None else None
     if names is None:

@@ -21,17 +21,7 @@ _Cells = list[tuple[str, dict[str, str]]]  # where a row stands, its cells by co
 def table(
     path: str | Path, *, emotions: Sequence[str] | None = None, n_folds: int = 5, seed: int = 0
 ) -> Dataset:
-    r"""Read a table of images, whose paths are relative to its own folder.
-
-    Example:
-        >>> import tempfile
-        >>> root = Path(tempfile.mkdtemp())
-        >>> (root / "sea.jpg").touch()
-        >>> _ = (root / "my.csv").write_text("path,label,fold\nsea.jpg,positive,2\n")
-        >>> dataset = table(root / "my.csv")
-        >>> dataset.labels, dataset.folds, dataset.emotions
-        (array([0], dtype=int8), array([2], dtype=int8), ('positive', 'negative'))
-    """
+    """Read a table of images, whose paths are relative to its own folder."""
     path = Path(path)
     if not path.is_file():
         raise DatasetError(f"no table {path}")

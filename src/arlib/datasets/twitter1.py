@@ -21,20 +21,8 @@ _HOW = "`arlib data where twitter1` says how to get them"
 def twitter1(
     root: str | Path, *, agree: str = "three", n_folds: int | None = None, seed: int = 0
 ) -> Dataset:
-    r"""Read Twitter I in either of its layouts; a subset is a view, with its own folds.
-
-    Example:
-        >>> import tempfile
-        >>> root = Path(tempfile.mkdtemp())
-        >>> names = [f"{i}.jpg" for i in range(10)]
-        >>> text = "".join(f"{name} {i % 2}\n" for i, name in enumerate(names))
-        >>> _ = (root / "three_agree.txt").write_text(text)
-        >>> (root / "Agg_AMT_Candidates").mkdir()
-        >>> for name in names:
-        ...     (root / "Agg_AMT_Candidates" / name).touch()
-        >>> len(twitter1(root)), sorted(set(twitter1(root).folds.tolist()))
-        (10, [1, 2, 3, 4, 5])
-    """
+    """Read Twitter I in either of its layouts; a subset is a view, with its own folds."""
+    # the subset's labels, and the images that are there
     root = Path(root)
     lists = read_lists(root)
     rows = select_subset(root, lists, agree)
@@ -50,6 +38,7 @@ def twitter1(
         raise DatasetError(
             f"twitter1: none of the {len(rows):,} images is in {root / folder}; {_HOW}"
         )
+    # the folds of the lists, or new ones
     labels, folds = np.array([rows[key] for key in keys], np.int8).T.copy()  # (n,), (n,)
     if n_folds is not None or (folds < 0).any():
         folds = stratified_folds(labels, 5 if n_folds is None else n_folds, seed)

@@ -8,20 +8,7 @@ from arlib.datasets.labels import POLARITY
 
 
 def twitter2(root: str | Path) -> Dataset:
-    r"""Read Twitter II in its original layout; its partitions are the folds 1 to 5.
-
-    Example:
-        >>> import tempfile
-        >>> root = Path(tempfile.mkdtemp())
-        >>> text = "Image\tSentiment\r\n1.jpg\tnegative\r\n2.jpg\tpositive\r\n"
-        >>> _ = (root / "groundTruthLabel.txt").write_text(text)
-        >>> for fold in range(1, 6):
-        ...     (root / f"partition{fold}").mkdir()
-        >>> (root / "partition4" / "1.jpg").touch()
-        >>> dataset = twitter2(root)
-        >>> dataset.labels, dataset.folds, dataset.counts
-        (array([1], dtype=int8), array([4], dtype=int8), {'rows': 2, 'rows without image': 1})
-    """
+    """Read Twitter II in its original layout; its partitions are the folds 1 to 5."""
     root = Path(root)
     labels = _read_labels(root / "groundTruthLabel.txt")
     places: dict[str, tuple[str, int]] = {}  # name -> file, fold

@@ -13,20 +13,7 @@ _SENTIMENT = re.compile(r"(\S+_\S+)\s*\[sentiment:\s*(-?[\d.]+)\]")
 
 
 def vso(root: str | Path, *, n_folds: int = 10, seed: int = 0, held_out: bool = True) -> Dataset:
-    """Read the photographs; the weak label of each is the sign of its adjective-noun pair.
-
-    Example:
-        >>> import tempfile
-        >>> root = Path(tempfile.mkdtemp())
-        >>> text = "happy_dog [sentiment: 1.5]  sad_dog [sentiment: -1.2]"
-        >>> _ = (root / "3244ANPs.txt").write_text(text)
-        >>> for name in ("happy_dog/1.jpg", "happy_dog/2.jpg", "sad_dog/1.jpg", "sad_dog/2.jpg"):
-        ...     (root / "bi_concepts1553" / name).parent.mkdir(parents=True, exist_ok=True)
-        ...     (root / "bi_concepts1553" / name).touch()
-        >>> dataset = vso(root, n_folds=2)
-        >>> dataset.labels, dataset.keys[0]
-        (array([0, 0, 1, 1], dtype=int8), np.str_('happy_dog/1.jpg'))
-    """
+    """Read the photographs; the weak label of each is the sign of its adjective-noun pair."""
     table, below = Path(root, "3244ANPs.txt"), Path(root, "bi_concepts1553")
     if not table.is_file() or not below.is_dir():
         raise DatasetError(f"vso: {root} must hold 3244ANPs.txt and bi_concepts1553/")

@@ -94,12 +94,7 @@ class RandomBoxes(_Control):
 
 @dataclass(frozen=True)
 class CenterCrops(_Control):
-    """Propose centred boxes, sides falling evenly from 1 - 1/(n + 1) of the image's to 1/(n + 1).
-
-    Example:
-        >>> CenterCrops(max_regions=1)(np.zeros((60, 90, 3), np.uint8)).boxes
-        array([[22.5, 15. , 67.5, 45. ]], dtype=float32)
-    """
+    """Propose centred boxes whose sides fall evenly from 1 - 1/(n + 1) to 1/(n + 1)."""
 
     max_regions: int = 20
 
@@ -111,13 +106,7 @@ class CenterCrops(_Control):
 
 @dataclass(frozen=True)
 class FiveCrops(_Control):
-    """Propose the centre and the four corners at 224/256 of the sides: ten-crop without mirrors.
-
-    Example:
-        >>> FiveCrops()(np.zeros((64, 128, 3), np.uint8)).boxes[:2]
-        array([[  8.,   4., 120.,  60.],
-               [  0.,   0., 112.,  56.]], dtype=float32)
-    """
+    """Propose the centre and the four corners at 224/256 of the sides: ten-crop without mirrors."""
 
     max_regions: int = 5
 

@@ -14,6 +14,15 @@ from arlib.proposals.types import (
     working_copy,
 )
 
+_RANGES = (
+    (("alpha", "beta"), 0, 1, "()"),
+    (("eta",), 0, 1, "(]"),
+    (("edge_min_mag",), 0, 1, "[)"),
+    (("min_score", "cluster_min_mag"), 0, np.inf, "[)"),
+    (("max_aspect_ratio", "min_box_area"), 1, np.inf, "[)"),
+    (("edge_merge_thr", "gamma", "kappa", "sigma"), 0, np.inf, "()"),
+)
+
 
 @dataclass(frozen=True)
 class EdgeBoxes:
@@ -71,16 +80,9 @@ class EdgeBoxes:
         """Check every setting."""
         check_count("max_regions", self.max_regions, 1)
         check_count("max_side", self.max_side, 16)
-        for name in ("alpha", "beta"):
-            check_between(name, getattr(self, name), 0, 1)
-        check_between("eta", self.eta, 0, 1, include_high=True)
-        check_between("edge_min_mag", self.edge_min_mag, 0, 1, include_low=True)
-        for name in ("min_score", "cluster_min_mag"):
-            check_between(name, getattr(self, name), 0, np.inf, include_low=True)
-        for name in ("max_aspect_ratio", "min_box_area"):
-            check_between(name, getattr(self, name), 1, np.inf, include_low=True)
-        for name in ("edge_merge_thr", "gamma", "kappa", "sigma"):
-            check_between(name, getattr(self, name), 0, np.inf)
+        for names, low, high, ends in _RANGES:
+            for name in names:
+                check_between(name, getattr(self, name), low, high, ends)
 
     def __call__(self, image: np.ndarray) -> Proposals:
         """Propose boxes for an image (H, W, 3) uint8 RGB."""

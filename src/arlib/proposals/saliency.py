@@ -50,7 +50,7 @@ class Saliency:
         """Check the settings."""
         check_count("max_regions", self.max_regions, 1)
         check_count("levels", self.levels, 1)
-        check_between("min_box_area", self.min_box_area, 1, np.inf, include_low=True)
+        check_between("min_box_area", self.min_box_area, 1, np.inf, "[)")
 
     def __call__(self, image: np.ndarray) -> Proposals:
         """Propose boxes for an image (H, W, 3) uint8 RGB; none for a flat one."""

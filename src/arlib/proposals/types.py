@@ -95,18 +95,9 @@ def check_count(name: str, value: int, least: int) -> None:
         raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
 
 
-def check_between(
-    name: str,
-    value: float,
-    low: float,
-    high: float,
-    *,
-    include_low: bool = False,
-    include_high: bool = False,
-) -> None:
-    """Raise ValueError unless value lies between low and high."""
-    above = value >= low if include_low else value > low
-    below = value <= high if include_high else value < high
+def check_between(name: str, value: float, low: float, high: float, ends: str = "()") -> None:
+    """Raise ValueError unless value lies between low and high; `ends` "[)" includes low."""
+    above = value >= low if ends[0] == "[" else value > low
+    below = value <= high if ends[1] == "]" else value < high
     if not (above and below):
-        interval = f"{'[' if include_low else '('}{low}, {high}{']' if include_high else ')'}"
-        raise ValueError(f"{name} must be in {interval}, not {value!r}")
+        raise ValueError(f"{name} must be in {ends[0]}{low}, {high}{ends[1]}, not {value!r}")

@@ -34,13 +34,7 @@ GENERATOR = SceneGenerator()
 
 
 def objects(generator: SceneGenerator = GENERATOR, n: int = 600, seed: int = 0) -> Dataset:
-    """Draw the object set: the front object of each scene, close up, whatever its expression.
-
-    Example:
-        >>> dataset = objects(n=10)
-        >>> dataset.emotions[dataset.labels[0]]
-        'dotted flower'
-    """
+    """Draw the object set: the front object of each scene, close up, whatever its expression."""
     scenes = draw_scenes(generator, n, seed)
     rows = np.arange(n)
     front = _front(scenes.present)

@@ -90,49 +90,27 @@ class SceneGenerator:
 
 @dataclass(frozen=True)
 class Scenes:
-    """Content of n images with J places for objects each, back to front; no pixel yet.
-
-    Attributes:
-        generator: the settings.
-        global_mood: (n,) the image's own mood.
-        local_mood: (n,) its objects' mood.
-        light: (n,) brightness, as a share.
-        warmth: (n,) red over blue, as a share.
-        weather: (n,) sunshine above 0, rain below.
-        ground: (n, 3) the background's colour.
-        gradient: (n, 2) how the light falls off along y and x.
-        texture: (n, 3, 8, 8) the background's slow colours.
-        grain: (n, 2) where the camera's noise begins.
-        present: (n, J) bool, whether there is an object.
-        face: (n, J) bool, whether it has a face.
-        shape: (n, J) index into SHAPES.
-        surface: (n, J) index into SURFACES.
-        center: (n, J, 2) x, y in pixels.
-        radius: (n, J) pixels.
-        turn: (n, J) in 1/720 of a full turn, from x to y.
-        colour: (n, J, 3) RGB.
-        expression: (n, J) the object's own mood; 0 without a face.
-    """
+    """Content of n images with J places for objects each, back to front; no pixel yet."""
 
     generator: SceneGenerator
-    global_mood: np.ndarray
-    local_mood: np.ndarray
-    light: np.ndarray
-    warmth: np.ndarray
-    weather: np.ndarray
-    ground: np.ndarray
-    gradient: np.ndarray
-    texture: np.ndarray
-    grain: np.ndarray
-    present: np.ndarray
-    face: np.ndarray
-    shape: np.ndarray
-    surface: np.ndarray
-    center: np.ndarray
-    radius: np.ndarray
-    turn: np.ndarray
-    colour: np.ndarray
-    expression: np.ndarray
+    global_mood: np.ndarray  # (n,) the image's own mood
+    local_mood: np.ndarray  # (n,) its objects' mood
+    light: np.ndarray  # (n,) brightness, as a share
+    warmth: np.ndarray  # (n,) red over blue, as a share
+    weather: np.ndarray  # (n,) sunshine above 0, rain below
+    ground: np.ndarray  # (n, 3) the background's colour
+    gradient: np.ndarray  # (n, 2) how the light falls off along y and x
+    texture: np.ndarray  # (n, 3, 8, 8) the background's slow colours
+    grain: np.ndarray  # (n, 2) where the camera's noise begins
+    present: np.ndarray  # (n, J) bool, whether there is an object
+    face: np.ndarray  # (n, J) bool, whether it has a face
+    shape: np.ndarray  # (n, J) index into SHAPES
+    surface: np.ndarray  # (n, J) index into SURFACES
+    center: np.ndarray  # (n, J, 2) x, y in pixels
+    radius: np.ndarray  # (n, J) pixels
+    turn: np.ndarray  # (n, J) in 1/720 of a full turn, from x to y
+    colour: np.ndarray  # (n, J, 3) RGB
+    expression: np.ndarray  # (n, J) the object's own mood; 0 without a face
 
     def __len__(self) -> int:
         """Count the images."""
