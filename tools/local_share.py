@@ -30,7 +30,7 @@ def main() -> None:
             settings = SyntheticProtocol(
                 generator=SceneGenerator(local_share=share), scale=SCALE, seed=seed, n_tested=JUDGED
             )
-            _, facts = open_run(scored(settings, progress=False))
+            facts = open_run(scored(settings, progress=False)).facts
             row = {"seed": seed, "share": share, "images": facts["dataset"]["images"]}
             for metric in ("accuracy", "auc"):
                 for name, method in {"whole": WHOLE, "fused": FUSED}.items():

@@ -27,7 +27,7 @@ from arlib.evaluation import (
     predictions,
     table_of,
 )
-from arlib.experiments import Experiment, SyntheticProtocol, open_run_results, write_baselines
+from arlib.experiments import Experiment, SyntheticProtocol, open_run
 from arlib.publishing import Edition, EditionError, edition_runs
 from arlib.scoring import save_scores
 
@@ -311,13 +311,13 @@ def write(folder, run, **facts):
     save_scores(run.scores, folder / "scores.zarr")
     (folder / "run.json").write_text(json.dumps(facts))
     if run.baselines is not None:
-        write_baselines(folder, run.baselines)
+        run.baselines.to_zarr(folder / "baselines.zarr", consolidated=False)
     return folder
 
 
 def test_a_runs_folder_is_opened_with_what_was_measured(tmp_path, runs):
     for one in runs:
-        found = open_run_results(write(tmp_path / one.name, one, commit="abc"))
+        found = open_run(write(tmp_path / one.name, one, commit="abc")).load()
         assert (found.name, found.facts) == (one.name, {"commit": "abc"})
         xr.testing.assert_equal(found.scores, one.scores)
         assert (found.baselines is None) == (one.baselines is None)
@@ -328,7 +328,7 @@ def test_where_there_is_no_run_it_says_so(tmp_path):
     with pytest.raises(
         FileNotFoundError, match=f"^no run at {re.escape(str(tmp_path))}: .* run.json$"
     ):
-        open_run_results(tmp_path)
+        open_run(tmp_path)
 
 
 class TestAnEdition:
@@ -393,7 +393,7 @@ class TestAnEdition:
 
             return {name: lambda root, n=name: make(root, n) for name in ("scenes-a", "scenes-b")}
 
-        monkeypatch.setattr("arlib.experiments.runs_of", runs_of)
+        monkeypatch.setattr("arlib.publishing.editions.runs_of", runs_of)
         edition = Edition("drawn", "Drawn", {}, SyntheticProtocol(seed=3))
         found = edition_runs(tmp_path, edition, seeds=range(2))
         assert sorted(made) == [(f"scenes-{run}", seed) for run in "ab" for seed in (3, 4)]

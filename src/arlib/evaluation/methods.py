@@ -42,6 +42,11 @@ class Run:
         some = None if self.baselines is None else self.baselines.isel(image=images)
         return replace(self, name=name, scores=self.scores.isel(image=images), baselines=some)
 
+    def load(self) -> Run:
+        """Read scores and baselines into memory, where they are still on disk."""
+        baselines = None if self.baselines is None else self.baselines.load()
+        return replace(self, scores=self.scores.load(), baselines=baselines)
+
     def __post_init__(self) -> None:
         """Check that what was measured is of the same images."""
         if self.baselines is None or "image" not in self.baselines.coords:
