@@ -25,7 +25,7 @@ SMALL, LARGE = 603, 50_000
 CONTROLS = ("grid", "centre crops", "ten-crop")
 
 
-def open_run_results(n_images, measured, n_windows=20, seed=1):
+def random_run(n_images, measured, n_windows=20, seed=1):
     """Random scores in five folds; with `measured`, random rows and controls beside them."""
     scores = random_scores(n_images)
     keys = np.arange(n_images)
@@ -57,7 +57,7 @@ def open_run_results(n_images, measured, n_windows=20, seed=1):
 
 def measure(n_images):
     """Print the seconds of a column and of the curves, and this process' peak memory."""
-    run = open_run_results(n_images, measured=n_images == SMALL)
+    run = random_run(n_images, measured=n_images == SMALL)
     print(f"{n_images} images x 100 regions; before any row {peak_mb():.0f} MB", flush=True)
     if n_images == SMALL:
         interleave(

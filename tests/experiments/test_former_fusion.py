@@ -1,4 +1,4 @@
-"""Former fusion: against a loop over images and folds; no image is predicted by who saw it."""
+"""Former fusion: against a loop over images and folds; no network predicts an image it saw."""
 
 from dataclasses import replace
 from pathlib import Path

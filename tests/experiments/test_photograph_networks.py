@@ -49,48 +49,48 @@ def protocol(finetune_on="folds", backbone="vgg_tiny", **changes):
 
 
 @pytest.fixture
-def spied(monkeypatch):
+def trained(monkeypatch):
     """Nothing is trained: the images that each network would have learned from are noted."""
-    seen = []
+    steps = []
 
     def finetune(network, dataset, folder, **_):
-        seen.append(("finetune", network, dataset))
+        steps.append(("finetune", network, dataset))
         return network
 
     def train_on(network, dataset, folder, **_):
-        seen.append(("train_on", network, dataset))
+        steps.append(("train_on", network, dataset))
         return Progress(network, np.ones(len(dataset), bool), 0.0)
 
     monkeypatch.setattr(photographs, "finetune", finetune)
     monkeypatch.setattr(photographs, "train_on", train_on)
-    return seen
+    return steps
 
 
-def learned(spied, network):
+def learned(trained, network):
     """Keys of all images that a network learned from."""
-    return {key for _, learner, part in spied if learner is network for key in part.keys.tolist()}
+    return {key for _, learner, part in trained if learner is network for key in part.keys.tolist()}
 
 
 class TestWhatANetworkLearnedFrom:
-    def test_a_folds_network_saw_the_other_folds_and_none_of_its_own(self, spied):
+    def test_a_folds_network_saw_the_other_folds_and_none_of_its_own(self, trained):
         run = protocol()
         assert sorted(run.classifiers.networks) == [1, 2, 3, 4, 5]
         for fold, network in run.classifiers.networks.items():
             others = run.dataset.keys[run.dataset.folds != fold].tolist()
-            assert learned(spied, network) == set(others)
-        assert len(spied) == 5
+            assert learned(trained, network) == set(others)
+        assert len(trained) == 5
 
     @pytest.mark.parametrize("backbone", ["vgg_tiny", "alexnet_tiny"])
-    def test_neither_did_pcnns_in_either_training(self, spied, backbone):
+    def test_neither_did_pcnns_in_either_training(self, trained, backbone):
         run = protocol()
         classifiers = run._pcnn(backbone)
         for fold, network in classifiers.networks.items():
             assert network.name == backbone
             others = run.dataset.keys[run.dataset.folds != fold].tolist()
-            assert learned(spied, network) == set(others)
-        assert [name for name, *_ in spied] == ["finetune", "train_on"] * 5
+            assert learned(trained, network) == set(others)
+        assert [name for name, *_ in trained] == ["finetune", "train_on"] * 5
 
-    def test_images_without_label_or_fold_are_not_learned_from_the_latter_predicted(self, spied):
+    def test_images_without_label_or_fold_are_not_learned_from_the_latter_predicted(self, trained):
         run = protocol()
         labels, folds = run.dataset.labels.copy(), run.dataset.folds.copy()
         labels[3], folds[4] = -1, -1
@@ -99,24 +99,24 @@ class TestWhatANetworkLearnedFrom:
         assert sorted(run.classifiers.networks) == [-1, 1, 2, 3, 4, 5]
         for fold, network in run.classifiers.networks.items():
             mine = run.dataset.keys[folds == fold].tolist()
-            assert not learned(spied, network) & {*mine, *nowhere}
+            assert not learned(trained, network) & {*mine, *nowhere}
         known = [key for key in run.dataset.keys.tolist() if key not in nowhere]
-        assert learned(spied, run.classifiers.networks[-1]) == set(known)
+        assert learned(trained, run.classifiers.networks[-1]) == set(known)
 
     @pytest.mark.parametrize("progressive", [False, True])
-    def test_a_dataset_by_name_is_learned_from_completely(self, spied, progressive):
+    def test_a_dataset_by_name_is_learned_from_completely(self, trained, progressive):
         run = protocol("twitter2")
         classifiers = run._pcnn("vgg_tiny") if progressive else run.classifiers
         (network,) = set(classifiers.networks.values())
-        assert learned(spied, network) == set(datasets.load("twitter2").keys.tolist())
-        assert not learned(spied, network) & set(run.dataset.keys.tolist())
+        assert learned(trained, network) == set(datasets.load("twitter2").keys.tolist())
+        assert not learned(trained, network) & set(run.dataset.keys.tolist())
         assert set(classifiers.networks) == {1, 2, 3, 4, 5}
 
-    def test_a_frozen_network_learns_nothing(self, spied):
+    def test_a_frozen_network_learns_nothing(self, trained):
         run = protocol("none")
         (network,) = set(run.classifiers.networks.values())
         assert weights_sha256(network) == weights_sha256(run.plain)
-        assert spied == []
+        assert trained == []
 
     @pytest.mark.parametrize("fold", [1, 4])
     def test_a_head_is_fitted_on_the_other_folds(self, fold):
@@ -132,14 +132,14 @@ class TestWhatANetworkLearnedFrom:
             atol=1e-4,
         )
 
-    def test_the_tagged_photographs_train_the_bank_and_the_pairs(self, spied, monkeypatch):
+    def test_the_tagged_photographs_train_the_bank_and_the_pairs(self, trained, monkeypatch):
         tagged = datasets.load("scenes-tagged", n=40)
         monkeypatch.setattr(PhotographProtocol, "_tagged", lambda self: tagged)
         monkeypatch.setattr(photographs, "train_bank", lambda dataset, **_: dataset)
         run = protocol()
         assert run._bank is tagged
         assert run._deep.classes == len(set(tagged.tags.tolist()))
-        ((_, _, part),) = spied
+        ((_, _, part),) = trained
         assert part.name == "scenes-tagged by tag"
         assert part.keys.tolist() == tagged.keys.tolist()
 
@@ -181,7 +181,7 @@ class TestTraining:
             pytest.fail("the network is confident enough to keep images")
         assert weights_sha256(run.classifiers.networks[1]) == before
 
-    def test_a_batch_is_no_larger_than_the_set(self, spied, monkeypatch):
+    def test_a_batch_is_no_larger_than_the_set(self, trained, monkeypatch):
         plans = []
         inner = photographs.finetune
 
@@ -193,7 +193,7 @@ class TestTraining:
         assert protocol(training={"batch_size": 500}).classifiers
         assert [(plan.batch_size, n) for plan, n in plans] == [(16, 16)] * 5
 
-    def test_training_takes_the_runs_seed(self, spied, monkeypatch):
+    def test_training_takes_the_runs_seed(self, trained, monkeypatch):
         seeds = []
         monkeypatch.setattr(
             photographs, "finetune", lambda network, *_, training, **__: seeds.append(training.seed)
@@ -231,7 +231,7 @@ class TestWhatIsMissing:
         assert np.isfinite(baselines.probability.values).all()
         assert str(root) not in str(baselines.attrs)
 
-    def test_of_a_network_whose_weights_are_not_here(self, spied, root, monkeypatch):
+    def test_of_a_network_whose_weights_are_not_here(self, trained, root, monkeypatch):
         """The run's own network is there; CaffeNet's stand-in is not."""
 
         def load(name, *, weights, **settings):
@@ -249,7 +249,7 @@ class TestWhatIsMissing:
             "and torchvision's download failed"
         )
 
-    def test_of_another_network_than_the_one_whose_file_was_named(self, spied, tmp_path):
+    def test_of_another_network_than_the_one_whose_file_was_named(self, trained, tmp_path):
         file = tmp_path / "vgg.safetensors"
         save_weights(load_backbone("vgg_tiny", classes=2, weights="random"), file)
         run = protocol("twitter2", weights=str(file))
@@ -258,7 +258,7 @@ class TestWhatIsMissing:
             run._pcnn("alexnet_tiny")
         assert str(caught.value) == "the weights that were named do not fit alexnet_tiny"
 
-    def test_damaged_weights_are_not_missing(self, spied, root, tmp_path, monkeypatch):
+    def test_damaged_weights_are_not_missing(self, trained, root, tmp_path, monkeypatch):
         shutil.copytree(root, tmp_path / "data")
         (tmp_path / "data" / "weights").mkdir()
         (tmp_path / "data" / "weights" / "alexnet_tiny.safetensors").write_bytes(b"half")

@@ -16,7 +16,7 @@ from arlib.experiments.runs import compare_scores, open_run
 from arlib.networks import fit_head, load_backbone, weights_sha256
 from arlib.scoring import image_features
 
-pytestmark = pytest.mark.xdist_group("experiment")  # one worker makes what they stand on
+pytestmark = pytest.mark.xdist_group("experiment")  # one worker makes what they share
 
 EXPERIMENT = Experiment(
     "folder",
@@ -69,7 +69,7 @@ class TestEveryRun:
         assert dict(scores.sizes) == {"image": 24, "region": 3, "corner": 4, "emotion": 2}
         assert scores.image.values.tolist() == datasets.load("folder").keys.tolist()
 
-    def test_says_what_it_was_made_from_and_with(self, results, source):
+    def test_records_what_it_was_made_from_and_with(self, results, source):
         facts = results[source].facts
         assert facts["command"] == "arlib run photographs"
         assert facts["commit"] == "c0ffee+"

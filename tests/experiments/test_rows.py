@@ -77,7 +77,7 @@ class Bank:
 
 
 def never():
-    raise AssertionError("asked for too early")
+    raise AssertionError("made too early")
 
 
 @pytest.fixture(scope="module")
@@ -103,12 +103,12 @@ def test_rows_are_those_that_table_1_wants_of_a_run(readable, scores, classifier
     assert names == ROWS == measured
 
 
-def test_nothing_is_made_before_a_row_is_asked_for(readable, scores, classifiers, given):
+def test_nothing_is_made_before_a_row_is_measured(readable, scores, classifiers, given):
     pcnn = {"PCNN + CaffeNet": never, "PCNN + VGGNet": never}
-    asked = rows(readable, scores, classifiers, given, bank=never, deep=never, pcnn=pcnn)
+    named = rows(readable, scores, classifiers, given, bank=never, deep=never, pcnn=pcnn)
     for name in ("SentiBank", "DeepSentiBank", *pcnn):
-        with pytest.raises(AssertionError, match="asked for too early"):
-            asked[name]()
+        with pytest.raises(AssertionError, match="made too early"):
+            named[name]()
 
 
 def responses_of(name, dataset, given):

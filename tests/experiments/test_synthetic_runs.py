@@ -16,7 +16,7 @@ from arlib.experiments.runs import open_run
 from arlib.experiments.synthetic import TESTED, SyntheticProtocol, bank, scored, scored_set
 from arlib.networks import Training
 
-pytestmark = pytest.mark.xdist_group("synthetic_runs")  # one worker makes what they depend on
+pytestmark = pytest.mark.xdist_group("synthetic_runs")  # one worker makes what they share
 
 SLOW = Training(iterations=8, round=4, batch_size=4, lr=0.02, head_factor=1.0)
 TINY = SyntheticProtocol(

@@ -1,31 +1,18 @@
-"""Settings by name, as command lines and editions have them: unknown names and types refused."""
+"""Check settings by name, as command lines and editions have them."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def fits(value: Any, default: Any) -> bool:
-    """Say whether a value has the type of its default; a whole number serves as a float.
-
-    Example:
-        >>> fits(1, 0.5), fits(1.0, 2), fits(True, 1)
-        (True, False, False)
-    """
+    """Test whether a value has the type of its default; an int serves as a float."""
     return type(value) is type(default) or (type(default) is float and type(value) is int)
 
 
 def check_settings(
     settings: Mapping[str, Any], defaults: Mapping[str, Any], where: str
 ) -> dict[str, Any]:
-    """Return the settings if each has a default, and its type.
-
-    Raises:
-        ValueError: an unknown name, or a value of another type; it lists what there is.
-
-    Example:
-        >>> check_settings({"seed": 1}, {"seed": 0}, "a run")
-        {'seed': 1}
-    """
+    """Return the settings; raise ValueError for an unknown name or a value of another type."""
     for name, value in settings.items():
         if name not in defaults:
             raise ValueError(f"no setting {name!r} of {where}; there are {', '.join(defaults)}")

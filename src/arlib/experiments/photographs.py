@@ -39,7 +39,7 @@ from arlib.scoring import Classifiers, image_features, score_cross_fold
 FROZEN, SHIPPED, FOLDS = "none", "shipped", "folds"
 """What a network learns from, where it is not the name of a dataset."""
 
-# What each stage depends on. What it learns from and how is in the folder's settings.
+# What each stage depends on; images, weights and settings of training are in its facts.
 TRAINING = ("datasets", "networks")
 PCNN = (*TRAINING, "scoring", "experiments.baselines.pcnn")
 
@@ -104,7 +104,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class PhotographProtocol:
-    """What one run needs, made when it is asked for; training is kept in the cache."""
+    """One run: its dataset, networks and rows, each made on first use; training is cached."""
 
     experiment: Experiment
     backbone: str

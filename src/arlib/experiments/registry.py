@@ -1,4 +1,4 @@
-"""Experiments by their settings, runs by their names: what a chapter or an edition asks for."""
+"""Open runs by name, and make experiments from settings, as chapters and editions need them."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # these load torch, which opening a run does without
     from arlib.experiments.synthetic import SyntheticProtocol
 
 SYNTHETIC_RUNS = ("scenes-annotated", "scenes-folded", "scenes-tagged")
-"""What is trained and scored live where it is missing."""
+"""Runs that are trained and scored live where they are missing."""
 
 
 class LabelsNeeded(ValueError):
@@ -52,8 +52,8 @@ def find_run(
             which, where it is missing, is trained and scored live with the default settings: some
             minutes, once.
         folder: where runs are; beside a chapter it is called `results`.
-        baselines: of a run that is made live also measure the other rows of Table 1.
-        progress: show bars while it is made.
+        baselines: also measure the other rows of Table 1 of a run that is trained live.
+        progress: show bars meanwhile.
 
     Returns:
         The run, as `open_run` gives it.

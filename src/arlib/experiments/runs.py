@@ -1,7 +1,8 @@
 """A run on disk: the scores of one dataset by one network, other rows of Table 1, and the facts.
 
 Its folder holds `scores.zarr`, the full images and their regions; `baselines.zarr`, the rows of
-Table 1 that scores cannot fill, and the controls; and `run.json`, what it was made from and with.
+Table 1 that scores cannot fill, and the controls; and `run.json`, the facts: its settings,
+data and code, and the results.
 """
 
 import json
@@ -81,7 +82,7 @@ def write_run(
             started = time.perf_counter()
             write_baselines(fresh, baselines(scores))
             taken["baselines"] = time.perf_counter() - started
-        # what they were made from and with, and what they amount to
+        # the facts: settings, data, results, machine
         of_images = {
             "counts": dict(dataset.counts),
             "unreadable": scores.attrs["unreadable"],

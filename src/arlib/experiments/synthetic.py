@@ -33,7 +33,7 @@ _SEEDS = {"objects": 1, "tagged": 2, "annotated": 3, "folded": 4}  # no two sets
 
 _MOST_BYTES = 2**29  # of drawn images, a set
 
-# What each stage depends on: a change elsewhere leaves what was made as it is.
+# What each stage depends on: a change of other code leaves its folder in use.
 TRAINING = ("datasets", "networks", "experiments.synthetic")
 PCNN = (*TRAINING, "scoring", "experiments.baselines.pcnn")
 BANK = (
@@ -58,7 +58,7 @@ FINETUNING = Training(epochs=1, batch_size=32, lr=0.01, head_factor=2, step=0.7,
 
 @dataclass(frozen=True)
 class SyntheticProtocol:
-    """Settings of the whole protocol on synthetic scenes.
+    """Settings of the complete protocol on synthetic scenes.
 
     Attributes:
         generator: of the images.

@@ -30,9 +30,9 @@ def cross_fit(
     wanted = usable if tested is None else usable & tested
     probability = np.full((len(labels), len(dataset.emotions)), np.nan, np.float32)
     for fold in np.unique(folds[wanted]).tolist():
-        learn, mine = learnable & (folds != fold), wanted & (folds == fold)
+        learn, own = learnable & (folds != fold), wanted & (folds == fold)
         predict = fit(features[learn], labels[learn], dataset.emotions)
-        probability[mine] = predict(features[mine])
+        probability[own] = predict(features[own])
     return probability
 
 

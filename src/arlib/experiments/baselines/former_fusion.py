@@ -19,12 +19,12 @@ def former_fusion(
     fold is predicted by a machine fitted on the other folds, on features of the fold's own network.
     """
     probability = np.full((len(dataset), len(dataset.emotions)), np.nan, np.float32)
-    for network, mine in classifiers.groups(dataset):
+    for network, tested in classifiers.groups(dataset):
         features = box_outputs(
             dataset, network, partial(_regions, boxes), features=True, progress=progress
         )
         joint = features.reshape(len(features), -1)  # (image, (1 + K) D)
-        probability[mine] = cross_fit(dataset, joint, fit_svm, mine)[mine]
+        probability[tested] = cross_fit(dataset, joint, fit_svm, tested)[tested]
     return probability
 
 

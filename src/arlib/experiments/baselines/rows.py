@@ -1,4 +1,4 @@
-"""The rows of Table 1 that scores cannot fill, and the controls: regions that nobody chose."""
+"""The rows of Table 1 that scores cannot fill, and the controls: crops of fixed places."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -22,7 +22,7 @@ CONTROL_CROPS: dict[str, Propose] = {
     "grid": make("grid", max_regions=MOST),
     "centre crops": make("center_crops", max_regions=MOST),
 }
-"""Crops that do not depend on what an image shows, in their own order; ten-crop is added."""
+"""Crops that do not depend on the image, in their own order; ten-crop is added."""
 
 
 def control_probabilities(
@@ -82,7 +82,7 @@ class Missing(Exception):
 
 
 Row = Callable[[], np.ndarray]
-"""Measures one row: (n, M) probabilities; raises `Missing`."""
+"""Measure one row: (n, M) probabilities; raises `Missing`."""
 
 
 def rows_for(
