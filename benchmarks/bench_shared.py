@@ -21,7 +21,7 @@ if not os.environ.get("ARLIB_DATA"):
 import numpy as np
 
 from arlib._support.provenance import machine, source_commit
-from arlib.experiments.photographs import PhotographProtocol
+from arlib.experiments.photographs import Experiment, PhotographProtocol
 from arlib.experiments.runs import open_run
 from arlib.experiments.synthetic import SyntheticProtocol, fine_tune
 from arlib.method.algorithm import affective_regions, predict_labels
@@ -101,11 +101,12 @@ def main():
     rows.append(compare("scenes", network, None, scenes, crops))
     for run in RUNS:
         name, backbone = run.split("-")
-        chain = PhotographProtocol(name, backbone, progress=False)
-        crops = open_run(ROOT / "book" / "results" / run)[0].load()
+        protocol = PhotographProtocol(Experiment(name, (backbone,)), backbone, progress=False)
+        crops = open_run(ROOT / "book" / "results" / run).scores.load()
         apart = np.random.default_rng(0).permutation(crops.sizes["image"])[images]
         some = crops.isel(image=np.sort(apart))
-        rows.append(compare(name, chain.plain, chain.classifiers.heads, chain.dataset, some))
+        heads = protocol.classifiers.heads
+        rows.append(compare(name, protocol.plain, heads, protocol.dataset, some))
     if "--record" in sys.argv:
         RECORD.parent.mkdir(exist_ok=True)
         facts = {"machine": machine(), "commit": source_commit(), "k": K, "rows": rows}

@@ -75,7 +75,7 @@ def measure(n_images):
 
 
 def main():
-    scores = open_run(RECORDED)[0].load()
+    scores = open_run(RECORDED).scores.load()
     interleave(
         {
             "sweep, 20 x 11 x 11": lambda: sweep(scores),

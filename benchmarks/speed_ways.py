@@ -279,7 +279,7 @@ def finetuning_row():
 
 def sweep_row():
     """Rescoring is timed on one image of the recorded network and multiplied by their number."""
-    scores = open_run(BOOK / "results" / "twitter2-mobilenet_v2")[0].load()
+    scores = open_run(BOOK / "results" / "twitter2-mobilenet_v2").scores.load()
     network = load_backbone("mobilenet_v2", classes=2, weights="random")
     image, found = picture(100)
     return {

@@ -5,7 +5,7 @@ from pathlib import Path
 from scipy.stats import binomtest
 
 from arlib.evaluation import label_changes, table1
-from arlib.experiments import open_run, open_run_results
+from arlib.experiments import open_run
 from arlib.method import predict_labels
 
 ROOT = Path(__file__).parents[1]
@@ -31,14 +31,14 @@ def table():
     ]
     for dataset, title in TITLES.items():
         for backbone, network in NETWORKS.items():
-            scores, facts = open_run(ROOT / "book" / "results" / f"{dataset}-{backbone}")
-            cells = [title, network, f"{facts['dataset']['majority']:.1%}"]
-            rows = [facts["results"][setting] for setting in SETTINGS]
+            run = open_run(ROOT / "book" / "results" / f"{dataset}-{backbone}")
+            cells = [title, network, f"{run.facts['dataset']['majority']:.1%}"]
+            rows = [run.facts["results"][setting] for setting in SETTINGS]
             for row in rows:
                 a = {name: 100 * row["accuracy"][name] for name in ("estimate", "low", "high")}
                 cells.append(f"{a['estimate']:.1f} [{a['low']:.1f}, {a['high']:.1f}]")
             cells += [f"{row['auc']['estimate']:.3f}" for row in rows]
-            change, p = changed(scores)
+            change, p = changed(run.scores)
             cells.append(f"{change.corrected} : {change.degraded} ({p:.3f})")
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -58,7 +58,7 @@ def photograph_table():
     """Write the README's Table 1 of photographs from every fine-tuned recorded run."""
     lines = [f"| run | majority | {' | '.join(ROWS.values())} |", "|---" * (len(ROWS) + 2) + "|"]
     for folder in sorted((ROOT / "book" / "results").glob("*-ft*")):
-        (column,) = table1([open_run_results(folder)]).values()
+        (column,) = table1([open_run(folder).load()]).values()
         cells = [folder.name, f"{100 * column.majority.max():.1f}"]
         for name in ROWS:
             row = column.loc[name]
@@ -83,17 +83,17 @@ def test_the_table_is_that_of_the_recorded_runs():
 
 def test_its_statements_about_the_runs_hold():
     for backbone in NETWORKS:
-        _, facts = open_run(ROOT / "book" / "results" / f"twitter2-{backbone}")
+        facts = open_run(ROOT / "book" / "results" / f"twitter2-{backbone}").facts
         for row in facts["results"].values():
             accuracy = row["accuracy"]
             assert accuracy["low"] < accuracy["majority"] < accuracy["high"]
-        _, facts = open_run(ROOT / "book" / "results" / f"oasis-{backbone}")
+        facts = open_run(ROOT / "book" / "results" / f"oasis-{backbone}").facts
         accuracy = facts["results"]["full image"]["accuracy"]
         assert accuracy["low"] > accuracy["majority"]
-    helped, p = changed(open_run(ROOT / "book" / "results" / "oasis-mobilenet_v2")[0])
+    helped, p = changed(open_run(ROOT / "book" / "results" / "oasis-mobilenet_v2").scores)
     assert helped.corrected > helped.degraded
     assert p < 0.05 / 4
-    hurt, p = changed(open_run(ROOT / "book" / "results" / "oasis-squeezenet1_1")[0])
+    hurt, p = changed(open_run(ROOT / "book" / "results" / "oasis-squeezenet1_1").scores)
     assert hurt.corrected < hurt.degraded
     assert p > 0.05 / 4
 

@@ -29,7 +29,7 @@ def cells(path, kind):
 
 @pytest.fixture
 def live(book):
-    """A run that the smoke edition trained and scored: its scores and facts, by name."""
+    """A run that the smoke edition trained and scored, by name."""
     return lambda name: open_run(book / "source" / "book" / "results" / name)
 
 
@@ -116,15 +116,15 @@ def test_03_says_how_decided_regions_are(glued, live):
     assert 1 - np.log(2) <= found["ch03-median-region"] <= 1
     more = found["ch03-median-region"] > found["ch03-median-whole"]
     assert found["ch03-more"] == ("more" if more else "less")
-    scores, _ = live("scenes-annotated")
+    scores = live("scenes-annotated").scores
     assert found["ch03-regions"] == f"{int(scores.objectness.notnull().sum()):,}"
     assert found["ch03-truly"] == pytest.approx(float((scores.label == 0).mean()))
 
 
 def test_04_scores_regions_against_the_known_ones(glued, live):
     found = glued("04_affective_regions")
-    scores, facts = live("scenes-annotated")
-    drawn = images_of(facts)
+    run = live("scenes-annotated")
+    scores, drawn = run.scores, images_of(run)
     assert drawn.keys.tolist() == scores.image.values.tolist()
     hits = []
     for i in range(len(drawn)):
@@ -141,7 +141,7 @@ def test_04_scores_regions_against_the_known_ones(glued, live):
 
 def test_05_counts_what_fusion_changed(glued, live):
     found = glued("05_fusion")
-    scores, _ = live("scenes-annotated")
+    scores = live("scenes-annotated").scores
     assert found["ch05-did"] <= found["ch05-could"]
     assert found["ch05-changed"] == found["ch05-mended"] + found["ch05-broken"]
     assert found["ch05-did"] == pytest.approx(found["ch05-changed"] / scores.sizes["image"])
@@ -149,7 +149,8 @@ def test_05_counts_what_fusion_changed(glued, live):
 
 def test_06_tells_the_results_of_the_live_runs(glued, live):
     found = glued("06_experiments")
-    scores, facts = live(found["ch06-run"])
+    run = live(found["ch06-run"])
+    scores, facts = run.scores, run.facts
     assert found["ch06-run"] == "scenes-annotated"
     recorded = facts["results"]["+ obj + senti (K = 8)"]
     assert found["ch06-fused"] == pytest.approx(recorded["accuracy"]["estimate"])

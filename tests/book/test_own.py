@@ -1,5 +1,6 @@
 """The chapters on pictures of one's own: with eight emotions, with six, and without any label."""
 
+import json
 import re
 import shutil
 from types import SimpleNamespace
@@ -10,8 +11,6 @@ import pytest
 from tests.book.conftest import ROOT, glued_values
 
 from arlib import publishing
-from arlib.datasets import Dataset
-from arlib.experiments import write_run
 from arlib.publishing import chapter_parameters
 from arlib.scoring import save_scores
 
@@ -31,20 +30,15 @@ def run(tmp_path, make_scores):
             scores = scores.assign_coords(emotion=np.array(EMOTIONS[m], object))
         if not labelled:
             scores["label"] = scores.label * 0 - 1
-        facts = {"unreadable": {}, "weights_sha256": "none"}
-        keys = scores.image.values.astype(str)
-        labels, folds = scores.label.values, scores.fold.values
-        named = tuple(scores.emotion.values.tolist())
-        dataset = Dataset("own", tmp_path, keys, keys, labels, folds, named)
-
-        def produce(out):
-            save_scores(scores.assign_attrs(scores.attrs | facts), out)
-            return scores.assign_attrs(facts)
-
         stage = tmp_path / "stage"
         shutil.copytree(ROOT / "src", stage / "src")
+        save_scores(scores, stage / "results" / "own" / "scores.zarr")
+        counts = {"images": 40, "regions": int(scores.objectness.notnull().sum())}
+        labels = scores.label.values[scores.label.values >= 0]
+        counts["majority"] = np.bincount(labels).max() / labels.size if labelled else None
         experiment = {"dataset": str(tmp_path), "backbones": ["squeezenet1_1"]}
-        write_run(stage / "results" / "own", produce, experiment=experiment, dataset=dataset)
+        facts = {"experiment": experiment, "dataset": counts}
+        (stage / "results" / "own" / "run.json").write_text(json.dumps(facts))
         parameters = {"run": "own", "runs": ["own"], "n_bootstrap": 50}
         parameters["base"] = "e" if m == 2 else "classes"
         for name in chapters:
@@ -90,7 +84,7 @@ def test_without_labels_a_chapter_ends_where_it_needs_them(run):
     for name in ("03_sentiment_score", "05_fusion", "06_experiments"):
         last = [cell for cell in done.read(name).cells if cell.cell_type == "markdown"][-1]
         assert "This chapter ends here" in last.source, name
-        assert "of the run's 40 pictures none has one" in last.source
+        assert "of the run's 40 images none has one" in last.source
         source = ROOT / "book" / f"{name}.ipynb"
         assert len(done.read(name).cells) < len(nbformat.read(source, as_version=4).cells)
         for cell in done.read(name).cells:

@@ -8,11 +8,18 @@ import pytest
 
 from arlib import publishing
 from arlib.evaluation import evaluate, table1
-from arlib.experiments import METHODS, open_run, open_run_results, run_name
+from arlib.experiments import open_run, parse_experiment, runs_of
 from arlib.method import predict_labels
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "book" / "results"
+METHODS = {
+    "full image": {"k": 1, "beta": 0.0},
+    "+ obj (K = 1)": {"k": 1, "rank_by": "objectness"},
+    "+ senti (K = 1)": {"k": 1, "rank_by": "sentiment"},
+    "+ obj + senti (K = 1)": {"k": 1},
+    "+ obj + senti (K = 8)": {"k": 8},
+}
 
 
 def test_01_tells_the_recorded_recall(recorded):
@@ -29,14 +36,14 @@ def test_02_asks_the_recorded_run_for_its_mistakes(recorded):
     found = recorded("02_finetuning")
     assert found["ch02-run"] == "twitter2-mobilenet_v2"
     assert found["ch02-network"] == "mobilenet_v2, frozen, under a linear head"
-    _, facts = open_run(RESULTS / "twitter2-mobilenet_v2")
+    facts = open_run(RESULTS / "twitter2-mobilenet_v2").facts
     whole = facts["results"]["full image"]["auc"]["estimate"]
     assert found["ch02-whole"] == pytest.approx(whole)
 
 
 def test_03_counts_the_recorded_regions(recorded):
     found = recorded("03_sentiment_score")
-    scores, _ = open_run(RESULTS / "twitter2-mobilenet_v2")
+    scores = open_run(RESULTS / "twitter2-mobilenet_v2").scores
     assert found["ch03-regions"] == f"{int(scores.objectness.notnull().sum()):,}"
     assert found["ch03-truly"] == pytest.approx(470 / 603)
 
@@ -61,7 +68,8 @@ def test_05_counts_what_fusion_changed(recorded):
 
 def test_06_tells_the_results_of_the_recorded_runs(recorded):
     found = recorded("06_experiments")
-    scores, facts = open_run(RESULTS / found["ch06-run"])
+    run = open_run(RESULTS / found["ch06-run"])
+    scores, facts = run.scores, run.facts
     table = evaluate(predict_labels(scores, 8).probability, scores.label, n_bootstrap=200)
     assert found["ch06-majority"] == pytest.approx(470 / 603)
     assert found["ch06-fused"] == pytest.approx(table.loc["accuracy"].estimate)
@@ -84,7 +92,7 @@ def test_fine_tuned_runs_hold_every_row_or_its_reason():
     runs = sorted(RESULTS.glob("*-ft*"))
     assert runs
     for folder in runs:
-        run = open_run_results(folder)
+        run = open_run(folder).load()
         (table,) = table1([run], n_bootstrap=10).values()
         for name, row in table.iterrows():
             assert not np.isnan(row.accuracy) or row.note, (folder.name, name)
@@ -99,12 +107,12 @@ def test_fine_tuned_runs_hold_every_row_or_its_reason():
         assert not np.isnan(controls.isel(rank=slice(10))).any()
 
 
-@pytest.mark.parametrize("run", sorted(p.parent.name for p in RESULTS.glob("*/run.json")))
-def test_recorded_runs_are_what_their_scores_say(run):
-    scores, facts = open_run(RESULTS / run)
-    experiment = facts["experiment"]
-    source = experiment.get("finetune_on", ["none"])[0]
-    assert run_name(experiment["dataset"], experiment["backbones"][0], source) == run
+@pytest.mark.parametrize("name", sorted(p.parent.name for p in RESULTS.glob("*/run.json")))
+def test_recorded_runs_are_what_their_scores_give(name):
+    run = open_run(RESULTS / name)
+    scores, facts = run.scores, run.facts
+    assert list(runs_of(parse_experiment(facts["experiment"]))) == [name]
+    assert facts["results"].keys() == METHODS.keys()
     assert scores.sizes["image"] == facts["dataset"]["images"]
     assert scores.sizes["region"] == facts["experiment"]["max_regions"] == 100
     assert facts["dataset"]["unreadable"] == scores.attrs["unreadable"] == {}
@@ -128,6 +136,6 @@ def test_the_runs_that_the_book_stands_on_are_there():
 
 def test_oasis_carries_signal():
     for backbone in ("mobilenet_v2", "squeezenet1_1"):
-        _, facts = open_run(RESULTS / f"oasis-{backbone}")
+        facts = open_run(RESULTS / f"oasis-{backbone}").facts
         whole = facts["results"]["full image"]["accuracy"]
         assert whole["low"] > whole["majority"]

@@ -72,8 +72,8 @@ def test_a_chapter_s_cell_runs_in_this_environment_beside_the_recorded_runs(serv
     session = ask(address, "sessions", **of, kernel={"name": lab.KERNEL})
     code = """import sys
 from arlib.experiments import find_run
-scores, facts = find_run("oasis-squeezenet1_1")
-print(sys.executable, scores.sizes["image"], facts["dataset"]["images"], sep="|")"""
+run = find_run("oasis-squeezenet1_1")
+print(sys.executable, run.scores.sizes["image"], run.facts["dataset"]["images"], sep="|")"""
     executable, scored, counted = execute(address, session["kernel"]["id"], code).strip().split("|")
     assert executable == sys.executable
     assert int(scored) == int(counted) > 100

@@ -23,7 +23,6 @@ from PIL import Image
 
 from arlib import cli
 from arlib.evaluation import methods
-from arlib.experiments import write_baselines
 from arlib.networks import LinearHead, default_head, load_backbone, save_weights
 from arlib.publishing import build as publishing
 from arlib.scoring import open_scores, save_scores
@@ -339,7 +338,7 @@ def runs(make_scores, tmp_path_factory):
         coords={"method": np.array(["VGGNet"], object)},
         attrs={"missing": {"SentiBank": "no noun pairs here"}},
     )
-    write_baselines(root / "annotated", measured)
+    measured.to_zarr(root / "annotated" / "baselines.zarr", consolidated=False)
     return root
 
 

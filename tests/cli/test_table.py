@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from arlib.evaluation import Run, table1
-from arlib.experiments import Experiment, SyntheticProtocol, open_run_results, write_baselines
+from arlib.experiments import Experiment, SyntheticProtocol, open_run
 from arlib.publishing import Edition, EditionError, edition_runs
 from arlib.scoring import save_scores
 
@@ -54,13 +54,13 @@ def write(folder, run, **facts):
     save_scores(run.scores, folder / "scores.zarr")
     (folder / "run.json").write_text(json.dumps(facts))
     if run.baselines is not None:
-        write_baselines(folder, run.baselines)
+        run.baselines.to_zarr(folder / "baselines.zarr", consolidated=False)
     return folder
 
 
 def test_a_runs_folder_is_opened_with_what_was_measured(tmp_path, runs):
     for run in runs:
-        opened = open_run_results(write(tmp_path / run.name, run, commit="abc"))
+        opened = open_run(write(tmp_path / run.name, run, commit="abc")).load()
         assert (opened.name, opened.facts) == (run.name, {"commit": "abc"})
         xr.testing.assert_equal(opened.scores, run.scores)
         assert (opened.baselines is None) == (run.baselines is None)
@@ -73,7 +73,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(
         FileNotFoundError, match=f"^no run at {re.escape(str(tmp_path))}: .* run.json$"
     ):
-        open_run_results(tmp_path)
+        open_run(tmp_path)
 
 
 class TestAnEdition:
@@ -142,7 +142,7 @@ class TestAnEdition:
 
             return {name: lambda root, n=name: make(root, n) for name in ("scenes-a", "scenes-b")}
 
-        monkeypatch.setattr("arlib.experiments.runs_of", runs_of)
+        monkeypatch.setattr("arlib.publishing.editions.runs_of", runs_of)
         edition = Edition("synthetic", "Synthetic", {}, SyntheticProtocol(seed=3))
         opened = edition_runs(tmp_path, edition, seeds=range(2))
         assert sorted(computed) == [(f"scenes-{run}", seed) for run in "ab" for seed in (3, 4)]

@@ -135,7 +135,7 @@ def test_eq_1_takes_another_logarithm_where_base_e_is_refused(
         ("plain", {"": 3}, "no parameter ''"),
         ("plain", {"k ": 3}, "no parameter 'k '"),
         ("plain", {"__import__('os').abort": 3}, "no parameter"),
-        ("fresh", {"backbone": "x"}, r"no parameter 'backbone' .*'backbones', 'context'"),
+        ("fresh", {"backbone": "x"}, r"no parameter 'backbone' .*'backbones', 'caffenet'"),
     ],
 )
 def test_what_no_chapter_declares_is_refused(book, name, overrides, message):

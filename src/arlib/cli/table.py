@@ -39,12 +39,12 @@ def table(
     arlib table --compare book/results/RUN book/results/RUN
     """  # noqa: D301 - \b keeps click from filling the lines
     from arlib import evaluation, publishing
-    from arlib.experiments import open_run_results
+    from arlib.experiments import open_run
 
     if Path(what[0], "run.json").is_file() or compare:
         if parameter or seeds != 1:
             raise click.UsageError("-p and --seeds are for editions, not for runs")
-        runs = [open_run_results(Path(name)) for name in what]
+        runs = [open_run(name).load() for name in what]
     else:
         if len(what) > 1:
             raise click.UsageError(f"{what[0]} is no run's folder; of editions give one")

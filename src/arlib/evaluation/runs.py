@@ -19,7 +19,7 @@ class Run:
     Attributes:
         name: The head of its column in Table 1.
         scores: Of the images: labels, folds and what the network predicted.
-        baselines: What `arlib.experiments.measure_rows` gave; None where nothing was measured.
+        baselines: The rows that scores cannot fill, and the controls; None if not measured.
         facts: Of the run, from `run.json`.
     """
 
@@ -34,6 +34,11 @@ class Run:
             return
         if self.baselines.image.values.tolist() != self.scores.image.values.tolist():
             raise ValueError(f"{self.name}: scores and baselines are of other images")
+
+    def load(self) -> Run:
+        """Read scores and baselines into memory, where they are still on disk."""
+        baselines = None if self.baselines is None else self.baselines.load()
+        return replace(self, scores=self.scores.load(), baselines=baselines)
 
     @property
     def labels(self) -> np.ndarray:

@@ -13,10 +13,8 @@ from .heads import (
     Heads as Heads,
     LinearHead as LinearHead,
     check_heads as check_heads,
-    cross_fit as cross_fit,
     default_head as default_head,
     fit_head as fit_head,
-    fit_svm as fit_svm,
     head_provenance as head_provenance,
     probability_of as probability_of,
 )

@@ -1,7 +1,7 @@
 """A linear sentiment head on frozen features: fitted by scikit-learn, applied by NumPy."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -149,97 +149,6 @@ def fit_head(
     chosen = {"C": search.best_params_["logisticregression__C"], "images": len(labels)}
     scaler, regression = search.best_estimator_
     return _unscaled(scaler, regression, emotions, backbone, chosen)
-
-
-def fit_svm(
-    features: np.ndarray,
-    labels: np.ndarray,
-    emotions: Sequence[str],
-    *,
-    backbone: str,
-    C: float = 1.0,
-    seed: int = 0,
-) -> LinearHead:
-    """Fit a linear support vector machine on standardised features.
-
-    Args:
-        features: (n, D) features.
-        labels: (n,) int, indices into `emotions`; every class must occur.
-        emotions: the M classes, in order.
-        backbone: the network that made the features.
-        C: scikit-learn's, the inverse of the L2 penalty.
-        seed: of the solver.
-
-    Returns:
-        The head. With two classes its probability is the logistic function of the margin: a
-        monotone score that calls the same label as the machine, not a calibrated chance.
-
-    Raises:
-        ValueError: a class has no image.
-
-    Example:
-        >>> labels = np.repeat([0, 1], 50)
-        >>> features = np.random.default_rng(0).normal(size=(100, 3)) + 2 * labels[:, None]
-        >>> head = fit_svm(features, labels, ("positive", "negative"), backbone="any")
-        >>> float((head.probability(features).argmax(1) == labels).mean()) > 0.9
-        True
-    """
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    from sklearn.svm import LinearSVC
-
-    labels = np.asarray(labels)
-    lost = sorted(set(range(len(emotions))) - set(labels.tolist()))
-    if lost:
-        raise ValueError(f"no image of {emotions[lost[0]]!r} to learn from")
-    scaler, machine = StandardScaler(), LinearSVC(C=C, random_state=seed, max_iter=20_000)
-    make_pipeline(scaler, machine).fit(features.astype(np.float64), labels)
-    return _unscaled(scaler, machine, emotions, backbone, {"C": C, "images": len(labels)})
-
-
-def cross_fit(
-    features: np.ndarray,
-    labels: np.ndarray,
-    folds: np.ndarray,
-    fit: Callable[[np.ndarray, np.ndarray], LinearHead],
-) -> np.ndarray:
-    """Judge every image by a head that was fitted on the other folds.
-
-    Args:
-        features: (n, D); an image with NaN is neither learned from nor judged.
-        labels: (n,) int; -1 is not learned from.
-        folds: (n,) int; -1 is in no fold, and its image is judged by a head fitted on all folds.
-        fit: features and labels of the other folds -> head.
-
-    Returns:
-        (n, M) float32; NaN where features are.
-
-    Raises:
-        ValueError: from `fit`, or there are fewer than two folds.
-
-    Example:
-        >>> rng = np.random.default_rng(0)
-        >>> labels, folds = np.tile([0, 1], 40), np.repeat([1, 2], 40)
-        >>> features = rng.normal(size=(80, 2)) + 3 * labels[:, None]
-        >>> fit = lambda x, y: fit_svm(x, y, ("positive", "negative"), backbone="any")
-        >>> found = cross_fit(features, labels, folds, fit)
-        >>> float((found.argmax(1) == labels).mean()) > 0.9
-        True
-    """
-    labels, folds = np.asarray(labels), np.asarray(folds)
-    if np.unique(folds[folds >= 0]).size < 2:
-        raise ValueError("to judge images by other folds needs at least two folds")
-    usable = np.isfinite(features).all(axis=1)
-    judged: np.ndarray | None = None
-    for fold in np.unique(folds).tolist():
-        learn = usable & (labels >= 0) & (folds != fold) & (folds >= 0)
-        mine = usable & (folds == fold)
-        found = fit(features[learn], labels[learn]).probability(features[mine])
-        if judged is None:
-            judged = np.full((len(labels), found.shape[1]), np.nan, np.float32)
-        judged[mine] = found
-    assert judged is not None
-    return judged
 
 
 def _unscaled(

@@ -19,7 +19,7 @@ from arlib._support.storage import exclusive_lock, replace_folder, write_atomic
 from arlib.experiments import (
     Experiment,
     SyntheticProtocol,
-    compare,
+    compare_scores,
     open_run,
     parse_experiment,
     runs_of,
@@ -171,7 +171,7 @@ def _measure_all(
 
 def _base_for(edition: Edition, runs: list[Path], say: Say) -> dict[str, Any]:
     """Choose Eq. 1's logarithm where base e would make it negative: with three emotions or more."""
-    most = max((open_run(run)[0].sizes["emotion"] for run in runs), default=2)
+    most = max((open_run(run).scores.sizes["emotion"] for run in runs), default=2)
     base = usable_base(most)
     if base == "e" or "base" in edition.parameters:
         return {}
@@ -191,9 +191,9 @@ def _live_runs(root: Path, edition: Edition, there: set[str], say: Say) -> list[
 
 def _comparison(run: Path, recorded: Path) -> str:
     """Say how far a fresh run lies from the recorded one of the same name."""
-    facts = [open_run(folder)[1]["experiment"] for folder in (run, recorded)]
-    settings = [parse_experiment(f) if "backbones" in f else f for f in facts]
+    opened = [open_run(folder) for folder in (run, recorded)]
+    settings = [parse_experiment(one.facts["experiment"]) for one in opened]
     if settings[0] != settings[1]:
         return f"the recorded {recorded.name} has other settings: not compared"
-    apart = ", ".join(f"{name} {value:.2g}" for name, value in compare(run, recorded).items())
+    apart = ", ".join(f"{name} {value:.2g}" for name, value in compare_scores(*opened).items())
     return f"largest differences from the recorded {recorded.name}: {apart}"

@@ -16,12 +16,12 @@ from arlib import datasets
 from arlib._support.settings import fits
 from arlib.evaluation import Run, pool
 from arlib.experiments import (
-    SETTINGS,
     Experiment,
     SyntheticProtocol,
-    open_run_results,
+    experiment_settings,
+    open_run,
     parse_experiment,
-    parse_synthetic,
+    runs_of,
 )
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ def load_edition(root: Path, name: str, overrides: Mapping[str, Any] | None = No
     raw = yaml.safe_load((root / "editions" / f"{name}.yaml").read_text())
     _refuse_unknown(raw, {f.name for f in fields(Edition)} - {"name"}, f"editions/{name}.yaml")
     parameters, experiment = dict(raw.get("parameters") or {}), raw.get("experiment")
-    settings = _experiment_settings(experiment)
+    settings = set(experiment_settings(experiment.get("dataset", ""))) if experiment else set()
     _refuse_unknown(experiment or {}, settings, f"the experiment of editions/{name}.yaml")
     declared = declared_parameters(root)
     for key, value in (overrides or {}).items():
@@ -106,27 +106,12 @@ def load_edition(root: Path, name: str, overrides: Mapping[str, Any] | None = No
     return Edition(name, raw["title"], shared | parameters, made)
 
 
-def _experiment_settings(experiment: Mapping[str, Any] | None) -> set[str]:
-    """Names of what an experiment may set; chapters that declare one of them get its value."""
-    if experiment is None:
-        return set()
-    if experiment.get("dataset") == "scenes":
-        return {"dataset", *SETTINGS}
-    return {f.name for f in fields(Experiment)}
-
-
 def _experiment(settings: Mapping[str, Any] | None) -> Experiment | SyntheticProtocol | None:
     if settings is None:
         return None
-    if settings.get("dataset") == "scenes":
-        given = {name: value for name, value in settings.items() if name != "dataset"}
-        try:
-            return parse_synthetic(given)
-        except ValueError as error:
-            raise EditionError(str(error)) from error
     dataset = settings.get("dataset")
     try:
-        if isinstance(dataset, str) and dataset not in datasets.names():
+        if isinstance(dataset, str) and dataset not in ("scenes", *datasets.names()):
             if not Path(dataset).exists():
                 raise ValueError(
                     f"no dataset {dataset!r}, and no such file; there are {datasets.names()}"
@@ -212,16 +197,11 @@ def edition_runs(root: Path, edition: "Edition", *, seeds: Sequence[int] = (0,))
             names no run; or seeds are asked of photographs. Where some are missing, a warning
             names them.
     """
-    from arlib.experiments import SyntheticProtocol, runs_of
-    from arlib.publishing.editions import (
-        EditionError,  # these load torch, which runs by name do without
-    )
-
     experiment = edition.experiment
     if isinstance(experiment, SyntheticProtocol):
         generators = [replace(experiment, seed=experiment.seed + seed) for seed in seeds]
         made = [runs_of(generator) for generator in generators]
-        return [pool(open_run_results(runs[name](root)) for runs in made) for name in made[0]]
+        return [pool(open_run(runs[name](root)).load() for runs in made) for name in made[0]]
     if tuple(seeds) != (0,):
         raise EditionError(f"--seeds is for the synthetic scenes; {edition.name} has photographs")
     names = runs_of(experiment) if experiment else edition.parameters.get("runs")
@@ -234,7 +214,7 @@ def edition_runs(root: Path, edition: "Edition", *, seeds: Sequence[int] = (0,))
         raise EditionError(fix_page)
     if lost:
         log.warning("a column is missing: %s", fix_page)
-    return [open_run_results(place) for place in places.values() if place is not None]
+    return [open_run(place).load() for place in places.values() if place is not None]
 
 
 def _find(root: Path, edition: str, name: str) -> Path | None:
