@@ -30,9 +30,7 @@ from arlib.networks import (
     finetune,
     fit_head,
     load_backbone,
-    parse_training,
-    weights_file,
-    weights_sha256,
+    weights_at_hand,
 )
 from arlib.scoring import Classifiers, image_features
 
@@ -172,11 +170,11 @@ class PhotographProtocol:
             "dataset": learn.name,
             "part": said,
             "pictures": learn.sha256(),
-            "from": weights_sha256(network),
+            "from": network.sha256(),
             "training": dict(self.training),
             "seed": self.seed,
         }
-        plan: Training = replace(parse_training(self.training), seed=self.seed)
+        plan: Training = replace(Training.parse(self.training), seed=self.seed)
         plan = replace(plan, batch_size=min(plan.batch_size, len(learn)))
         folder = cache_folder(f"photographs-{backbone}", facts, "datasets", "networks")
         trained = finetune(network, learn, folder, training=plan, progress=self.progress)
@@ -200,7 +198,7 @@ class PhotographProtocol:
         except WeightsError as error:
             if self.weights != "auto":
                 raise Missing(f"the weights that were named do not fit {backbone}") from error
-            if (file := weights_file(backbone)) is not None and file.is_file():
+            if weights_at_hand(backbone):
                 raise  # they are there, and damaged
             raise Missing(
                 f"no weights of {backbone}: ARLIB_DATA/weights/{backbone}.safetensors is not "
@@ -294,9 +292,7 @@ def parse_experiment(settings: Mapping[str, Any]) -> Experiment:
         name: tuple(settings[name]) for name in ("backbones", "finetune_on") if name in settings
     }
     if settings.get("training"):
-        from arlib.networks import parse_training
-
-        parse_training(settings["training"])
+        Training.parse(settings["training"])
     return Experiment(**{**settings, **lists})
 
 
@@ -390,7 +386,7 @@ def fit_dataset_head(name: str, backbone: str, *, seed: int = 0) -> LinearHead:
         DatasetError: the dataset is not there.
         WeightsError: the weights are not there.
     """
-    from arlib.networks import load_backbone, weights_sha256
+    from arlib.networks import load_backbone
     from arlib.scoring import image_features
 
     dataset = datasets.load(name)
@@ -400,5 +396,5 @@ def fit_dataset_head(name: str, backbone: str, *, seed: int = 0) -> LinearHead:
     made = fit_head(
         features[usable], dataset.labels[usable], dataset.emotions, backbone=backbone, seed=seed
     )
-    facts = {"dataset": name, "weights_sha256": weights_sha256(network), "seed": seed}
+    facts = {"dataset": name, "weights_sha256": network.sha256(), "seed": seed}
     return replace(made, provenance=made.provenance | facts)
