@@ -135,7 +135,7 @@ class TestARound:
 
 class TestTooFewAreLeft:
     def test_where_everything_is_dropped(self, few, tmp_path):
-        with pytest.raises(ValueError, match="scenes-annotated has no images"):
+        with pytest.raises(ValueError, match="scenes-annotated holds no image"):
             run(few, tmp_path, start=network(sureness=0.0))
         assert not (tmp_path / "dropped.json").exists()
 

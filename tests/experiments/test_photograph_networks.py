@@ -272,7 +272,7 @@ class TestWhatIsMissing:
 
     @pytest.mark.parametrize(
         ("kept", "why"),
-        [(0, "twitter2 holds no picture"), (3, "a batch of 8 is larger than twitter2: 3 pictures")],
+        [(0, "twitter2 holds no image"), (3, "a batch of 8 is larger than twitter2: 3 images")],
     )
     def test_of_pcnn_where_too_few_pictures_are_left(self, monkeypatch, kept, why):
         def decided(dataset, network, **_):

@@ -228,7 +228,7 @@ class TestBadInput:
             (lambda d: d.subset(d.labels == 0), TooFewError, "has one class only"),
             (lambda d: replace(d, labels=0 * d.labels - 1), ValueError, "48 images .* no label"),
             (lambda d: replace(d, emotions=("a", "b", "c")), ValueError, "has 2 outputs"),
-            (lambda d: d.subset(slice(0, 0)), TooFewError, "has no images"),
+            (lambda d: d.subset(slice(0, 0)), TooFewError, "holds no image"),
         ],
     )
     def test_a_set_that_does_not_fit_is_refused(self, few, tmp_path, change, error, message):

@@ -133,7 +133,7 @@ def _check(network: Backbone, dataset: Dataset, plan: Training) -> None:
             f"{len(dataset.emotions)} classes: load it with classes={len(dataset.emotions)}"
         )
     if not len(dataset):
-        raise TooFewError(f"{dataset.name} has no images: is its training fold empty?")
+        raise TooFewError(f"{dataset.name} holds no image: is its training fold empty?")
     if (dataset.labels < 0).any():
         raise ValueError(f"{(dataset.labels < 0).sum()} images of {dataset.name} have no label")
     if np.unique(dataset.labels).size < 2:
