@@ -1,4 +1,4 @@
-"""The chapters on pictures of one's own: with eight emotions, with six, and without any label."""
+"""The chapters on images of one's own: with eight emotions, with six, and without any label."""
 
 import json
 import re
@@ -64,8 +64,8 @@ def test_eight_emotions_go_through_every_chapter_that_takes_scores(run):
     assert found["ch03-truly"] == pytest.approx(positive[label[label >= 0]].mean())
     region = done.scores.region_probability.values[..., positive].sum(-1)
     assert found["ch03-leaning"] == pytest.approx((region[~np.isnan(region)] > 0.5).mean())
-    whole = done.scores.global_probability.values[:, positive].sum(-1)
-    assert done.glued("05_fusion")["ch05-whole-mean"] == pytest.approx(whole.mean(), abs=1e-6)
+    global_ = done.scores.global_probability.values[:, positive].sum(-1)
+    assert done.glued("05_fusion")["ch05-whole-mean"] == pytest.approx(global_.mean(), abs=1e-6)
     found = done.glued("06_experiments")
     assert found["ch06-columns"] == 2  # polarity, and the eight emotions
     assert found["ch06-images"] == (label >= 0).sum()
@@ -89,8 +89,8 @@ def test_without_labels_a_chapter_ends_where_it_needs_them(run):
         assert len(done.read(name).cells) < len(nbformat.read(source, as_version=4).cells)
         for cell in done.read(name).cells:
             assert not any(o.output_type == "error" for o in cell.get("outputs", []))
-    whole = done.read("04_affective_regions")
-    assert all("ends here" not in cell.source for cell in whole.cells)
+    complete = done.read("04_affective_regions")
+    assert all("ends here" not in cell.source for cell in complete.cells)
     assert chapter_parameters(ROOT / "book" / "04_affective_regions.ipynb")["run"]
     assert "ch03-leaning" in done.glued("03_sentiment_score")  # what needs no labels is there
     assert "ch05-did" in done.glued("05_fusion")

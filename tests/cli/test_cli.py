@@ -23,7 +23,7 @@ from PIL import Image
 
 from arlib import cli
 from arlib.evaluation import methods
-from arlib.networks import LinearHead, default_head, load_backbone, save_weights
+from arlib.networks import LinearHead, default_head, load_backbone
 from arlib.publishing import build as publishing
 from arlib.scoring import open_scores, save_scores
 
@@ -68,7 +68,7 @@ def folder(tmp_path_factory):
     (root / "page.html").write_text("<html>")
     (root / "weights").mkdir()
     network = load_backbone("squeezenet1_1", weights="random")
-    save_weights(network, root / "weights" / "squeezenet1_1.safetensors")
+    network.save(root / "weights" / "squeezenet1_1.safetensors")
     return root
 
 

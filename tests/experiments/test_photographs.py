@@ -13,7 +13,7 @@ from arlib.experiments import photographs, runs
 from arlib.experiments.photographs import Experiment, PhotographProtocol, fit_dataset_head
 from arlib.experiments.registry import network_of, parse_experiment
 from arlib.experiments.runs import compare_scores, open_run
-from arlib.networks import fit_head, load_backbone, weights_sha256
+from arlib.networks import fit_head, load_backbone
 from arlib.scoring import image_features
 
 pytestmark = pytest.mark.xdist_group("experiment")  # one worker makes what they share
@@ -113,7 +113,7 @@ class TestEveryRun:
 def test_the_weights_of_every_network_are_named(results):
     facts = {source: run.facts["weights_sha256"] for source, run in results.items()}
     plain = load_backbone("vgg_tiny", weights="random")
-    assert facts["none"] == weights_sha256(plain)
+    assert facts["none"] == plain.sha256()
     assert sorted(facts["folds"]) == ["1", "2", "3", "4", "5"]
     assert len({facts["twitter2"], *facts["folds"].values()}) == 6
 
@@ -178,4 +178,4 @@ def test_a_dataset_head_records_what_it_was_fitted_on(monkeypatch):
     assert head.provenance["dataset"] == "folder"
     assert head.provenance["images"] == 24
     assert head.provenance["seed"] == 3
-    assert head.provenance["weights_sha256"] == weights_sha256(network)
+    assert head.provenance["weights_sha256"] == network.sha256()

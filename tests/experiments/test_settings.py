@@ -10,7 +10,7 @@ from arlib.datasets.scenes import SceneGenerator
 from arlib.experiments.photographs import Experiment
 from arlib.experiments.registry import experiment_settings, parse_experiment
 from arlib.experiments.synthetic import SyntheticProtocol
-from arlib.networks import Training, TrainingError
+from arlib.networks import Training
 
 
 def test_names_and_values_make_an_experiment():
@@ -65,7 +65,7 @@ def test_settings_that_make_no_experiment_are_refused(settings, message):
 
 def test_settings_of_training_are_checked():
     settings = {"dataset": "oasis", "backbones": ["vgg16"], "training": {"epoch": 3}}
-    with pytest.raises(TrainingError, match="no setting 'epoch' of training"):
+    with pytest.raises(ValueError, match="no setting 'epoch' of training"):
         parse_experiment(settings)
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from arlib.experiments import SyntheticProtocol
 from arlib.figures import upload as upload_widget
 from arlib.figures.upload import Classifier, photograph_classifier
-from arlib.networks import WeightsError, default_head, load_backbone, save_weights, weights_at_hand
+from arlib.networks import WeightsError, default_head, load_backbone, weights_at_hand
 from arlib.proposals import EdgeBoxes, Grid
 from arlib.scoring import score_picture
 
@@ -43,7 +43,7 @@ class TestWhoJudges:
     def test_with_weights_the_default(self, nothing, monkeypatch):
         (nothing / "weights").mkdir()
         random = load_backbone("squeezenet1_1", weights="random")
-        save_weights(random, nothing / "weights" / "squeezenet1_1.safetensors")
+        random.save(nothing / "weights" / "squeezenet1_1.safetensors")
         monkeypatch.setenv("ARLIB_DATA", str(nothing))
         for which in ("auto", "squeezenet1_1"):
             found = photograph_classifier(which, SyntheticProtocol())

@@ -62,11 +62,11 @@ def test_two_machines_and_a_killed_rank_follow_the_curve_of_one(tmp_path):
         for _ in range(2)
     ]
     try:
-        told = [machine.communicate(timeout=240)[0] for machine in machines]
+        printed = [machine.communicate(timeout=240)[0] for machine in machines]
     finally:
         for machine in machines:
             machine.kill()
-    assert [machine.returncode for machine in machines] == [0, 0], "\n".join(told)
+    assert [machine.returncode for machine in machines] == [0, 0], "\n".join(printed)
     assert (out / "killed").exists()
     assert sorted(path.name for path in (out / "checkpoints").iterdir())[-1] == "00000012.ckpt"
 

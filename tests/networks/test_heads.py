@@ -1,4 +1,4 @@
-"""Linear heads: scikit-learn's own probabilities, kept by a file of a few KB."""
+"""Linear heads: scikit-learn's probabilities, saved as a file of a few KB."""
 
 import json
 
@@ -25,7 +25,7 @@ def test_the_head_is_scikit_learns_model(classes):
     np.testing.assert_allclose(head.probability(features), theirs, atol=1e-4)
 
 
-def test_strength_is_chosen_by_what_generalises():
+def test_strength_is_chosen_by_generalisation():
     noise = np.random.default_rng(1).normal(size=(100, 200))
     labels = np.arange(100) % 2
     head = fit_head(noise, labels, ("a", "b"), backbone="x")

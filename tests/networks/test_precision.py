@@ -1,4 +1,4 @@
-"""Precision by name, and what the hardware says of itself."""
+"""Precision by name, and the hardware's support of it."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def test_any_unit_that_multiplies_bf16_counts(name, monkeypatch):
     assert resolve_dtype("bf16", "cpu") == torch.bfloat16
 
 
-def test_what_torch_calls_this_processor_is_understood():
+def test_torch_names_this_processors_units():
     can = torch.cpu.get_capabilities()
     assert can.keys() & {"avx512_bf16", "amx_bf16", "bf16"}, sorted(can)
 
@@ -32,7 +32,7 @@ def test_without_a_gpu_it_has_no_tensor_cores(monkeypatch):
     assert best_device("cpu").type == "cpu"
 
 
-def test_float32_is_float32_whatever_the_hardware(monkeypatch):
+def test_float32_stays_float32_on_any_hardware(monkeypatch):
     monkeypatch.setattr(precision, "bf16_in_hardware", lambda device: True)
     assert resolve_dtype("float32") == torch.float32
 

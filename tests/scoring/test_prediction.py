@@ -10,7 +10,7 @@ from PIL import Image
 
 from arlib import predict
 from arlib.datasets import ImageError
-from arlib.networks import LinearHead, load_backbone, save_weights, weights_sha256
+from arlib.networks import LinearHead, load_backbone
 from arlib.proposals import EdgeBoxes, Grid, Proposals
 from arlib.scoring.prediction import Prediction, default_network, prediction_from_scores
 from arlib.scoring.scorer import score_image
@@ -165,11 +165,11 @@ def test_the_default_network_is_that_of_the_folder_of_data(tmp_path, monkeypatch
         folder = tmp_path / str(seed)
         made = load_backbone("squeezenet1_1", weights="random", seed=seed)
         (folder / "weights").mkdir(parents=True, exist_ok=True)
-        save_weights(made, folder / "weights" / "squeezenet1_1.safetensors")
+        made.save(folder / "weights" / "squeezenet1_1.safetensors")
         monkeypatch.setenv("ARLIB_DATA", str(folder))
         weights.append(default_network())
     assert weights[0] is not weights[1] is weights[2]
-    assert weights_sha256(weights[0]) != weights_sha256(weights[1])
+    assert weights[0].sha256() != weights[1].sha256()
 
 
 def test_eight_emotions_rank_by_a_score_that_cannot_be_negative():

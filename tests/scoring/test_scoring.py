@@ -13,7 +13,7 @@ from torchvision import transforms
 from arlib import datasets
 from arlib.datasets import read_image
 from arlib.method import affective_regions, top_regions
-from arlib.networks import LinearHead, load_backbone, weights_sha256
+from arlib.networks import LinearHead, load_backbone
 from arlib.proposals import Proposals
 from arlib.scoring import scorer as scoring
 from arlib.scoring.choice import Choice
@@ -276,7 +276,7 @@ def test_provenance_says_what_made_the_scores(dataset, network, tmp_path):
     assert attrs["dataset"] == "folder"
     assert attrs["proposals"] == {"method": "Halves", "max_regions": 4}
     assert attrs["backbone"] == "squeezenet1_1"
-    assert attrs["weights_sha256"] == weights_sha256(network)
+    assert attrs["weights_sha256"] == network.sha256()
     assert attrs["parameters"] == {"crop": "warp", "context": 0.0}
     assert attrs["unreadable"] == {}
 

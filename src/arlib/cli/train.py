@@ -50,12 +50,12 @@ def finetune(
 ) -> None:
     """Fine-tune a pre-trained network on a labelled dataset; the same command again resumes.
 
-    Parameters are those of arlib.networks.training.Training, such as `-p epochs 3 -p lr 0.001`.
+    Parameters are those of arlib.networks.Training, such as `-p epochs 3 -p lr 0.001`.
     """
     from arlib import datasets
-    from arlib.networks import finetune as train, learning_curve, load_backbone, parse_training
+    from arlib.networks import Training, finetune as train, learning_curve, load_backbone
 
-    plan = parse_training({name: yaml.safe_load(value) for name, value in parameter})
+    plan = Training.parse({name: yaml.safe_load(value) for name, value in parameter})
     chosen = datasets.load(dataset)
     held_out = chosen.folds == hold_out
     if hold_out and not held_out.any():

@@ -23,15 +23,14 @@ from arlib.networks import (
     Backbone,
     LinearHead,
     TooFewError,
+    Training,
     WeightsError,
     check_heads,
     default_head,
     finetune,
     fit_head,
     load_backbone,
-    parse_training,
-    weights_file,
-    weights_sha256,
+    weights_at_hand,
 )
 from arlib.proposals import Cached, Propose, make_proposals
 from arlib.scoring import Classifiers, image_features, score_cross_fold
@@ -240,13 +239,13 @@ class PhotographProtocol:
         network = load_backbone(
             backbone, classes=len(learn.emotions), weights=settings.weights, seed=settings.seed
         )
-        plan = replace(parse_training(settings.training), seed=settings.seed)
+        plan = replace(Training.parse(settings.training), seed=settings.seed)
         plan = replace(plan, batch_size=min(plan.batch_size, len(learn)))
         facts: dict[str, Any] = {
             "dataset": learn.name,
             "part": part,
             "images": learn.sha256(),
-            "from": weights_sha256(network),
+            "from": network.sha256(),
             "training": asdict(plan),
         }
         folder = cache_folder(f"photographs-{backbone}", facts, *TRAINING)
@@ -264,7 +263,7 @@ class PhotographProtocol:
         except WeightsError as error:
             if self.experiment.weights != "auto":
                 raise Missing(f"the weights that were named do not fit {backbone}") from error
-            if (file := weights_file(backbone)) is not None and file.is_file():
+            if weights_at_hand(backbone):
                 raise  # they are there, and damaged
             raise Missing(
                 f"no weights of {backbone}: ARLIB_DATA/weights/{backbone}.safetensors is not "
@@ -327,5 +326,5 @@ def fit_dataset_head(name: str, backbone: str, *, seed: int = 0) -> LinearHead:
     head = fit_head(
         features[usable], dataset.labels[usable], dataset.emotions, backbone=backbone, seed=seed
     )
-    facts = {"dataset": name, "weights_sha256": weights_sha256(network), "seed": seed}
+    facts = {"dataset": name, "weights_sha256": network.sha256(), "seed": seed}
     return replace(head, provenance=head.provenance | facts)

@@ -167,7 +167,7 @@ def parse_experiment(settings: Mapping[str, Any]) -> "Experiment | SyntheticProt
     """
     from arlib.experiments.photographs import Experiment
     from arlib.experiments.synthetic import SyntheticProtocol, restore_synthetic
-    from arlib.networks import parse_training
+    from arlib.networks import Training
 
     if "synthetic" in settings:  # from run.json
         return restore_synthetic(settings["synthetic"])
@@ -181,7 +181,7 @@ def parse_experiment(settings: Mapping[str, Any]) -> "Experiment | SyntheticProt
     if missing:
         raise ValueError(f"an experiment on photographs needs {' and '.join(missing)}")
     values = check_settings(settings, defaults, "an experiment")
-    parse_training(values.get("training", {}))
+    Training.parse(values.get("training", {}))
     for name in {"backbones", "finetune_on"} & values.keys():
         values[name] = tuple(values[name])
     return Experiment(**values)

@@ -1,4 +1,4 @@
-"""A linear sentiment head on frozen features: fitted by scikit-learn, applied by NumPy."""
+"""Linear sentiment heads on frozen features: fitted by scikit-learn, applied by NumPy."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -58,7 +58,7 @@ class LinearHead:
         return softmax(features @ self.weight.T + self.bias, axis=-1).astype(np.float32)
 
     def save(self, path: str | Path) -> None:
-        """Write `path` (safetensors) and, beside it, the same name with .json."""
+        """Write weight and bias to `path` (safetensors), the rest beside it as .json."""
         path = Path(path)
         weight = np.ascontiguousarray(self.weight)  # safetensors ignores strides
         data = safetensors({"weight": weight, "bias": np.ascontiguousarray(self.bias)})
@@ -71,7 +71,7 @@ class LinearHead:
         """Read what `save` wrote.
 
         Raises:
-            FileNotFoundError: the .safetensors or its .json is not there.
+            FileNotFoundError: the .safetensors or its .json is missing.
         """
         path = Path(path)
         tensors = load_file(path)

@@ -1,4 +1,4 @@
-"""In which precision a network runs: float32, or bfloat16 where the hardware computes with it."""
+"""The precision and the device that a network runs in."""
 
 from typing import Literal
 
@@ -8,11 +8,7 @@ Precision = Literal["float32", "bf16", "auto"]
 
 
 def bf16_in_hardware(device: str | torch.device = "cpu") -> bool:
-    """Whether a device multiplies bfloat16 itself: AVX512-bf16 or AMX, tensor cores on a GPU.
-
-    Args:
-        device: "cpu", "cuda", ...
-    """
+    """Check whether a device multiplies bfloat16 in hardware: AVX512-bf16, AMX, or tensor cores."""
     if torch.device(device).type == "cuda":
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     can = torch.cpu.get_capabilities()
@@ -20,7 +16,7 @@ def bf16_in_hardware(device: str | torch.device = "cpu") -> bool:
 
 
 def resolve_dtype(precision: Precision, device: str | torch.device = "cpu") -> torch.dtype:
-    """Make a precision of its name.
+    """Resolve a precision's name to a dtype for a device.
 
     Args:
         precision: "float32"; "bf16", even where it is emulated and slow; "auto", which is bf16
@@ -42,7 +38,7 @@ def resolve_dtype(precision: Precision, device: str | torch.device = "cpu") -> t
 
 
 def best_device(device: str | None = None) -> torch.device:
-    """Take the named device, or a GPU if there is one, or the processor.
+    """Return the named device, or else a GPU if there is one, or the processor.
 
     Example:
         >>> best_device("cpu")

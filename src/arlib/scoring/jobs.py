@@ -24,7 +24,6 @@ from arlib.networks import (
     default_head,
     load_backbone,
     resolve_dtype,
-    weights_sha256,
 )
 from arlib.proposals import Deadline, Propose, make_proposals
 
@@ -63,7 +62,7 @@ class Job:
         facts = {
             "code": code_sha256("scoring"),
             "proposals": [kind.__module__, kind.__qualname__, asdict(self.proposals)],  # type: ignore[call-overload]
-            "weights": [self.network.name, weights_sha256(self.network)],
+            "weights": [self.network.name, self.network.sha256()],
             "head": _head_facts(self.head),
             "dataset": [self.dataset.name, *self.dataset.emotions],
             "settings": {k: v for k, v in self.settings.items() if k not in _NO_NUMBERS},

@@ -1,5 +1,6 @@
 """Algorithm 1 for one picture: propose, score, rank, fuse."""
 
+import os
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +11,7 @@ import xarray as xr
 
 from arlib.datasets import read_image
 from arlib.method import affective_regions, predict_labels, usable_base
-from arlib.networks import Backbone, LinearHead, default_head, load_backbone, weights_file
+from arlib.networks import Backbone, LinearHead, default_head, load_backbone
 from arlib.proposals import EdgeBoxes, Propose
 from arlib.scoring.choice import Choice
 from arlib.scoring.scorer import score_image
@@ -64,11 +65,11 @@ class Prediction:
 
 def default_network() -> Backbone:
     """Load the default network, SqueezeNet 1.1 trained on ImageNet, once for each `ARLIB_DATA`."""
-    return _loaded(weights_file("squeezenet1_1"))
+    return _loaded(os.environ.get("ARLIB_DATA"))
 
 
 @lru_cache(maxsize=1)
-def _loaded(_weights: Path | None) -> Backbone:
+def _loaded(_data: str | None) -> Backbone:
     return load_backbone("squeezenet1_1")
 
 

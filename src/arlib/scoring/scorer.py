@@ -23,7 +23,6 @@ from arlib.networks import (
     head_provenance,
     probability_of,
     resolve_dtype,
-    weights_sha256,
 )
 from arlib.proposals import Propose
 from arlib.scoring.choice import Choice
@@ -241,7 +240,7 @@ def score(
             dataset=dataset.name,
             proposals=proposals_provenance(proposals),
             backbone=network.name,
-            weights_sha256=weights_sha256(network),
+            weights_sha256=network.sha256(),
             head=head_provenance(head),
             arlib=__version__,
             unreadable=unreadable,
