@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from arlib import publishing
 from arlib.evaluation import column, evaluate
 from arlib.experiments import METHODS, open_run, open_run_results, run_name
 from arlib.method import predict_labels
+from arlib.publishing import load_edition
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "book" / "results"
@@ -75,7 +75,7 @@ def test_06_tells_the_results_of_the_recorded_runs(recorded):
     assert found["ch06-helped"] == "none"  # of eleven rows, with K chosen on other folds
     assert found["ch06-harmed"] == "none"
     assert found["ch06-settings"] == 20 * 11 * 11
-    assert found["ch06-runs"] == len(publishing.load_edition(ROOT, "recorded").parameters["runs"])
+    assert found["ch06-runs"] == len(load_edition(ROOT, "recorded").parameters["runs"])
     assert found["ch06-paper-below"] == 7
     assert found["ch06-cost"] >= 0
 
@@ -124,10 +124,3 @@ def test_the_runs_that_the_book_stands_on_are_there():
     assert wanted <= {path.name for path in RESULTS.iterdir()}
     bytes_in_all = sum(path.stat().st_size for path in RESULTS.rglob("*") if path.is_file())
     assert bytes_in_all < 12_000_000
-
-
-def test_oasis_carries_signal():
-    for backbone in ("mobilenet_v2", "squeezenet1_1"):
-        _, facts = open_run(RESULTS / f"oasis-{backbone}")
-        whole = facts["results"]["full image"]["accuracy"]
-        assert whole["low"] > whole["majority"]
