@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 from scipy.stats import t
 
-from arlib import publishing
 from arlib.evaluation import box_iou
 from arlib.experiments import images_of, open_run
 from arlib.method import affective_regions
 from arlib.networks import weights_at_hand
+from arlib.publishing.editions import chapter_parameters, chapter_paths
 
 ROOT = Path(__file__).parents[2]
-CHAPTERS = publishing.chapters(ROOT)
+CHAPTERS = chapter_paths(ROOT)
 RESULTS = ROOT / "book" / "results"
 
 
@@ -54,7 +54,7 @@ class TestEveryChapter:
         for line in ast.parse(tagged.source).body:
             assert isinstance(line, ast.AnnAssign), ast.unparse(line)
             assert line.annotation.id in {"int", "float", "str", "list"}
-        assert publishing.chapter_parameters(ROOT / path)
+        assert chapter_parameters(ROOT / path)
 
     def test_its_figures_have_captions_names_and_alt_text(self, path):
         figures = [

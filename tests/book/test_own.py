@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tests.book.conftest import ROOT, glued_values
 
-from arlib import publishing
-from arlib.publishing import chapter_parameters
+from arlib.publishing.chapters import execute_chapter
+from arlib.publishing.editions import chapter_parameters
 from arlib.scoring import save_scores
 
 EMOTIONS = {
@@ -42,9 +42,7 @@ def run(tmp_path, make_scores):
         parameters = {"run": "own", "runs": ["own"], "n_bootstrap": 50}
         parameters["base"] = "e" if m == 2 else "classes"
         for name in chapters:
-            publishing.execute_chapter(
-                ROOT / "book" / f"{name}.ipynb", stage / f"{name}.ipynb", parameters
-            )
+            execute_chapter(ROOT / "book" / f"{name}.ipynb", stage / f"{name}.ipynb", parameters)
         return SimpleNamespace(
             scores=scores,
             read=lambda name: nbformat.read(stage / f"{name}.ipynb", as_version=4),

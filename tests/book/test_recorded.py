@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from arlib import publishing
 from arlib.evaluation import evaluate, table1
 from arlib.experiments import open_run, parse_experiment, runs_of
 from arlib.method import predict_labels
+from arlib.publishing import load_edition
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "book" / "results"
@@ -83,7 +83,7 @@ def test_06_reports_the_results_of_the_recorded_runs(recorded):
     assert found["ch06-helped"] == "none"  # of eleven rows, with K chosen on other folds
     assert found["ch06-harmed"] == "none"
     assert found["ch06-settings"] == 20 * 11 * 11
-    assert found["ch06-runs"] == len(publishing.load_edition(ROOT, "recorded").parameters["runs"])
+    assert found["ch06-runs"] == len(load_edition(ROOT, "recorded").parameters["runs"])
     assert found["ch06-paper-below"] == 7
     assert found["ch06-cost"] >= 0
 

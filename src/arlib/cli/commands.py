@@ -15,7 +15,7 @@ from arlib.cli.train import finetune, head
 
 
 def main() -> None:
-    """Run the command line; what a person can mend is one line on stderr and exit status 1."""
+    """Run the command line; an error that a person can fix is one line on stderr, exit status 1."""
     logging.basicConfig(level=logging.WARNING, format="arlib: %(message)s")
     try:
         app()
@@ -27,7 +27,7 @@ def main() -> None:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="arlib")
 def app() -> None:
-    """Affective regions: which parts of a picture carry its sentiment."""
+    """Affective regions: predict an image's sentiment and the regions that carry it."""
 
 
 for command in (run, lab, editions, predict, table, score, head, finetune, data):
