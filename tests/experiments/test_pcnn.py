@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from arlib.datasets import load
 from arlib.experiments.baselines import pcnn
 from arlib.experiments.baselines.pcnn import UNIFORM_SHARE, drop_probability, train_on
-from arlib.networks import Training, finetune, load_backbone
+from arlib.networks import TooFewError, Training, finetune, load_backbone
 from arlib.scoring import global_probabilities
 
 TRAINING = Training(iterations=4, round=2, batch_size=8, lr=0.02, head_factor=1.0, seed=3)
@@ -135,7 +135,7 @@ class TestARound:
 
 class TestTooFewAreLeft:
     def test_where_everything_is_dropped(self, few, tmp_path):
-        with pytest.raises(ValueError, match="scenes-annotated holds no "):
+        with pytest.raises(TooFewError, match="scenes-annotated holds no "):
             run(few, tmp_path, start=network(confidence=0.0))
         assert not (tmp_path / "dropped.json").exists()
 
@@ -152,5 +152,5 @@ class TestTooFewAreLeft:
     def test_of_one_class_or_of_less_than_a_batch(self, few, tmp_path, monkeypatch, kept, reason):
         responses = np.where(kept(few.labels)[:, None], [0.0, 1.0], [0.5, 0.5])
         monkeypatch.setattr(pcnn, "global_probabilities", lambda *_, **__: responses)
-        with pytest.raises(ValueError, match=reason):
+        with pytest.raises(TooFewError, match=reason):
             run(few, tmp_path)

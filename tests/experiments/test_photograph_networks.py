@@ -263,19 +263,6 @@ class TestWhatIsMissing:
         with pytest.raises(WeightsError, match="not a readable safetensors file"):
             protocol("twitter2", weights="auto")._pcnn("alexnet_tiny")
 
-    @pytest.mark.parametrize(
-        ("kept", "why"),
-        [(0, "twitter2 holds no "), (3, "a batch of 8 is larger than twitter2: 3 ")],
-    )
-    def test_of_pcnn_where_too_few_images_are_left(self, monkeypatch, kept, why):
-        def responses(dataset, network, **_):
-            return np.where(np.arange(len(dataset))[:, None] < kept, [0.0, 1.0], [0.5, 0.5])
-
-        monkeypatch.setattr("arlib.experiments.baselines.pcnn.global_probabilities", responses)
-        with pytest.raises(Missing) as caught:
-            protocol("twitter2", seed=20 + kept)._pcnn("vgg_tiny")
-        assert str(caught.value).startswith(f"PCNN dropped too much to train on: {why}")
-
     def test_a_training_that_fails_otherwise_is_not_missing(self):
         """Its loss is not finite: the learning rate is too high."""
         training = {"iterations": 4, "batch_size": 8, "lr": 1e30}

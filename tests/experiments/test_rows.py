@@ -15,7 +15,7 @@ from arlib.experiments.baselines.former_fusion import former_fusion
 from arlib.experiments.baselines.rows import Missing, measure_rows, rows_for
 from arlib.experiments.runs import write_baselines
 from arlib.method import affective_regions
-from arlib.networks import fit_head, load_backbone
+from arlib.networks import TooFewError, fit_head, load_backbone
 from arlib.proposals import Grid
 from arlib.scoring import Classifiers, global_probabilities, image_features, score_cross_fold
 
@@ -155,6 +155,15 @@ def test_pcnn_rows_are_the_full_images_by_their_folds_network(
         mine = readable.folds == fold
         alone = global_probabilities(readable.subset(mine), network, progress=False)
         np.testing.assert_allclose(probability[mine], alone, atol=1e-5)
+
+
+def test_pcnn_is_missing_where_it_dropped_too_much(readable, scores, classifiers, given):
+    def train():
+        raise TooFewError("a set of 3 images")
+
+    pcnn = rows(readable, scores, classifiers, given, pcnn={"PCNN": train})["PCNN"]
+    with pytest.raises(Missing, match=r"^PCNN dropped too much to train on: a set of 3 images$"):
+        pcnn()
 
 
 def test_former_fusion_takes_the_best_region(readable, scores, classifiers, given):

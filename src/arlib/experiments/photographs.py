@@ -22,7 +22,6 @@ from arlib.experiments.runs import write_run
 from arlib.networks import (
     Backbone,
     LinearHead,
-    TooFewError,
     Training,
     WeightsError,
     check_heads,
@@ -269,8 +268,6 @@ class PhotographProtocol:
                 f"no weights of {backbone}: ARLIB_DATA/weights/{backbone}.safetensors is not "
                 "there, and torchvision's download failed"
             ) from error
-        except TooFewError as error:
-            raise Missing(f"PCNN dropped too much to train on: {error}") from error
 
     def _tagged(self) -> Dataset:
         """Load the ANP-tagged photographs, which must not be those that are predicted."""

@@ -16,10 +16,10 @@ from arlib._support.storage import cache_folder, exclusive_lock
 from arlib.datasets import Dataset, load
 from arlib.datasets.scenes import SceneGenerator, draw_scenes
 from arlib.experiments.baselines.pcnn import Progress, train_on
-from arlib.experiments.baselines.rows import Missing, measure_rows, rows_for
+from arlib.experiments.baselines.rows import measure_rows, rows_for
 from arlib.experiments.baselines.sentibank import SentiBank, train_bank
 from arlib.experiments.runs import open_run, write_baselines, write_run
-from arlib.networks import Backbone, TooFewError, Training, finetune, load_backbone
+from arlib.networks import Backbone, Training, finetune, load_backbone
 from arlib.proposals import make_proposals
 from arlib.scoring import Classifiers, score_cross_fold
 
@@ -348,10 +348,7 @@ def _rows(
     classifiers = Classifiers.one(fine_tune(settings, progress=progress)[0], dataset)
 
     def pcnn(backbone: str) -> Classifiers:
-        try:
-            network = _progressive(replace(settings, backbone=backbone), progress)
-        except TooFewError as error:
-            raise Missing(f"PCNN dropped too much to train on: {error}") from error
+        network = _progressive(replace(settings, backbone=backbone), progress)
         return Classifiers.one(network, dataset)
 
     rows = rows_for(

@@ -11,7 +11,7 @@ from arlib.experiments.baselines.cross_fit import Predictor, cross_fit
 from arlib.experiments.baselines.former_fusion import former_fusion
 from arlib.experiments.baselines.sentibank import SentiBank
 from arlib.method import affective_regions, usable_base
-from arlib.networks import Backbone, fit_head
+from arlib.networks import Backbone, TooFewError, fit_head
 from arlib.proposals import Propose, make_proposals
 from arlib.scoring import Classifiers, classify_boxes, global_probabilities, image_features
 
@@ -99,7 +99,7 @@ def rows_for(
     """List how each row is measured; nothing is measured yet.
 
     The images are those of the scores, in their order. `plain` is the backbone before fine-tuning,
-    `deep` the one fine-tuned on adjective-noun pairs; `pcnn` has a row's classifiers by its name.
+    `deep` the one fine-tuned on adjective-noun pairs; `pcnn` trains a row's classifiers.
     """
     base = usable_base(len(dataset.emotions))
 
@@ -108,7 +108,7 @@ def rows_for(
 
     return {
         "SentiBank": lambda: on_features(bank().responses(dataset, progress=progress), "sentibank"),
-        **{row: partial(_global, dataset, give, progress) for row, give in pcnn.items()},
+        **{row: partial(_pcnn, dataset, give, progress) for row, give in pcnn.items()},
         "VGGNet": lambda: on_features(
             image_features(dataset, plain, progress=progress)[0], plain.name
         ),
@@ -160,8 +160,12 @@ def measure_rows(
     )
 
 
-def _global(dataset: Dataset, give: Callable[[], Classifiers], progress: bool) -> np.ndarray:
-    return classify_boxes(give(), dataset, _image_box, progress=progress)[:, 0]
+def _pcnn(dataset: Dataset, train: Callable[[], Classifiers], progress: bool) -> np.ndarray:
+    try:
+        classifiers = train()
+    except TooFewError as error:
+        raise Missing(f"PCNN dropped too much to train on: {error}") from error
+    return classify_boxes(classifiers, dataset, _image_box, progress=progress)[:, 0]
 
 
 def _image_box(_: int, image: np.ndarray) -> np.ndarray:
