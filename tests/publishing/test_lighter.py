@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 from skimage import data
 
-from arlib.figures import new_figure
+from arlib.figures import plot_objectness
 from arlib.publishing.site import as_webp, convert_images
 
 
@@ -32,9 +32,7 @@ def test_pixels_change_only_where_that_halves_the_file(pixels):
 
 
 def test_a_drawing_keeps_every_pixel():
-    figure, axes = new_figure(width=6, height=4)
-    axes.plot(np.random.default_rng(0).normal(size=200).cumsum(), label="a walk")
-    axes.legend()
+    figure = plot_objectness({"a walk": np.random.default_rng(0).normal(size=200).cumsum()})
     file = io.BytesIO()
     figure.savefig(file, format="png")
     made = as_webp(file.getvalue())
