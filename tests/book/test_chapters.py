@@ -194,7 +194,7 @@ def margins(facts):
         senti = 1 + sum(p * np.log(p) for p in s if p > 0)
         ranked.append((-np.hypot(obj, senti), i))
     best = [facts["probability"][i] for _, i in sorted(ranked)[: facts["settings"]["k"]]]
-    return facts["whole"][0] - facts["whole"][1], np.mean([s[0] - s[1] for s in best])
+    return facts["global"][0] - facts["global"][1], np.mean([s[0] - s[1] for s in best])
 
 
 def test_02_trains_and_reports_its_results(glued):

@@ -10,9 +10,10 @@ from hypothesis import given, settings, strategies as st
 
 from arlib.datasets import Dataset
 from arlib.evaluation.failures import CAUSES, causes
-from arlib.figures import NEGATIVE, POSITIVE, show_failures
+from arlib.figures import show_failures
 from arlib.method import affective_regions, predict_labels
 
+NEGATIVE, POSITIVE = "#E69F00", "#0072B2"  # the colours of the book's figures
 TRUE, ELSEWHERE = (0, 0, 10, 10), (20, 20, 30, 30)
 REGIONS = 3
 
@@ -235,7 +236,7 @@ def test_the_figure_has_a_panel_a_cause_with_its_image():
     figure = show_failures(failed, images_of(draw_image), scores, k=1)
     figure.draw_without_rendering()
     for panel, (key, row) in zip(figure.axes, failed.iterrows(), strict=True):
-        expected = f"{row.cause}\ntruly positive, given {100 * row.fused:.0f}%"
+        expected = f"{row.cause}\nlabelled positive, predicted {100 * row.fused:.0f}%"
         assert panel.get_title() == expected
         pixels = panel.images[0].get_array()
         assert (pixels == draw_image(KEYS.tolist().index(key))).all()
@@ -277,8 +278,7 @@ def test_photographs_are_neither_read_nor_shown(dataset):
     """These lie nowhere, so reading one would fail."""
     scores, _ = together(WRONG)
     (panel,) = show_failures(causes(scores, 1), dataset, scores, k=1).axes
-    (note,) = (text.get_text() for text in panel.texts)
-    assert note != "nothing failed"
+    assert [text.get_text() for text in panel.texts] == ["only synthetic scenes are shown"]
     assert not panel.images
 
 

@@ -13,6 +13,7 @@ from arlib.networks.backbones import (
     WeightsError,
     check_torch,
     load_backbone,
+    weights_at_hand,
 )
 
 
@@ -169,6 +170,19 @@ def test_weights_under_arlib_data_are_loaded(tmp_path, monkeypatch):
     saved.save(tmp_path / "weights" / "squeezenet1_1.safetensors")
     monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
     assert load_backbone("squeezenet1_1").sha256() == saved.sha256()
+
+
+def test_weights_at_hand_are_under_arlib_data_or_downloaded(tmp_path, monkeypatch):
+    monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    downloaded = tmp_path / "hub" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth"
+    for path in (downloaded, tmp_path / "weights" / "vgg16.safetensors"):
+        name = path.name.partition("-")[0].removesuffix(".safetensors")
+        assert not weights_at_hand(name)
+        path.parent.mkdir(parents=True)
+        path.touch()
+        assert weights_at_hand(name)
+    assert not weights_at_hand("mobilenet_v2")
 
 
 @pytest.mark.parametrize("with_data", [True, False])

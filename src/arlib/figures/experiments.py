@@ -1,4 +1,4 @@
-"""Chapter 6: results with their intervals, and sweeps."""
+"""Chapter 6: accuracy over K, sweeps, failures."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,16 @@ from matplotlib.figure import Figure
 
 from arlib.datasets import Dataset
 from arlib.figures.images import draw_boxes, show_image
-from arlib.figures.style import COLOURS, LINES, MARKERS, NEGATIVE, NEUTRAL, POSITIVE, new_figure
+from arlib.figures.style import (
+    COLOURS,
+    LINES,
+    MARKERS,
+    NEGATIVE,
+    NEUTRAL,
+    POSITIVE,
+    new_figure,
+    new_note,
+)
 from arlib.method import affective_regions
 
 
@@ -80,46 +89,42 @@ def plot_sweeps(maps: Mapping[str, xr.DataArray]) -> Figure:
 
 def show_failures(
     failed: pd.DataFrame,
-    pictures: Dataset | None,
+    dataset: Dataset | None,
     scores: xr.Dataset,
     *,
     k: int = 8,
     alpha: float = 1.0,
     base: float | str = "e",
 ) -> Figure:
-    """Draw the most certain failure of each cause with its K regions; only of drawn pictures.
+    """Draw the most confident failure of each cause with its K regions; of synthetic scenes only.
 
     Args:
         failed: from `arlib.evaluation.causes`.
-        pictures: of the scores' images; photographs, or None, give a note instead: they may show
-            people, and carry licences of their own.
+        dataset: of the scores' images; photographs, or None, give a note instead: they may show
+            people, and have licences of their own.
         scores: of the images, two emotions.
         k: K.
         alpha: Eq. 2's tradeoff.
         base: Eq. 1's logarithm.
     """
-    if pictures is None or pictures.draw is None or failed.empty:
-        figure, axes = new_figure(height=1)
-        told = "nothing failed" if failed.empty else "only drawn pictures are shown"
-        axes.text(0.5, 0.5, told, ha="center", va="center", color=NEUTRAL)
-        axes.set_axis_off()
-        return figure
-    shown = failed.groupby("cause", sort=False).head(1)
-    figure, axes = new_figure(len(shown), width=1.9 * max(len(shown), 2), height=2.6)
-    keys = pictures.keys.tolist()
-    rows = [scores.image.values.tolist().index(key) for key in shown.index]
+    if dataset is None or dataset.draw is None or failed.empty:
+        return new_note("nothing failed" if failed.empty else "only synthetic scenes are shown")
+    first = failed.groupby("cause", sort=False).head(1)
+    figure, axes = new_figure(len(first), width=1.9 * max(len(first), 2), height=2.6)
+    keys = dataset.keys.tolist()
+    rows = [scores.image.values.tolist().index(key) for key in first.index]
     chosen = affective_regions(scores.isel(image=rows), k, alpha=alpha, base=base)
     for panel, (key, row), box, share in zip(
         np.ravel(axes),
-        shown.iterrows(),
+        first.iterrows(),
         chosen.box.values,
         chosen.probability.values[..., 0],
         strict=True,
     ):
-        show_image(panel, pictures.read(keys.index(key)))
-        there = ~np.isnan(share)
-        colours = np.where(share[there] >= 0.5, POSITIVE, NEGATIVE).tolist()
-        draw_boxes(panel, box[there], colours=colours, linewidth=1)
-        label = pictures.emotions[int(pictures.labels[keys.index(key)])]
-        panel.set_title(f"{row.cause}\ntruly {label}, given {row.fused:.0%}", fontsize=8)
+        show_image(panel, dataset.read(keys.index(key)))
+        valid = ~np.isnan(share)
+        colours = np.where(share[valid] >= 0.5, POSITIVE, NEGATIVE).tolist()
+        draw_boxes(panel, box[valid], colours=colours, linewidth=1)
+        label = dataset.emotions[int(dataset.labels[keys.index(key)])]
+        panel.set_title(f"{row.cause}\nlabelled {label}, predicted {row.fused:.0%}", fontsize=8)
     return figure
