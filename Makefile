@@ -30,7 +30,7 @@ $(TESTED): $(STAMP) $(SOURCES) $(TESTS)
 
 soak: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -m "" -o "norecursedirs=.*" tests/soak/soak.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -m "" -o "norecursedirs=.*" tests/scoring/soak/soak.py
 
 lab: $(STAMP)
 	$(BIN)/arlib lab

@@ -14,7 +14,7 @@ from skimage.data import coffee
 
 from arlib.figures import show_pipeline
 from arlib.method import sentiment_score
-from arlib.scoring import prediction_from_scores, score_picture
+from arlib.scoring import prediction_from_scores, score_image
 
 OUT = Path(__file__).parents[1] / "book" / "_static" / "method.png"
 
@@ -22,7 +22,7 @@ OUT = Path(__file__).parents[1] / "book" / "_static" / "method.png"
 def main() -> None:
     """Score the photograph, draw, and write the figure in 128 colours."""
     image = coffee()
-    scores = score_picture(image)
+    scores = score_image(image)
     prediction = prediction_from_scores(scores, k=8, alpha=1.0, beta=0.5)
     regions = scores.isel(image=0)
     figure = show_pipeline(

@@ -9,7 +9,7 @@ import torch
 from arlib.datasets import Dataset, ImageError
 from arlib.experiments.baselines.rows import CONTROL_CROPS, MOST, control_probabilities
 from arlib.networks import load_backbone
-from arlib.scoring import Classifiers, crop_regions
+from arlib.scoring import Classifiers, box_outputs
 
 SIZES = [(64, 96), (40, 32), (1, 1), (2, 3)]
 BROKEN = len(SIZES)
@@ -57,11 +57,10 @@ def controls(drawn, classifiers):
 def by_hand(drawn, classifiers, number, box, mirror=False):
     """Probabilities of one crop in a pass of its own, by the network of the image's fold."""
     network = classifiers.networks[int(drawn.folds[number])]
-    crop = crop_regions(drawn.read(number), np.array([box]), 48)[0].numpy()
-    crop = crop[:, :, ::-1].copy() if mirror else crop
-    with torch.inference_mode():
-        logits = network(network.preprocessing.normalize(torch.from_numpy(crop)[None]))
-    return logits.softmax(dim=1)[0].numpy()
+    outputs = box_outputs(
+        drawn.subset([number]), network, lambda *_: np.array([box]), mirror=mirror, progress=False
+    )
+    return outputs[0, 0]
 
 
 def test_controls_are_named_and_in_the_images_order(drawn, controls):

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from scipy.special import expit
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -13,7 +12,7 @@ from sklearn.svm import LinearSVC
 from arlib.datasets import Dataset, ImageError
 from arlib.experiments.baselines.former_fusion import former_fusion
 from arlib.networks import load_backbone
-from arlib.scoring import Classifiers, crop_regions
+from arlib.scoring import Classifiers, box_outputs
 
 N = 18
 BROKEN, UNLABELLED, BARE = 4, 7, 9
@@ -82,11 +81,15 @@ def test_against_a_loop_over_images_and_folds(drawn, classifiers, boxes):
             if number == BROKEN:
                 continue
             image = drawn.read(number)
-            full = [0, 0, image.shape[1], image.shape[0]]
-            region = full if number == BARE else boxes[number, 0].tolist()
-            crops = crop_regions(image, np.array([full, region]), 48)
-            with torch.inference_mode():
-                both = network.features(network.preprocessing.normalize(crops)).numpy()
+            whole = [0, 0, image.shape[1], image.shape[0]]
+            region = whole if number == BARE else boxes[number, 0].tolist()
+            both = box_outputs(
+                drawn.subset([number]),
+                network,
+                lambda *_, boxes=(whole, region): np.array(boxes),
+                features=True,
+                progress=False,
+            )
             features[number] = both.ravel().astype(float)  # the full image, then the region
         others = [i for i in features if drawn.folds[i] != fold and i != UNLABELLED]
         scaler = StandardScaler().fit([features[i] for i in others])

@@ -13,7 +13,7 @@ from arlib.datasets import load
 from arlib.experiments.baselines import pcnn
 from arlib.experiments.baselines.pcnn import UNIFORM_SHARE, drop_probability, train_on
 from arlib.networks import TooFewError, Training, finetune, load_backbone
-from arlib.scoring import global_probabilities
+from arlib.scoring import global_outputs
 
 TRAINING = Training(iterations=4, round=2, batch_size=8, lr=0.02, head_factor=1.0, seed=3)
 DIFFERENCE = st.floats(0, 1)
@@ -87,7 +87,7 @@ class TestTheRule:
 
 class TestARound:
     def test_keeps_those_that_seed_and_rule_keep(self, few, tmp_path):
-        chance = drop_probability(global_probabilities(few, network(), progress=False)).tolist()
+        chance = drop_probability(global_outputs(few, network(), progress=False)).tolist()
         drawn = np.random.default_rng([TRAINING.seed, 4])
         expected = [drawn.random() >= p for p in chance]
         done = run(few, tmp_path)
@@ -151,6 +151,6 @@ class TestTooFewAreLeft:
     )
     def test_of_one_class_or_of_less_than_a_batch(self, few, tmp_path, monkeypatch, kept, reason):
         responses = np.where(kept(few.labels)[:, None], [0.0, 1.0], [0.5, 0.5])
-        monkeypatch.setattr(pcnn, "global_probabilities", lambda *_, **__: responses)
+        monkeypatch.setattr(pcnn, "global_outputs", lambda *_, **__: responses)
         with pytest.raises(TooFewError, match=reason):
             run(few, tmp_path)

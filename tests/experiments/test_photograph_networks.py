@@ -20,7 +20,7 @@ from arlib.networks import (
     load_backbone,
 )
 from arlib.proposals import Grid
-from arlib.scoring import image_features, score_cross_fold
+from arlib.scoring import global_outputs, score_cross_fold
 
 QUICK = {"iterations": 2, "batch_size": 8}
 FEW = {"grid": Grid(2)}
@@ -118,7 +118,7 @@ class TestWhatANetworkLearnedFrom:
     @pytest.mark.parametrize("fold", [1, 4])
     def test_a_head_is_fitted_on_the_other_folds(self, fold):
         run = protocol("none")
-        features, _ = image_features(run.dataset, run.plain, progress=False)
+        features = global_outputs(run.dataset, run.plain, features=True, progress=False)
         others = run.dataset.folds != fold
         by_hand = fit_head(
             features[others], run.dataset.labels[others], ("positive", "negative"), backbone="any"

@@ -14,7 +14,7 @@ from arlib.experiments.photographs import Experiment, PhotographProtocol, fit_da
 from arlib.experiments.registry import network_of, parse_experiment
 from arlib.experiments.runs import compare_scores, open_run
 from arlib.networks import fit_head, load_backbone
-from arlib.scoring import image_features
+from arlib.scoring import global_outputs
 
 pytestmark = pytest.mark.xdist_group("experiment")  # one worker makes what they share
 
@@ -138,7 +138,7 @@ def test_a_head_has_not_seen_the_fold_that_it_predicts(results, fold):
     """Fitted again by hand for one fold, it gives the full images' recorded probabilities."""
     dataset = datasets.load("folder")
     network = load_backbone("vgg_tiny", weights="random")
-    features, _ = image_features(dataset, network, progress=False)
+    features = global_outputs(dataset, network, features=True, progress=False)
     scores = results["none"].scores
     train = dataset.folds != fold
     head = fit_head(features[train], dataset.labels[train], dataset.emotions, backbone="vgg_tiny")

@@ -17,7 +17,7 @@ from arlib.experiments.runs import write_baselines
 from arlib.method import affective_regions
 from arlib.networks import TooFewError, fit_head, load_backbone
 from arlib.proposals import Grid
-from arlib.scoring import Classifiers, global_probabilities, image_features, score_cross_fold
+from arlib.scoring import Classifiers, global_outputs, score_cross_fold
 
 N, BROKEN = 40, 6
 FF = "VGGNet + ft + obj + senti + ff (K = 1)"
@@ -115,8 +115,8 @@ def responses_of(name, dataset, given):
     """The features of the row's linear classifier."""
     return {
         "SentiBank": lambda: Bank().responses(dataset, progress=False),
-        "VGGNet": lambda: image_features(dataset, given["plain"], progress=False)[0],
-        "DeepSentiBank": lambda: global_probabilities(dataset, given["deep"](), progress=False),
+        "VGGNet": lambda: global_outputs(dataset, given["plain"], features=True, progress=False),
+        "DeepSentiBank": lambda: global_outputs(dataset, given["deep"](), progress=False),
     }[name]()
 
 
@@ -153,7 +153,7 @@ def test_pcnn_rows_are_the_full_images_by_their_folds_network(
     probability = rows(readable, scores, classifiers, given)[name]()
     for fold, network in given["pcnn"][name]().networks.items():
         mine = readable.folds == fold
-        alone = global_probabilities(readable.subset(mine), network, progress=False)
+        alone = global_outputs(readable.subset(mine), network, progress=False)
         np.testing.assert_allclose(probability[mine], alone, atol=1e-5)
 
 

@@ -1,5 +1,7 @@
 """Images with regions drawn on them: the drawn regions are the predicted ones."""
 
+from types import SimpleNamespace
+
 import matplotlib.colors
 import numpy as np
 import pytest
@@ -7,12 +9,18 @@ from matplotlib.patches import Rectangle
 
 from arlib.figures.images import draw_boxes, show_pipeline, show_prediction
 from arlib.figures.style import NEGATIVE, NEUTRAL, POSITIVE, new_figure
-from arlib.scoring import Prediction, Region
+from arlib.scoring import Prediction
 
 
 def region(box, positive):
     probability = {"positive": positive, "negative": 1 - positive}
-    return Region(box, 0.4, 0.5, 0.64, probability)
+    return SimpleNamespace(
+        box=box,
+        objectness=0.4,
+        sentiment_score=0.5,
+        affective_score=0.64,
+        probability=probability,
+    )
 
 
 PREDICTION = Prediction(

@@ -15,7 +15,7 @@ from arlib.figures import upload
 from arlib.figures.upload import Classifier, load_classifier, upload_widget
 from arlib.networks import WeightsError, default_head, load_backbone
 from arlib.proposals import EdgeBoxes, Grid
-from arlib.scoring import score_picture
+from arlib.scoring import score_image
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
 
@@ -61,7 +61,7 @@ class TestLoadClassifier:
 
 def test_a_classifier_scores_as_the_library(network):
     scores = Classifier("random", network).scores(IMAGE, Grid(max_regions=5))
-    assert scores.equals(score_picture(IMAGE, network=network, proposals=Grid(max_regions=5)))
+    assert scores.equals(score_image(IMAGE, Grid(max_regions=5), network))
 
 
 class TestWidget:
@@ -100,7 +100,7 @@ class TestWidget:
         assert widget.children[5].outputs == ()
         self.upload(widget, self.png())
         facts = self.facts(widget)
-        scores = score_picture(IMAGE, network=network, proposals=EdgeBoxes(max_regions=12))
+        scores = score_image(IMAGE, EdgeBoxes(max_regions=12), network)
         np.testing.assert_array_equal(facts["objectness"], scores.objectness.values[0])
         np.testing.assert_array_equal(facts["probability"], scores.region_probability.values[0])
         assert (facts["title"], facts["settings"]["k"]) == ("photo.png", 3)

@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
+from torchvision.transforms.v2.functional import resize
 
 from arlib.networks import backbones
 from arlib.networks.backbones import (
@@ -262,11 +263,9 @@ def test_fill_normalises_to_about_zero():
 def test_real_weights_recognise_a_cat(data_root):
     from skimage.data import chelsea
 
-    from arlib.scoring import crop_regions
-
     backbone = load_backbone("mobilenet_v2", weights=data_root / "weights/mobilenet_v2.safetensors")
     image = chelsea()
-    crops = crop_regions(image, np.array([[0, 0, image.shape[1], image.shape[0]]]), 224)
+    crops = resize(torch.from_numpy(image).permute(2, 0, 1), [224, 224], antialias=True)[None]
     with torch.inference_mode():
         best = int(backbone(backbone.preprocessing.normalize(crops)).argmax())
     categories = models.MobileNet_V2_Weights.IMAGENET1K_V1.meta["categories"]

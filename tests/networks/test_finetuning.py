@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import example, given, strategies as st
+from torchvision.transforms.v2.functional import resize
 
 from arlib.datasets import load
 from arlib.datasets.scenes import SceneGenerator
@@ -95,10 +96,8 @@ class TestSchedule:
 
 class TestTrainingImages:
     def test_without_augmentation_they_equal_those_of_scoring(self, few):
-        from arlib.scoring import crop_regions
-
         pixels, label = TrainingImages(few, 48, resize=None, mirror=False, seed=0)[3]
-        full = crop_regions(few.read(3), np.array([[0, 0, 128, 128]]), 48)[0]
+        full = resize(torch.from_numpy(few.read(3)).permute(2, 0, 1), [48, 48], antialias=True)
         assert (pixels == full).all()
         assert label == few.labels[3]
 

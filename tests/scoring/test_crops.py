@@ -5,8 +5,9 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 from PIL import Image
+from torchvision.transforms.v2.functional import resize
 
-from arlib.scoring.crops import _windows, crop_regions
+from arlib.scoring.crops import _frames, crop_regions
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, (60, 80, 3), np.uint8)
@@ -32,22 +33,29 @@ def test_a_box_of_the_network_size_is_copied():
     assert np.array_equal(crop.permute(1, 2, 0), IMAGE[20:52, 10:42])
 
 
+def test_a_full_image_is_resized_as_in_training():
+    """`arlib.networks` resizes training images by the same call."""
+    crop = crop_regions(IMAGE, np.array([[0, 0, 80, 60]]), 48)[0]
+    expected = resize(torch.from_numpy(IMAGE).permute(2, 0, 1), [48, 48], antialias=True)
+    assert torch.equal(crop, expected)
+
+
 def test_fractional_borders_take_in_the_pixel():
-    window = _windows(np.array([[10.2, 20.9, 12.1, 22.0]]), "warp", 0.0)
-    assert window.tolist() == [[10, 20, 13, 22]]
+    frame = _frames(np.array([[10.2, 20.9, 12.1, 22.0]]), "warp", 0.0)
+    assert frame.tolist() == [[10, 20, 13, 22]]
 
 
 def test_square_keeps_proportions_and_centre():
-    x0, y0, x1, y1 = _windows(np.array([[10, 20, 50, 40]]), "square", 0.0)[0]
+    x0, y0, x1, y1 = _frames(np.array([[10, 20, 50, 40]]), "square", 0.0)[0]
     assert (x1 - x0, y1 - y0) == (40, 40)
     assert ((x0 + x1) / 2, (y0 + y1) / 2) == (30, 30)
 
 
 def test_context_adds_a_share_of_each_side():
-    assert _windows(np.array([[10, 20, 50, 40]]), "warp", 0.5).tolist() == [[-10, 10, 70, 50]]
+    assert _frames(np.array([[10, 20, 50, 40]]), "warp", 0.5).tolist() == [[-10, 10, 70, 50]]
 
 
-def test_beyond_the_picture_is_filled():
+def test_beyond_the_image_is_filled():
     white = np.full((20, 20, 3), 255, np.uint8)
     crop = crop_regions(white, np.array([[0, 0, 20, 10]]), 20, crop="square", fill=(1, 2, 3))[0]
     assert crop[:, 0, 0].tolist() == [1, 2, 3]

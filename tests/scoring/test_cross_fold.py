@@ -10,27 +10,27 @@ from arlib.datasets import Dataset, ImageError
 from arlib.networks import LinearHead, load_backbone
 from arlib.proposals import Grid
 from arlib.scoring.crops import crop_regions
-from arlib.scoring.cross_fold import Classifiers, classify_boxes, score_cross_fold
-from arlib.scoring.scorer import score
+from arlib.scoring.cross_fold import Classifiers, classify_boxes
+from arlib.scoring.scorer import score, score_cross_fold
 from arlib.scoring.scores import open_scores
 
 FOLDS = [2, 1, 3, 1, 2, 3, 1, 2, 3, 2]
-BROKEN = (3, 5)
+UNREADABLE = (3, 5)
 GRID = Grid(max_regions=3)
 QUIET = {"progress": False}
 
 
 @pytest.fixture(scope="module")
 def drawn():
-    """Pictures of several sizes, their folds in no order; two cannot be read."""
+    """Images of several sizes, their folds in no order; two cannot be read."""
     rng = np.random.default_rng(0)
     sizes = rng.integers(20, 60, (len(FOLDS), 2))
-    pictures = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+    images = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
 
     def draw(number):
-        if number in BROKEN:
-            raise ImageError(f"{number}.png", f"broken {number}")
-        return pictures[number]
+        if number in UNREADABLE:
+            raise ImageError(f"{number}.png", f"unreadable {number}")
+        return images[number]
 
     return Dataset(
         name="drawn",
@@ -45,15 +45,15 @@ def drawn():
 
 @pytest.fixture(scope="module")
 def networks():
-    """One network a fold; random ones say nearly 0.5 and 0.5: these are surer."""
-    made = {
+    """One network a fold; random ones predict nearly 0.5 and 0.5: these are more confident."""
+    networks = {
         fold: load_backbone("vgg_tiny", classes=2, weights="random", seed=fold)
         for fold in (1, 2, 3)
     }
     with torch.no_grad():
-        for network in made.values():
+        for network in networks.values():
             network.network[-1].weight *= 10
-    return made
+    return networks
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def heads():
 
 
 def readable(dataset):
-    return np.array([number not in BROKEN for number in range(len(dataset))])
+    return np.array([number not in UNREADABLE for number in range(len(dataset))])
 
 
 @pytest.mark.parametrize("headed", [False, True])
@@ -92,14 +92,14 @@ def test_several_networks_are_each_fold_alone_in_the_datasets_order(
             head=heads[fold] if headed else None,
             **QUIET,
         )
-        mine = together.sel(image=alone.image.values)
+        part = together.sel(image=alone.image.values)
         for name in ("box", "objectness"):
-            np.testing.assert_array_equal(mine[name], alone[name])
+            np.testing.assert_array_equal(part[name], alone[name])
         for name in ("global_probability", "region_probability"):
-            np.testing.assert_allclose(mine[name], alone[name], atol=1e-5)
+            np.testing.assert_allclose(part[name], alone[name], atol=1e-5)
 
 
-def test_another_folds_network_would_say_something_else(drawn, networks, tmp_path):
+def test_another_folds_network_predicts_something_else(drawn, networks, tmp_path):
     """What the test above would see if networks were mixed up."""
     right = score_cross_fold(Classifiers(networks), drawn, GRID, tmp_path / "right", **QUIET)
     mixed = {1: networks[2], 2: networks[3], 3: networks[1]}
@@ -116,12 +116,12 @@ def test_the_store_holds_what_is_returned(drawn, networks, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
-def test_unreadable_pictures_of_every_fold_are_told(drawn, networks, tmp_path):
+def test_unreadable_images_of_every_fold_are_listed(drawn, networks, tmp_path):
     scores = score_cross_fold(Classifiers(networks), drawn, GRID, tmp_path / "store", **QUIET)
-    assert scores.attrs["unreadable"] == {"p3": "broken 3", "p5": "broken 5"}
+    assert scores.attrs["unreadable"] == {"p3": "unreadable 3", "p5": "unreadable 5"}
 
 
-def test_every_network_is_named_by_the_folds_it_judges(drawn, networks, tmp_path):
+def test_every_network_is_named_by_the_folds_it_classifies(drawn, networks, tmp_path):
     shared = Classifiers({1: networks[1], 2: networks[2], 3: networks[1]})
     scores = score_cross_fold(shared, drawn, GRID, tmp_path / "store", **QUIET)
     assert scores.attrs["weights_sha256"] == {
@@ -147,22 +147,22 @@ def test_settings_of_scoring_are_passed_on(drawn, networks, tmp_path):
     assert scores.attrs["parameters"] == settings
 
 
-def test_every_picture_is_in_one_group_with_its_folds_network(drawn, networks):
+def test_every_image_is_in_one_group_with_its_folds_network(drawn, networks):
     shared = Classifiers({1: networks[1], 2: networks[2], 3: networks[1], 9: networks[3]})
     times = np.zeros(len(drawn), int)
-    for network, mine in shared.groups(drawn):
-        times += mine
-        for fold in drawn.folds[mine].tolist():
+    for network, mask in shared.groups(drawn):
+        times += mask
+        for fold in drawn.folds[mask].tolist():
             assert network is shared.networks[fold]
     assert (times == 1).all()
-    assert len(list(shared.groups(drawn))) == 2, "fold 9 has no picture"
+    assert len(list(shared.groups(drawn))) == 2, "fold 9 has no image"
 
 
 @pytest.mark.parametrize(
     "ask",
     [
         lambda classifiers, drawn, out: score_cross_fold(classifiers, drawn, GRID, out, **QUIET),
-        lambda classifiers, drawn, out: classify_boxes(classifiers, drawn, whole, **QUIET),
+        lambda classifiers, drawn, out: classify_boxes(classifiers, drawn, full, **QUIET),
     ],
 )
 def test_a_fold_without_a_network_is_refused(drawn, networks, tmp_path, ask):
@@ -171,12 +171,12 @@ def test_a_fold_without_a_network_is_refused(drawn, networks, tmp_path, ask):
         ask(few, drawn, tmp_path / "store")
 
 
-def whole(_, image):
+def full(_, image):
     return np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
 
 
 def two_boxes(number, image):
-    """Boxes that depend on which picture it is."""
+    """Boxes that depend on which image it is."""
     height, width = image.shape[:2]
     return np.array([[number / 2, 1, width - 1, height - 2], [0, 0, width / 2, height]], np.float32)
 
@@ -193,18 +193,18 @@ def by_hand(network, image, box, mirror):
 
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("headed", [False, True])
-def test_boxes_are_judged_as_one_crop_at_a_time(drawn, networks, heads, headed, mirror):
+def test_boxes_are_classified_as_one_crop_at_a_time(drawn, networks, heads, headed, mirror):
     classifiers = Classifiers(networks, heads if headed else None)
-    found = classify_boxes(classifiers, drawn, two_boxes, mirror=mirror, **QUIET)
-    assert (found.shape, found.dtype) == ((len(drawn), 2, 2), np.float32)
+    probability = classify_boxes(classifiers, drawn, two_boxes, mirror=mirror, **QUIET)
+    assert (probability.shape, probability.dtype) == ((len(drawn), 2, 2), np.float32)
     for number in np.flatnonzero(readable(drawn)).tolist():
         image, fold = drawn.read(number), FOLDS[number]
         for row, box in enumerate(two_boxes(number, image)):
-            features, probability = by_hand(networks[fold], image, box, mirror)
-            expected = heads[fold].probability(features) if headed else probability
-            np.testing.assert_allclose(found[number, row], expected, atol=1e-4)
+            features, own = by_hand(networks[fold], image, box, mirror)
+            expected = heads[fold].probability(features) if headed else own
+            np.testing.assert_allclose(probability[number, row], expected, atol=1e-4)
 
 
-def test_unreadable_pictures_are_judged_nan(drawn, networks):
-    found = classify_boxes(Classifiers(networks), drawn, whole, **QUIET)
-    assert np.isnan(found).all(axis=(1, 2)).tolist() == (~readable(drawn)).tolist()
+def test_unreadable_images_are_nan(drawn, networks):
+    probability = classify_boxes(Classifiers(networks), drawn, full, **QUIET)
+    assert np.isnan(probability).all(axis=(1, 2)).tolist() == (~readable(drawn)).tolist()

@@ -1,8 +1,7 @@
-"""Algorithm 1 for one picture, against a loop straight from the paper."""
+"""Algorithm 1 for one image, against a loop straight from the paper."""
 
 import json
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,29 +9,37 @@ from PIL import Image
 
 from arlib import predict
 from arlib.datasets import ImageError
-from arlib.networks import LinearHead, load_backbone
-from arlib.proposals import EdgeBoxes, Grid, Proposals
-from arlib.scoring.prediction import Prediction, default_network, prediction_from_scores
-from arlib.scoring.scorer import score_image
+from arlib.networks import (
+    LinearHead,
+    default_head,
+    load_backbone,
+)
+from arlib.proposals import EdgeBoxes, Grid
+from arlib.scoring.prediction import (
+    Prediction,
+    default_network,
+    prediction_from_scores,
+    score_image,
+)
 
 
 def algorithm_1(scores, k, alpha, beta):
     """Steps 4 to 10 of the paper's Algorithm 1 for the one image in `scores`."""
-    one = scores.isel(image=0)
+    row = scores.isel(image=0)
     ranked = []
     for j, (objectness, s) in enumerate(
-        zip(one.objectness.values, one.region_probability.values, strict=True)
+        zip(row.objectness.values, row.region_probability.values, strict=True)
     ):
         if math.isnan(objectness):
             continue
         senti = 1 + sum(p * math.log(p) for p in s.tolist() if p > 0)
         ranked.append((-math.sqrt(objectness**2 + alpha * senti**2), j))
     best = [j for _, j in sorted(ranked)[:k]]
-    whole = one.global_probability.values.astype(float)
+    global_ = row.global_probability.values.astype(float)
     if not best:
-        return best, whole
-    mean = sum(one.region_probability.values[j].astype(float) for j in best) / len(best)
-    return best, whole + beta * mean
+        return best, global_
+    mean = sum(row.region_probability.values[j].astype(float) for j in best) / len(best)
+    return best, global_ + beta * mean
 
 
 @pytest.mark.parametrize(
@@ -42,13 +49,15 @@ def algorithm_1(scores, k, alpha, beta):
 def test_it_is_algorithm_1(make_scores, k, alpha, beta, seed):
     scores = make_scores(3, 6, seed=seed).isel(image=[seed % 3])
     best, response = algorithm_1(scores, k, alpha, beta)
-    found = prediction_from_scores(scores, k=k, alpha=alpha, beta=beta)
+    prediction = prediction_from_scores(scores, k=k, alpha=alpha, beta=beta)
     boxes = scores.box.values[0]
-    assert [region.box for region in found.regions] == [tuple(boxes[j].tolist()) for j in best]
-    np.testing.assert_allclose(list(found.response.values()), response, rtol=1e-6)
-    np.testing.assert_allclose(list(found.probability.values()), response / response.sum(), 1e-6)
-    assert found.label == ("positive", "negative")[int(response.argmax())]
-    assert sum(found.response.values()) == pytest.approx(1 + (beta if best else 0))
+    assert [region.box for region in prediction.regions] == [tuple(boxes[j].tolist()) for j in best]
+    np.testing.assert_allclose(list(prediction.response.values()), response, rtol=1e-6)
+    np.testing.assert_allclose(
+        list(prediction.probability.values()), response / response.sum(), 1e-6
+    )
+    assert prediction.label == ("positive", "negative")[int(response.argmax())]
+    assert sum(prediction.response.values()) == pytest.approx(1 + (beta if best else 0))
 
 
 def test_the_base_goes_into_every_sentiment_score(make_scores):
@@ -71,55 +80,53 @@ def test_a_file_and_its_array_predict_the_same(network, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "x.png")
     settings = {"network": network, "proposals": Grid(max_regions=10), "k": 3}
-    found = predict(tmp_path / "x.png", **settings)
-    assert found == predict(pixels, **settings)
-    assert len(found.regions) == 3
-    affective = [region.affective_score for region in found.regions]
+    prediction = predict(tmp_path / "x.png", **settings)
+    assert prediction == predict(pixels, **settings)
+    assert len(prediction.regions) == 3
+    affective = [region.affective_score for region in prediction.regions]
     assert affective == sorted(affective, reverse=True)
-    for region in found.regions:
+    for region in prediction.regions:
         assert region.affective_score == pytest.approx(
             math.hypot(region.objectness, region.sentiment_score), rel=1e-5
         )
         assert sum(region.probability.values()) == pytest.approx(1, abs=1e-5)
 
 
-class Sure:
-    """Grid boxes with a falling objectness, so that late ones cannot enter the K."""
-
-    max_regions = 40
-
-    def __call__(self, image):
-        boxes = Grid(max_regions=40)(image).boxes
-        objectness = np.linspace(2, 0, len(boxes)).astype(np.float32)
-        return Proposals(boxes, objectness)
-
-
-@pytest.mark.parametrize("k", [1, 5, 8])
-@pytest.mark.parametrize("seed", range(3))
-def test_stopping_early_changes_nothing(network, k, seed):
-    pixels = np.random.default_rng(seed).integers(0, 256, (90, 120, 3), dtype=np.uint8)
-    found = predict(pixels, network=network, proposals=Sure(), k=k, alpha=0.5)
-    scores = score_image(pixels, Sure(), network)
-    every = prediction_from_scores(scores, k=k, alpha=0.5, beta=0.5)
-    assert every.scored == every.proposed == found.proposed == 40
-    assert k <= found.scored < 40
-    assert replace(found, scored=40) == every
+def test_every_proposed_region_is_scored_before_they_are_ranked(network):
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    grid = Grid(max_regions=40)
+    scores = score_image(pixels, grid, network)
+    assert scores.sizes["region"] == 40
+    assert np.isfinite(scores.region_probability).all()
+    prediction = predict(pixels, network=network, proposals=grid, k=5, alpha=0.5)
+    assert prediction == prediction_from_scores(scores, k=5, alpha=0.5, beta=0.5)
 
 
-def test_a_picture_without_any_region_is_judged_whole(network):
+def test_without_a_network_the_default_one_scores(tmp_path, monkeypatch):
+    """Its weights are those of `ARLIB_DATA`, its head that of the package."""
+    default = load_backbone("squeezenet1_1", weights="random", seed=3)
+    (tmp_path / "weights").mkdir()
+    default.save(tmp_path / "weights" / "squeezenet1_1.safetensors")
+    monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    scores = score_image(pixels, Grid(max_regions=3))
+    expected = score_image(pixels, Grid(max_regions=3), default, head=default_head())
+    np.testing.assert_array_equal(scores.region_probability, expected.region_probability)
+
+
+def test_an_image_without_any_region_is_predicted_by_the_full_image(network):
     flat = np.full((50, 50, 3), 128, np.uint8)
-    found = predict(flat, network=network, proposals=EdgeBoxes())
-    assert found.regions == ()
-    assert (found.scored, found.proposed) == (0, 0)
-    assert found.response == found.global_probability
-    assert sum(found.probability.values()) == pytest.approx(1)
+    prediction = predict(flat, network=network, proposals=EdgeBoxes())
+    assert prediction.regions == ()
+    assert prediction.response == prediction.global_probability
+    assert sum(prediction.probability.values()) == pytest.approx(1)
 
 
 def test_it_is_json(network):
-    picture = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
-    found = predict(picture, network=network, proposals=Grid(max_regions=4), k=2)
-    facts = json.loads(json.dumps(found.to_dict()))
-    assert facts["label"] == found.label
+    image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    prediction = predict(image, network=network, proposals=Grid(max_regions=4), k=2)
+    facts = json.loads(json.dumps(prediction.to_dict()))
+    assert facts["label"] == prediction.label
     assert list(facts["probability"]) == ["positive", "negative"]
     assert set(facts["regions"][0]) == {
         "box",
@@ -128,10 +135,10 @@ def test_it_is_json(network):
         "affective_score",
         "probability",
     }
-    assert isinstance(found, Prediction)
+    assert isinstance(prediction, Prediction)
 
 
-def test_what_is_no_picture(network, tmp_path):
+def test_what_is_no_image(network, tmp_path):
     with pytest.raises(ImageError, match="no such file"):
         predict(tmp_path / "absent.jpg", network=network)
     with pytest.raises(ValueError, match="uint8"):
@@ -139,23 +146,23 @@ def test_what_is_no_picture(network, tmp_path):
 
 
 def test_bad_settings(network):
-    picture = np.zeros((40, 40, 3), np.uint8)
+    image = np.zeros((40, 40, 3), np.uint8)
     settings = {"network": network, "proposals": Grid(max_regions=4)}
     with pytest.raises(ValueError, match="k must be a whole number of at least 1, not 0"):
-        predict(picture, **settings, k=0)
+        predict(image, **settings, k=0)
     with pytest.raises(ValueError, match="alpha must be a number of at least 0"):
-        predict(picture, **settings, alpha=-1.0)
+        predict(image, **settings, alpha=-1.0)
     with pytest.raises(ValueError, match="beta must be a number of at least 0"):
-        predict(picture, **settings, beta=-1.0)
+        predict(image, **settings, beta=-1.0)
 
 
 def test_the_default_network_on_a_photograph(data_root):
     """SqueezeNet 1.1 with torchvision's weights under the head that ships with the package."""
     from skimage.data import chelsea
 
-    found = predict(chelsea())
-    assert len(found.regions) == 8
-    assert found.label == "positive"  # a cat
+    prediction = predict(chelsea())
+    assert len(prediction.regions) == 8
+    assert prediction.label == "positive"  # a cat
 
 
 def test_the_default_network_is_that_of_the_folder_of_data(tmp_path, monkeypatch):
@@ -163,9 +170,9 @@ def test_the_default_network_is_that_of_the_folder_of_data(tmp_path, monkeypatch
     weights = []
     for seed in (0, 1, 1):
         folder = tmp_path / str(seed)
-        made = load_backbone("squeezenet1_1", weights="random", seed=seed)
+        network = load_backbone("squeezenet1_1", weights="random", seed=seed)
         (folder / "weights").mkdir(parents=True, exist_ok=True)
-        made.save(folder / "weights" / "squeezenet1_1.safetensors")
+        network.save(folder / "weights" / "squeezenet1_1.safetensors")
         monkeypatch.setenv("ARLIB_DATA", str(folder))
         weights.append(default_network())
     assert weights[0] is not weights[1] is weights[2]
@@ -176,7 +183,7 @@ def test_eight_emotions_rank_by_a_score_that_cannot_be_negative():
     network = load_backbone("squeezenet1_1", weights="random")
     weight = np.random.default_rng(0).normal(size=(8, 512)).astype(np.float32)
     head = LinearHead(weight, np.zeros(8, np.float32), tuple("abcdefgh"), network.name)
-    picture = np.random.default_rng(1).integers(0, 256, (80, 100, 3)).astype(np.uint8)
-    found = predict(picture, network=network, head=head, proposals=Grid(), k=2)
-    assert found.label in "abcdefgh"
-    assert len(found.regions) == 2
+    image = np.random.default_rng(1).integers(0, 256, (80, 100, 3)).astype(np.uint8)
+    prediction = predict(image, network=network, head=head, proposals=Grid(), k=2)
+    assert prediction.label in "abcdefgh"
+    assert len(prediction.regions) == 2

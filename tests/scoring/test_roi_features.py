@@ -8,8 +8,8 @@ from arlib.datasets import load
 from arlib.networks import LinearHead, load_backbone
 from arlib.proposals import EdgeBoxes, Grid
 from arlib.scoring import scorer as scoring
-from arlib.scoring.choice import Choice
 from arlib.scoring.crops import crop_regions
+from arlib.scoring.prediction import score_image
 from arlib.scoring.roi_features import shared_forward, split
 
 CUT = {
@@ -43,7 +43,7 @@ def test_what_cannot_be_cut_is_refused(name):
         split(load_backbone(name, classes=2, weights="random"))
 
 
-def test_at_the_networks_own_size_the_whole_image_is_nearly_that_of_cropping():
+def test_at_the_networks_own_size_the_full_image_is_nearly_that_of_cropping():
     """The map is the same, and RoIAlign over all of it only smooths it."""
     network = load_backbone("resnet18", classes=2, weights="random")
     coarse = np.random.default_rng(0).integers(0, 256, (7, 7, 3), dtype=np.uint8)
@@ -57,8 +57,8 @@ def test_at_the_networks_own_size_the_whole_image_is_nearly_that_of_cropping():
     assert np.abs(part - own.numpy()).mean() > 0.1 * own.abs().mean()
 
 
-def test_boxes_lie_where_they_are_in_the_picture():
-    """A network that reads colours: each half of a picture, wherever it lies, has its own."""
+def test_boxes_lie_where_they_are_in_the_image():
+    """A network that reads colours: each half of an image, wherever it lies, has its own."""
     layer = torch.nn.Conv2d(3, 3, 1, bias=False)
     head = torch.nn.Linear(3, 2, bias=False)
     with torch.no_grad():
@@ -76,7 +76,7 @@ def test_boxes_lie_where_they_are_in_the_picture():
     np.testing.assert_allclose(seen, normal, atol=0.05)
 
 
-def test_scores_by_shared_maps_keep_the_layout_and_the_whole_image(tmp_path):
+def test_scores_by_shared_maps_keep_the_layout_and_the_full_image(tmp_path):
     network = load_backbone("vgg_tiny", classes=2, weights="random")
     scenes = load("scenes-annotated", n=20, seed=0)
     settings = {"progress": False}
@@ -87,12 +87,12 @@ def test_scores_by_shared_maps_keep_the_layout_and_the_whole_image(tmp_path):
     np.testing.assert_allclose(shared.global_probability, crops.global_probability, atol=1e-6)
     np.testing.assert_array_equal(shared.box, crops.box)
     run = shared_forward(network, features=False, device="cpu")
-    one = run(scenes.read(3), crops.box.values[3])
-    np.testing.assert_allclose(shared.region_probability[3], one, atol=1e-6)
+    expected = run(scenes.read(3), crops.box.values[3])
+    np.testing.assert_allclose(shared.region_probability[3], expected, atol=1e-6)
     assert shared.attrs["parameters"]["features"] == "shared"
     assert float(abs(shared.region_probability - crops.region_probability).max()) > 1e-3
-    image = scoring.score_image(scenes.read(3), Grid(6), network, features="shared")
-    np.testing.assert_allclose(image.region_probability[0], one, atol=1e-6)
+    image = score_image(scenes.read(3), Grid(6), network, features="shared")
+    np.testing.assert_allclose(image.region_probability[0], expected, atol=1e-6)
 
 
 def test_a_head_reads_shared_features():
@@ -100,17 +100,17 @@ def test_a_head_reads_shared_features():
     weight = np.random.default_rng(0).normal(size=(2, 128)).astype(np.float32)
     head = LinearHead(weight, np.zeros(2, np.float32), ("positive", "negative"), "vgg_tiny")
     image = load("scenes-annotated", n=20, seed=0).read(0)
-    found = scoring.score_image(image, Grid(4), network, head=head, features="shared")
-    read = shared_forward(network, features=True, device="cpu")(image, found.box.values[0])
-    np.testing.assert_allclose(found.region_probability[0], head.probability(read), atol=1e-5)
+    scores = score_image(image, Grid(4), network, head=head, features="shared")
+    read = shared_forward(network, features=True, device="cpu")(image, scores.box.values[0])
+    np.testing.assert_allclose(scores.region_probability[0], head.probability(read), atol=1e-5)
 
 
-def test_a_picture_without_regions_is_judged_whole():
+def test_an_image_without_regions_has_a_global_probability():
     network = load_backbone("vgg_tiny", classes=2, weights="random")
     image = np.full((50, 50, 3), 128, np.uint8)
-    found = scoring.score_image(image, EdgeBoxes(), network, features="shared")
-    assert found.sizes["region"] == 0
-    assert float(found.global_probability.sum()) == pytest.approx(1)
+    scores = score_image(image, EdgeBoxes(), network, features="shared")
+    assert scores.sizes["region"] == 0
+    assert float(scores.global_probability.sum()) == pytest.approx(1)
 
 
 def test_wrong_settings():
@@ -119,6 +119,4 @@ def test_wrong_settings():
     with pytest.raises(ValueError, match="side must be positive, not 0"):
         shared_forward(network, features=False, side=0)
     with pytest.raises(ValueError, match="features must be 'crops' or 'shared', not 'x'"):
-        scoring.score_image(image, Grid(4), network, features="x")
-    with pytest.raises(ValueError, match="shared features have no certificate"):
-        scoring.score_image(image, Grid(4), network, features="shared", only=Choice())
+        score_image(image, Grid(4), network, features="x")

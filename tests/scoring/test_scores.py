@@ -1,4 +1,4 @@
-"""Scores: the layout is held, the store is whole or not there, what is reopened is equal."""
+"""Scores: the layout is held, the store is complete or absent, what is reopened is equal."""
 
 import subprocess
 import sys

@@ -44,7 +44,7 @@ def predict(
     """
     from arlib.datasets import ImageError, read_image
     from arlib.proposals import EdgeBoxes
-    from arlib.scoring import prediction_from_scores, score_picture
+    from arlib.scoring import prediction_from_scores, score_image
 
     method = EdgeBoxes(max_regions=max_regions)
     failed = 0
@@ -55,7 +55,7 @@ def predict(
             click.echo(f"arlib: {error}", err=True)
             failed += 1
             continue
-        scores = score_picture(image, proposals=method)
+        scores = score_image(image, proposals=method)
         prediction = prediction_from_scores(scores, **settings)
         files: dict[str, str | None] = {"overlay": None, "html": None}
         if not no_overlay:
@@ -110,8 +110,6 @@ def described(path: Path, prediction: Prediction, files: dict[str, str | None]) 
         measures = (region.objectness, region.sentiment_score, region.affective_score)
         values = "  ".join(f"{value:.3f}" for value in (*measures, region.probability[first]))
         lines.append(f"  {number:>6}  {corners}  {values}")
-    enough = "" if prediction.scored == prediction.proposed else "; no other can be among the K"
-    lines.append(f"  scored {prediction.scored} of {prediction.proposed} proposed regions{enough}")
     for name, text in (("overlay", "drawn in"), ("html", "to explore:")):
         if files[name] is not None:
             lines.append(f"  {text} {files[name]}")

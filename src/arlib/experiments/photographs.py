@@ -24,7 +24,6 @@ from arlib.networks import (
     LinearHead,
     Training,
     WeightsError,
-    check_heads,
     default_head,
     finetune,
     fit_head,
@@ -32,7 +31,7 @@ from arlib.networks import (
     weights_at_hand,
 )
 from arlib.proposals import Cached, Propose, make_proposals
-from arlib.scoring import Classifiers, image_features, score_cross_fold
+from arlib.scoring import Classifiers, check_heads, global_outputs, score_cross_fold
 
 FROZEN, SHIPPED, FOLDS = "none", "shipped", "folds"
 """What a network learns from, where it is not the name of a dataset."""
@@ -196,7 +195,7 @@ class PhotographProtocol:
 
     def _heads(self) -> dict[int, LinearHead]:
         """Fit a head for each fold on the other folds."""
-        features, _ = image_features(self.dataset, self.plain, progress=self.progress)
+        features = global_outputs(self.dataset, self.plain, features=True, progress=self.progress)
         usable = np.isfinite(features).all(axis=1) & (self.dataset.labels >= 0)
         heads = {}
         for fold in np.unique(self.dataset.folds).tolist():
@@ -318,7 +317,7 @@ def fit_dataset_head(name: str, backbone: str, *, seed: int = 0) -> LinearHead:
     """
     dataset = datasets.load(name)
     network = load_backbone(backbone)
-    features, _ = image_features(dataset, network)
+    features = global_outputs(dataset, network, features=True)
     usable = ~np.isnan(features).any(axis=1) & (dataset.labels >= 0)
     head = fit_head(
         features[usable], dataset.labels[usable], dataset.emotions, backbone=backbone, seed=seed

@@ -72,7 +72,7 @@ class SyntheticProtocol:
         finetuning: how it then learns sentiment.
         proposals: a name in `arlib.proposals.make_proposals`.
         max_regions: N, the most regions an image.
-        crop: "warp" or "square", as `arlib.scoring.crop_regions`.
+        crop: "warp" or "square", as `arlib.scoring.score`.
     """
 
     generator: SceneGenerator = field(default_factory=SceneGenerator)

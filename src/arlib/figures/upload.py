@@ -15,7 +15,7 @@ from arlib.experiments import SyntheticProtocol, fine_tune
 from arlib.figures.explorer import explore
 from arlib.networks import Backbone, LinearHead, default_head, load_backbone, weights_at_hand
 from arlib.proposals import Propose
-from arlib.scoring import score_picture
+from arlib.scoring import score_image
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -34,7 +34,7 @@ class Classifier:
 
     def scores(self, image: np.ndarray, propose: Propose) -> xr.Dataset:
         """Score an image, (H, W, 3) uint8 RGB, and its proposals: scores of one image."""
-        return score_picture(image, network=self.network, head=self.head, proposals=propose)
+        return score_image(image, propose, self.network, head=self.head)
 
 
 def load_classifier(which: str, settings: SyntheticProtocol) -> Classifier:

@@ -6,13 +6,9 @@ from .backbones import (
 )
 from .finetuning import finetune as finetune, learning_curve as learning_curve
 from .heads import (
-    Heads as Heads,
     LinearHead as LinearHead,
-    check_heads as check_heads,
     default_head as default_head,
     fit_head as fit_head,
-    head_provenance as head_provenance,
-    probability_of as probability_of,
 )
 from .precision import (
     Precision as Precision,

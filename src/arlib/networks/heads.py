@@ -1,7 +1,7 @@
 """Linear sentiment heads on frozen features: fitted by scikit-learn, applied by NumPy."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,6 @@ from safetensors.numpy import load_file, save as safetensors
 from scipy.special import softmax
 
 from arlib._support.storage import write_atomic
-from arlib.datasets import Dataset
-from arlib.networks.backbones import Backbone
 
 
 @dataclass(frozen=True)
@@ -168,44 +166,3 @@ def _unscaled(
         backbone,
         provenance,
     )
-
-
-Heads = LinearHead | Mapping[int, LinearHead] | None
-
-
-def check_heads(dataset: Dataset, network: Backbone, head: Heads) -> None:
-    """Raise ValueError unless network and heads speak of the dataset's emotions."""
-    if head is None:
-        if network.classes != len(dataset.emotions):
-            raise ValueError(
-                f"{network.name} tells {network.classes} classes apart, {dataset.name} has "
-                f"{len(dataset.emotions)}: fine-tune it, load it with classes=..., or give a head"
-            )
-        return
-    heads = {-1: head} if isinstance(head, LinearHead) else dict(head)
-    if not isinstance(head, LinearHead):
-        lost = sorted(set(dataset.folds.tolist()) - heads.keys())
-        if lost:
-            raise ValueError(f"no head for fold(s) {lost} of {dataset.name}")
-    for one in heads.values():
-        if one.backbone != network.name:
-            raise ValueError(f"the head reads features of {one.backbone}, not of {network.name}")
-        if one.emotions != tuple(dataset.emotions):
-            raise ValueError(f"the head tells {one.emotions} apart, not {dataset.emotions}")
-
-
-def probability_of(head: Heads, dataset: Dataset, index: int, output: np.ndarray) -> np.ndarray:
-    """What the head of an image's fold, if there is one, makes of the network's output (n, D)."""
-    if head is None:
-        return output
-    one = head if isinstance(head, LinearHead) else head[int(dataset.folds[index])]
-    return one.probability(output)
-
-
-def head_provenance(head: Heads) -> Any:
-    """Say what made the heads: JSON values."""
-    if head is None:
-        return None
-    if isinstance(head, LinearHead):
-        return head.provenance
-    return {str(fold): one.provenance for fold, one in sorted(head.items())}

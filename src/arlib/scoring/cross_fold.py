@@ -1,29 +1,92 @@
-"""Who judges the images of each fold: a network that never saw them, with or without a head."""
+"""Networks and heads by fold: every image is classified by those that never saw it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from arlib.datasets import Dataset
 from arlib.networks import Backbone, LinearHead
-from arlib.proposals import Propose
 from arlib.scoring.inference import Boxes, box_outputs
-from arlib.scoring.scorer import score
-from arlib.scoring.scores import save_scores
+
+Heads = LinearHead | Mapping[int, LinearHead] | None
+"""One head for all images, one for each fold, or none: then the network's own classes count."""
+
+
+def check_heads(dataset: Dataset, network: Backbone, head: Heads) -> None:
+    """Refuse a network and heads that do not predict the dataset's emotions in every fold.
+
+    Args:
+        dataset: the images.
+        network: the backbone; without a head, its own classes must be the emotions.
+        head: None, one head, or a mapping fold -> head.
+
+    Raises:
+        ValueError: names what does not fit.
+
+    Example:
+        >>> from arlib.datasets import load
+        >>> from arlib.networks import load_backbone
+        >>> network = load_backbone("vgg_tiny", classes=3, weights="random")
+        >>> check_heads(load("scenes-annotated", n=20), network, None)
+        Traceback (most recent call last):
+        ...
+        ValueError: vgg_tiny has 3 outputs, scenes-annotated has 2 emotions: fine-tune it, ...
+    """
+    if head is None:
+        if network.classes != len(dataset.emotions):
+            raise ValueError(
+                f"{network.name} has {network.classes} outputs, {dataset.name} has "
+                f"{len(dataset.emotions)} emotions: fine-tune it, load it with classes=..., or "
+                "give a head"
+            )
+        return
+    heads = {-1: head} if isinstance(head, LinearHead) else dict(head)
+    if not isinstance(head, LinearHead):
+        missing = sorted(set(dataset.folds.tolist()) - heads.keys())
+        if missing:
+            raise ValueError(f"no head for fold(s) {missing} of {dataset.name}")
+    for linear in heads.values():
+        if linear.backbone != network.name:
+            raise ValueError(f"the head reads features of {linear.backbone}, not of {network.name}")
+        if linear.emotions != tuple(dataset.emotions):
+            raise ValueError(f"the head predicts {linear.emotions}, not {dataset.emotions}")
+
+
+def probability_of(head: Heads, dataset: Dataset, index: int, outputs: np.ndarray) -> np.ndarray:
+    """Turn the network's outputs (n, D) for an image into probabilities, by its fold's head."""
+    if head is None:
+        return outputs
+    linear = head if isinstance(head, LinearHead) else head[int(dataset.folds[index])]
+    return linear.probability(outputs)
+
+
+def head_provenance(head: Heads) -> Any:
+    """Describe what made the heads: JSON values."""
+    if head is None:
+        return None
+    if isinstance(head, LinearHead):
+        return head.provenance
+    return {str(fold): linear.provenance for fold, linear in sorted(head.items())}
 
 
 @dataclass(frozen=True)
 class Classifiers:
-    """Networks, by the fold whose images they judge.
+    """Networks, by the fold whose images they classify.
 
     Attributes:
-        networks: fold -> network; a single network is everyone's.
+        networks: fold -> network; the same network may serve several folds.
         heads: fold -> linear head on that network's features; None takes its own classes.
+
+    Example:
+        >>> from arlib.datasets import load
+        >>> from arlib.networks import load_backbone
+        >>> dataset = load("scenes-annotated", n=20)
+        >>> network = load_backbone("vgg_tiny", classes=2, weights="random")
+        >>> [(_, mask)] = Classifiers.one(network, dataset).groups(dataset)
+        >>> int(mask.sum())
+        20
     """
 
     networks: Mapping[int, Backbone]
@@ -33,65 +96,19 @@ class Classifiers:
     def one(
         cls, network: Backbone, dataset: Dataset, heads: Mapping[int, LinearHead] | None = None
     ) -> "Classifiers":
-        """Let one network judge every fold of a dataset."""
+        """Let one network classify every fold of a dataset."""
         return cls(dict.fromkeys(np.unique(dataset.folds).tolist(), network), heads)
 
     def groups(self, dataset: Dataset) -> Iterator[tuple[Backbone, np.ndarray]]:
-        """Each network with the images (n,) bool that it judges.
-
-        Raises:
-            ValueError: a fold of the dataset has no network.
-        """
-        lost = sorted(set(dataset.folds.tolist()) - self.networks.keys())
-        if lost:
-            raise ValueError(f"no network for fold(s) {lost} of {dataset.name}")
-        for network in {id(one): one for one in self.networks.values()}.values():
-            folds = [fold for fold, one in self.networks.items() if one is network]
-            mine = np.isin(dataset.folds, folds)
-            if mine.any():
-                yield network, mine
-
-
-def score_cross_fold(
-    classifiers: Classifiers, dataset: Dataset, proposals: Propose, out: str | Path, **settings: Any
-) -> xr.Dataset:
-    """Score every image by its fold's judge, into one Zarr store.
-
-    Args:
-        classifiers: who judges which fold.
-        dataset: the images.
-        proposals: image -> Proposals.
-        out: the store to write.
-        settings: of `score`.
-
-    Returns:
-        The scores in the dataset's order; `weights_sha256` is one per fold if networks differ.
-    """
-    groups = list(classifiers.groups(dataset))
-    if len(groups) == 1:
-        return score(dataset, proposals, groups[0][0], out=out, head=classifiers.heads, **settings)
-    parts = []
-    with TemporaryDirectory() as folder:
-        for number, (network, mine) in enumerate(groups):
-            part = dataset.subset(mine)
-            store = Path(folder, str(number))
-            found = score(part, proposals, network, out=store, head=classifiers.heads, **settings)
-            parts.append(found.load())
-    together = xr.concat(parts, "image", combine_attrs="override", join="exact")
-    place = {key: row for row, key in enumerate(dataset.keys.tolist())}
-    order = np.argsort([place[key] for key in together.image.values.tolist()])
-    facts = {
-        "weights_sha256": {
-            ",".join(map(str, np.unique(dataset.folds[mine]).tolist())): part.attrs[
-                "weights_sha256"
-            ]
-            for part, (_, mine) in zip(parts, groups, strict=True)
-        },
-        "unreadable": {k: v for part in parts for k, v in part.attrs["unreadable"].items()},
-    }
-    overwrite = bool(settings.get("overwrite", False))
-    save_scores(together.isel(image=order).assign_attrs(facts), out, overwrite=overwrite)
-    return together.isel(image=order).assign_attrs(facts)
+        """Each network with the mask (n,) bool of the images that it classifies."""
+        missing = sorted(set(dataset.folds.tolist()) - self.networks.keys())
+        if missing:
+            raise ValueError(f"no network for fold(s) {missing} of {dataset.name}")
+        for network in {id(each): each for each in self.networks.values()}.values():
+            folds = [fold for fold, each in self.networks.items() if each is network]
+            mask = np.isin(dataset.folds, folds)
+            if mask.any():
+                yield network, mask
 
 
 def classify_boxes(
@@ -102,46 +119,51 @@ def classify_boxes(
     mirror: bool = False,
     progress: bool = True,
 ) -> np.ndarray:
-    """Judge given boxes of every image by its fold's judge.
+    """Predict probabilities of given boxes of every image by its fold's classifier.
 
     Args:
-        classifiers: who judges which fold.
+        classifiers: the network, and head, of each fold.
         dataset: the images.
-        boxes: which boxes, R in each image, by its number in the dataset.
-        mirror: turn left and right.
+        boxes: (number of an image in the dataset, the image) -> (R, 4) xyxy in pixels.
+        mirror: exchange left and right of every crop.
         progress: show a bar.
 
     Returns:
         (n, R, M) float32 probabilities; NaN for unreadable images.
+
+    Raises:
+        ValueError: a fold has no network, or no image could be read.
+
+    Example:
+        >>> from arlib.datasets import load
+        >>> from arlib.networks import load_backbone
+        >>> dataset = load("scenes-annotated", n=20)
+        >>> network = load_backbone("vgg_tiny", classes=2, weights="random")
+        >>> corner = lambda number, image: np.array([[0, 0, 20, 20]])
+        >>> classifiers = Classifiers.one(network, dataset)
+        >>> classify_boxes(classifiers, dataset, corner, progress=False).shape
+        (20, 1, 2)
     """
-    found: np.ndarray | None = None
-    for network, mine in classifiers.groups(dataset):
-        part = dataset.subset(mine)
-        said = box_outputs(
-            part,
+    probability: np.ndarray | None = None
+    for network, mask in classifiers.groups(dataset):
+        rows = np.flatnonzero(mask)
+        outputs = box_outputs(
+            dataset.subset(mask),
             network,
-            _renumbered(boxes, np.flatnonzero(mine)),
+            lambda index, image, rows=rows: boxes(int(rows[index]), image),  # type: ignore[misc]
             features=classifiers.heads is not None,
             mirror=mirror,
             progress=progress,
-        )[:, 1:]
+        )
         if classifiers.heads is not None:
-            said = _headed(said, classifiers.heads, part.folds)
-        if found is None:
-            found = np.full((len(dataset), *said.shape[1:]), np.nan, np.float32)
-        found[mine] = said
-    assert found is not None
-    return found
-
-
-def _renumbered(boxes: Boxes, rows: np.ndarray) -> Boxes:
-    """Ask for boxes by an image's number in the whole dataset, not in a part of it."""
-    return lambda index, image: boxes(int(rows[index]), image)
-
-
-def _headed(features: np.ndarray, heads: Mapping[int, LinearHead], folds: np.ndarray) -> np.ndarray:
-    classes = len(next(iter(heads.values())).emotions)
-    said = np.full((*features.shape[:-1], classes), np.nan, np.float32)
-    for fold in np.unique(folds).tolist():
-        said[folds == fold] = heads[fold].probability(features[folds == fold])
-    return said
+            outputs = np.stack(
+                [
+                    probability_of(classifiers.heads, dataset, row, output)
+                    for row, output in zip(rows.tolist(), outputs, strict=True)
+                ]
+            )
+        if probability is None:
+            probability = np.full((len(dataset), *outputs.shape[1:]), np.nan, np.float32)
+        probability[mask] = outputs
+    assert probability is not None
+    return probability

@@ -2,7 +2,7 @@
 
 OUT.partial/lock             held by the one process that hands out shards
 OUT.partial/parts/           finished shards, `arlib.scoring.shards`
-OUT.partial/temporary/       what workers are at
+OUT.partial/temporary/       shards that workers have begun
 OUT                          all of it, in one rename, when every shard is there
 """
 
@@ -20,36 +20,24 @@ from arlib._support.storage import exclusive_lock, place_folder
 from arlib.scoring.jobs import Job
 from arlib.scoring.scores import ScoresError, open_scores
 from arlib.scoring.shards import Part, ShardWork, assemble
-from arlib.scoring.workers import Outcome, in_processes, in_this_process, on_cluster
-
-SHARD_SIZE = 1024
+from arlib.scoring.workers import Outcome, by_dask, in_this_process
 
 
 class FailedShardsError(ScoresError):
-    """Shards that failed as often as they may; the others are kept.
-
-    Attributes:
-        errors: number of a shard -> what its tries said.
-    """
+    """Shards that failed as often as they may, with `errors`: number -> those of its tries."""
 
     def __init__(self, errors: Mapping[int, tuple[str, ...]], shards: int, size: int, kept: Path):
-        told = [f"shard {n} (images {n * size} and on): {e[-1]}" for n, e in errors.items()]
+        lines = [f"shard {n} (images {n * size} and on): {e[-1]}" for n, e in errors.items()]
         super().__init__(
-            f"{len(errors)} of {shards} shards failed and were set aside; the others are kept in "
-            f"{kept}: mend what is wrong, and run the same again\n" + "\n".join(told)
+            f"{len(errors)} of {shards} shards failed; the others are kept in {kept}: fix the "
+            "cause, and run the same again\n" + "\n".join(lines)
         )
         self.errors = dict(errors)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a run did.
-
-    Attributes:
-        shards: how many there are.
-        reused: how many were there already.
-        retried: number of a shard -> what its failed tries said, of those that came in the end.
-    """
+    """Report of a run: the number of shards, of those reused, and the errors before others came."""
 
     shards: int
     reused: int
@@ -60,7 +48,7 @@ def score_in_shards(
     make: Callable[[], Job],
     out: str | Path,
     *,
-    shard_size: int = SHARD_SIZE,
+    shard_size: int = 1024,
     processes: int = 1,
     scheduler: str | None = None,
     resources: Mapping[str, float] | None = None,
@@ -75,68 +63,78 @@ def score_in_shards(
         out: the store; `OUT.partial` beside it holds finished shards until all are there. On a
             cluster, every machine must see both under the same path.
         shard_size: images in a shard.
-        processes: on this machine; 1 works in this one.
-        scheduler: address of a Dask scheduler, whose workers then do it.
+        processes: on this machine; 1 works in this one, more need Dask.
+        scheduler: address of a Dask scheduler, whose workers then score.
         resources: what a Dask worker needs for a shard, such as {"GPU": 1}.
-        overwrite: replace what is at `out`, in one step when the new scores are whole.
+        overwrite: replace what is at `out`, in one step when the new scores are complete.
         progress: show a bar.
 
     Returns:
-        The scores, in the dataset's order, and what was done. Where `out` holds the scores of this
-        very job, there was nothing to do.
+        The scores, in the dataset's order, and a report: `shards`, how many there are; `reused`,
+        how many were there already; `retried`, number of a shard that failed before it came ->
+        its errors. Where `out` holds the scores of this very job, there was nothing to do.
 
     Raises:
         BusyError: another run is at work on `out`.
         FileExistsError: `out` holds something else, and `overwrite` is false.
-        FailedShardsError: shards failed too often; nothing is at `out`.
-        NonRetryableError: a disk is full, or a worker has other code or weights.
-        ScoresError: not one image could be read.
+        ValueError: shards failed too often, a disk is full, or a worker has other code or
+            weights; nothing is at `out`, finished shards are kept.
+        ScoresError: no image could be read.
+        ImportError: Dask is needed and not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from functools import partial
+        >>> from arlib.scoring.jobs import named_job
+        >>> make = partial(named_job, dataset="scenes-annotated", dataset_settings={"n": 20},
+        ...                backbone="vgg_tiny", weights="random", proposals="grid", max_regions=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     scores, report = score_in_shards(
+        ...         make, Path(folder, "scores.zarr"), shard_size=8, progress=False
+        ...     )
+        >>> scores.sizes["image"], report.shards
+        (20, 3)
     """
     if shard_size < 1 or processes < 1:
         raise ValueError(f"shard_size and processes must be 1 or more: {shard_size}, {processes}")
     out, job = Path(out), make()
     folder = out.with_name(f"{out.name}.partial")
     shards = -(-len(job.dataset) // shard_size)
-    with _claimed(folder):
+    with _claim(folder):
+        # nothing to do
         if out.exists() and not overwrite:
             _check_same(out, job)
-            scores, report = open_scores(out), Report(shards, shards, {})
+            _remove_all_but(folder, "lock")
+            return open_scores(out), Report(shards, shards, {})
+        # what earlier runs left half done is put out of their reach
+        (folder / "parts").mkdir(exist_ok=True)
+        work = ShardWork(make, uuid.uuid4().hex, job.sha256, shard_size, folder)
+        if work.temporary.parent.exists():  # in one step, so that a late worker finds nothing
+            work.temporary.parent.rename(folder / f"old-{work.run}")
+        _remove_all_but(folder, "parts")
+        work.temporary.mkdir(parents=True)
+        work.hold(job)
+        # every shard, by this process or by others
+        outcomes: Iterator[Outcome]
+        if scheduler is None and processes == 1:
+            outcomes = in_this_process(work, range(shards))
         else:
-            work = ShardWork(make, uuid.uuid4().hex, job.sha256, shard_size, folder)
-            work.hold(job)
-            outcomes = _dealt(work, range(shards), processes, scheduler, resources)
-            parts, report = _collected(outcomes, job, shard_size, shards, folder, progress)
-            assemble(parts, job, folder / "whole.zarr")
-            place_folder(folder / "whole.zarr", out, overwrite=overwrite)
-            scores = open_scores(out)
+            workers = min(processes, max(1, shards))
+            outcomes = by_dask(
+                work, range(shards), processes=workers, scheduler=scheduler, resources=resources
+            )
+        parts, report = _collect(outcomes, job, shard_size, shards, folder, progress)
+        # one store of all of them
+        assemble(parts, job, folder / "all.zarr")
+        place_folder(folder / "all.zarr", out, overwrite=overwrite)
         _remove_all_but(folder, "lock")
-    return scores, report
+    return open_scores(out), report
 
 
-def _dealt(
-    work: ShardWork,
-    numbers: range,
-    processes: int,
-    scheduler: str | None,
-    resources: Mapping[str, float] | None,
-) -> Iterator[Outcome]:
-    """Have the shards done, by whomever; what earlier runs left half done is out of their reach."""
-    (work.folder / "parts").mkdir(exist_ok=True)
-    if work.temporary.parent.exists():  # in one step, so that a straggler finds nothing there
-        work.temporary.parent.rename(work.folder / f"old-{work.run}")
-    _remove_all_but(work.folder, "parts")
-    work.temporary.mkdir(parents=True)
-    if scheduler is not None:
-        yield from on_cluster(work, numbers, scheduler, resources=resources)
-    elif processes > 1:
-        yield from in_processes(work, numbers, min(processes, max(1, len(numbers))))
-    else:
-        yield from in_this_process(work, numbers)
-
-
-def _collected(
+def _collect(
     outcomes: Iterator[Outcome], job: Job, size: int, shards: int, folder: Path, progress: bool
 ) -> tuple[list[Part], Report]:
+    """Wait for every shard; raise `FailedShardsError` at the end where some failed."""
     parts: dict[int, Part] = {}
     failed: dict[int, tuple[str, ...]] = {}
     retried: dict[int, tuple[str, ...]] = {}
@@ -171,7 +169,8 @@ def _check_same(out: Path, job: Job) -> None:
 
 
 @contextmanager
-def _claimed(folder: Path) -> Iterator[None]:
+def _claim(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; remove the folder at the end if nothing is kept there."""
     try:
         with exclusive_lock(folder / "lock"):
             yield
@@ -181,6 +180,7 @@ def _claimed(folder: Path) -> Iterator[None]:
 
 
 def _remove_all_but(folder: Path, *names: str) -> None:
+    """Remove the folders in a folder, but for some."""
     for path in folder.iterdir():
         if path.is_dir() and path.name not in names:
             shutil.rmtree(path, ignore_errors=True)

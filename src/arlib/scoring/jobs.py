@@ -1,4 +1,4 @@
-"""What is scored, by what: everything that decides the numbers, and a name for it."""
+"""Jobs: images and what scores them, with a hash of everything that decides the numbers."""
 
 import hashlib
 import json
@@ -17,33 +17,21 @@ from arlib._support.provenance import code_sha256
 from arlib.datasets import Dataset
 from arlib.networks import (
     Backbone,
-    Heads,
     LinearHead,
     best_device,
-    check_heads,
     default_head,
     load_backbone,
     resolve_dtype,
 )
 from arlib.proposals import Deadline, Propose, make_proposals
+from arlib.scoring.cross_fold import Heads, check_heads
 
-_NO_NUMBERS = {"workers", "progress"}  # settings of `score` that change no score
+_NO_SCORE = {"workers", "progress"}  # settings of `score` that change no score
 
 
 @dataclass(frozen=True)
 class Job:
-    """Images, and what scores them.
-
-    Attributes:
-        dataset: the images.
-        proposals: image -> Proposals, a dataclass.
-        network: the backbone.
-        head: as in `score`.
-        settings: further settings of `score`, such as crop and batch_size.
-
-    Raises:
-        ValueError: the network's classes or the heads do not fit the dataset.
-    """
+    """Images, and what scores them: the arguments of `score`, and its settings by name."""
 
     dataset: Dataset
     proposals: Propose
@@ -65,7 +53,7 @@ class Job:
             "weights": [self.network.name, self.network.sha256()],
             "head": _head_facts(self.head),
             "dataset": [self.dataset.name, *self.dataset.emotions],
-            "settings": {k: v for k, v in self.settings.items() if k not in _NO_NUMBERS},
+            "settings": {k: v for k, v in self.settings.items() if k not in _NO_SCORE},
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
@@ -73,13 +61,13 @@ class Job:
         """Hash one image: its key, label and fold, and its bytes, or why there are none."""
         dataset = self.dataset
         digest = hashlib.sha256()
-        told = [str(dataset.keys[index]), int(dataset.labels[index]), int(dataset.folds[index])]
-        digest.update(json.dumps(told).encode())
+        row = [str(dataset.keys[index]), int(dataset.labels[index]), int(dataset.folds[index])]
+        digest.update(json.dumps(row).encode())
         if dataset.draw is None:
             _hash_file(digest, dataset.path(index))
         else:
-            picture = dataset.read(index)
-            digest.update(f"{picture.shape}".encode() + np.ascontiguousarray(picture).tobytes())
+            image = dataset.read(index)
+            digest.update(f"{image.shape}".encode() + np.ascontiguousarray(image).tobytes())
         return digest.hexdigest()
 
     def key(self, images: list[str]) -> str:
@@ -105,14 +93,17 @@ def named_job(
     Args:
         dataset: a name in `arlib.datasets.load`; or else give `images`.
         dataset_settings: further arguments of `arlib.datasets.load`.
-        images: a folder of pictures without labels.
+        images: a folder of images without labels.
         head: a linear head's file; None takes the package's own.
-        backbone: a network that judges by its own classes, without a head.
+        backbone: a network that predicts by its own classes, without a head.
         weights: of `backbone`, as in `arlib.networks.load_backbone`.
         proposals: a name in `arlib.proposals.make_proposals`.
         max_regions: N.
-        deadline: seconds that an image's proposals may take; None lets them take what they take.
-        settings: of `score`; a precision "auto" is settled here.
+        deadline: seconds that an image's proposals may take; None sets no limit.
+        settings: of `score`; a precision "auto" is resolved here.
+
+    Returns:
+        The job: what `score_in_shards` asks its `make` for.
 
     Raises:
         ValueError: both or neither of `dataset` and `images`, both `head` and `backbone`, or no
@@ -124,27 +115,29 @@ def named_job(
         >>> len(job.dataset), job.network.classes
         (30, 2)
     """
+    # the images, and the head that knows its network
     if head and backbone:
         raise ValueError("give a head, which names its network, or a backbone, not both")
     linear = None if backbone else LinearHead.load(head) if head else default_head()
     if dataset and not images:
-        chosen = datasets.load(dataset, **(dataset_settings or {}))
+        source = datasets.load(dataset, **(dataset_settings or {}))
     elif images and not dataset:
-        chosen = datasets.unlabelled_images(Path(images), linear.emotions if linear else None)
+        source = datasets.unlabelled_images(Path(images), linear.emotions if linear else None)
     else:
         raise ValueError("give one of a dataset's name and a folder of images")
+    # the network, its precision and the proposals
     if linear is not None:
         network = load_backbone(linear.backbone)
     else:
         assert backbone is not None
-        network = load_backbone(backbone, classes=len(chosen.emotions), weights=weights)
+        network = load_backbone(backbone, classes=len(source.emotions), weights=weights)
     if settings.get("precision") == "auto":  # as this machine has it: others may have it otherwise
         fast = resolve_dtype("auto", best_device()) == torch.bfloat16
         settings["precision"] = "bf16" if fast else "float32"
     method = make_proposals(proposals, max_regions=max_regions)
     if deadline is not None:
         method = Deadline(method, deadline)
-    return Job(chosen, method, network, linear, settings)
+    return Job(source, method, network, linear, settings)
 
 
 def _hash_file(digest: Any, path: Path) -> None:
@@ -164,6 +157,7 @@ def _hash_file(digest: Any, path: Path) -> None:
 
 
 def _head_facts(head: Heads) -> Any:
+    """Describe heads by their numbers: JSON values."""
     if head is None:
         return None
     if isinstance(head, LinearHead):
@@ -171,4 +165,4 @@ def _head_facts(head: Heads) -> Any:
         for array in (head.weight, head.bias):
             digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
         return [head.backbone, *head.emotions, head.provenance, digest.hexdigest()]
-    return {str(fold): _head_facts(one) for fold, one in sorted(head.items())}
+    return {str(fold): _head_facts(linear) for fold, linear in sorted(head.items())}

@@ -1,4 +1,4 @@
-"""Algorithm 1 for one picture: propose, score, rank, fuse."""
+"""Algorithm 1 for one image: propose, score, rank, fuse."""
 
 import os
 from dataclasses import asdict, dataclass
@@ -9,12 +9,20 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from arlib.datasets import read_image
+from arlib.datasets import Dataset, read_image
 from arlib.method import affective_regions, predict_labels, usable_base
-from arlib.networks import Backbone, LinearHead, default_head, load_backbone
+from arlib.networks import (
+    Backbone,
+    LinearHead,
+    Precision,
+    default_head,
+    load_backbone,
+)
 from arlib.proposals import EdgeBoxes, Propose
-from arlib.scoring.choice import Choice
-from arlib.scoring.scorer import score_image
+from arlib.scoring.crops import CropMode
+from arlib.scoring.cross_fold import check_heads, probability_of
+from arlib.scoring.scorer import Features, Scoring
+from arlib.scoring.scores import pack, row
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,7 @@ class Region:
     """One affective region.
 
     Attributes:
-        box: x0, y0, x1, y1 in pixels of the upright picture.
+        box: x0, y0, x1, y1 in pixels of the upright image.
         objectness: Obj_score.
         sentiment_score: Eq. 1.
         affective_score: Eq. 2.
@@ -38,7 +46,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What Algorithm 1 says of one picture.
+    """What Algorithm 1 predicts for one image.
 
     Attributes:
         label: the emotion of the largest response.
@@ -46,8 +54,6 @@ class Prediction:
         probability: emotion -> Y, normalised to sum to 1.
         global_probability: emotion -> Y_Global, the full image alone.
         regions: the K affective regions, best first; fewer where fewer were proposed.
-        scored: how many regions the network saw until no other could enter the K.
-        proposed: how many there were.
     """
 
     label: str
@@ -55,22 +61,10 @@ class Prediction:
     probability: dict[str, float]
     global_probability: dict[str, float]
     regions: tuple[Region, ...]
-    scored: int = 0
-    proposed: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON values."""
         return asdict(self)
-
-
-def default_network() -> Backbone:
-    """Load the default network, SqueezeNet 1.1 trained on ImageNet, once for each `ARLIB_DATA`."""
-    return _loaded(os.environ.get("ARLIB_DATA"))
-
-
-@lru_cache(maxsize=1)
-def _loaded(_data: str | None) -> Backbone:
-    return load_backbone("squeezenet1_1")
 
 
 def predict(
@@ -84,10 +78,7 @@ def predict(
     beta: float = 0.5,
     device: str | None = None,
 ) -> Prediction:
-    """Predict a picture's sentiment from the whole and its K affective regions (Algorithm 1).
-
-    Regions are scored by falling objectness until no other can enter the K: the K are those of
-    scoring all.
+    """Predict an image's sentiment from the full image and its K affective regions (Algorithm 1).
 
     Args:
         image_or_path: (H, W, 3) uint8 RGB, or a file.
@@ -111,62 +102,83 @@ def predict(
         >>> from skimage.data import coffee
         >>> from arlib.networks import load_backbone
         >>> network = load_backbone("squeezenet1_1", weights="random")
-        >>> found = predict(coffee(), network=network, head=default_head(), k=2)
-        >>> found.label in ("positive", "negative"), len(found.regions)
+        >>> prediction = predict(coffee(), network=network, head=default_head(), k=2)
+        >>> prediction.label in ("positive", "negative"), len(prediction.regions)
         (True, 2)
-        >>> len(found.regions) <= found.scored <= found.proposed
-        True
-        >>> round(sum(found.response.values()), 5)
+        >>> round(sum(prediction.response.values()), 5)
         1.5
     """
-    network, head = _judges(network, head)
-    emotions = network.classes if head is None else len(head.emotions)
-    only = Choice(k=k, alpha=alpha, base=usable_base(emotions))
-    scores = score_picture(
-        image_or_path, network=network, head=head, proposals=proposals, device=device, only=only
-    )
+    scores = score_image(image_or_path, proposals, network, head=head, device=device)
     return prediction_from_scores(scores, k=k, alpha=alpha, beta=beta)
 
 
-def score_picture(
+def score_image(
     image_or_path: np.ndarray | str | Path,
-    *,
-    network: Backbone | None = None,
-    head: LinearHead | None = None,
     proposals: Propose | None = None,
+    network: Backbone | None = None,
+    *,
+    head: LinearHead | None = None,
+    emotions: tuple[str, ...] = ("positive", "negative"),
+    crop: CropMode = "warp",
+    context: float = 0.0,
+    batch_size: int = 16,
     device: str | None = None,
-    only: Choice | None = None,
+    precision: Precision = "float32",
+    features: Features = "crops",
 ) -> xr.Dataset:
-    """Score a picture and all of its regions, as `predict` does before it chooses.
+    """Score one image and all of its proposals, in memory, as `predict` does before it ranks them.
 
     Args:
-        image_or_path: as for `predict`, and so are the others.
-        network: None takes the default network.
-        head: None takes the network's own classes, of the default network the package's head.
-        proposals: None takes `EdgeBoxes()`.
+        image_or_path: (H, W, 3) uint8 RGB, or a file.
+        proposals: image -> Proposals; None takes `EdgeBoxes()`.
+        network: of M classes unless there is a head; None takes the default network, SqueezeNet
+            1.1, under `head` or else the head that ships with the package.
+        head: goes on the network's features; its emotions are then taken.
+        emotions: the names of the network's own M classes, in order.
+        crop: as for `score`, and so are those that follow.
+        context: padding around a region, as a share of its sides.
+        batch_size: crops in one pass of the network.
         device: None takes a GPU if there is one.
-        only: the regions that will be asked for; None scores every region that was proposed.
+        precision: "float32", "bf16" or "auto".
+        features: "crops" or "shared".
 
     Returns:
-        Scores of one image.
+        Scores of one image, keyed "image", with as many regions as were proposed.
 
     Raises:
         ImageError: the file is no readable image.
         WeightsError: the default network's weights cannot be had.
+        ValueError: the network's classes or the head do not fit the emotions.
 
     Example:
         >>> from arlib.proposals import Grid
         >>> network = load_backbone("squeezenet1_1", weights="random")
-        >>> picture = np.zeros((60, 80, 3), np.uint8)
-        >>> dict(score_picture(picture, network=network, head=default_head(),
-        ...                    proposals=Grid(max_regions=5)).sizes)
+        >>> image = np.zeros((60, 80, 3), np.uint8)
+        >>> dict(score_image(image, Grid(max_regions=5), network, head=default_head()).sizes)
         {'image': 1, 'region': 5, 'corner': 4, 'emotion': 2}
     """
-    network, head = _judges(network, head)
+    # the default network and proposals, where none are given
+    if network is None:
+        network, head = default_network(), head or default_head()
+    proposals = proposals or EdgeBoxes()
     image = image_or_path if isinstance(image_or_path, np.ndarray) else read_image(image_or_path)
-    return score_image(
-        image, proposals or EdgeBoxes(), network, head=head, device=device, only=only
+    # a dataset of this image alone: no label, no fold
+    dataset = Dataset(
+        name="image",
+        root=Path(),
+        keys=np.array(["image"]),
+        files=np.array(["image"]),
+        labels=np.array([-1], np.int8),
+        folds=np.array([-1], np.int8),
+        emotions=emotions if head is None else head.emotions,
     )
+    check_heads(dataset, network, head)
+    scoring = Scoring(network, head is not None, crop, context, device, precision, features)
+    item = scoring.preparer(proposals)(0, image)
+    ((_, outputs),) = scoring.outputs([item], batch_size)
+    regions = item[0].proposals
+    scored = row(0, regions, probability_of(head, dataset, 0, outputs))
+    return pack([scored], dataset, len(regions)).assign_attrs(parameters=scoring.parameters())
 
 
 def prediction_from_scores(
@@ -181,6 +193,16 @@ def prediction_from_scores(
         beta: of Eq. 3.
         base: of Eq. 1's logarithm, as for `arlib.method.sentiment_score`; None takes
             `arlib.method.usable_base` of the emotions.
+
+    Returns:
+        The prediction.
+
+    Example:
+        >>> from arlib.proposals import Grid
+        >>> network = load_backbone("vgg_tiny", classes=2, weights="random")
+        >>> scores = score_image(np.zeros((60, 80, 3), np.uint8), Grid(max_regions=5), network)
+        >>> len(prediction_from_scores(scores, k=2, alpha=1.0, beta=0.5).regions)
+        2
     """
     emotions = [str(name) for name in scores.emotion.values]
 
@@ -188,7 +210,6 @@ def prediction_from_scores(
         return dict(zip(emotions, map(float, values), strict=True))
 
     base = usable_base(len(emotions)) if base is None else base
-    scored = int(np.isfinite(scores.objectness.values[0]).sum())
     fused = predict_labels(scores, k=k, alpha=alpha, beta=beta, base=base).isel(image=0)
     best = affective_regions(scores, k=k, alpha=alpha, base=base).isel(image=0)
     regions = tuple(
@@ -208,13 +229,14 @@ def prediction_from_scores(
         probability=named(fused.probability.values),
         global_probability=named(scores.global_probability.values[0]),
         regions=regions,
-        scored=scored,
-        proposed=scores.attrs.get("effort", {}).get("proposed", scored),
     )
 
 
-def _judges(
-    network: Backbone | None, head: LinearHead | None
-) -> tuple[Backbone, LinearHead | None]:
-    """The network and head that are given, or else the default ones."""
-    return (default_network(), head or default_head()) if network is None else (network, head)
+def default_network() -> Backbone:
+    """Load the default network, SqueezeNet 1.1 trained on ImageNet, once for each `ARLIB_DATA`."""
+    return _load(os.environ.get("ARLIB_DATA"))
+
+
+@lru_cache(maxsize=1)
+def _load(_data: str | None) -> Backbone:
+    return load_backbone("squeezenet1_1")

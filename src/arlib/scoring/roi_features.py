@@ -1,4 +1,4 @@
-"""One pass over the whole picture, then only the head on each region: Fast R-CNN's sharing.
+"""Shared features: one pass over the image, then only the head on each region, as Fast R-CNN.
 
 Girshick (2015) pools a region from the last feature map in place of the last pooling; RoIAlign (He
 et al. 2017) samples it without rounding. It is another estimator than cropping: a region sees its
@@ -16,32 +16,17 @@ from torchvision.transforms.v2.functional import resize
 from arlib.networks import Backbone, Precision, best_device, resolve_dtype
 
 SIDE = 2.0
-"""The longer side of the shared picture, as a multiple of the network's own."""
+"""The longer side of the image in the shared pass, as a multiple of the network's own."""
 
 
 _STEP = 32  # pixels; sides are multiples of it, so that strides divide them
 
 
 def split(network: Backbone) -> tuple[nn.Module, nn.Module, int]:
-    """Cut a network where its last feature map is pooled.
-
-    Args:
-        network: VGG, AlexNet, SqueezeNet, MobileNet, EfficientNet, ResNet and their like, or one
-            of this project's small ones.
-
-    Returns:
-        trunk: pictures (B, 3, H, W) -> maps (B, C, h, w), without a last max pooling.
-        tail: maps of regions (R, C, s, s) -> logits (R, M).
-        s: side of the map that the tail reads.
-
-    Raises:
-        ValueError: the network is built in another way.
-
-    Example:
-        >>> from arlib.networks import load_backbone
-        >>> split(load_backbone("vgg16", classes=2, weights="random"))[2]
-        7
-    """
+    """Split a network at its last pooling: trunk, tail, and the side s of the tail's map."""
+    # trunk: images (B, 3, H, W) -> maps (B, C, h, w), without a last max pooling
+    # tail: maps of regions (R, C, s, s) -> logits (R, M)
+    # which of its parts come before the last pooling
     net = network.network
     parts = dict(net.named_children())
     if isinstance(net, nn.Sequential):
@@ -61,13 +46,14 @@ def split(network: Backbone) -> tuple[nn.Module, nn.Module, int]:
         raise ValueError(
             f"{network.name} cannot be shared: {sorted(parts)} have no one feature map"
         )
+    # together they must be the network
     tail = nn.Sequential(*rest).eval()
     size = network.preprocessing.size
     with torch.inference_mode():
-        picture = torch.linspace(-2, 2, 3 * size * size).reshape(1, 3, size, size)
-        pooled = trunk.eval()(picture)
-        if not torch.allclose(tail(pooled), network(picture), rtol=1e-3, atol=1e-4):
-            raise ValueError(f"{network.name} cannot be shared: it does more than its parts say")
+        image = torch.linspace(-2, 2, 3 * size * size).reshape(1, 3, size, size)
+        pooled = trunk.eval()(image)
+        if not torch.allclose(tail(pooled), network(image), rtol=1e-3, atol=1e-4):
+            raise ValueError(f"{network.name} cannot be shared: it computes more than its parts do")
     if isinstance(trunk, nn.Sequential) and isinstance(trunk[-1], nn.MaxPool2d):
         trunk = trunk[:-1]
     return trunk, tail, pooled.shape[-1]
@@ -81,29 +67,7 @@ def shared_forward(
     precision: Precision = "float32",
     side: float = SIDE,
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Make the function that scores all regions of a picture from one feature map.
-
-    Args:
-        network: as for `split`.
-        features: give penultimate features (N, D); otherwise probabilities (N, M).
-        device: None takes a GPU if there is one.
-        precision: of weights and activations.
-        side: the picture's longer side in the pass, as a multiple of the network's own, > 0.
-
-    Returns:
-        (image (H, W, 3) uint8, boxes (N, 4) xyxy in pixels) -> (N, D or M) float32.
-
-    Raises:
-        ValueError: the network cannot be split, or side is not positive.
-
-    Example:
-        >>> from arlib.networks import load_backbone
-        >>> network = load_backbone("vgg_tiny", classes=2, weights="random")
-        >>> run = shared_forward(network, features=False, device="cpu")
-        >>> picture = np.zeros((48, 64, 3), np.uint8)
-        >>> run(picture, np.array([[0, 0, 64, 48], [8, 8, 24, 24]])).shape
-        (2, 2)
-    """
+    """Make the function (image, boxes (N, 4) xyxy) -> outputs (N, D or M) of one feature map."""
     if not side > 0:
         raise ValueError(f"side must be positive, not {side}")
     where = best_device(device)
@@ -114,24 +78,26 @@ def shared_forward(
     tail = Backbone(network.name, second, preprocessing).for_inference().to(where, dtype)
 
     @torch.inference_mode()
-    def run(image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    def forward(image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        # the image at its size for the pass, and its map
         height, width = image.shape[:2]
         longer = side * preprocessing.size / max(height, width)
-        sides = [max(1, round(one * longer / _STEP)) * _STEP for one in (height, width)]
+        sides = [max(1, round(length * longer / _STEP)) * _STEP for length in (height, width)]
         pixels = torch.from_numpy(np.require(image, requirements=["C", "W"])).to(where)
         small = resize(pixels.permute(2, 0, 1), sides, antialias=True)  # (3, h', w')
         batch = preprocessing.normalize(small[None]).to(dtype)
         maps = trunk(batch.contiguous(memory_format=torch.channels_last)).float()  # (1, C, h, w)
+        # each region's part of the map, and its outputs
         scale = np.array([maps.shape[3] / width, maps.shape[2] / height] * 2)
-        places = torch.from_numpy((boxes * scale).astype(np.float32)).to(where)
-        regions = roi_align(maps, [places], size, sampling_ratio=2, aligned=True)  # (N, C, s, s)
+        rois = torch.from_numpy((boxes * scale).astype(np.float32)).to(where)
+        regions = roi_align(maps, [rois], size, sampling_ratio=2, aligned=True)  # (N, C, s, s)
         regions = regions.to(dtype).contiguous(memory_format=torch.channels_last)
-        found, logits = tail.features_and_logits(regions)
-        return (found.float() if features else logits.float().softmax(dim=1)).cpu().numpy()
+        entering, logits = tail.features_and_logits(regions)
+        return (entering.float() if features else logits.float().softmax(dim=1)).cpu().numpy()
 
-    return run
+    return forward
 
 
 def _last(module: nn.Module) -> nn.Module:
     """Give the last layer with weights."""
-    return [one for one in module.modules() if isinstance(one, nn.Linear | nn.Conv2d)][-1]
+    return [layer for layer in module.modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]

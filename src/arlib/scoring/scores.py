@@ -1,4 +1,4 @@
-"""The scores: what a network said about each image and each of its regions, as Zarr.
+"""The scores: probabilities of each image and each of its regions, as Zarr.
 
 Everything after scoring (ranking, fusion, evaluation, the book's chapters 3 to 6) reads this and
 nothing else. `check_scores` holds its layout; the table in the book's notation page explains it.
@@ -7,12 +7,13 @@ nothing else. `check_scores` holds its layout; the table in the book's notation 
 import json
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from arlib._support.storage import place_folder
@@ -38,49 +39,9 @@ class ScoresError(ValueError):
 
 
 def assemble_scores(
-    images: Sequence[str],
-    emotions: Sequence[str],
-    *,
-    objectness: np.ndarray,
-    box: np.ndarray,
-    region_probability: np.ndarray,
-    global_probability: np.ndarray,
-    label: np.ndarray,
-    fold: np.ndarray,
-    attrs: Mapping[str, Any] | None = None,
+    images: Sequence[str], emotions: Sequence[str], **arrays: npt.ArrayLike
 ) -> xr.Dataset:
-    """Assemble scores from arrays, in the dtypes of the layout, and check them.
-
-    Args:
-        images: n keys.
-        emotions: M classes.
-        objectness: (n, N); NaN where an image has fewer regions.
-        box: (n, N, 4) xyxy in pixels; NaN likewise.
-        region_probability: (n, N, M); NaN likewise.
-        global_probability: (n, M).
-        label: (n,) indices into `emotions`; -1 = unknown.
-        fold: (n,) the fold in which an image is tested; -1 = none.
-        attrs: where the scores came from; JSON values.
-
-    Raises:
-        ScoresError: the arrays do not fit together.
-
-    Example:
-        >>> scores = assemble_scores(["a.jpg"], ["positive", "negative"],
-        ...     objectness=np.array([[0.4]]), box=np.array([[[0, 0, 8, 6]]]),
-        ...     region_probability=np.array([[[0.9, 0.1]]]),
-        ...     global_probability=np.array([[0.7, 0.3]]), label=np.array([0]), fold=np.array([-1]))
-        >>> dict(scores.sizes)
-        {'image': 1, 'region': 1, 'corner': 4, 'emotion': 2}
-    """
-    arrays = {
-        "objectness": objectness,
-        "box": box,
-        "region_probability": region_probability,
-        "global_probability": global_probability,
-        "label": label,
-        "fold": fold,
-    }
+    """Assemble scores from the layout's arrays, cast to its dtypes, and check them."""
     data = {
         name: (dims, np.asarray(arrays[name]).astype(dtype))
         for name, (dims, dtype) in _LAYOUT.items()
@@ -90,27 +51,25 @@ def assemble_scores(
         "emotion": np.array(emotions, dtype=object),
     }
     try:
-        scores = xr.Dataset(data, coords=coords, attrs=dict(attrs or {}))
+        scores = xr.Dataset(data, coords=coords)
     except ValueError as error:
         raise ScoresError(f"the arrays do not fit together: {error}") from error
     return check_scores(scores)
 
 
 def check_scores(scores: xr.Dataset) -> xr.Dataset:
-    """Return the scores unchanged if their layout is right.
-
-    Raises:
-        ScoresError: names what is missing or of another shape or type, or not a probability.
-    """
+    """Return scores of the right layout unchanged; else `ScoresError` names what is wrong."""
+    # every array, with its dimensions and type
     for name, (dims, dtype) in _LAYOUT.items():
         if name not in scores:
             raise ScoresError(f"these scores have no {name!r}")
         if scores[name].dims != dims or scores[name].dtype != dtype:
-            found = f"{scores[name].dims} {scores[name].dtype}"
-            raise ScoresError(f"{name} must be {dims} {np.dtype(dtype)}, not {found}")
+            actual = f"{scores[name].dims} {scores[name].dtype}"
+            raise ScoresError(f"{name} must be {dims} {np.dtype(dtype)}, not {actual}")
     for name in ("image", "emotion"):
         if name not in scores.coords:
             raise ScoresError(f"these scores have no coordinate {name!r}")
+    # one row an image, probabilities exactly where there are regions, and these sum to 1
     if not scores.indexes["image"].is_unique:
         raise ScoresError("two images have the same key")
     missing = np.isnan(scores.objectness.values)
@@ -128,10 +87,27 @@ def check_scores(scores: xr.Dataset) -> xr.Dataset:
 
 
 def save_scores(scores: xr.Dataset, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write scores as a Zarr store that appears only when it is whole.
+    """Write scores as a Zarr store that appears only when it is complete.
+
+    Args:
+        scores: in the layout of the notation page.
+        path: of the store.
+        overwrite: replace what is at `path`.
+
+    Returns:
+        The path.
 
     Raises:
         FileExistsError: there is something at `path` already and `overwrite` is false.
+
+    Example:
+        >>> import tempfile
+        >>> scores = assemble_scores(["a.jpg"], ["positive", "negative"],
+        ...     objectness=[[0.4]], box=[[[0, 0, 8, 6]]], region_probability=[[[0.9, 0.1]]],
+        ...     global_probability=[[0.7, 0.3]], label=[0], fold=[-1])
+        >>> path = save_scores(scores, Path(tempfile.mkdtemp(), "scores.zarr"))
+        >>> open_scores(path).equals(scores)
+        True
     """
     with ScoresWriter(path, overwrite=overwrite) as writer:
         for start in range(0, scores.sizes["image"], CHUNK):
@@ -143,8 +119,20 @@ def save_scores(scores: xr.Dataset, path: str | Path, *, overwrite: bool = False
 def open_scores(path: str | Path) -> xr.Dataset:
     """Open scores, reading each array when it is first used.
 
+    Args:
+        path: of the store, as `save_scores`, `score` or `arlib score` wrote it.
+
+    Returns:
+        The scores, in the layout of the notation page.
+
     Raises:
         ScoresError: no scores there, or another layout.
+
+    Example:
+        >>> open_scores("nowhere.zarr")
+        Traceback (most recent call last):
+        ...
+        arlib.scoring.scores.ScoresError: no scores at nowhere.zarr: ...
     """
     path = Path(path)
     if not (path / "zarr.json").is_file():
@@ -153,21 +141,10 @@ def open_scores(path: str | Path) -> xr.Dataset:
 
 
 class ScoresWriter:
-    """Appends whole chunks to a new store, which takes its name when the block ends well.
+    """Appends full chunks to a new store, which takes its name and `attrs` at the block's end."""
 
-    Args:
-        path: where the store will be.
-        overwrite: replace what is there.
-
-    Attributes:
-        attrs: provenance, written at the end.
-
-    Raises:
-        FileExistsError: there is something at `path` already and `overwrite` is false.
-    """
-
-    def __init__(self, path: str | Path, *, overwrite: bool = False):
-        self.path, self.overwrite = Path(path), overwrite
+    def __init__(self, path: str | Path, *, overwrite: bool = False, chunk: int = CHUNK):
+        self.path, self.overwrite, self.chunk = Path(path), overwrite, chunk
         if self.path.exists() and not overwrite:
             raise FileExistsError(f"{self.path} exists already: remove it, or ask to overwrite it")
         self.partial = self.path.with_name(f".{self.path.name}.partial-{uuid.uuid4().hex[:12]}")
@@ -179,9 +156,9 @@ class ScoresWriter:
         return self
 
     def append(self, scores: xr.Dataset) -> None:
-        """Add images; every call but the last must bring exactly `CHUNK` of them."""
-        if self._images % CHUNK:
-            raise ValueError(f"only the last part may hold other than {CHUNK} images")
+        """Add images; every call but the last must bring exactly a chunk of them."""
+        if self._images % self.chunk:
+            raise ValueError(f"only the last part may hold other than {self.chunk} images")
         text = {name: scores[name].astype(object) for name in ("image", "emotion")}
         scores = scores.assign_coords(text).drop_attrs()  # Zarr has no fixed-width text
         if self._images:
@@ -189,7 +166,7 @@ class ScoresWriter:
             varying.to_zarr(self.partial, append_dim="image", consolidated=False)
         else:
             along_image = [name for name in scores.variables if "image" in scores[name].dims]
-            encoding = {n: {"chunks": (CHUNK, *scores[n].shape[1:])} for n in along_image}
+            encoding = {n: {"chunks": (self.chunk, *scores[n].shape[1:])} for n in along_image}
             scores.to_zarr(self.partial, mode="w", encoding=encoding, consolidated=False)
         self._images += scores.sizes["image"]
 
@@ -211,19 +188,18 @@ class ScoresWriter:
 
 
 def row(index: int, proposals: Proposals, probability: np.ndarray) -> dict[str, Any]:
-    """One image of the scores, from probabilities (1 + n, M): the whole, then its first regions."""
-    n = len(probability) - 1
+    """Make an image's row of scores from probabilities (1 + n, M), the full image's first."""
     return {
         "index": index,
-        "objectness": proposals.objectness[:n],
-        "box": proposals.boxes[:n],
+        "objectness": proposals.objectness,
+        "box": proposals.boxes,
         "region_probability": probability[1:],
         "global_probability": probability[0],
     }
 
 
 def pack(rows: list[dict[str, Any]], dataset: Dataset, regions: int) -> xr.Dataset:
-    """Rows of different lengths -> scores padded with NaN to `regions`."""
+    """Pack rows of different lengths into scores, padded with NaN to `regions`."""
     shapes = {
         "objectness": (regions,),
         "box": (regions, 4),
@@ -239,9 +215,7 @@ def pack(rows: list[dict[str, Any]], dataset: Dataset, regions: int) -> xr.Datas
     return assemble_scores(
         dataset.keys[index].tolist(),
         dataset.emotions,
-        objectness=padded["objectness"],
-        box=padded["box"],
-        region_probability=padded["region_probability"],
+        **padded,
         global_probability=np.stack([row["global_probability"] for row in rows]),
         label=dataset.labels[index],
         fold=dataset.folds[index],

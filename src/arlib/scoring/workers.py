@@ -1,34 +1,28 @@
-"""Numbered pieces of work, done in this process, in processes beside it, or on a Dask cluster.
+"""Numbered pieces of work, done in this process, or by Dask: on this machine or on a cluster.
 
-All three call one function, `Work`, and yield one `Outcome` a piece as it comes. Each piece has so
-many tries, then it is set aside.
+Both functions yield one `Outcome` a piece, as it comes. A piece has so many tries, then it failed.
 """
 
 import errno
-import multiprocessing
+import logging
 import os
-import signal
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-
 Work = Callable[[int], Any]
 
-
 TRIES = 3
-"""How often a piece is tried before it is set aside."""
+"""How often a piece is tried before it counts as failed."""
 
-
-_HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}  # whoever tries, fails
+_NON_RETRYABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+_RESTART = 60  # seconds that a new worker may take until it is there
 
 
 class NonRetryableError(ValueError):
@@ -37,13 +31,7 @@ class NonRetryableError(ValueError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a piece of work ended.
-
-    Attributes:
-        number: which piece.
-        value: what came of it; None where it was set aside.
-        errors: what each failed try said; as many as there are tries if it was set aside.
-    """
+    """How a piece of work ended: its value, None where it failed, and the errors of its tries."""
 
     number: int
     value: Any
@@ -56,34 +44,14 @@ class Outcome:
 
 
 def non_retryable(error: BaseException) -> bool:
-    """Say whether an error would meet every other piece too.
-
-    Example:
-        >>> full = OSError(errno.ENOSPC, "No space left on device")
-        >>> non_retryable(full), non_retryable(ValueError("no"))
-        (True, False)
-    """
+    """Say whether an error would meet every other piece too."""
     return isinstance(error, NonRetryableError) or (
-        isinstance(error, OSError) and error.errno in _HOPELESS
+        isinstance(error, OSError) and error.errno in _NON_RETRYABLE
     )
 
 
 def in_this_process(work: Work, numbers: Sequence[int], *, tries: int = TRIES) -> Iterator[Outcome]:
-    """Do every piece in this process, one after another.
-
-    Args:
-        work: number -> what comes of it, never None.
-        numbers: of the pieces.
-        tries: how often a piece may fail.
-
-    Raises:
-        Exception: a hopeless one, see `non_retryable`.
-
-    Example:
-        >>> outcomes = in_this_process({1: "a"}.__getitem__, [1, 2])
-        >>> [(one.number, one.value, one.errors) for one in outcomes]
-        [(1, 'a', ()), (2, None, ('KeyError: 2', 'KeyError: 2', 'KeyError: 2'))]
-    """
+    """Do every piece in this process, one after another; a non-retryable error is raised."""
     for number in numbers:
         errors: list[str] = []
         value = None
@@ -98,190 +66,110 @@ def in_this_process(work: Work, numbers: Sequence[int], *, tries: int = TRIES) -
 
 
 def described(error: BaseException) -> str:
-    """Say an error in one line.
-
-    Example:
-        >>> described(KeyError("a"))
-        "KeyError: 'a'"
-    """
+    """Describe an error in one line."""
+    if type(error).__name__ == "KilledWorker":  # whose own text is about Dask's settings
+        return "its worker died"
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def in_processes(
-    work: Work, numbers: Sequence[int], processes: int, *, tries: int = TRIES
-) -> Iterator[Outcome]:
-    """Do the pieces in processes of this machine; a killed one is replaced, its piece tried again.
-
-    Args:
-        work: as of `in_this_process`; sent to each process once, so it must be picklable.
-        numbers: of the pieces.
-        processes: how many.
-        tries: how often a piece may fail, or end its process.
-
-    Raises:
-        NonRetryableError: with what a hopeless error said.
-    """
-    todo = deque(numbers)
-    told: dict[int, list[str]] = {}
-    team: dict[Connection, _Worker] = {}
-    threads = max(1, (os.cpu_count() or 1) // processes)
-    try:
-        while todo or team:
-            while todo and len(team) < processes:
-                new = _Worker(work, threads)
-                team[new.line] = new
-            for line, worker in list(team.items()):
-                if worker.piece is None and todo:
-                    worker.give(todo.popleft())
-                elif worker.piece is None:
-                    team.pop(line).dismiss()
-            ready: list[Any] = wait(list(team)) if team else []  # of no line it waits for ever
-            for line in ready:
-                worker = team[line]
-                number = worker.piece
-                assert number is not None  # the others were dismissed
-                value, error, ends_all = worker.answer()
-                if ends_all:
-                    raise NonRetryableError(error)
-                if worker.gone:
-                    team.pop(line).dismiss()
-                if error is None:
-                    yield Outcome(number, value, tuple(told.pop(number, ())))
-                    continue
-                told.setdefault(number, []).append(error)
-                if len(told[number]) < tries:
-                    todo.append(number)
-                else:
-                    yield Outcome(number, None, tuple(told.pop(number)))
-    finally:
-        for worker in team.values():
-            worker.dismiss()
-
-
-class _Worker:
-    """One process, the line to it, and the piece that it has."""
-
-    def __init__(self, work: Work, threads: int):
-        context = multiprocessing.get_context("spawn")
-        self.line, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, work, threads), daemon=True)
-        self.process.start()
-        theirs.close()
-        self.piece: int | None = None
-        self.gone = False
-
-    def give(self, number: int) -> None:
-        self.piece = number
-        with suppress(OSError):  # it has just died, which `answer` will find
-            self.line.send(number)
-
-    def answer(self) -> tuple[Any, str | None, bool]:
-        self.piece = None
-        try:
-            return self.line.recv()
-        except (EOFError, OSError):
-            self.process.join()
-            self.gone = True
-            code = self.process.exitcode or 0
-            how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
-            return None, f"its worker {how}", False
-
-    def dismiss(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.process.close()
-        self.line.close()
-
-
-def _serve(line: Connection, work: Work, threads: int) -> None:
-    import torch
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)
-    while True:
-        number = line.recv()
-        answer: tuple[Any, str | None, bool]
-        try:
-            answer = (work(number), None, False)
-        except Exception as error:
-            answer = (None, described(error), non_retryable(error))
-        line.send(answer)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def on_cluster(
+def by_dask(
     work: Work,
     numbers: Sequence[int],
-    scheduler: str,
     *,
+    processes: int = 1,
+    scheduler: str | None = None,
     resources: Mapping[str, float] | None = None,
     tries: int = TRIES,
 ) -> Iterator[Outcome]:
-    """Do the pieces on the workers of a running Dask scheduler.
-
-    A piece whose worker dies is given to another one by Dask itself, as often as its setting
-    `distributed.scheduler.allowed-failures` says (3); then the piece is set aside. Workers may
-    come and go meanwhile.
-
-    Args:
-        work: as of `in_this_process`; small when pickled, since it travels with each piece.
-        numbers: of the pieces.
-        scheduler: its address, such as "tcp://10.0.0.5:8786".
-        resources: what a worker must have free for a piece, as it was told by
-            `dask worker --resources`, such as {"GPU": 1}.
-        tries: how often a piece may fail.
-
-    Raises:
-        ImportError: Dask is not installed.
-        OSError: no scheduler answers there.
-        NonRetryableError: with what a hopeless error said.
-    """
+    """Do the pieces by workers of a running Dask scheduler, or by new processes of this machine."""
+    # a piece whose worker dies is given to another: on this machine that is one of its tries; a
+    # running scheduler does it by itself, as often as its `allowed-failures` says (3)
     try:
-        from distributed import Client, as_completed
+        from distributed import KilledWorker, as_completed
     except ImportError as missing:
-        raise ImportError("a cluster needs Dask: pip install 'arlib[cluster]'") from missing
-    told: dict[int, list[str]] = {}
-    with Client(scheduler, set_as_default=False) as client:
+        raise ImportError(
+            "work in several processes or on a cluster needs Dask: pip install 'arlib[cluster]'"
+        ) from missing
+    errors: dict[int, list[str]] = {}  # of pieces that are tried again
+    with _connect(processes, scheduler) as client:
+        if scheduler is None:
+            work = partial(_share_cores, work, processes)
         todo = iter(numbers)
-        pieces: dict[str, int] = {}
+        pieces: dict[Any, int] = {}  # those that the scheduler has, by the key of their future
 
         def submit(number: int) -> "Future":
-            future = client.submit(
-                work, number, resources=dict(resources or {}) or None, pure=False
-            )
+            needs = dict(resources or {}) or None
+            future = client.submit(work, number, resources=needs, pure=False)
             pieces[future.key] = number
             return future
 
-        first = [submit(number) for number in islice(todo, _window(client))]
-        waiting = as_completed(first, loop=client.loop)
+        def most() -> int:
+            """Give how many pieces the scheduler has at once."""
+            # not all of a million; a new process has one, so that no piece dies of another
+            return max(64, 4 * sum(client.nthreads().values())) if scheduler else processes
+
+        # each piece that ends makes room for the next
+        waiting = as_completed([submit(n) for n in islice(todo, most())], loop=client.loop)
         for future in waiting:
             number = pieces.pop(future.key)
             value, error = _ended(future)
             if error is not None:
                 if non_retryable(error):
                     raise NonRetryableError(described(error)) from error
-                told.setdefault(number, []).append(described(error))
-                if type(error).__name__ != "KilledWorker" and len(told[number]) < tries:
+                errors.setdefault(number, []).append(described(error))
+                died = isinstance(error, KilledWorker)
+                if died and not scheduler:
+                    client.wait_for_workers(processes, timeout=_RESTART)
+                if len(errors[number]) < tries and not (died and scheduler):
                     waiting.add(submit(number))
                     continue
-            yield Outcome(number, value, tuple(told.pop(number, ())))
-            for more in islice(todo, max(0, _window(client) - len(pieces))):
+            yield Outcome(number, value, tuple(errors.pop(number, ())))
+            for more in islice(todo, max(0, most() - len(pieces))):
                 waiting.add(submit(more))
 
 
-def _window(client: "Client") -> int:
-    """How many pieces the scheduler knows of at once: not all of a million."""
-    return max(64, 4 * sum(client.nthreads().values()))
+@contextmanager
+def _connect(processes: int, scheduler: str | None) -> Iterator["Client"]:
+    """Connect to a running scheduler, or start one, and workers, that end with this block."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    if scheduler is not None:
+        with Client(scheduler, set_as_default=False) as client:
+            yield client
+        return
+    logger = logging.getLogger("distributed")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # outcomes hold what matters
+    try:
+        with (
+            dask.config.set({"distributed.scheduler.allowed-failures": 0}),  # tries count here
+            LocalCluster(
+                n_workers=processes,
+                threads_per_worker=1,
+                memory_limit=0,  # no worker is ended for its memory
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": False},
+                silence_logs=logging.CRITICAL,
+            ) as cluster,
+            Client(cluster, set_as_default=False) as client,
+        ):
+            yield client
+    finally:
+        logger.setLevel(level)
+
+
+def _share_cores(work: Work, processes: int, number: int) -> Any:
+    """Do a piece with this process' share of the cores."""
+    import torch
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
+    return work(number)
 
 
 def _ended(future: "Future") -> tuple[Any, BaseException | None]:
+    """Give a future's value, or its error."""
     if future.status == "finished":
         return future.result(), None
     if future.status == "cancelled":  # the scheduler forgot it, as when it was restarted

@@ -29,5 +29,6 @@ def former_fusion(
 
 
 def _regions(boxes: np.ndarray, index: int, image: np.ndarray) -> np.ndarray:
-    image_box = np.array([0, 0, image.shape[1], image.shape[0]], np.float32)
-    return np.where(np.isnan(boxes[index]), image_box, boxes[index])
+    """Give the boxes (1 + K, 4) of the full image and of its regions."""
+    full = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
+    return np.concatenate([full, np.where(np.isnan(boxes[index]), full, boxes[index])])

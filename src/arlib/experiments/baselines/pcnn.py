@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from arlib.datasets import Dataset
 from arlib.networks import Backbone, Training, finetune
-from arlib.scoring import global_probabilities
+from arlib.scoring import global_outputs
 
 
 def drop_probability(probability: npt.ArrayLike) -> np.ndarray:
@@ -88,7 +88,7 @@ def train_on(
         TrainingError: too few images are left, or all of one class.
     """
     training, folder = training or Training(), Path(folder)
-    probability = global_probabilities(dataset, network, progress=progress)
+    probability = global_outputs(dataset, network, progress=progress)
     chance = drop_probability(probability)
     kept = np.random.default_rng([training.seed, 4]).random(len(dataset)) >= chance
     trained = finetune(

@@ -13,7 +13,7 @@ from arlib.experiments.baselines.sentibank import SentiBank
 from arlib.method import affective_regions, usable_base
 from arlib.networks import Backbone, TooFewError, fit_head
 from arlib.proposals import Propose, make_proposals
-from arlib.scoring import Classifiers, classify_boxes, global_probabilities, image_features
+from arlib.scoring import Classifiers, classify_boxes, global_outputs
 
 MOST = 20
 """The most crops of a control: as many as the largest K that is evaluated."""
@@ -110,7 +110,7 @@ def rows_for(
         "SentiBank": lambda: on_features(bank().responses(dataset, progress=progress), "sentibank"),
         **{row: partial(_pcnn, dataset, give, progress) for row, give in pcnn.items()},
         "VGGNet": lambda: on_features(
-            image_features(dataset, plain, progress=progress)[0], plain.name
+            global_outputs(dataset, plain, features=True, progress=progress), plain.name
         ),
         "VGGNet + ft + obj + senti + ff (K = 1)": lambda: former_fusion(
             dataset,
@@ -119,7 +119,7 @@ def rows_for(
             progress=progress,
         ),
         "DeepSentiBank": lambda: on_features(
-            global_probabilities(dataset, deep(), progress=progress), "deepsentibank"
+            global_outputs(dataset, deep(), progress=progress), "deepsentibank"
         ),
     }
 

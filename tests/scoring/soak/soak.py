@@ -25,17 +25,17 @@ def test_two_hundred_kills(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small disk is mounted by root alone")
 def test_a_disk_that_fills_up_at_every_write(tmp_path):
-    found = run("full_disk.py", 40, tmp_path / "disk")
-    assert found["full"] >= 20
-    assert found["had room"] >= 1
+    result = run("full_disk.py", 40, tmp_path / "disk")
+    assert result["full"] >= 20
+    assert result["had room"] >= 1
 
 
 def test_twenty_thousand_images(tmp_path):
     """Memory stays where it is after the first shards; no file and no process is left open."""
-    found = run("many.py", 20_000, tmp_path)
-    assert found["images"] == 20_000
-    early, late = found["MiB after a tenth"], found["MiB at the end"]
-    assert late < early + 64, found
-    assert found["open files"][1] <= found["open files"][0] + 2
-    assert found["processes"] == 0
-    assert found["files left"] == ["s.zarr"]
+    result = run("many.py", 20_000, tmp_path)
+    assert result["images"] == 20_000
+    early, late = result["MiB after a tenth"], result["MiB at the end"]
+    assert late < early + 64, result
+    assert result["open files"][1] <= result["open files"][0] + 2
+    assert result["processes"] == 0
+    assert result["files left"] == ["s.zarr"]

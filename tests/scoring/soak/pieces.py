@@ -1,4 +1,7 @@
-"""Pieces of work in processes beside this one, of which pieces fail, hang or kill; prints JSON."""
+"""Pieces of work in two processes beside this one: `pieces.py FOLDER NUMBERS` prints JSON.
+
+Each try leaves a file NUMBER-TIME-PROCESS in the folder; `work` decides which pieces fail, and how.
+"""
 
 import errno
 import json
@@ -9,20 +12,21 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from arlib.scoring import NonRetryableError, in_processes
+from arlib.scoring.workers import NonRetryableError, by_dask
 
 ROOT = Path(sys.argv[1])
 
 
 def work(number: int) -> int:
-    """Piece 1 dies at its first try, 2 at every one; 3 fails twice; 9 finds no room."""
-    tries = ROOT / f"{number}-{time.time_ns()}"
-    tries.touch()
+    """Do a piece: 1 dies at its first try, 2 always; 3 fails twice; 7 hangs; 9 has no room."""
+    (ROOT / f"{number}-{time.time_ns()}-{os.getpid()}").touch()
     before = len(list(ROOT.glob(f"{number}-*"))) - 1
     if (number == 1 and not before) or number == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     if number == 3 and before < 2:
         raise RuntimeError("not yet")
+    if number == 7:
+        time.sleep(600)
     if number == 9:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return os.getpid()
@@ -30,7 +34,7 @@ def work(number: int) -> int:
 
 if __name__ == "__main__":
     try:
-        found = [asdict(one) for one in in_processes(work, json.loads(sys.argv[2]), 2)]
-        print(json.dumps({"ours": os.getpid(), "found": found}))
+        outcomes = [asdict(each) for each in by_dask(work, json.loads(sys.argv[2]), processes=2)]
+        print(json.dumps({"parent": os.getpid(), "outcomes": outcomes}))
     except NonRetryableError as error:
         print(json.dumps({"non_retryable": str(error)}))

@@ -17,7 +17,8 @@ from PIL import Image
 from arlib import datasets
 from arlib.networks import load_backbone
 from arlib.proposals import Grid
-from arlib.scoring import Job, score_in_shards
+from arlib.scoring.distributed import score_in_shards
+from arlib.scoring.jobs import Job
 
 SHARD = 4
 DONE, FAILED = 0, 4
@@ -31,7 +32,7 @@ def make_job(root: Path, n: int = 11, seed: int = 0) -> Job:
         path = root / ("positive", "negative")[number % 2] / f"{number:04d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(path)
-    (root / "positive" / "0002.png").write_bytes(b"no picture")
+    (root / "positive" / "0002.png").write_bytes(b"no image")
     network = load_backbone("vgg_tiny", classes=2, weights="random", seed=seed)
     chosen = datasets.load("folder", root, n_folds=2)
     return Job(chosen, Grid(max_regions=3), network, settings={"workers": 1, "device": "cpu"})

@@ -1,8 +1,8 @@
 """kill -9 at random moments: `kills.py COUNT SEED FOLDER` prints what was survived, as JSON.
 
 Half of the runs write where nothing is, half replace other scores. After every kill the output is
-absent or old, or new and whole; after the last, the rest of the run ends in the very bytes of a run
-that nobody disturbed.
+absent or old, or new and complete; after the last, the rest of the run ends in the very bytes of a
+run that nobody disturbed.
 """
 
 import json
@@ -20,35 +20,35 @@ if __name__ == "__main__":
     job, other = make_job(root / "photos"), make_job(root / "others", seed=1)
     assert finish(start(other, root / "old.zarr")) == DONE
     began = time.perf_counter()
-    assert finish(start(job, root / "whole.zarr")) == DONE
+    assert finish(start(job, root / "complete.zarr")) == DONE
     lasts = time.perf_counter() - began
-    whole, old = content(root / "whole.zarr"), content(root / "old.zarr")
-    found = {"kills": 0, "ended before": 0, "resumed and whole": 0, "at": {}}
+    complete, old = content(root / "complete.zarr"), content(root / "old.zarr")
+    result = {"kills": 0, "ended before": 0, "resumed and complete": 0, "at": {}}
     replacing = False
-    while found["kills"] < count:
+    while result["kills"] < count:
         out = root / "out.zarr"
         if replacing:
             shutil.copytree(root / "old.zarr", out)
         done = False
-        while not done and found["kills"] < count:
+        while not done and result["kills"] < count:
             status = kill_after(start(job, out, overwrite=replacing), draw.uniform(0, 1.1 * lasts))
             assert status in (DONE, -9), status
-            found["kills" if status else "ended before"] += 1
+            result["kills" if status else "ended before"] += 1
             done = status == DONE
-            there = content(out) if out.exists() else None
-            assert there in ((whole, old) if replacing else (whole, None)), "half a store"
+            current = content(out) if out.exists() else None
+            assert current in ((complete, old) if replacing else (complete, None)), "half a store"
             partial = root / "out.zarr.partial"
             stage = "nothing yet"
             if partial.exists():
                 stage = f"{len(list(partial.glob('parts/*')))} shards"
-            elif there == whole:
-                stage = "whole"
-            found["at"][stage] = found["at"].get(stage, 0) + 1
+            elif current == complete:
+                stage = "complete"
+            result["at"][stage] = result["at"].get(stage, 0) + 1
         assert finish(start(job, out, overwrite=replacing)) == DONE
-        assert content(out) == whole, "the resumed store differs"
+        assert content(out) == complete, "the resumed store differs"
         left = sorted(path.name for path in root.iterdir())
-        assert left == ["old.zarr", "others", "out.zarr", "photos", "whole.zarr"], left
-        found["resumed and whole"] += 1
+        assert left == ["complete.zarr", "old.zarr", "others", "out.zarr", "photos"], left
+        result["resumed and complete"] += 1
         shutil.rmtree(out)
         replacing = not replacing
-    print(json.dumps(found))
+    print(json.dumps(result))
