@@ -1,6 +1,7 @@
 """Write the pages about editions: how this one was made, and what others hold."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import combinations
@@ -90,7 +91,8 @@ def html_table(
     frame = pd.DataFrame([[_text(value) for value in row] for row in rows], columns=columns)
     table = frame.to_html(index=False, classes=style, formatters=[str] * len(columns))
     table = table.replace("<thead>", f"<caption>{escape(caption)}</caption><thead>", 1)
-    return table.replace("<th>", '<th scope="col">').replace("\n", "&#10;")
+    table = re.sub(r"\n *(?=<)", "", table.replace("<th>", '<th scope="col">'))
+    return table.replace("\n", "&#10;")  # those of the values
 
 
 def _text(value: Any) -> str:
