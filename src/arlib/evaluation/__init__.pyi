@@ -14,7 +14,7 @@ from .report import (
 )
 from .robustness import overlap as overlap, sensitivity as sensitivity
 from .rows import methods as methods
-from .runs import Run as Run, pool as pool
+from .runs import LabelsNeeded as LabelsNeeded, Run as Run, pool as pool
 from .selection import curves as curves
 from .significance import can_change as can_change, label_changes as label_changes
 from .sweeps import sweep as sweep
