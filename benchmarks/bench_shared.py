@@ -21,9 +21,9 @@ if not os.environ.get("ARLIB_DATA"):
 import numpy as np
 
 from arlib._support.provenance import machine, source_commit
+from arlib.experiments import SyntheticProtocol
 from arlib.experiments.photographs import Experiment, PhotographProtocol
 from arlib.experiments.runs import open_run
-from arlib.experiments.synthetic import SyntheticProtocol, fine_tune
 from arlib.method.algorithm import affective_regions, predict_labels
 from arlib.proposals import EdgeBoxes, Proposals
 from arlib.scoring.roi_features import shared_forward
@@ -93,7 +93,7 @@ def main():
     asked = [one for one in sys.argv[1:] if one != "--record"]
     images = slice(0, int(asked[0]) if asked else None)
     rows = []
-    network, _ = fine_tune(SyntheticProtocol(), progress=False)
+    network, _ = SyntheticProtocol().fine_tune(progress=False)
     scenes = SyntheticProtocol().dataset("annotated").subset(images)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "s.zarr")

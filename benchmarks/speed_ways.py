@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from arlib.scoring.choice import Choice
 from PIL import Image
 from skimage.data import coffee
 from torch.utils.flop_counter import FlopCounterMode
@@ -19,15 +20,14 @@ from torchvision import transforms
 
 from arlib.datasets import load
 from arlib.evaluation.sweeps import sweep
+from arlib.experiments import SyntheticProtocol
 from arlib.experiments.runs import open_run
-from arlib.experiments.synthetic import SyntheticProtocol, fine_tune
 from arlib.method.algorithm import affective_regions
 from arlib.networks.backbones import load_backbone
 from arlib.networks.precision import bf16_in_hardware
 from arlib.proposals import EdgeBoxes, Proposals
 from arlib.proposals.edges import edge_map
 from arlib.proposals.types import working_copy
-from arlib.scoring.choice import Choice
 from arlib.scoring.prediction import predict, prediction_from_scores
 from arlib.scoring.scorer import score_image
 from bench_training import trainer
@@ -182,7 +182,7 @@ def vgg_row():
 
 
 def predict_row():
-    network, _ = fine_tune(SyntheticProtocol(), progress=False)
+    network, _ = SyntheticProtocol().fine_tune(progress=False)
     scenes = SyntheticProtocol().dataset("annotated").subset(slice(0, 100))
     pictures = [scenes.read(index) for index in range(100)]
     propose = EdgeBoxes(max_regions=60)

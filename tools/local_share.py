@@ -14,7 +14,7 @@ from pathlib import Path
 
 from arlib._support.provenance import machine
 from arlib.datasets.scenes import SceneGenerator
-from arlib.experiments import SyntheticProtocol, open_run, scored
+from arlib.experiments import SyntheticProtocol, open_run
 
 SEEDS, SHARES, SCALE = range(5), (0.0, 0.5, 1.0), 0.5
 TESTED = 600  # annotated images, before scaling
@@ -30,7 +30,7 @@ def main() -> None:
             settings = SyntheticProtocol(
                 generator=SceneGenerator(local_share=share), scale=SCALE, seed=seed, n_tested=TESTED
             )
-            facts = open_run(scored(settings, progress=False)).facts
+            facts = open_run(settings.score(progress=False)).facts
             row = {"seed": seed, "share": share, "images": facts["dataset"]["images"]}
             for metric in ("accuracy", "auc"):
                 for name, method in {"whole": GLOBAL, "fused": FUSED}.items():

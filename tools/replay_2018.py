@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from arlib.evaluation import can_change, overlap
+from arlib.evaluation import can_change
 from arlib.method import RULE_2018, affective_regions, predict_labels
 
 RECORD = Path(__file__).parents[1] / "book" / "results" / "replay_2018.json"
@@ -46,6 +46,12 @@ def load(path: Path) -> xr.Dataset:
         },
         coords={"emotion": ["positive", "negative"]},
     )
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Compute the mean share of an image's K regions that two rules both select."""
+    both = (one[:, :, None] == other[:, None, :]).any(2)
+    return float(both.mean(axis=1).mean())
 
 
 def replay(scores: xr.Dataset) -> dict[str, object]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from arlib.evaluation import evaluate, table1
-from arlib.experiments import open_run, parse_experiment, runs_of
+from arlib.experiments import open_run, parse_experiment
 from arlib.method import predict_labels
 from arlib.publishing import load_edition
 
@@ -111,7 +111,7 @@ def test_fine_tuned_runs_hold_every_row_or_its_reason():
 def test_recorded_runs_are_what_their_scores_give(name):
     run = open_run(RESULTS / name)
     scores, facts = run.scores, run.facts
-    assert list(runs_of(parse_experiment(facts["experiment"]))) == [name]
+    assert list(parse_experiment(facts["experiment"]).runs()) == [name]
     assert facts["results"].keys() == METHODS.keys()
     assert scores.sizes["image"] == facts["dataset"]["images"]
     assert scores.sizes["region"] == facts["experiment"]["max_regions"] == 100

@@ -134,15 +134,15 @@ class TestAnEdition:
     ):
         computed = []
 
-        def runs_of(generator):
+        def runs(protocol, *, progress):
             def make(root, name):
-                computed.append((name, generator.seed))
-                run = make_run(generator.seed, name, measured=name == "scenes-a")
-                return write(root / str(generator.seed) / name, run, seed=generator.seed)
+                computed.append((name, protocol.seed))
+                run = make_run(protocol.seed, name, measured=name == "scenes-a")
+                return write(root / str(protocol.seed) / name, run, seed=protocol.seed)
 
             return {name: lambda root, n=name: make(root, n) for name in ("scenes-a", "scenes-b")}
 
-        monkeypatch.setattr("arlib.publishing.editions.runs_of", runs_of)
+        monkeypatch.setattr(SyntheticProtocol, "runs", runs)
         edition = Edition("synthetic", "Synthetic", {}, SyntheticProtocol(seed=3))
         opened = edition_runs(tmp_path, edition, seeds=range(2))
         assert sorted(computed) == [(f"scenes-{run}", seed) for run in "ab" for seed in (3, 4)]

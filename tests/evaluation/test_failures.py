@@ -80,6 +80,7 @@ def test_each_image_of_several_has_its_own_cause():
     scores, known = together({**OTHERS, **WRONG})
     failed = causes(scores, 1, known=known)
     assert failed.cause.to_dict() == {cause: cause for cause in CAUSES}
+    assert failed.attrs["meanings"] == CAUSES
 
 
 def test_what_is_right_or_has_no_label_is_no_failure():

@@ -11,8 +11,8 @@ from arlib import datasets
 from arlib.evaluation import methods
 from arlib.experiments import photographs, runs
 from arlib.experiments.photographs import Experiment, PhotographProtocol, fit_dataset_head
-from arlib.experiments.registry import network_of, parse_experiment
-from arlib.experiments.runs import compare_scores, open_run
+from arlib.experiments.registry import parse_experiment
+from arlib.experiments.runs import open_run
 from arlib.networks import fit_head, load_backbone
 from arlib.scoring import global_outputs
 
@@ -119,7 +119,7 @@ def test_the_weights_of_every_network_are_named(results):
 
 
 def test_the_network_of_each_run_in_words(results):
-    assert {source: network_of(run) for source, run in results.items()} == {
+    assert {source: run.network for source, run in results.items()} == {
         "none": "vgg_tiny, frozen, under a linear head",
         "folds": "vgg_tiny, fine-tuned on the other folds",
         "twitter2": "vgg_tiny, fine-tuned on twitter2",
@@ -128,7 +128,7 @@ def test_the_network_of_each_run_in_words(results):
 
 def test_measured_again_a_run_is_the_same(tmp_path, results):
     protocol = PhotographProtocol(EXPERIMENT, "vgg_tiny", progress=False)
-    apart = compare_scores(open_run(protocol.measure(tmp_path)), results["none"])
+    apart = open_run(protocol.measure(tmp_path)).differences(results["none"])
     assert max(apart.values()) < 1e-4
     assert set(apart) > {"objectness", "box", "global_probability", "label", "fold", "results"}
 

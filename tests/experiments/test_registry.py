@@ -11,17 +11,14 @@ import xarray as xr
 
 from arlib.datasets import DatasetError
 from arlib.datasets.scenes import SceneGenerator
-from arlib.evaluation import Run
+from arlib.evaluation import LabelsNeeded, Run
 from arlib.experiments.registry import (
     SYNTHETIC_RUNS,
-    LabelsNeeded,
     find_run,
     images_of,
-    need_labels,
-    network_of,
 )
 from arlib.experiments.runs import write_baselines
-from arlib.experiments.synthetic import SyntheticProtocol, scored
+from arlib.experiments.synthetic import SyntheticProtocol
 from arlib.networks import Training
 
 QUICK = Training(iterations=4, round=2, batch_size=16, lr=0.01)
@@ -58,7 +55,7 @@ def test_a_run_that_is_not_there_is_made_with_the_default_settings(tmp_path, nam
 
 
 def test_a_run_that_is_there_is_opened_as_it_is(tmp_path, monkeypatch):
-    folder = scored(TINY(seed=1), progress=False)
+    folder = TINY(seed=1).score(progress=False)
     for name in ("scenes-annotated", "mine"):
         shutil.copytree(folder, tmp_path / "results" / name)
     monkeypatch.setattr("arlib.experiments.synthetic.score_cross_fold", refuse)
@@ -73,29 +70,29 @@ def measured(value):
 
 
 def test_what_a_recorded_run_measured_is_opened_as_it_is(tmp_path, monkeypatch):
-    folder = shutil.copytree(scored(TINY(seed=1), progress=False), tmp_path / "mine")
+    folder = shutil.copytree(TINY(seed=1).score(progress=False), tmp_path / "mine")
     write_baselines(folder, measured(4))
-    monkeypatch.setattr("arlib.experiments.synthetic._rows", refuse)
+    monkeypatch.setattr(SyntheticProtocol, "_rows", refuse)
     for baselines in (False, True):
         run = find_run("mine", tmp_path, baselines=baselines)
         xr.testing.assert_identical(run.baselines.load(), measured(4))
 
 
 def test_a_recorded_run_that_measured_nothing_is_not_measured_live(tmp_path, monkeypatch):
-    shutil.copytree(scored(TINY(seed=1), progress=False), tmp_path / "scenes-annotated")
-    monkeypatch.setattr("arlib.experiments.synthetic._rows", refuse)
+    shutil.copytree(TINY(seed=1).score(progress=False), tmp_path / "scenes-annotated")
+    monkeypatch.setattr(SyntheticProtocol, "_rows", refuse)
     run = find_run("scenes-annotated", tmp_path, baselines=True)
     assert (run.name, run.baselines) == ("scenes-annotated", None)
 
 
 def test_a_run_that_is_not_there_is_measured_once_if_asked(tmp_path, monkeypatch):
-    monkeypatch.setattr("arlib.experiments.synthetic._rows", refuse)
+    monkeypatch.setattr(SyntheticProtocol, "_rows", refuse)
     assert find_run("scenes-tagged", tmp_path, progress=False).baselines is None
-    monkeypatch.setattr("arlib.experiments.synthetic._rows", lambda *_: measured(5))
+    monkeypatch.setattr(SyntheticProtocol, "_rows", lambda *_: measured(5))
     first = find_run("scenes-tagged", tmp_path, baselines=True, progress=False)
     assert first.facts["experiment"]["dataset"] == "scenes-tagged"
     xr.testing.assert_identical(first.baselines.load(), measured(5))
-    monkeypatch.setattr("arlib.experiments.synthetic._rows", refuse)
+    monkeypatch.setattr(SyntheticProtocol, "_rows", refuse)
     again = find_run("scenes-tagged", tmp_path, baselines=True, progress=False)
     xr.testing.assert_identical(again.baselines.load(), measured(5))
     assert not list(tmp_path.iterdir()), "it is kept in the cache, not beside the chapter"
@@ -145,16 +142,16 @@ def test_photographs_are_where_the_data_is(tmp_path, monkeypatch):
 
 def test_the_network_of_a_run_in_words():
     synthetic = run_of({"dataset": "scenes-annotated", "synthetic": asdict(TINY())})
-    assert network_of(synthetic) == "vgg_tiny, fine-tuned on tagged scenes"
+    assert synthetic.network == "vgg_tiny, fine-tuned on tagged scenes"
     photographs = {"dataset": "twitter2", "backbones": ["vgg16"]}
-    assert network_of(run_of(photographs)) == "vgg16, frozen, under a linear head"
+    assert run_of(photographs).network == "vgg16, frozen, under a linear head"
     for source, words in {
         "none": "frozen, under a linear head",
         "shipped": "frozen, under the head that comes with the package",
         "folds": "fine-tuned on the other folds",
         "oasis": "fine-tuned on oasis",
     }.items():
-        assert network_of(run_of({**photographs, "finetune_on": [source]})) == f"vgg16, {words}"
+        assert run_of({**photographs, "finetune_on": [source]}).network == f"vgg16, {words}"
 
 
 def test_the_real_run_finds_its_photographs(data_root):
@@ -164,8 +161,8 @@ def test_the_real_run_finds_its_photographs(data_root):
 
 def test_labels_are_asked_for_where_there_is_none(make_scores):
     scores = make_scores(6, 2)
-    need_labels(Run("some", scores), "A table")  # the last has none, others do
+    Run("some", scores).require_labels("A table")  # the last has none, others do
     scores["label"] = scores.label * 0 - 1
     message = r"A table: this needs labels, and of the run's 6 images none has one\. A table with"
     with pytest.raises(LabelsNeeded, match=message):
-        need_labels(Run("none", scores), "A table")
+        Run("none", scores).require_labels("A table")

@@ -10,7 +10,7 @@ import xarray as xr
 from arlib.datasets import load
 from arlib.evaluation import evaluate
 from arlib.experiments import runs
-from arlib.experiments.runs import compare_scores, open_run, write_baselines, write_run
+from arlib.experiments.runs import open_run, write_baselines, write_run
 from arlib.method import predict_labels
 from arlib.scoring import save_scores
 
@@ -156,7 +156,7 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(
 
 
 def compare(one, other):
-    return compare_scores(open_run(one), open_run(other))
+    return open_run(one).differences(open_run(other))
 
 
 class TestCompared:

@@ -8,7 +8,7 @@ import pytest
 
 from arlib._support.storage import cache_dir
 from arlib.datasets.scenes import SceneGenerator, draw_scenes
-from arlib.experiments.synthetic import SyntheticProtocol, fine_tune, pretrain, progressive
+from arlib.experiments.synthetic import SyntheticProtocol
 from arlib.networks import Training
 
 QUICK = Training(iterations=4, round=2, batch_size=16, lr=0.01)
@@ -35,8 +35,8 @@ def test_objects_do_not_depend_on_the_share():
     shares = [replace(TINY, generator=SceneGenerator(local_share=share)) for share in (0.0, 1.0)]
     one, other = (settings.dataset("objects") for settings in shares)
     assert (one.read(5) == other.read(5)).all()
-    assert pretrain(shares[0], progress=False)[1] == pretrain(shares[1], progress=False)[1]
-    tuned = [fine_tune(settings, progress=False)[1] for settings in shares]
+    assert shares[0].pretrain(progress=False)[1] == shares[1].pretrain(progress=False)[1]
+    tuned = [settings.fine_tune(progress=False)[1] for settings in shares]
     assert tuned[0] != tuned[1]
 
 
@@ -45,9 +45,9 @@ def test_clean_labels_are_the_sign_of_the_valence():
     truth = draw_scenes(TINY.generator, len(dataset), 3002).valence <= 0
     share = (dataset.labels == truth).mean()
     assert share == 1 - dataset.counts["wrong tags"] / len(dataset)
-    folders = {fine_tune(TINY, clean=clean, progress=False)[1] for clean in (False, True)}
+    folders = {TINY.fine_tune(clean=clean, progress=False)[1] for clean in (False, True)}
     assert len(folders) == 2
-    scratch = fine_tune(TINY, pretrained=False, progress=False)[1]
+    scratch = TINY.fine_tune(pretrained=False, progress=False)[1]
     assert scratch not in folders
     assert np.isfinite(share)
 
@@ -55,18 +55,18 @@ def test_clean_labels_are_the_sign_of_the_valence():
 def test_progressive_drops_tagged_images_and_trains_on(monkeypatch):
     slow = Training(iterations=8, round=4, batch_size=4, lr=0.02, head_factor=1.0)
     settings = replace(TINY, finetuning=slow)
-    done = progressive(settings, progress=False)
+    done = settings.progressive(progress=False)
     assert done.kept.size == (settings.dataset("tagged").folds != 1).sum()
     assert 4 <= done.kept.sum() < done.kept.size
     (folder,) = cache_dir().glob("pcnn-*")
     facts = json.loads((folder / "dropped.json").read_text())
     assert facts["images"] == done.kept.size
-    before = fine_tune(settings, progress=False)[0].state_dict()
+    before = settings.fine_tune(progress=False)[0].state_dict()
     assert any((before[name] != value).any() for name, value in done.network.state_dict().items())
 
     def refuse(*_):
         raise AssertionError("trained again")
 
     monkeypatch.setattr("arlib.networks.training.Finetuner.training_step", refuse)
-    again = progressive(replace(settings, max_regions=5), progress=False)
+    again = replace(settings, max_regions=5).progressive(progress=False)
     assert (again.kept == done.kept).all()

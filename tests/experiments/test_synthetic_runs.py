@@ -13,7 +13,7 @@ from arlib.experiments.baselines.lowlevel import Descriptor
 from arlib.experiments.baselines.sentibank import train_bank
 from arlib.experiments.registry import parse_experiment
 from arlib.experiments.runs import open_run
-from arlib.experiments.synthetic import TESTED, SyntheticProtocol, bank, scored, scored_set
+from arlib.experiments.synthetic import TESTED, SyntheticProtocol
 from arlib.networks import Training
 
 pytestmark = pytest.mark.xdist_group("synthetic_runs")  # one worker makes what they share
@@ -86,7 +86,7 @@ def test_an_editions_runs_are_the_tested_sets():
 
 @pytest.mark.parametrize("name", TESTED)
 def test_a_run_is_complete(name):
-    run, dataset = open_run(scored(TINY, name, progress=False)), scored_set(TINY, name)
+    run, dataset = open_run(TINY.score(name, progress=False)), TINY.scored_set(name)
     assert run.name == f"scenes-{name}"
     assert run.scores.image.values.tolist() == dataset.keys.tolist()
     assert (run.labels == dataset.labels).all()
@@ -97,20 +97,20 @@ def test_a_run_is_complete(name):
 
 
 def test_a_step_is_taken_once(monkeypatch):
-    first = scored(TINY, progress=False)
+    first = TINY.score(progress=False)
     monkeypatch.setattr(synthetic, "score_cross_fold", refuse)
-    assert scored(TINY, progress=False) == first
+    assert TINY.score(progress=False) == first
     with pytest.raises(AssertionError, match="made again"):
-        scored(replace(TINY, max_regions=5), progress=False)
+        replace(TINY, max_regions=5).score(progress=False)
 
 
 def test_a_run_records_its_protocol():
-    assert parse_experiment(open_run(scored(TINY, progress=False)).facts["experiment"]) == TINY
+    assert parse_experiment(open_run(TINY.score(progress=False)).facts["experiment"]) == TINY
 
 
 class TestTheTaggedTenth:
     def test_is_the_held_out_one_in_five_folds_of_every_labels_share(self):
-        tagged, tenth = TINY.dataset("tagged"), scored_set(TINY, "tagged")
+        tagged, tenth = TINY.dataset("tagged"), TINY.scored_set("tagged")
         assert tenth.keys.tolist() == tagged.keys[tagged.folds == 1].tolist()
         assert len(tenth) == len(tagged) // 10
         share = [np.bincount(tenth.labels[tenth.folds == fold]) for fold in range(1, 6)]
@@ -118,7 +118,7 @@ class TestTheTaggedTenth:
         assert set(tenth.folds.tolist()) == {1, 2, 3, 4, 5}
 
     def test_was_learned_from_by_no_network_and_no_bank(self, tagged):
-        tenth = set(scored_set(TINY, "tagged").keys.tolist())
+        tenth = set(TINY.scored_set("tagged").keys.tolist())
         of_tagged = [keys for name, keys in tagged[1] if name.startswith("scenes-tagged")]
         assert len(of_tagged) >= 6, "fine-tuned twice, PCNN twice, by tags, and the bank"
         complete = set(TINY.dataset("tagged").keys.tolist())
@@ -142,13 +142,13 @@ class TestTheTaggedTenth:
 
     def test_is_in_the_folder_of_the_scores_in_the_cache(self, tagged):
         folder, _ = tagged
-        assert folder == scored(TINY, "tagged", progress=False)
+        assert folder == TINY.score("tagged", progress=False)
         assert folder.name == "scenes-tagged"
         assert cache_dir() in folder.parents
 
     def test_is_measured_once(self, tagged, tmp_path, monkeypatch):
         forbid_everything(monkeypatch)
-        assert scored(TINY, "tagged", baselines=True, progress=False) == tagged[0]
+        assert TINY.score("tagged", baselines=True, progress=False) == tagged[0]
         assert TINY.runs(progress=False)["scenes-tagged"](tmp_path) == tagged[0]
         assert list(tmp_path.iterdir()) == []
 
@@ -166,15 +166,15 @@ def test_the_other_sets_are_measured_in_the_order_of_their_scores(name, tmp_path
     ((dataset, rows),) = measured
     assert run.name == f"scenes-{name}"
     assert run.scores.image.values.tolist() == dataset.keys.tolist()
-    assert dataset.folds.tolist() == scored_set(TINY, name).folds.tolist()
+    assert dataset.folds.tolist() == TINY.scored_set(name).folds.tolist()
     assert rows == ROWS
     assert run.baselines is not None
 
 
 def test_the_bank_is_kept_under_what_it_is_trained_on(tagged, monkeypatch):
     forbid_everything(monkeypatch)
-    kept = bank(replace(TINY, max_regions=5, backbone="alexnet_tiny"), progress=False)
+    kept = replace(TINY, max_regions=5, backbone="alexnet_tiny").bank(progress=False)
     assert kept.descriptor == SMALL
     assert set(kept.anps) <= set(TINY.dataset("tagged").tags.tolist())
     with pytest.raises(AssertionError, match="made again"):
-        bank(replace(TINY, seed=4), progress=False)
+        replace(TINY, seed=4).bank(progress=False)

@@ -31,7 +31,8 @@ class TestLoadClassifier:
         """A machine without weights and without a connection."""
         monkeypatch.delenv("ARLIB_DATA", raising=False)
         monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-        monkeypatch.setattr(upload, "fine_tune", lambda *_, **__: ("that of scenes", None))
+        trained = ("that of scenes", None)
+        monkeypatch.setattr(SyntheticProtocol, "fine_tune", lambda _, **__: trained)
 
     @pytest.mark.parametrize("which", ["auto", "scenes"])
     def test_without_weights_it_is_the_network_of_the_scenes(self, which):

@@ -1,20 +1,15 @@
 from .boxes import box_iou as box_iou, locate as locate, recall_curves as recall_curves
-from .calibration import (
-    apply_temperature as apply_temperature,
-    expected_calibration_error as expected_calibration_error,
-    fit_temperature as fit_temperature,
-    reliability as reliability,
-)
-from .failures import CAUSES as CAUSES, causes as causes
+from .calibration import calibrate as calibrate, reliability as reliability
+from .failures import causes as causes
 from .metrics import evaluate as evaluate, majority_rate as majority_rate
 from .report import (
     compare_runs as compare_runs,
     format_table as format_table,
     predictions as predictions,
 )
-from .robustness import overlap as overlap, sensitivity as sensitivity
+from .robustness import sensitivity as sensitivity
 from .rows import methods as methods
-from .runs import Run as Run, pool as pool
+from .runs import LabelsNeeded as LabelsNeeded, Run as Run, pool as pool
 from .selection import curves as curves
 from .significance import can_change as can_change, label_changes as label_changes
 from .sweeps import sweep as sweep

@@ -47,9 +47,9 @@ def causes(
         iou: the overlap from which a box holds a known region.
 
     Returns:
-        A row for each wrong image, by its key: ``cause``, one of `CAUSES`; ``full_image``,
-        ``regions`` and ``fused``, the share that each gives the true emotion; the most certain
-        failure first.
+        A row for each wrong image, by its key: ``cause``, whose meaning is in
+        ``attrs["meanings"]``; ``full_image``, ``regions`` and ``fused``, the share that each gives
+        the true emotion; the most certain failure first.
 
     Example:
         >>> scores = xr.Dataset({
@@ -89,7 +89,9 @@ def causes(
         index=pd.Index(scores.image.values.tolist(), name="image"),
     )
     wrong = (fused.label.values != truth) & (truth >= 0)
-    return table[wrong].sort_values("fused", kind="stable")
+    failed = table[wrong].sort_values("fused", kind="stable")
+    failed.attrs["meanings"] = dict(CAUSES)
+    return failed
 
 
 def _held(

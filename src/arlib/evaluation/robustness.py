@@ -129,23 +129,7 @@ def _row(
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Compute the mean share of selected regions that two rules have in common.
-
-    Args:
-        one: (image, K) indices of regions; -1 where there is none.
-        other: The same shape.
-
-    Returns:
-        Over images with a region, the mean of how many both selected, over how many the one with
-        fewer did, in [0, 1].
-
-    Raises:
-        ValueError: Other shapes, or no image has a region.
-
-    Example:
-        >>> overlap(np.array([[0, 1], [2, -1]]), np.array([[1, 5], [2, -1]]))
-        0.75
-    """
+    """Compute the mean share of (image, K) selected regions, -1 for none, that two rules share."""
     if one.shape != other.shape:
         raise ValueError(f"both must have one shape, not {one.shape} and {other.shape}")
     same = (one[:, :, None] == other[:, None, :]) & (one >= 0)[:, :, None]

@@ -12,6 +12,10 @@ import xarray as xr
 from arlib.method import polarities, to_polarity
 
 
+class LabelsNeeded(ValueError):
+    """A run without labels, where a chapter goes on to compare predictions with them."""
+
+
 @dataclass(frozen=True)
 class Run:
     """What one run measured of a set of images.
@@ -58,6 +62,62 @@ class Run:
         learned = experiment.get("finetune_on", ["none"])
         return "backbones" in experiment and learned in (["none"], ["shipped"])
 
+    @property
+    def network(self) -> str:
+        """Describe in a few words the network that made the scores.
+
+        Example:
+            >>> facts = {"experiment": {"dataset": "twitter2", "backbones": ["mobilenet_v2"]}}
+            >>> Run("twitter2", scores=None, facts=facts).network
+            'mobilenet_v2, frozen, under a linear head'
+        """
+        experiment = self.facts["experiment"]
+        if "synthetic" in experiment:
+            return f"{experiment['synthetic']['backbone']}, fine-tuned on tagged scenes"
+        (source,) = experiment.get("finetune_on", ["none"])
+        words = {
+            "none": "frozen, under a linear head",
+            "shipped": "frozen, under the head that comes with the package",
+            "folds": "fine-tuned on the other folds",
+        }
+        return f"{experiment['backbones'][0]}, {words.get(source, f'fine-tuned on {source}')}"
+
+    def require_labels(self, what: str) -> None:
+        """Stop a chapter where it needs labels that the run lacks.
+
+        Args:
+            what: For what they are needed, as the start of a sentence.
+
+        Raises:
+            LabelsNeeded: Not one image has a label. A published chapter ends there, with a note.
+        """
+        if not (self.labels >= 0).any():
+            raise LabelsNeeded(
+                f"{what}: this needs labels, and of the run's {self.labels.size} images none has "
+                "one. A table with the columns path and label gives them"
+            )
+
+    def differences(self, other: Run) -> dict[str, float]:
+        """Measure how far another run of the same experiment is from this one.
+
+        Args:
+            other: The run that this one is compared with.
+
+        Returns:
+            The largest absolute difference of each array of the scores and, as `results`, of every
+            estimate in run.json; infinite where images, regions or methods differ.
+        """
+        ours, theirs = self.scores, other.scores
+        if ours.sizes != theirs.sizes or (ours.image.values != theirs.image.values).any():
+            return {"images": np.inf}
+        apart = {}
+        for name in map(str, ours.data_vars):
+            a, b = ours[name].values.astype(float), theirs[name].values.astype(float)
+            same_gaps = (np.isnan(a) == np.isnan(b)).all()
+            apart[name] = float(np.nanmax(np.abs(a - b), initial=0)) if same_gaps else np.inf
+        apart["results"] = _results_apart(self.facts["results"], other.facts["results"])
+        return apart
+
     def select(self, images: np.ndarray, name: str) -> Run:
         """Take some images, by a mask (image,), under another name."""
         baselines = None if self.baselines is None else self.baselines.isel(image=images)
@@ -94,6 +154,17 @@ class Run:
             for least, agree in words.items()
             if (agreement >= least).any()
         ]
+
+
+def _results_apart(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> float:
+    if ours.keys() != theirs.keys():
+        return float("inf")
+    apart = [
+        abs(row["estimate"] - theirs[method][metric]["estimate"])
+        for method, metrics in ours.items()
+        for metric, row in metrics.items()
+    ]
+    return max(apart, default=0.0)
 
 
 def _has_polarity(emotions: list[str]) -> bool:

@@ -1,7 +1,6 @@
 """Open runs by name, and make experiments from settings, as chapters and editions need them."""
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,27 +18,6 @@ if TYPE_CHECKING:  # these load torch, which opening a run does without
 
 SYNTHETIC_RUNS = ("scenes-annotated", "scenes-folded", "scenes-tagged")
 """Runs that are trained and scored live where they are missing."""
-
-
-class LabelsNeeded(ValueError):
-    """A run without labels, where a chapter goes on to compare predictions with them."""
-
-
-def need_labels(run: Run, what: str) -> None:
-    """Stop a chapter where it needs labels that the run lacks.
-
-    Args:
-        run: the run.
-        what: for what they are needed, as the start of a sentence.
-
-    Raises:
-        LabelsNeeded: not one image has a label. A published chapter ends there, with a note.
-    """
-    if not (run.labels >= 0).any():
-        raise LabelsNeeded(
-            f"{what}: this needs labels, and of the run's {run.labels.size} images none has one. "
-            "A table with the columns path and label gives them"
-        )
 
 
 def find_run(
@@ -73,10 +51,10 @@ def find_run(
             names = {path.parent.name for path in Path(folder).glob("*/run.json")}
             known = ", ".join(sorted(names | set(SYNTHETIC_RUNS)))
             raise ValueError(f"no run {name!r} in {folder}; there are {known}")
-        from arlib.experiments.synthetic import SyntheticProtocol, scored
+        from arlib.experiments.synthetic import SyntheticProtocol
 
         dataset = name.removeprefix("scenes-")
-        place = scored(SyntheticProtocol(), dataset, baselines=baselines, progress=progress)
+        place = SyntheticProtocol().score(dataset, baselines=baselines, progress=progress)
     return open_run(place)
 
 
@@ -92,33 +70,10 @@ def images_of(run: Run) -> Dataset:
     experiment = run.facts["experiment"]
     if "synthetic" not in experiment:
         return datasets.load(experiment["dataset"], **experiment.get("reader", {}))
-    from arlib.experiments.synthetic import restore_synthetic, scored_set
+    from arlib.experiments.synthetic import restore_synthetic
 
     name = experiment["dataset"].removeprefix("scenes-")
-    return scored_set(restore_synthetic(experiment["synthetic"]), name)
-
-
-def network_of(run: Run) -> str:
-    """Describe in a few words the network that made a run's scores.
-
-    Args:
-        run: the run.
-
-    Example:
-        >>> facts = {"experiment": {"dataset": "twitter2", "backbones": ["mobilenet_v2"]}}
-        >>> network_of(Run("twitter2", scores=None, facts=facts))
-        'mobilenet_v2, frozen, under a linear head'
-    """
-    experiment = run.facts["experiment"]
-    if "synthetic" in experiment:
-        return f"{experiment['synthetic']['backbone']}, fine-tuned on tagged scenes"
-    (source,) = experiment.get("finetune_on", ["none"])
-    words = {
-        "none": "frozen, under a linear head",
-        "shipped": "frozen, under the head that comes with the package",
-        "folds": "fine-tuned on the other folds",
-    }
-    return f"{experiment['backbones'][0]}, {words.get(source, f'fine-tuned on {source}')}"
+    return restore_synthetic(experiment["synthetic"]).scored_set(name)
 
 
 def experiment_settings(dataset: str) -> dict[str, Any]:
@@ -185,15 +140,3 @@ def parse_experiment(settings: Mapping[str, Any]) -> "Experiment | SyntheticProt
     for name in {"backbones", "finetune_on"} & values.keys():
         values[name] = tuple(values[name])
     return Experiment(**values)
-
-
-def runs_of(experiment: "Experiment | SyntheticProtocol") -> dict[str, Callable[[Path], Path]]:
-    """Name an experiment's runs, each with the function that makes it.
-
-    Args:
-        experiment: from `parse_experiment`.
-
-    Returns:
-        Name -> function of the folder that the run goes into, which returns the run's own folder.
-    """
-    return experiment.runs(progress=sys.stderr.isatty())

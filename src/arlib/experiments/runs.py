@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from arlib._support.provenance import machine, source_commit
@@ -143,37 +142,3 @@ def _results(scores: xr.Dataset) -> dict[str, dict[str, dict[str, float]]]:
             for metric, row in frame.iterrows()
         }
     return table
-
-
-def compare_scores(one: Run, other: Run) -> dict[str, float]:
-    """Measure how far two runs of the same experiment are apart.
-
-    Args:
-        one: a run.
-        other: the run that it is compared with.
-
-    Returns:
-        The largest absolute difference of each array of the scores and, as `results`, of every
-        estimate in run.json; infinite where images, regions or methods differ.
-    """
-    ours, theirs = one.scores, other.scores
-    if ours.sizes != theirs.sizes or (ours.image.values != theirs.image.values).any():
-        return {"images": np.inf}
-    apart = {}
-    for name in map(str, ours.data_vars):
-        a, b = ours[name].values.astype(float), theirs[name].values.astype(float)
-        same_gaps = (np.isnan(a) == np.isnan(b)).all()
-        apart[name] = float(np.nanmax(np.abs(a - b), initial=0)) if same_gaps else np.inf
-    apart["results"] = _results_apart(one.facts["results"], other.facts["results"])
-    return apart
-
-
-def _results_apart(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> float:
-    if ours.keys() != theirs.keys():
-        return float("inf")
-    apart = [
-        abs(row["estimate"] - theirs[method][metric]["estimate"])
-        for method, metrics in ours.items()
-        for metric, row in metrics.items()
-    ]
-    return max(apart, default=0.0)

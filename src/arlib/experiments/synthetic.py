@@ -116,9 +116,189 @@ class SyntheticProtocol:
         """Name the runs, each with the function that makes it, once, in the cache."""
 
         def measure(name: str, _folder: Path) -> Path:
-            return scored(self, name, baselines=True, progress=progress)
+            return self.score(name, baselines=True, progress=progress)
 
         return {f"scenes-{name}": partial(measure, name) for name in TESTED}
+
+    def pretrain(self, *, progress: bool = True) -> tuple[Backbone, Path]:
+        """Train a network on the object set, or take it from the cache.
+
+        Args:
+            progress: show a bar.
+
+        Returns:
+            The network, of as many classes as there are objects, and the folder of its training.
+        """
+        dataset = self.dataset("objects")
+        network = load_backbone(
+            self.backbone, classes=len(dataset.emotions), weights="random", seed=self.seed
+        )
+        facts = self._facts("seed", "scale", "n_objects", "backbone", "pretraining")
+        facts["generator"] = asdict(replace(self.generator, local_share=0.5))
+        folder = cache_folder("pretrained", facts, *TRAINING)
+        return self._train(network, dataset, folder, self.pretraining, progress), folder
+
+    def fine_tune(
+        self,
+        *,
+        pretrained: bool = True,
+        clean: bool = False,
+        progress: bool = True,
+    ) -> tuple[Backbone, Path]:
+        """Train the network on the tagged set, or take it from the cache.
+
+        Args:
+            pretrained: start from `pretrain`; otherwise from random weights.
+            clean: learn from the sign of the valence instead of the tags.
+            progress: show a bar.
+
+        Returns:
+            The network, of two classes, and the folder of its training.
+        """
+        dataset = self.dataset("tagged")
+        if clean:
+            dataset = replace(dataset, labels=(self.valence("tagged") <= 0).astype(np.int8))
+        weights: str | Path = "random"
+        if pretrained:
+            weights = self.pretrain(progress=progress)[1] / "network.safetensors"
+        network = load_backbone(self.backbone, classes=2, weights=weights, seed=self.seed)
+        facts = self._of_training | {"pretrained": pretrained, "clean": clean}
+        folder = cache_folder("finetuned", facts, *TRAINING)
+        return self._train(network, dataset, folder, self.finetuning, progress), folder
+
+    def progressive(self, *, progress: bool = True) -> Progress:
+        """Fine-tune as PCNN does: drop tagged images of high entropy and train on; kept likewise.
+
+        Args:
+            progress: show bars.
+
+        Returns:
+            The `network`, and which images were `kept`, as `train_on` gives it.
+        """
+        network, _ = self.fine_tune(progress=progress)
+        dataset = self.dataset("tagged")
+        held_out = dataset.folds == 1
+        return train_on(
+            network,
+            dataset.subset(~held_out),
+            cache_folder("pcnn", self._of_training, *PCNN),
+            training=replace(self.finetuning, seed=self.seed),
+            validation=dataset.subset(held_out),
+            progress=progress,
+        )
+
+    def fine_tune_on_tags(self, *, progress: bool = True) -> Backbone:
+        """Train the network to classify adjective-noun pairs, as DeepSentiBank; kept likewise."""
+        dataset = self.dataset("tagged").by_tag()
+        weights = self.pretrain(progress=progress)[1] / "network.safetensors"
+        classes = len(dataset.emotions)
+        network = load_backbone(self.backbone, classes=classes, weights=weights, seed=self.seed)
+        folder = cache_folder("tags", self._of_training, *TRAINING)
+        return self._train(network, dataset, folder, self.finetuning, progress)
+
+    def bank(self, *, progress: bool = True) -> SentiBank:
+        """Train a SentiBank on the tagged set, but for its held-out tenth; kept likewise."""
+        facts = self._facts("generator", "seed", "scale", "n_tagged")
+        path = cache_folder("sentibank", facts, *BANK) / "bank.safetensors"
+        if not path.with_suffix(".json").exists():
+            dataset = self.dataset("tagged")
+            learn = dataset.subset(dataset.folds != 1)
+            trained = train_bank(learn, seed=self.seed, progress=progress)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            trained.save(path)
+        return SentiBank.load(path)
+
+    def scored_set(self, name: str) -> Dataset:
+        """Make one of `TESTED`; of "tagged" the tenth that no network learned from, in 5 folds."""
+        dataset = self.dataset(name)
+        if name != "tagged":
+            return dataset
+        held_out = dataset.subset(dataset.folds == 1)
+        return held_out.with_stratified_folds(5, self.seed)
+
+    def score(
+        self,
+        name: str = "annotated",
+        *,
+        baselines: bool = False,
+        progress: bool = True,
+    ) -> Path:
+        """Score a set with the fine-tuned network, or take the run from the cache.
+
+        Args:
+            name: "annotated", "folded", or "tagged", of which the held-out tenth is scored.
+            baselines: also measure the rows of Table 1 that scores cannot fill, and the controls.
+            progress: show bars.
+
+        Returns:
+            The run's folder, as `open_run` opens it.
+        """
+        run = cache_folder(f"scored-{name}", asdict(self), *SCORING) / f"scenes-{name}"
+        if not (run / "run.json").exists():
+            network, folder = self.fine_tune(progress=progress)
+            dataset = self.scored_set(name)
+            classifiers = Classifiers.one(network, dataset)
+            propose = make_proposals(self.proposals, max_regions=self.max_regions)
+            how = {"crop": self.crop, "batch_size": 256, "progress": progress}
+            write_run(
+                run,
+                lambda out: score_cross_fold(classifiers, dataset, propose, out, **how),
+                experiment={
+                    "dataset": f"scenes-{name}",
+                    "synthetic": asdict(self),
+                    "network": folder.name,
+                },
+                dataset=dataset,
+            )
+        if baselines and not (run / "baselines.zarr").is_dir():
+            scores = open_run(run).scores.load()
+            dataset = self.scored_set(name)
+            dataset = dataset.subset(np.isin(dataset.keys, scores.image.values.tolist()))
+            write_baselines(run, self._rows(dataset, scores, progress))
+        return run
+
+    def _rows(self, dataset: Dataset, scores: xr.Dataset, progress: bool) -> xr.Dataset:
+        """Measure the rows that scores alone cannot fill, and the controls."""
+        classifiers = Classifiers.one(self.fine_tune(progress=progress)[0], dataset)
+
+        def pcnn(backbone: str) -> Classifiers:
+            network = _progressive(replace(self, backbone=backbone), progress)
+            return Classifiers.one(network, dataset)
+
+        rows = rows_for(
+            dataset,
+            scores,
+            classifiers,
+            plain=self.pretrain(progress=progress)[0],
+            bank=partial(self.bank, progress=progress),
+            deep=partial(self.fine_tune_on_tags, progress=progress),
+            pcnn={
+                "PCNN + CaffeNet": partial(pcnn, CAFFENET),
+                "PCNN + VGGNet": partial(pcnn, self.backbone),
+            },
+            progress=progress,
+        )
+        return measure_rows(dataset, classifiers, rows, progress=progress)
+
+    def _train(
+        self,
+        network: Backbone,
+        dataset: Dataset,
+        folder: Path,
+        training: Training,
+        progress: bool,
+    ) -> Backbone:
+        held_out = dataset.folds == 1
+        lock = folder.with_name(f"{folder.name}.lock")
+        with exclusive_lock(lock, wait=True):  # two chapters may want one network at once
+            return finetune(
+                network,
+                dataset.subset(~held_out),
+                folder,
+                training=replace(training, seed=self.seed),
+                validation=dataset.subset(held_out),
+                progress=progress,
+            )
 
     @property
     def _tagged(self) -> int:
@@ -131,6 +311,12 @@ class SyntheticProtocol:
         """Some of the settings, as JSON values."""
         return {name: value for name, value in asdict(self).items() if name in names}
 
+    @property
+    def _of_training(self) -> dict[str, Any]:
+        """The settings without those that only scoring reads, as JSON values."""
+        of_scoring = ("n_tested", "proposals", "max_regions", "crop")
+        return {name: value for name, value in asdict(self).items() if name not in of_scoring}
+
 
 def restore_synthetic(facts: Mapping[str, Any]) -> SyntheticProtocol:
     """Make the settings again from `asdict` of them, as run.json has it."""
@@ -140,89 +326,6 @@ def restore_synthetic(facts: Mapping[str, Any]) -> SyntheticProtocol:
     }
     trainings = {name: Training(**facts[name]) for name in ("pretraining", "finetuning")}
     return SyntheticProtocol(**{**facts, "generator": SceneGenerator(**generator), **trainings})
-
-
-def pretrain(settings: SyntheticProtocol, *, progress: bool = True) -> tuple[Backbone, Path]:
-    """Train a network on the object set, or take it from the cache.
-
-    Args:
-        settings: of the protocol.
-        progress: show a bar.
-
-    Returns:
-        The network, of as many classes as there are objects, and the folder of its training.
-    """
-    dataset = settings.dataset("objects")
-    network = load_backbone(
-        settings.backbone, classes=len(dataset.emotions), weights="random", seed=settings.seed
-    )
-    facts = settings._facts("seed", "scale", "n_objects", "backbone", "pretraining")
-    facts["generator"] = asdict(replace(settings.generator, local_share=0.5))
-    folder = cache_folder("pretrained", facts, *TRAINING)
-    return _train(network, dataset, folder, settings.pretraining, settings.seed, progress), folder
-
-
-def fine_tune(
-    settings: SyntheticProtocol,
-    *,
-    pretrained: bool = True,
-    clean: bool = False,
-    progress: bool = True,
-) -> tuple[Backbone, Path]:
-    """Train the network on the tagged set, or take it from the cache.
-
-    Args:
-        settings: of the protocol.
-        pretrained: start from `pretrain`; otherwise from random weights.
-        clean: learn from the sign of the valence instead of the tags.
-        progress: show a bar.
-
-    Returns:
-        The network, of two classes, and the folder of its training.
-    """
-    dataset = settings.dataset("tagged")
-    if clean:
-        dataset = replace(dataset, labels=(settings.valence("tagged") <= 0).astype(np.int8))
-    weights: str | Path = "random"
-    if pretrained:
-        weights = pretrain(settings, progress=progress)[1] / "network.safetensors"
-    network = load_backbone(settings.backbone, classes=2, weights=weights, seed=settings.seed)
-    facts = _of_training(settings) | {"pretrained": pretrained, "clean": clean}
-    folder = cache_folder("finetuned", facts, *TRAINING)
-    return _train(network, dataset, folder, settings.finetuning, settings.seed, progress), folder
-
-
-def progressive(settings: SyntheticProtocol, *, progress: bool = True) -> Progress:
-    """Fine-tune as PCNN does: drop tagged images of high entropy and train on; kept likewise.
-
-    Args:
-        settings: of the protocol.
-        progress: show bars.
-
-    Returns:
-        The `network`, and which images were `kept`, as `train_on` gives it.
-    """
-    network, _ = fine_tune(settings, progress=progress)
-    dataset = settings.dataset("tagged")
-    held_out = dataset.folds == 1
-    return train_on(
-        network,
-        dataset.subset(~held_out),
-        cache_folder("pcnn", _of_training(settings), *PCNN),
-        training=replace(settings.finetuning, seed=settings.seed),
-        validation=dataset.subset(held_out),
-        progress=progress,
-    )
-
-
-def fine_tune_on_tags(settings: SyntheticProtocol, *, progress: bool = True) -> Backbone:
-    """Train the network to classify adjective-noun pairs, as DeepSentiBank; kept likewise."""
-    dataset = settings.dataset("tagged").by_tag()
-    weights = pretrain(settings, progress=progress)[1] / "network.safetensors"
-    classes = len(dataset.emotions)
-    network = load_backbone(settings.backbone, classes=classes, weights=weights, seed=settings.seed)
-    folder = cache_folder("tags", _of_training(settings), *TRAINING)
-    return _train(network, dataset, folder, settings.finetuning, settings.seed, progress)
 
 
 @lru_cache(maxsize=len(_SEEDS))
@@ -249,125 +352,7 @@ class _Kept:
         return _Kept, (self.draw,)
 
 
-def _of_training(settings: SyntheticProtocol) -> dict[str, Any]:
-    """The settings without those that only scoring reads."""
-    of_scoring = ("n_tested", "proposals", "max_regions", "crop")
-    return {name: value for name, value in asdict(settings).items() if name not in of_scoring}
-
-
-def _train(
-    network: Backbone,
-    dataset: Dataset,
-    folder: Path,
-    training: Training,
-    seed: int,
-    progress: bool,
-) -> Backbone:
-    held_out = dataset.folds == 1
-    lock = folder.with_name(f"{folder.name}.lock")
-    with exclusive_lock(lock, wait=True):  # two chapters may want one network at once
-        return finetune(
-            network,
-            dataset.subset(~held_out),
-            folder,
-            training=replace(training, seed=seed),
-            validation=dataset.subset(held_out),
-            progress=progress,
-        )
-
-
-def scored_set(settings: SyntheticProtocol, name: str) -> Dataset:
-    """Make one of `TESTED`; of "tagged" the tenth that no network learned from, in 5 folds."""
-    dataset = settings.dataset(name)
-    if name != "tagged":
-        return dataset
-    held_out = dataset.subset(dataset.folds == 1)
-    return held_out.with_stratified_folds(5, settings.seed)
-
-
-def scored(
-    settings: SyntheticProtocol,
-    name: str = "annotated",
-    *,
-    baselines: bool = False,
-    progress: bool = True,
-) -> Path:
-    """Score a set with the fine-tuned network, or take the run from the cache.
-
-    Args:
-        settings: of the protocol.
-        name: "annotated", "folded", or "tagged", of which the held-out tenth is scored.
-        baselines: also measure the rows of Table 1 that scores cannot fill, and the controls.
-        progress: show bars.
-
-    Returns:
-        The run's folder, as `open_run` opens it.
-    """
-    run = cache_folder(f"scored-{name}", asdict(settings), *SCORING) / f"scenes-{name}"
-    if not (run / "run.json").exists():
-        network, folder = fine_tune(settings, progress=progress)
-        dataset = scored_set(settings, name)
-        classifiers = Classifiers.one(network, dataset)
-        propose = make_proposals(settings.proposals, max_regions=settings.max_regions)
-        how = {"crop": settings.crop, "batch_size": 256, "progress": progress}
-        write_run(
-            run,
-            lambda out: score_cross_fold(classifiers, dataset, propose, out, **how),
-            experiment={
-                "dataset": f"scenes-{name}",
-                "synthetic": asdict(settings),
-                "network": folder.name,
-            },
-            dataset=dataset,
-        )
-    if baselines and not (run / "baselines.zarr").is_dir():
-        scores = open_run(run).scores.load()
-        dataset = scored_set(settings, name)
-        dataset = dataset.subset(np.isin(dataset.keys, scores.image.values.tolist()))
-        write_baselines(run, _rows(settings, dataset, scores, progress))
-    return run
-
-
-def bank(settings: SyntheticProtocol, *, progress: bool = True) -> SentiBank:
-    """Train a SentiBank on the tagged set, but for its held-out tenth; kept likewise."""
-    facts = settings._facts("generator", "seed", "scale", "n_tagged")
-    path = cache_folder("sentibank", facts, *BANK) / "bank.safetensors"
-    if not path.with_suffix(".json").exists():
-        dataset = settings.dataset("tagged")
-        learn = dataset.subset(dataset.folds != 1)
-        trained = train_bank(learn, seed=settings.seed, progress=progress)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        trained.save(path)
-    return SentiBank.load(path)
-
-
-def _rows(
-    settings: SyntheticProtocol, dataset: Dataset, scores: xr.Dataset, progress: bool
-) -> xr.Dataset:
-    """Measure the rows that scores alone cannot fill, and the controls."""
-    classifiers = Classifiers.one(fine_tune(settings, progress=progress)[0], dataset)
-
-    def pcnn(backbone: str) -> Classifiers:
-        network = _progressive(replace(settings, backbone=backbone), progress)
-        return Classifiers.one(network, dataset)
-
-    rows = rows_for(
-        dataset,
-        scores,
-        classifiers,
-        plain=pretrain(settings, progress=progress)[0],
-        bank=partial(bank, settings, progress=progress),
-        deep=partial(fine_tune_on_tags, settings, progress=progress),
-        pcnn={
-            "PCNN + CaffeNet": partial(pcnn, CAFFENET),
-            "PCNN + VGGNet": partial(pcnn, settings.backbone),
-        },
-        progress=progress,
-    )
-    return measure_rows(dataset, classifiers, rows, progress=progress)
-
-
 @lru_cache(maxsize=4)
 def _progressive(settings: SyntheticProtocol, progress: bool) -> Backbone:
     """Train as `progressive`; the images to drop are not computed again for every tested set."""
-    return progressive(settings, progress=progress).network
+    return settings.progressive(progress=progress).network

@@ -11,7 +11,7 @@ import xarray as xr
 
 from arlib import proposals
 from arlib.datasets import ImageError, read_image
-from arlib.experiments import SyntheticProtocol, fine_tune
+from arlib.experiments import SyntheticProtocol
 from arlib.figures.explorer import explore
 from arlib.networks import Backbone, LinearHead, default_head, load_backbone, weights_at_hand
 from arlib.proposals import Propose
@@ -63,7 +63,7 @@ def load_classifier(which: str, settings: SyntheticProtocol) -> Classifier:
     if which not in ("auto", head.backbone, "scenes"):
         raise ValueError(f'network must be "auto", "{head.backbone}" or "scenes", not {which!r}')
     if which == "scenes" or (which == "auto" and not weights_at_hand(head.backbone)):
-        network, _ = fine_tune(settings, progress=False)
+        network, _ = settings.fine_tune(progress=False)
         return Classifier(f"{settings.backbone}, fine-tuned on tagged scenes", network)
     description = f"{head.backbone}, frozen, under a linear head fitted on OASIS"
     return Classifier(description, load_backbone(head.backbone), head)

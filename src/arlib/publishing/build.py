@@ -6,6 +6,7 @@ execution off; the finished site takes its place in one rename.
 
 import json
 import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -78,12 +79,13 @@ def run_edition(
     build = root / "_build" / edition.name
     with exclusive_lock(build / "lock"):
         # the expensive half: the edition's own runs, and those that chapters would make
-        makers = experiments.runs_of(edition.experiment) if edition.experiment else {}
+        bars = sys.stderr.isatty()
+        makers = edition.experiment.runs(progress=bars) if edition.experiment else {}
         runs = measure_runs(root, build / "results", makers, record=record, say=say)
         if only_measure:
             return build / "results"
         parameters = edition.parameters | choose_base(edition, runs, say)
-        live = experiments.runs_of(experiments.SyntheticProtocol())
+        live = experiments.SyntheticProtocol().runs(progress=bars)
         missing = {name: make for name, make in live.items() if name not in makers}
         runs += make_live_runs(root, declared_parameters(root) | parameters, missing, say)
 
@@ -128,7 +130,7 @@ def _differences(run: Path, recorded: Path) -> str:
     settings = [experiments.parse_experiment(each.facts["experiment"]) for each in opened]
     if settings[0] != settings[1]:
         return f"the recorded {recorded.name} has other settings: not compared"
-    largest = experiments.compare_scores(*opened)
+    largest = opened[0].differences(opened[1])
     numbers = ", ".join(f"{name} {value:.2g}" for name, value in largest.items())
     return f"largest differences from the recorded {recorded.name}: {numbers}"
 

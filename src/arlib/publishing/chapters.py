@@ -9,7 +9,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-from arlib import experiments
+from arlib import evaluation
 from arlib._support.storage import write_atomic
 from arlib.publishing.editions import EditionError, chapter_parameters
 
@@ -50,7 +50,7 @@ def execute_chapter(
         labels_missing = _run(source, working, values, timeout)
         notebook = _read(source, working)
         if labels_missing:
-            notebook = end_early(notebook, experiments.LabelsNeeded.__name__)
+            notebook = end_early(notebook, evaluation.LabelsNeeded.__name__)
         else:
             verify(notebook, nbformat.read(source, as_version=4), source.name)
         write_atomic(target, nbformat.writes(notebook))
@@ -96,7 +96,7 @@ def _run(source: Path, working: Path, parameters: Mapping[str, Any], timeout: fl
             extra_arguments=["--IPKernelApp.log_level=ERROR"],
         )
     except PapermillExecutionError as error:
-        if error.ename == experiments.LabelsNeeded.__name__:
+        if error.ename == evaluation.LabelsNeeded.__name__:
             return True
         raise EditionError(
             f"{source.name}, cell {error.exec_count}: {error.ename}: {error.evalue}"

@@ -3,6 +3,7 @@
 import ast
 import logging
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import chain
@@ -210,17 +211,17 @@ def edition_runs(
             names no run; or seeds are asked of photographs. Where some are missing, a warning
             names them.
     """
-    experiment = edition.experiment
+    experiment, bars = edition.experiment, sys.stderr.isatty()
     if isinstance(experiment, experiments.SyntheticProtocol):
         seeded = [replace(experiment, seed=experiment.seed + seed) for seed in seeds]
-        makers = [experiments.runs_of(protocol) for protocol in seeded]
+        makers = [protocol.runs(progress=bars) for protocol in seeded]
         return [
             evaluation.pool(experiments.open_run(make[name](root)).load() for make in makers)
             for name in makers[0]
         ]
     if tuple(seeds) != (0,):
         raise EditionError(f"--seeds is for the synthetic scenes; {edition.name} has photographs")
-    names = experiments.runs_of(experiment) if experiment else edition.parameters.get("runs")
+    names = experiment.runs() if experiment else edition.parameters.get("runs")
     if not names:
         raise EditionError(f"edition {edition.name} names no runs: give some with -p runs")
     folders = {name: _find_run(root, edition.name, name) for name in names}

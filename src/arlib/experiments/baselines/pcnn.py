@@ -1,7 +1,6 @@
 """PCNN, progressive fine-tuning on noisy labels (You et al. 2015)."""
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,10 +39,6 @@ def drop_probability(probability: npt.ArrayLike) -> np.ndarray:
         raise ValueError(f"probability must be (n, M) with M >= 2, not {probability.shape}")
     second, first = np.sort(probability, axis=1)[:, -2:].T
     return np.maximum(0, 2 - np.exp(first - second))
-
-
-UNIFORM_SHARE = 2 * math.log(2) - 1
-"""The share that is dropped, 38.6 %, where the responses' difference is uniform on [0, 1]."""
 
 
 @dataclass(frozen=True)
