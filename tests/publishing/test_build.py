@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import asdict
 
 import nbformat
 import pytest
@@ -122,7 +123,8 @@ def test_fresh_runs_are_recorded_and_compared_with_recorded_ones(tmp_path, make_
     def make(folder, max_regions=2):
         run = folder / "a-run"
         save_scores(make_scores(5, 2), run / "scores.zarr", overwrite=True)
-        facts = {"experiment": {"synthetic": {"max_regions": max_regions}}, "results": {}}
+        protocol = asdict(SyntheticProtocol(max_regions=max_regions))
+        facts = {"experiment": {"synthetic": protocol}, "results": {}}
         (run / "run.json").write_text(json.dumps(facts))
         return run
 
