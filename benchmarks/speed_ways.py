@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from arlib.scoring.choice import Choice
 from PIL import Image
 from skimage.data import coffee
 from torch.utils.flop_counter import FlopCounterMode
@@ -27,7 +28,6 @@ from arlib.networks.precision import bf16_in_hardware
 from arlib.proposals import EdgeBoxes, Proposals
 from arlib.proposals.edges import edge_map
 from arlib.proposals.types import working_copy
-from arlib.scoring.choice import Choice
 from arlib.scoring.prediction import predict, prediction_from_scores
 from arlib.scoring.scorer import score_image
 from bench_training import trainer

@@ -22,7 +22,7 @@ from PIL import Image
 
 from arlib import cli
 from arlib.evaluation import methods
-from arlib.networks import LinearHead, default_head, load_backbone
+from arlib.networks import LinearHead, load_backbone
 from arlib.scoring import open_scores, save_scores
 
 ROOT = Path(__file__).parents[2]
@@ -217,7 +217,7 @@ def test_weights_that_cannot_be_had_name_the_file(folder, tmp_path):
 
 
 def test_score_a_folder_with_a_head_of_ones_own(folder, tmp_path):
-    own = default_head()
+    own = LinearHead.default()
     LinearHead(own.weight, own.bias, ("good", "bad"), own.backbone).save(tmp_path / "h.safetensors")
     plain = ["score", "--images", folder, "--proposals", "grid", "--max-regions", 6]
     done = arlib(*plain, "--out", tmp_path / "a.zarr", cwd=tmp_path, ARLIB_DATA=folder)

@@ -15,14 +15,7 @@ import torch
 from arlib import datasets
 from arlib._support.provenance import code_sha256
 from arlib.datasets import Dataset
-from arlib.networks import (
-    Backbone,
-    LinearHead,
-    best_device,
-    default_head,
-    load_backbone,
-    resolve_dtype,
-)
+from arlib.networks import Backbone, LinearHead, load_backbone, resolve_device
 from arlib.proposals import Deadline, Propose, make_proposals
 from arlib.scoring.cross_fold import Heads, check_heads
 
@@ -118,7 +111,7 @@ def named_job(
     # the images, and the head that knows its network
     if head and backbone:
         raise ValueError("give a head, which names its network, or a backbone, not both")
-    linear = None if backbone else LinearHead.load(head) if head else default_head()
+    linear = None if backbone else LinearHead.load(head) if head else LinearHead.default()
     if dataset and not images:
         source = datasets.load(dataset, **(dataset_settings or {}))
     elif images and not dataset:
@@ -132,8 +125,8 @@ def named_job(
         assert backbone is not None
         network = load_backbone(backbone, classes=len(source.emotions), weights=weights)
     if settings.get("precision") == "auto":  # as this machine has it: others may have it otherwise
-        fast = resolve_dtype("auto", best_device()) == torch.bfloat16
-        settings["precision"] = "bf16" if fast else "float32"
+        _, dtype = resolve_device(precision="auto")
+        settings["precision"] = "bf16" if dtype == torch.bfloat16 else "float32"
     method = make_proposals(proposals, max_regions=max_regions)
     if deadline is not None:
         method = Deadline(method, deadline)
