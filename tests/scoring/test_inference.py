@@ -75,7 +75,7 @@ def half_readable(tmp_path):
     """Two files, of which one is no image."""
     Image.new("RGB", (60, 40), "red").save(tmp_path / "a.png")
     (tmp_path / "b.png").write_text("no image")
-    return datasets.pictures(tmp_path)
+    return datasets.load(tmp_path)
 
 
 def test_an_unreadable_image_is_nan_and_logged(half_readable, network, caplog):

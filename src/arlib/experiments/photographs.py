@@ -28,8 +28,8 @@ from arlib.networks import (
     load_backbone,
     weights_at_hand,
 )
-from arlib.proposals import Cached, Propose, make_proposals
-from arlib.scoring import Classifiers, check_heads, global_outputs, score_cross_fold
+from arlib.proposals import Propose, make_proposals
+from arlib.scoring import Classifiers, global_outputs, score_cross_fold
 
 FROZEN, SHIPPED, FOLDS = "none", "shipped", "folds"
 """What a network learns from, where it is not the name of a dataset."""
@@ -131,7 +131,6 @@ class PhotographProtocol:
             if head.provenance.get("dataset") == dataset.name:
                 raise ValueError(f"the head that comes with the package has seen {dataset.name}")
             heads = dict.fromkeys(np.unique(dataset.folds).tolist(), head)
-            check_heads(dataset, self.plain, heads)
             return Classifiers.one(self.plain, dataset, heads)
         if self.finetune_on in (FROZEN, FOLDS) and not (dataset.labels >= 0).any():
             raise DatasetError(
@@ -147,7 +146,8 @@ class PhotographProtocol:
         started = time.perf_counter()
         settings, dataset, classifiers = self.experiment, self.dataset, self.classifiers
         seconds = {"training": time.perf_counter() - started}
-        propose = Cached(make_proposals(settings.proposals, max_regions=settings.max_regions))
+        method, regions = settings.proposals, settings.max_regions
+        propose = make_proposals(method, cached=True, max_regions=regions)
 
         def produce(out: Path) -> xr.Dataset:
             return score_cross_fold(
