@@ -256,7 +256,7 @@ def killed(self, part):
     os.kill(os.getpid(), signal.SIGKILL)
 scores.ScoresWriter.append = killed
 network = load_backbone("squeezenet1_1", classes=2, weights="random")
-images = datasets.unlabelled_images({str(folder)!r})
+images = datasets.load({str(folder)!r})
 scoring.score(images, Grid(max_regions=2), network, out="s.zarr")
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)

@@ -89,7 +89,8 @@ def named_job(
     if dataset and not images:
         source = datasets.load(dataset, **(dataset_settings or {}))
     elif images and not dataset:
-        source = datasets.unlabelled_images(Path(images), linear.emotions if linear else None)
+        emotions = linear.emotions if linear else None
+        source = datasets.load(Path(images).absolute(), labels=False, emotions=emotions)
     else:
         raise ValueError("give one of a dataset's name and a folder of images")
     # the network, its precision and the proposals

@@ -9,7 +9,7 @@ import xarray as xr
 
 from arlib.evaluation import Run, table1
 from arlib.experiments import Experiment, SyntheticProtocol, open_run
-from arlib.publishing import Edition, EditionError, edition_runs
+from arlib.publishing.editions import Edition, EditionError, edition_runs
 from arlib.scoring import save_scores
 
 pytestmark = pytest.mark.xdist_group("tabulate")  # one worker makes what they stand on
@@ -142,7 +142,7 @@ class TestAnEdition:
 
             return {name: lambda root, n=name: make(root, n) for name in ("scenes-a", "scenes-b")}
 
-        monkeypatch.setattr("arlib.publishing.editions.runs_of", runs_of)
+        monkeypatch.setattr("arlib.experiments.runs_of", runs_of)
         edition = Edition("synthetic", "Synthetic", {}, SyntheticProtocol(seed=3))
         opened = edition_runs(tmp_path, edition, seeds=range(2))
         assert sorted(computed) == [(f"scenes-{run}", seed) for run in "ab" for seed in (3, 4)]
