@@ -22,7 +22,7 @@ from PIL import Image
 
 from arlib import cli
 from arlib.evaluation import methods
-from arlib.networks import LinearHead, default_head, load_backbone
+from arlib.networks import LinearHead, load_backbone
 from arlib.scoring import open_scores, save_scores
 
 ROOT = Path(__file__).parents[2]
@@ -217,7 +217,7 @@ def test_weights_that_cannot_be_had_name_the_file(folder, tmp_path):
 
 
 def test_score_a_folder_with_a_head_of_ones_own(folder, tmp_path):
-    own = default_head()
+    own = LinearHead.default()
     LinearHead(own.weight, own.bias, ("good", "bad"), own.backbone).save(tmp_path / "h.safetensors")
     plain = ["score", "--images", folder, "--proposals", "grid", "--max-regions", 6]
     done = arlib(*plain, "--out", tmp_path / "a.zarr", cwd=tmp_path, ARLIB_DATA=folder)
@@ -256,7 +256,7 @@ def killed(self, part):
     os.kill(os.getpid(), signal.SIGKILL)
 scores.ScoresWriter.append = killed
 network = load_backbone("squeezenet1_1", classes=2, weights="random")
-images = datasets.unlabelled_images({str(folder)!r})
+images = datasets.load({str(folder)!r})
 scoring.score(images, Grid(max_regions=2), network, out="s.zarr")
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)

@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from arlib import cli
+from arlib.cli.commands import app
 from arlib.publishing import load_edition
 
 ROOT = Path(__file__).parents[2]
@@ -48,8 +48,8 @@ def with_files(tmp_path, monkeypatch):
 
 def parsed(words):
     """Parse a command as click does, without invoking it: its name and its parameters."""
-    context = click.Context(cli.app, info_name="arlib")
-    command, rest = cli.app, list(words)
+    context = click.Context(app, info_name="arlib")
+    command, rest = app, list(words)
     names = []
     while isinstance(command, click.Group) and rest:
         name, command, rest = command.resolve_command(context, rest)
@@ -85,6 +85,6 @@ def test_a_quick_command_runs(command, monkeypatch):
     lines = [" ".join(["arlib", *each.values[0]]) for each in commands()]
     assert command in lines, "name another: the pages no longer do"
     monkeypatch.chdir(ROOT)
-    done = CliRunner().invoke(cli.app, command.split()[1:])
+    done = CliRunner().invoke(app, command.split()[1:])
     assert done.exit_code == 0, done.output
     assert len(done.output.splitlines()) > 3

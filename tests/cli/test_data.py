@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from arlib.datasets import describe, describe_catalog
+from arlib.datasets import describe
 
 
 def data(*arguments, cwd, **environment):
@@ -75,7 +75,7 @@ def test_list_works_without_data_and_for_machines(root, tmp_path):
 
 def test_list_as_markdown_is_the_books_page(tmp_path):
     done = data("list", "--format", "markdown", cwd=tmp_path)
-    assert done.stdout == describe_catalog("markdown") + "\n"
+    assert done.stdout == describe(form="markdown") + "\n"
 
 
 def test_where_describes_how(tmp_path):

@@ -11,7 +11,6 @@ from arlib.datasets import emotionroi, fi
 from arlib.datasets.catalog import (
     data_root,
     describe,
-    describe_catalog,
     entry,
     folders_of,
     known,
@@ -29,12 +28,14 @@ FILE = {"url": "http://x/a.zip", "bytes": 1, "sha256": "0" * 64, "take": {"a": "
 
 def test_the_page_is_that_of_the_catalogue():
     generated = PAGE.partition("<!-- datasets -->")[2].partition("<!-- /datasets -->")[0].strip()
-    assert generated == describe_catalog("markdown")
+    assert generated == describe(form="markdown")
 
 
 def test_an_unknown_form_is_refused():
     with pytest.raises(ValueError, match="form must be 'text', 'markdown' or 'json', not 'html'"):
-        describe_catalog("html")
+        describe(form="html")
+    with pytest.raises(ValueError, match="one dataset is described in text, not in json"):
+        describe("scenes", "json")
 
 
 def test_every_citation_is_in_the_books_references():

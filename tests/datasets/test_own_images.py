@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from arlib import datasets
-from arlib.datasets import DatasetError, ImageError, load, unlabelled_images
+from arlib.datasets import DatasetError, ImageError, load
 from arlib.datasets.files import file_names, folder_names, lines, rows, walk
-from arlib.datasets.folder import folder
+from arlib.datasets.folder import folder, unlabelled_images
 from arlib.datasets.labels import encode
 from arlib.datasets.vso import vso
 
@@ -227,6 +227,14 @@ class TestPaths:
         for name, n in (("beside", 3), ("single", 1)):
             dataset = load(f"{tmp_path}/{name}")
             assert (dataset.name, dataset.labels.tolist()) == (name, [-1] * n)
+
+    def test_class_folders_without_their_labels(self, tmp_path):
+        touch(tmp_path, *(f"{name}/{n}.jpg" for name in ("joy", "fear") for n in range(5)))
+        assert load(tmp_path).emotions == ("fear", "joy")
+        dataset = load(tmp_path, labels=False, emotions=("joy", "fear"))
+        assert dataset.keys.tolist()[::5] == ["fear/0.jpg", "joy/0.jpg"]
+        assert dataset.labels.tolist() == dataset.folds.tolist() == [-1] * 10
+        assert dataset.emotions == ("joy", "fear")
 
     def test_a_folder_in_this_folder_needs_no_slash_but_names_come_first(
         self, tmp_path, monkeypatch

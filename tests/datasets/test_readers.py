@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.model_selection import StratifiedKFold
 
 from arlib import datasets
-from arlib.datasets import Dataset, DatasetError, load_coco, unlabelled_images
+from arlib.datasets import Dataset, DatasetError, load_coco
 from arlib.datasets.dataset import repeated_key
 from arlib.datasets.folds import stratified_folds
 from arlib.datasets.scenes import SceneGenerator, draw_scenes, ground_truth, render
@@ -254,16 +254,16 @@ def test_images_without_labels(tmp_path):
     save_image(tmp_path / "a.jpg")
     save_image(tmp_path / "more" / "b.png")
     (tmp_path / "c.txt").write_text("x")
-    ds = unlabelled_images(tmp_path)
+    ds = datasets.load(tmp_path)
     assert ds.keys.tolist() == ["a.jpg", "more/b.png"]
     assert ds.labels.tolist() == ds.folds.tolist() == [-1, -1]
     assert ds.counts == {"other files": 1}
-    assert unlabelled_images(tmp_path, ("joy", "fear")).emotions == ("joy", "fear")
+    assert datasets.load(tmp_path, emotions=("joy", "fear")).emotions == ("joy", "fear")
     with pytest.raises(DatasetError, match="no folder"):
-        unlabelled_images(tmp_path / "absent")
+        datasets.load(tmp_path / "absent")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="no image under"):
-        unlabelled_images(tmp_path / "empty")
+        datasets.load(tmp_path / "empty")
 
 
 def test_what_is_not_here_names_how_to_get_it(monkeypatch, tmp_path):

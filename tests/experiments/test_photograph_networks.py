@@ -14,9 +14,8 @@ from arlib.experiments.baselines.pcnn import Progress
 from arlib.experiments.baselines.rows import Missing
 from arlib.experiments.photographs import Experiment, PhotographProtocol
 from arlib.networks import (
+    LinearHead,
     WeightsError,
-    default_head,
-    fit_head,
     load_backbone,
 )
 from arlib.proposals import Grid
@@ -120,7 +119,7 @@ class TestWhatANetworkLearnedFrom:
         run = protocol("none")
         features = global_outputs(run.dataset, run.plain, features=True, progress=False)
         others = run.dataset.folds != fold
-        by_hand = fit_head(
+        by_hand = LinearHead.fit(
             features[others], run.dataset.labels[others], ("positive", "negative"), backbone="any"
         )
         np.testing.assert_allclose(
@@ -330,7 +329,7 @@ class TestWithoutLabels:
         run = protocol("shipped", "squeezenet1_1")
         assert {head.provenance["dataset"] for head in run.classifiers.heads.values()} == {"oasis"}
         for head in run.classifiers.heads.values():
-            np.testing.assert_array_equal(head.weight, default_head().weight)
+            np.testing.assert_array_equal(head.weight, LinearHead.default().weight)
         assert set(run.classifiers.networks.values()) == {run.plain}
 
     def test_it_fits_one_network(self):
@@ -338,8 +337,8 @@ class TestWithoutLabels:
             _ = protocol("shipped").classifiers
 
     def test_it_does_not_predict_what_it_has_seen(self, monkeypatch):
-        seen = replace(default_head(), provenance={"dataset": "folder"})
-        monkeypatch.setattr(photographs, "default_head", lambda: seen)
+        seen = replace(LinearHead.default(), provenance={"dataset": "folder"})
+        monkeypatch.setattr(photographs.LinearHead, "default", lambda: seen)
         with pytest.raises(ValueError, match="comes with the package has seen folder"):
             _ = protocol("shipped").classifiers
 

@@ -13,7 +13,7 @@ from arlib.experiments import photographs, runs
 from arlib.experiments.photographs import Experiment, PhotographProtocol, fit_dataset_head
 from arlib.experiments.registry import parse_experiment
 from arlib.experiments.runs import open_run
-from arlib.networks import fit_head, load_backbone
+from arlib.networks import LinearHead, load_backbone
 from arlib.scoring import global_outputs
 
 pytestmark = pytest.mark.xdist_group("experiment")  # one worker makes what they share
@@ -141,7 +141,9 @@ def test_a_head_has_not_seen_the_fold_that_it_predicts(results, fold):
     features = global_outputs(dataset, network, features=True, progress=False)
     scores = results["none"].scores
     train = dataset.folds != fold
-    head = fit_head(features[train], dataset.labels[train], dataset.emotions, backbone="vgg_tiny")
+    head = LinearHead.fit(
+        features[train], dataset.labels[train], dataset.emotions, backbone="vgg_tiny"
+    )
     np.testing.assert_allclose(
         scores.global_probability[~train], head.probability(features[~train]), atol=1e-3
     )

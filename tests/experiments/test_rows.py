@@ -15,7 +15,7 @@ from arlib.experiments.baselines.former_fusion import former_fusion
 from arlib.experiments.baselines.rows import Missing, measure_rows, rows_for
 from arlib.experiments.runs import write_baselines
 from arlib.method import affective_regions
-from arlib.networks import TooFewError, fit_head, load_backbone
+from arlib.networks import LinearHead, TooFewError, load_backbone
 from arlib.proposals import Grid
 from arlib.scoring import Classifiers, global_outputs, score_cross_fold
 
@@ -128,7 +128,9 @@ def test_mid_level_rows_are_heads_fitted_on_the_other_fold(
     responses = responses_of(name, readable, given)
     for fold in (1, 2):
         mine = readable.folds == fold
-        head = fit_head(responses[~mine], readable.labels[~mine], readable.emotions, backbone="any")
+        head = LinearHead.fit(
+            responses[~mine], readable.labels[~mine], readable.emotions, backbone="any"
+        )
         np.testing.assert_allclose(probability[mine], head.probability(responses[mine]), atol=1e-4)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.signal import convolve
 from sklearn.metrics import roc_auc_score
 
-from arlib.datasets import load, unlabelled_images
+from arlib.datasets import load
 from arlib.experiments.baselines import lowlevel, sentibank
 from arlib.experiments.baselines.sentibank import Descriptor, SentiBank, train_bank
 
@@ -286,7 +286,7 @@ class TestFiles:
             Image.fromarray(tagged.read(number)).save(tmp_path / name)
             if number % 5 == 2:
                 (tmp_path / name).write_bytes(b"no image")
-        dataset = unlabelled_images(tmp_path)
+        dataset = load(tmp_path)
         return replace(dataset, tags=np.array(["a", "b", "c", "d"])[np.arange(40) % 4])
 
     def test_an_unreadable_image_gets_nan_and_is_logged(self, bank, files, caplog):

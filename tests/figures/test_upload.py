@@ -13,7 +13,7 @@ from PIL import Image
 from arlib.experiments import SyntheticProtocol
 from arlib.figures import upload
 from arlib.figures.upload import Classifier, load_classifier, upload_widget
-from arlib.networks import WeightsError, default_head, load_backbone
+from arlib.networks import LinearHead, WeightsError, load_backbone
 from arlib.proposals import EdgeBoxes, Grid
 from arlib.scoring import score_image
 
@@ -48,7 +48,7 @@ class TestLoadClassifier:
             classifier = load_classifier(which, SyntheticProtocol())
             described = "squeezenet1_1, frozen, under a linear head fitted on OASIS"
             assert classifier.description == described
-            assert classifier.head.emotions == default_head().emotions
+            assert classifier.head.emotions == LinearHead.default().emotions
         assert load_classifier("scenes", SyntheticProtocol()).network == "that of scenes"
 
     def test_a_network_that_was_named_is_not_replaced(self, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from arlib.networks.heads import LinearHead, default_head, fit_head
+from arlib.networks.heads import LinearHead
 
 RNG = np.random.default_rng(0)
 LABELS = np.repeat([0, 1, 2], [40, 30, 30])
@@ -19,7 +19,7 @@ def test_the_head_is_scikit_learns_model(classes):
     keep = np.isin(LABELS, range(classes))
     features, labels = FEATURES[keep], LABELS[keep]
     emotions = ("a", "b", "c")[:classes]
-    head = fit_head(features, labels, emotions, backbone="x", strengths=(0.1,))
+    head = LinearHead.fit(features, labels, emotions, backbone="x", strengths=(0.1,))
     scaled = StandardScaler().fit_transform(features.astype(float))
     theirs = LogisticRegression(C=0.1, max_iter=2000).fit(scaled, labels).predict_proba(scaled)
     np.testing.assert_allclose(head.probability(features), theirs, atol=1e-4)
@@ -28,13 +28,13 @@ def test_the_head_is_scikit_learns_model(classes):
 def test_strength_is_chosen_by_generalisation():
     noise = np.random.default_rng(1).normal(size=(100, 200))
     labels = np.arange(100) % 2
-    head = fit_head(noise, labels, ("a", "b"), backbone="x")
+    head = LinearHead.fit(noise, labels, ("a", "b"), backbone="x")
     assert head.provenance["C"] == 1e-4
     assert head.provenance["images"] == 100
 
 
 def test_probabilities_broadcast_and_sum_to_one():
-    head = fit_head(FEATURES, LABELS, ("a", "b", "c"), backbone="x")
+    head = LinearHead.fit(FEATURES, LABELS, ("a", "b", "c"), backbone="x")
     probability = head.probability(FEATURES.reshape(10, 10, 6))
     assert probability.shape == (10, 10, 3)
     assert probability.dtype == np.float32
@@ -42,7 +42,7 @@ def test_probabilities_broadcast_and_sum_to_one():
 
 
 def test_a_head_survives_its_file(tmp_path):
-    head = fit_head(FEATURES, LABELS, ("a", "b", "c"), backbone="mobilenet_v2")
+    head = LinearHead.fit(FEATURES, LABELS, ("a", "b", "c"), backbone="mobilenet_v2")
     head.save(tmp_path / "h.safetensors")
     again = LinearHead.load(tmp_path / "h.safetensors")
     assert np.array_equal(head.weight, again.weight)
@@ -53,7 +53,7 @@ def test_a_head_survives_its_file(tmp_path):
 
 
 def test_the_shipped_head_reads_squeezenet_features():
-    head = default_head()
+    head = LinearHead.default()
     assert head.backbone == "squeezenet1_1"
     assert head.weight.shape == (2, 512)
     assert head.provenance["dataset"] == "oasis"
@@ -69,11 +69,11 @@ def test_the_shipped_head_reads_squeezenet_features():
 )
 def test_labels_that_cannot_be_fitted(labels, message):
     with pytest.raises(ValueError, match=message):
-        fit_head(FEATURES, labels, ("a", "b"), backbone="x")
+        LinearHead.fit(FEATURES, labels, ("a", "b"), backbone="x")
 
 
 def test_features_of_another_network():
-    head = fit_head(FEATURES, LABELS, ("a", "b", "c"), backbone="x")
+    head = LinearHead.fit(FEATURES, LABELS, ("a", "b", "c"), backbone="x")
     with pytest.raises(ValueError, match="reads 6 features of x, not 5"):
         head.probability(FEATURES[:, :5])
 
@@ -85,5 +85,5 @@ def test_shapes_that_do_not_belong_together():
 
 def test_a_feature_that_never_varies_harms_no_head():
     features = np.concatenate([FEATURES, np.full((100, 1), 7, np.float32)], axis=1)
-    head = fit_head(features, LABELS, ("a", "b", "c"), backbone="x")
+    head = LinearHead.fit(features, LABELS, ("a", "b", "c"), backbone="x")
     assert np.isfinite(head.probability(features)).all()

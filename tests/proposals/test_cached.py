@@ -9,7 +9,12 @@ import pytest
 from arlib import scoring
 from arlib.datasets import load
 from arlib.networks import load_backbone
-from arlib.proposals import Cached, Deadline, EdgeBoxes, Grid, Proposals
+from arlib.proposals.cached import Cached
+from arlib.proposals.controls import Grid
+from arlib.proposals.edge_boxes import EdgeBoxes
+from arlib.proposals.registry import make_proposals
+from arlib.proposals.timeout import Deadline
+from arlib.proposals.types import Proposals
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 
@@ -103,3 +108,12 @@ def test_an_error_of_the_method_is_not_kept(tmp_path):
         propose(IMAGE.astype(np.float32))
     assert not propose.folder.exists()
     assert isinstance(replace(propose)(IMAGE), Proposals)
+
+
+def test_a_method_is_wrapped_by_name():
+    cached = make_proposals("grid", cached=True, max_regions=4)
+    assert cached == Cached(Grid(4))
+    assert make_proposals("grid", deadline=60, max_regions=4) == Deadline(Grid(4), 60)
+    both = make_proposals("grid", cached=True, deadline=60, max_regions=4)
+    assert both == Deadline(cached, 60)
+    assert both.max_regions == 4

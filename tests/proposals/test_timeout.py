@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from arlib.datasets import ImageError
-from arlib.proposals import Deadline, Grid
+from arlib.proposals.controls import Grid
+from arlib.proposals.timeout import Deadline
 
 BAD = """
 import os, time

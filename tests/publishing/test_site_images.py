@@ -10,11 +10,12 @@ import pytest
 import yaml
 from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as arrays
+from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 from skimage import data
 
-from arlib.figures import DARK, new_figure
+from arlib.figures import DARK
 from arlib.publishing.site_images import (
     add_dark_images,
     as_webp,
@@ -156,7 +157,8 @@ def test_pixels_change_only_where_that_halves_the_file(pixels):
 
 
 def test_a_drawing_keeps_every_pixel():
-    figure, axes = new_figure(width=6, height=4)
+    figure = Figure(figsize=(6, 4))
+    axes = figure.subplots()
     axes.plot(np.random.default_rng(0).normal(size=200).cumsum(), label="a walk")
     axes.legend()
     file = io.BytesIO()

@@ -9,11 +9,7 @@ from PIL import Image
 
 from arlib import predict
 from arlib.datasets import ImageError
-from arlib.networks import (
-    LinearHead,
-    default_head,
-    load_backbone,
-)
+from arlib.networks import LinearHead, load_backbone
 from arlib.proposals import EdgeBoxes, Grid
 from arlib.scoring.prediction import (
     Prediction,
@@ -110,7 +106,7 @@ def test_without_a_network_the_default_one_scores(tmp_path, monkeypatch):
     monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
     pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     scores = score_image(pixels, Grid(max_regions=3))
-    expected = score_image(pixels, Grid(max_regions=3), default, head=default_head())
+    expected = score_image(pixels, Grid(max_regions=3), default, head=LinearHead.default())
     np.testing.assert_array_equal(scores.region_probability, expected.region_probability)
 
 

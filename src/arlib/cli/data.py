@@ -18,9 +18,9 @@ def list_(form: str) -> None:
 
     `markdown` is the generated part of the book's page on datasets.
     """
-    from arlib.datasets import describe_catalog
+    from arlib.datasets import describe
 
-    click.echo(describe_catalog(form))
+    click.echo(describe(form=form))
     if form == "text":
         click.echo(
             "\n`arlib data where NAME` says how to get one, `arlib data check` what is here."

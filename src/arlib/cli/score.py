@@ -63,9 +63,7 @@ def score(
     Everything after the scores is arithmetic. Finished shards of images are kept in OUT.partial
     until all are complete: after a crash, the same command does the rest.
     """
-    from functools import partial
-
-    from arlib.scoring import named_job, score_in_shards
+    from arlib.scoring import score_in_shards
 
     if bool(named["dataset"]) == bool(images):
         raise click.UsageError("give one of --dataset NAME and --images FOLDER")
@@ -77,7 +75,7 @@ def score(
         if named[name] and Path(named[name]).exists():
             named[name] = str(Path(named[name]).resolve())
     scores, report = score_in_shards(
-        partial(named_job, images=images and str(images.resolve()), **named),
+        {**named, "images": images and str(images.resolve())},
         out.resolve(),
         shard_size=shard_size,
         processes=workers,

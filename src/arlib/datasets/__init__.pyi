@@ -1,10 +1,9 @@
 from . import scenes as scenes
-from .catalog import describe as describe, describe_catalog as describe_catalog
+from .catalog import describe as describe
 from .checks import check as check
 from .coco import load_coco as load_coco
 from .dataset import Dataset as Dataset
 from .download import fetch as fetch
 from .files import DatasetError as DatasetError
-from .folder import unlabelled_images as unlabelled_images
 from .images import ImageError as ImageError, read_image as read_image
 from .registry import load as load, names as names

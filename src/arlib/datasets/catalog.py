@@ -134,25 +134,32 @@ def _entry(name: str, facts: dict[str, Any]) -> Entry:
     return result
 
 
-def describe_catalog(form: str = "text") -> str:
-    """Describe all datasets: how large, licensed and cited they are, and which are here.
+def describe(name: str | None = None, form: str = "text") -> str:
+    """Describe how to obtain a dataset, and its layout; or list all datasets, and which are here.
 
     Args:
-        form: "text"; "json"; or "markdown", the generated part of the book's page on datasets:
-            a table, then a section for each dataset.
+        name: of the catalogue; None lists all: how large, licensed and cited they are.
+        form: of the list: "text"; "json"; or "markdown", the generated part of the book's page on
+            datasets: a table, then a section for each dataset. One dataset is described in text.
 
     Raises:
-        DatasetError: ARLIB_DATA names no folder.
+        DatasetError: the catalogue has no such name, or ARLIB_DATA names no folder.
         ValueError: there is no such form.
 
     Example:
-        >>> print(describe_catalog("markdown")[:37])
+        >>> print(describe("scenes").splitlines()[0])
+        synthetic scenes, drawn by this library
+        >>> print(describe(form="markdown")[:37])
         | dataset | published | majority | wh
     """
     forms = {"text": _as_text, "json": _as_json, "markdown": _as_markdown}
     if form not in forms:
         raise ValueError(f"form must be 'text', 'markdown' or 'json', not {form!r}")
-    return forms[form]([entry(name) for name in known()])
+    if name is None:
+        return forms[form]([entry(each) for each in known()])
+    if form != "text":
+        raise ValueError(f"one dataset is described in text, not in {form}: form is for the list")
+    return _instructions(entry(name))
 
 
 def _as_text(entries: list[Entry]) -> str:
@@ -193,26 +200,13 @@ def _as_markdown(entries: list[Entry]) -> str:
     return "\n".join(lines) + "".join(f"\n\n{_section(of)}" for of in entries)
 
 
-def describe(name: str) -> str:
-    """Describe how to obtain a dataset, step by step, and the layout that is expected.
-
-    Args:
-        name: of the catalogue.
-
-    Raises:
-        DatasetError: the catalogue has no such name.
-
-    Example:
-        >>> print(describe("scenes").splitlines()[0])
-        synthetic scenes, drawn by this library
-    """
-    of = entry(name)
+def _instructions(of: Entry) -> str:
     facts = {
         "published": of.counts,
         "labelled by": of.labelled,
         "licence": of.licence,
         "citation": ", ".join(of.cite),
-        "fetch": f"arlib data fetch {name}" if of.downloads else f"no: {of.no_fetch}",
+        "fetch": f"arlib data fetch {of.name}" if of.downloads else f"no: {of.no_fetch}",
     }
     lines = [of.heading]
     lines += [_filled(f"  {key:<12} ", value) for key, value in facts.items() if value]

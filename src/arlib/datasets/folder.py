@@ -38,28 +38,7 @@ def folder(root: str | Path, *, n_folds: int = 5, seed: int = 0) -> Dataset:
 
 
 def unlabelled_images(root: str | Path, emotions: tuple[str, ...] | None = None) -> Dataset:
-    """Take all images in a folder and the folders below, without labels and folds.
-
-    Args:
-        root: the folder.
-        emotions: the classes of the network that will score them; None for positive, negative.
-
-    Returns:
-        The images, keyed by their path below `root`; `counts` has "other files": those that are,
-        by their ending, no images.
-
-    Raises:
-        DatasetError: no such folder, or no image in it; a folder cannot be read, a name is no
-            UTF-8, or a link leads to nothing or to a folder above itself.
-
-    Example:
-        >>> import tempfile
-        >>> root = Path(tempfile.mkdtemp())
-        >>> (root / "sea.jpg").touch()
-        >>> dataset = unlabelled_images(root)
-        >>> dataset.keys.tolist(), dataset.labels.tolist()
-        (['sea.jpg'], [-1])
-    """
+    """Take all images in a folder and the folders below, without labels and folds."""
     root = Path(root)
     if not root.is_dir():
         raise DatasetError(f"no folder {root}")

@@ -76,6 +76,9 @@ def load(
               `arlib.method.POLARITY_OF` maps them; of "fi" also `n_folds` (5).
             - "folder" and tables: `n_folds` (5), which tables use where they have no column `fold`;
               tables also `emotions`, the classes in order.
+            - the path of a folder: `labels`; False takes all images in it and below, those of class
+              folders too, without labels and folds. Without labels, `emotions` are the classes of
+              the network that will score them, None for positive, negative.
             - shards: `image` ("image"), `label` ("label") and `fold` ("fold" where there is one),
               the columns; None leaves labels or folds unknown.
             - scenes: `generator` (`scenes.SceneGenerator()`), `n` (600) and `seed`;
@@ -137,6 +140,8 @@ def _load_path(name: str, root: str | Path | None, settings: dict[str, Any]) -> 
         return table(path, **settings)
     if not path.is_dir():
         raise DatasetError(f"no folder {path}")
+    if not settings.pop("labels", True):
+        return unlabelled_images(path, **settings)
     if is_shards(path):
         return shards(path, **settings)
     beside = any(is_image(each) for each in file_names(path))

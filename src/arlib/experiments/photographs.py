@@ -24,14 +24,12 @@ from arlib.networks import (
     LinearHead,
     Training,
     WeightsError,
-    default_head,
     finetune,
-    fit_head,
     load_backbone,
     weights_at_hand,
 )
-from arlib.proposals import Cached, Propose, make_proposals
-from arlib.scoring import Classifiers, check_heads, global_outputs, score_cross_fold
+from arlib.proposals import Propose, make_proposals
+from arlib.scoring import Classifiers, global_outputs, score_cross_fold
 
 FROZEN, SHIPPED, FOLDS = "none", "shipped", "folds"
 """What a network learns from, where it is not the name of a dataset."""
@@ -129,11 +127,10 @@ class PhotographProtocol:
         """The network, and the head if there is one, of each fold."""
         dataset = self.dataset  # first: where it is missing no weights are fetched
         if self.finetune_on == SHIPPED:
-            head = default_head()
+            head = LinearHead.default()
             if head.provenance.get("dataset") == dataset.name:
                 raise ValueError(f"the head that comes with the package has seen {dataset.name}")
             heads = dict.fromkeys(np.unique(dataset.folds).tolist(), head)
-            check_heads(dataset, self.plain, heads)
             return Classifiers.one(self.plain, dataset, heads)
         if self.finetune_on in (FROZEN, FOLDS) and not (dataset.labels >= 0).any():
             raise DatasetError(
@@ -149,7 +146,8 @@ class PhotographProtocol:
         started = time.perf_counter()
         settings, dataset, classifiers = self.experiment, self.dataset, self.classifiers
         seconds = {"training": time.perf_counter() - started}
-        propose = Cached(make_proposals(settings.proposals, max_regions=settings.max_regions))
+        method, regions = settings.proposals, settings.max_regions
+        propose = make_proposals(method, cached=True, max_regions=regions)
 
         def produce(out: Path) -> xr.Dataset:
             return score_cross_fold(
@@ -200,7 +198,7 @@ class PhotographProtocol:
         heads = {}
         for fold in np.unique(self.dataset.folds).tolist():
             learn = usable & (self.dataset.folds != fold)
-            heads[fold] = fit_head(
+            heads[fold] = LinearHead.fit(
                 features[learn],
                 self.dataset.labels[learn],
                 self.dataset.emotions,
@@ -319,7 +317,7 @@ def fit_dataset_head(name: str, backbone: str, *, seed: int = 0) -> LinearHead:
     network = load_backbone(backbone)
     features = global_outputs(dataset, network, features=True)
     usable = ~np.isnan(features).any(axis=1) & (dataset.labels >= 0)
-    head = fit_head(
+    head = LinearHead.fit(
         features[usable], dataset.labels[usable], dataset.emotions, backbone=backbone, seed=seed
     )
     facts = {"dataset": name, "weights_sha256": network.sha256(), "seed": seed}

@@ -13,7 +13,7 @@ from arlib import proposals
 from arlib.datasets import ImageError, read_image
 from arlib.experiments import SyntheticProtocol
 from arlib.figures.explorer import explore
-from arlib.networks import Backbone, LinearHead, default_head, load_backbone, weights_at_hand
+from arlib.networks import Backbone, LinearHead, load_backbone, weights_at_hand
 from arlib.proposals import Propose
 from arlib.scoring import score_image
 
@@ -59,7 +59,7 @@ def load_classifier(which: str, settings: SyntheticProtocol) -> Classifier:
         ...
         ValueError: network must be "auto", "squeezenet1_1" or "scenes", not 'vgg16'
     """
-    head = default_head()
+    head = LinearHead.default()
     if which not in ("auto", head.backbone, "scenes"):
         raise ValueError(f'network must be "auto", "{head.backbone}" or "scenes", not {which!r}')
     if which == "scenes" or (which == "auto" and not weights_at_hand(head.backbone)):

@@ -5,14 +5,6 @@ from .backbones import (
     weights_at_hand as weights_at_hand,
 )
 from .finetuning import finetune as finetune, learning_curve as learning_curve
-from .heads import (
-    LinearHead as LinearHead,
-    default_head as default_head,
-    fit_head as fit_head,
-)
-from .precision import (
-    Precision as Precision,
-    best_device as best_device,
-    resolve_dtype as resolve_dtype,
-)
+from .heads import LinearHead as LinearHead
+from .precision import resolve_device as resolve_device
 from .training import TooFewError as TooFewError, Training as Training

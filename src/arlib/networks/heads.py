@@ -77,76 +77,79 @@ class LinearHead:
         emotions, backbone = tuple(facts.pop("emotions")), facts.pop("backbone")
         return cls(tensors["weight"], tensors["bias"], emotions, backbone, facts)
 
+    @classmethod
+    def default(cls) -> "LinearHead":
+        """Load the head that ships with the package: SqueezeNet 1.1 features, fitted on OASIS.
 
-def default_head() -> LinearHead:
-    """Load the head that ships with the package: SqueezeNet 1.1 features, fitted on OASIS.
+        Example:
+            >>> LinearHead.default().emotions
+            ('positive', 'negative')
+        """
+        return cls.load(Path(__file__).with_name("oasis-squeezenet1_1.safetensors"))
 
-    Example:
-        >>> default_head().emotions
-        ('positive', 'negative')
-    """
-    return LinearHead.load(Path(__file__).with_name("oasis-squeezenet1_1.safetensors"))
+    @classmethod
+    def fit(
+        cls,
+        features: np.ndarray,
+        labels: np.ndarray,
+        emotions: Sequence[str],
+        *,
+        backbone: str,
+        strengths: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0),
+        inner_folds: int = 5,
+        seed: int = 0,
+    ) -> "LinearHead":
+        """Fit a logistic regression on standardised features; inner cross-validation chooses C.
 
+        The standardisation is folded into weight and bias, so that the head reads raw features.
 
-def fit_head(
-    features: np.ndarray,
-    labels: np.ndarray,
-    emotions: Sequence[str],
-    *,
-    backbone: str,
-    strengths: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0),
-    inner_folds: int = 5,
-    seed: int = 0,
-) -> LinearHead:
-    """Fit a logistic regression on standardised features, its C chosen by inner cross-validation.
+        Args:
+            features: (n, D) penultimate features.
+            labels: (n,) int, indices into `emotions`; every class must occur in every inner fold.
+            emotions: the M classes, in order.
+            backbone: the network that made the features.
+            strengths: candidates for scikit-learn's C, the inverse of the L2 penalty.
+            inner_folds: stratified folds on which log loss picks C.
+            seed: of the folds' shuffle.
 
-    The standardisation is folded into weight and bias, so that the head reads raw features.
+        Returns:
+            The head; `provenance` holds C and n.
 
-    Args:
-        features: (n, D) penultimate features.
-        labels: (n,) int, indices into `emotions`; every class must occur in every inner fold.
-        emotions: the M classes, in order.
-        backbone: the network that made the features.
-        strengths: candidates for scikit-learn's C, the inverse of the L2 penalty.
-        inner_folds: stratified folds on which log loss picks C.
-        seed: of the folds' shuffle.
+        Raises:
+            ValueError: a class with fewer images than inner folds, or labels outside 0..M-1.
 
-    Returns:
-        The head; `provenance` holds C and n.
+        Example:
+            >>> rng = np.random.default_rng(0)
+            >>> labels = np.repeat([0, 1], 50)
+            >>> features = rng.normal(size=(100, 3)) + labels[:, None]
+            >>> head = LinearHead.fit(features, labels, ("sad", "glad"), backbone="squeezenet1_1")
+            >>> float(head.probability(np.array([-1.0, -1.0, -1.0]))[0]) > 0.9
+            True
+        """
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import GridSearchCV, StratifiedKFold
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
 
-    Raises:
-        ValueError: a class with fewer images than inner folds, or labels outside 0..M-1.
-
-    Example:
-        >>> rng = np.random.default_rng(0)
-        >>> labels = np.repeat([0, 1], 50)
-        >>> head = fit_head(rng.normal(size=(100, 3)) + labels[:, None], labels,
-        ...                 ("positive", "negative"), backbone="squeezenet1_1")
-        >>> float(head.probability(np.array([-1.0, -1.0, -1.0]))[0]) > 0.9
-        True
-    """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV, StratifiedKFold
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    labels = np.asarray(labels)
-    if labels.min() < 0 or labels.max() >= len(emotions):
-        raise ValueError(f"labels must lie in 0..{len(emotions) - 1}: {np.unique(labels)}")
-    counts = np.bincount(labels, minlength=len(emotions))
-    if counts.min() < inner_folds:
-        few = emotions[int(counts.argmin())]
-        raise ValueError(f"{counts.min()} images of {few!r} do not fill {inner_folds} inner folds")
-    folds = StratifiedKFold(inner_folds, shuffle=True, random_state=seed)
-    search = GridSearchCV(
-        make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
-        {"logisticregression__C": list(strengths)},
-        scoring="neg_log_loss",
-        cv=folds,
-    ).fit(features.astype(np.float64), labels)
-    chosen = {"C": search.best_params_["logisticregression__C"], "images": len(labels)}
-    scaler, regression = search.best_estimator_
-    return _unscaled(scaler, regression, emotions, backbone, chosen)
+        labels = np.asarray(labels)
+        if labels.min() < 0 or labels.max() >= len(emotions):
+            raise ValueError(f"labels must lie in 0..{len(emotions) - 1}: {np.unique(labels)}")
+        counts = np.bincount(labels, minlength=len(emotions))
+        if counts.min() < inner_folds:
+            few = emotions[int(counts.argmin())]
+            raise ValueError(
+                f"{counts.min()} images of {few!r} do not fill {inner_folds} inner folds"
+            )
+        folds = StratifiedKFold(inner_folds, shuffle=True, random_state=seed)
+        search = GridSearchCV(
+            make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
+            {"logisticregression__C": list(strengths)},
+            scoring="neg_log_loss",
+            cv=folds,
+        ).fit(features.astype(np.float64), labels)
+        chosen = {"C": search.best_params_["logisticregression__C"], "images": len(labels)}
+        scaler, regression = search.best_estimator_
+        return _unscaled(scaler, regression, emotions, backbone, chosen)
 
 
 def _unscaled(

@@ -15,26 +15,14 @@ from arlib.proposals.types import Proposals
 
 @dataclass(frozen=True)
 class Cached:
-    """A proposal method whose results are kept on disk, one small file an image.
+    """A proposal method whose results are kept on disk, one small file an image."""
 
-    A file is found by the image's pixels, the method's settings, the source code that proposes and
-    the versions that it uses: when one of them changes, the search is made anew, and so it is where
-    a file cannot be read. Threads and processes may share a folder.
+    # A file is found by the image's pixels, the method's settings, the source code that proposes
+    # and the versions that it uses: when one of them changes, the search is made anew, and so it is
+    # where a file cannot be read. Threads and processes may share a folder.
 
-    Attributes:
-        method: the proposal method, a dataclass such as `EdgeBoxes`.
-        root: folder of the cache; None takes the library's (`ARLIB_CACHE`).
-
-    Example:
-        >>> from tempfile import mkdtemp
-        >>> from arlib.proposals import Grid
-        >>> propose, image = Cached(Grid(max_regions=4), mkdtemp()), np.zeros((8, 8, 3), np.uint8)
-        >>> len(propose(image)), len(list(propose.folder.iterdir()))
-        (4, 1)
-    """
-
-    method: Callable[[np.ndarray], Proposals]
-    root: str | Path | None = None
+    method: Callable[[np.ndarray], Proposals]  # a dataclass such as `EdgeBoxes`
+    root: str | Path | None = None  # None: the library's cache (`ARLIB_CACHE`)
 
     @property
     def max_regions(self) -> int:

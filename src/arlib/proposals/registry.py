@@ -4,10 +4,12 @@ from dataclasses import fields
 from typing import Any
 
 from arlib._support.settings import check_settings
+from arlib.proposals.cached import Cached
 from arlib.proposals.controls import CenterCrops, FiveCrops, Grid, RandomBoxes
 from arlib.proposals.edge_boxes import EdgeBoxes
 from arlib.proposals.saliency import Saliency
 from arlib.proposals.selective_search import SelectiveSearch
+from arlib.proposals.timeout import Deadline
 from arlib.proposals.types import Propose
 
 _METHODS: dict[str, Any] = {
@@ -21,7 +23,9 @@ _METHODS: dict[str, Any] = {
 }
 
 
-def make_proposals(name: str, **settings: Any) -> Propose:
+def make_proposals(
+    name: str, *, cached: bool = False, deadline: float | None = None, **settings: Any
+) -> Propose:
     """Make a proposal method by name.
 
     Args:
@@ -29,6 +33,10 @@ def make_proposals(name: str, **settings: Any) -> Propose:
             boxes around the centre, each smaller than the one before; or "five_crops", the centre
             and the four corners at 224/256 of the sides, ten-crop (Krizhevsky et al. 2012) without
             its mirror images.
+        cached: keep proposals on disk (`ARLIB_CACHE`), found by the image's pixels, the settings,
+            the code and the versions that it uses; an image that is there is not searched again.
+        deadline: seconds that an image may take, > 0; None sets no limit. The method then runs in
+            a process that is killed when the time is up, and the image counts as unreadable.
         settings: its fields, such as `max_regions`.
 
     Returns:
@@ -40,8 +48,14 @@ def make_proposals(name: str, **settings: Any) -> Propose:
     Example:
         >>> make_proposals("grid", max_regions=5)
         Grid(max_regions=5)
+        >>> import numpy as np
+        >>> propose = make_proposals("grid", deadline=60, max_regions=5)
+        >>> len(propose(np.zeros((40, 60, 3), np.uint8)))
+        5
     """
     if name not in _METHODS:
         raise ValueError(f"no proposal method {name!r}; there are {', '.join(_METHODS)}")
     defaults = {field.name: field.default for field in fields(_METHODS[name])}
-    return _METHODS[name](**check_settings(settings, defaults, name))
+    method = _METHODS[name](**check_settings(settings, defaults, name))
+    method = Cached(method) if cached else method
+    return method if deadline is None else Deadline(method, deadline)

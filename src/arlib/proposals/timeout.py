@@ -21,27 +21,14 @@ _START = "import sys; from arlib.proposals.timeout import serve; serve(int(sys.a
 
 @dataclass(frozen=True)
 class Deadline:
-    """Propose what another method proposes, but for no longer than it may take.
+    """Propose what another method proposes, but for no longer than it may take."""
 
-    The method runs in a process beside this one, which is killed when the time is up; the image is
-    then left out of the scores, like an unreadable one. An image's way there and back takes a
-    few milliseconds. Threads that ask at the same time have a process each.
+    # The method runs in a process beside this one, which is killed when the time is up; the image
+    # is then left out of the scores, like an unreadable one. An image's way there and back takes a
+    # few milliseconds. Threads that ask at the same time have a process each.
 
-    Attributes:
-        method: image -> Proposals, a frozen dataclass of an importable module.
-        seconds: that an image may take, > 0. The first one of a process has its start on top.
-
-    Raises:
-        ValueError: the seconds are not above 0.
-
-    Example:
-        >>> from arlib.proposals import Grid
-        >>> len(Deadline(Grid(max_regions=5), seconds=60)(np.zeros((40, 60, 3), np.uint8)))
-        5
-    """
-
-    method: Any
-    seconds: float = 30.0
+    method: Any  # a frozen dataclass of an importable module
+    seconds: float = 30.0  # > 0; the first image of a process has its start on top
 
     def __post_init__(self) -> None:
         """Check the settings."""

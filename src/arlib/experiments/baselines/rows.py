@@ -11,7 +11,7 @@ from arlib.experiments.baselines.cross_fit import Predictor, cross_fit
 from arlib.experiments.baselines.former_fusion import former_fusion
 from arlib.experiments.baselines.sentibank import SentiBank
 from arlib.method import affective_regions, usable_base
-from arlib.networks import Backbone, TooFewError, fit_head
+from arlib.networks import Backbone, LinearHead, TooFewError
 from arlib.proposals import Propose, make_proposals
 from arlib.scoring import Classifiers, classify_boxes, global_outputs
 
@@ -173,4 +173,4 @@ def _image_box(_: int, image: np.ndarray) -> np.ndarray:
 
 
 def _fit(name: str, features: np.ndarray, labels: np.ndarray, emotions: Sequence[str]) -> Predictor:
-    return fit_head(features, labels, emotions, backbone=name).probability
+    return LinearHead.fit(features, labels, emotions, backbone=name).probability

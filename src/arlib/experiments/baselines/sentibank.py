@@ -2,7 +2,8 @@
 
 The detectors read low-level features: a colour histogram, GIST, local binary patterns and a bag of
 dense SIFT words. Their responses are mid-level features of a sentiment classifier, from
-`arlib.networks.fit_head`. Borth et al. also read 2,000 attributes, which are not available here.
+`arlib.networks.LinearHead.fit`. Borth et al. also read 2,000 attributes, which are not available
+here.
 """
 
 import json

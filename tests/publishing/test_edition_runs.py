@@ -9,7 +9,7 @@ import xarray as xr
 
 from arlib.evaluation import Run, table1
 from arlib.experiments import Experiment, SyntheticProtocol, open_run
-from arlib.publishing import Edition, EditionError, edition_runs
+from arlib.publishing.editions import Edition, EditionError, edition_runs
 from arlib.scoring import save_scores
 
 pytestmark = pytest.mark.xdist_group("tabulate")  # one worker makes what they stand on
