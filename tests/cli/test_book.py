@@ -11,7 +11,6 @@ import websocket
 from tests.lab_server import TOKEN, ask, lab_server
 
 from arlib.cli.book import KERNEL, check_lab
-from arlib.publishing import EditionError
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,13 +84,13 @@ def test_another_environment_s_kernel_is_refused(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     (folder / "kernel.json").write_text(json.dumps(spec))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
-    with pytest.raises(EditionError, match=r"starts /opt/other/bin/python, which is not "):
+    with pytest.raises(ValueError, match=r"starts /opt/other/bin/python, which is not "):
         check_lab(ROOT)
 
 
 def test_a_missing_jupyterlab_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "jupyterlab", None)
-    with pytest.raises(EditionError, match="JupyterLab is not installed here: make lab"):
+    with pytest.raises(ImportError, match="JupyterLab is not installed here: make lab"):
         check_lab(ROOT)
 
 

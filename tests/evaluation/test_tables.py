@@ -11,7 +11,7 @@ import xarray as xr
 from scipy.stats import binomtest
 
 from arlib.evaluation.rows import REFERENCE, methods
-from arlib.evaluation.runs import Run, pool
+from arlib.evaluation.runs import Run
 from arlib.evaluation.tables import COLUMNS, paper_table, table1
 
 N, REGIONS = 60, 5
@@ -249,7 +249,7 @@ def seeds(make_run):
 
 
 def test_pooled_runs_keep_every_fold_apart(seeds):
-    pooled = pool(seeds)
+    pooled = Run.pool(seeds)
     assert (pooled.name, pooled.facts) == ("scenes", {"seed": 1})
     own = [set(pooled.folds[:60].tolist()), set(pooled.folds[60:].tolist())]
     assert [len(folds) for folds in own] == [5, 5]
@@ -261,7 +261,7 @@ def test_pooled_runs_keep_every_fold_apart(seeds):
 
 
 def test_a_pooled_accuracy_is_the_mean_over_all_folds_of_all_runs(seeds):
-    tables = [column(run, n_bootstrap=2) for run in (pool(seeds), *seeds)]
+    tables = [column(run, n_bootstrap=2) for run in (Run.pool(seeds), *seeds)]
     alone = [name for name in PREDICTED if name != LAST]
     pooled, first, second = (table.accuracy[alone] for table in tables)
     np.testing.assert_allclose(pooled, (first + second) / 2)
@@ -272,19 +272,19 @@ def test_a_pooled_accuracy_is_the_mean_over_all_folds_of_all_runs(seeds):
 
 def test_pooled_runs_split_by_agreement_like_one(seeds):
     alone = [run.columns() for run in seeds]
-    for pooled, one, other in zip(pool(seeds).columns(), *alone, strict=True):
+    for pooled, one, other in zip(Run.pool(seeds).columns(), *alone, strict=True):
         assert pooled.labels.tolist() == [*one.labels.tolist(), *other.labels.tolist()]
 
 
 def test_one_run_is_its_own_pool(run):
-    assert pool([run]) is run
+    assert Run.pool([run]) is run
 
 
 @pytest.mark.parametrize("bare", [0, 1])
 def test_rows_that_one_of_the_runs_lacks_are_not_available(seeds, bare):
     runs = list(seeds)
     runs[bare] = Run("scenes", seeds[bare].scores)
-    table = column(pool(runs), n_bootstrap=2)
+    table = column(Run.pool(runs), n_bootstrap=2)
     assert table.loc[list(MEASURED), "accuracy"].isna().all()
     assert table.loc["VGGNet", "note"] == "not measured in this run: it holds scores alone"
     alone = [column(run, [ROWS[REFERENCE]], n_bootstrap=2).accuracy.item() for run in seeds]
@@ -295,13 +295,13 @@ def test_pooled_runs_without_folds_are_a_fold_each(seeds):
     unfolded = [
         Run("x", run.scores.assign(fold=run.scores.fold * 0 - 1), run.baselines) for run in seeds
     ]
-    assert pool(unfolded).folds.tolist() == [0] * 60 + [1] * 45
+    assert Run.pool(unfolded).folds.tolist() == [0] * 60 + [1] * 45
 
 
 def test_an_image_that_is_in_no_fold_is_in_none_of_a_pool(seeds):
     scores = seeds[1].scores.copy(deep=True)
     scores.fold[3] = -1
-    pooled = pool([seeds[0], Run("x", scores, seeds[1].baselines)])
+    pooled = Run.pool([seeds[0], Run("x", scores, seeds[1].baselines)])
     assert np.flatnonzero(pooled.folds < 0).tolist() == [63]
 
 

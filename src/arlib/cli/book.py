@@ -62,16 +62,14 @@ def lab(options: tuple[str, ...]) -> None:
 
 def check_lab(root: Path) -> list[str]:
     """Check that a chapter's kernel is this environment, and describe what it uses, in lines."""
-    from arlib.publishing import EditionError
-
     if find_spec("jupyterlab") is None:
-        raise EditionError("JupyterLab is not installed here: make lab, or pip install arlib[book]")
+        raise ImportError("JupyterLab is not installed here: make lab, or pip install arlib[book]")
     from jupyter_client.kernelspec import KernelSpecManager
 
     spec = KernelSpecManager().get_kernel_spec(KERNEL)
     command = spec.argv[0]
     if command not in ("python", "python3", sys.executable):
-        raise EditionError(
+        raise ValueError(
             f"kernel {KERNEL!r} at {spec.resource_dir} starts {command}, which is not "
             f"{sys.executable}: remove it, or {sys.executable} -m ipykernel install --sys-prefix"
         )

@@ -9,7 +9,7 @@ from .report import (
 )
 from .robustness import sensitivity as sensitivity
 from .rows import methods as methods
-from .runs import LabelsNeeded as LabelsNeeded, Run as Run, pool as pool
+from .runs import LabelsNeeded as LabelsNeeded, Run as Run
 from .selection import curves as curves
 from .significance import can_change as can_change, label_changes as label_changes
 from .sweeps import sweep as sweep

@@ -118,6 +118,35 @@ class Run:
         apart["results"] = _results_apart(self.facts["results"], other.facts["results"])
         return apart
 
+    @staticmethod
+    def pool(runs: Iterable[Run]) -> Run:
+        """Put runs of other seeds and images side by side, each fold of each a fold of its own.
+
+        Means over the folds are then means over folds and seeds.
+
+        Args:
+            runs: Of one experiment, whose images differ; at least one.
+
+        Returns:
+            One run under the first one's name and facts, its images' keys with the run's number
+            before them; baselines only where every run has them.
+        """
+        runs = list(runs)
+        first = runs[0]
+        if len(runs) == 1:
+            return first
+        span = 1 + max(int(run.folds.max()) for run in runs)
+        scores, baselines = [], []
+        for number, run in enumerate(runs):
+            keys = [f"{number}/{key}" for key in run.scores.image.values.tolist()]
+            folds = np.where(run.folds < 0, -1, run.folds + number * span).astype(np.int16)
+            scores.append(run.scores.assign_coords(image=keys).assign(fold=("image", folds)))
+            if run.baselines is not None:
+                baselines.append(run.baselines.assign_coords(image=keys))
+        how: dict[str, Any] = {"data_vars": "minimal", "join": "inner", "combine_attrs": "override"}
+        measured = xr.concat(baselines, "image", **how) if len(baselines) == len(runs) else None
+        return Run(first.name, xr.concat(scores, "image", **how), measured, first.facts)
+
     def select(self, images: np.ndarray, name: str) -> Run:
         """Take some images, by a mask (image,), under another name."""
         baselines = None if self.baselines is None else self.baselines.isel(image=images)
@@ -173,32 +202,3 @@ def _has_polarity(emotions: list[str]) -> bool:
     except ValueError:
         return False
     return True
-
-
-def pool(runs: Iterable[Run]) -> Run:
-    """Put runs of other seeds on other images side by side, each fold of each a fold of its own.
-
-    Means over the folds are then means over folds and seeds.
-
-    Args:
-        runs: Of one experiment, whose images differ; at least one.
-
-    Returns:
-        One run under the first one's name and facts, its images' keys with the run's number before
-        them; baselines only where every run has them.
-    """
-    runs = list(runs)
-    first = runs[0]
-    if len(runs) == 1:
-        return first
-    span = 1 + max(int(run.folds.max()) for run in runs)
-    scores, baselines = [], []
-    for number, run in enumerate(runs):
-        keys = [f"{number}/{key}" for key in run.scores.image.values.tolist()]
-        folds = np.where(run.folds < 0, -1, run.folds + number * span).astype(np.int16)
-        scores.append(run.scores.assign_coords(image=keys).assign(fold=("image", folds)))
-        if run.baselines is not None:
-            baselines.append(run.baselines.assign_coords(image=keys))
-    how: dict[str, Any] = {"data_vars": "minimal", "join": "inner", "combine_attrs": "override"}
-    measured = xr.concat(baselines, "image", **how) if len(baselines) == len(runs) else None
-    return Run(first.name, xr.concat(scores, "image", **how), measured, first.facts)

@@ -1,6 +1,5 @@
 from .build import run_edition as run_edition
 from .editions import (
-    EditionError as EditionError,
     edition_runs as edition_runs,
     find_book as find_book,
     load_edition as load_edition,

@@ -216,7 +216,7 @@ def edition_runs(
         seeded = [replace(experiment, seed=experiment.seed + seed) for seed in seeds]
         makers = [protocol.runs(progress=bars) for protocol in seeded]
         return [
-            evaluation.pool(experiments.open_run(make[name](root)).load() for make in makers)
+            evaluation.Run.pool(experiments.open_run(make[name](root)).load() for make in makers)
             for name in makers[0]
         ]
     if tuple(seeds) != (0,):
