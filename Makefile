@@ -25,7 +25,7 @@ $(BUILT): $(STAMP) $(SOURCES)
 	@touch $@
 
 $(TESTED): $(STAMP) $(SOURCES) $(TESTS)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup  # two cores and those who wait
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup  # two cores, and a worker for tests that wait
 	@mkdir -p $(@D) && touch $@
 
 soak: $(STAMP)

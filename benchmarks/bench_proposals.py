@@ -32,7 +32,7 @@ METHODS = {
 }
 
 cv2.setNumThreads(1)
-truth = datasets.coco(Path(DATA, "coco_val64"))
+truth = datasets.load_coco(Path(DATA, "coco_val64"))
 curves, seconds = recall_curves(METHODS, truth)
 print(curves.round(3).to_string())
 print(seconds.round(3).to_string())

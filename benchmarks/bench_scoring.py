@@ -17,7 +17,8 @@ if not os.environ.get("ARLIB_DATA"):
 
 from arlib import datasets
 from arlib.datasets import read_image
-from arlib.networks import LinearHead, load_backbone
+from arlib.networks.backbones import load_backbone
+from arlib.networks.heads import LinearHead
 from arlib.proposals import EdgeBoxes
 from arlib.scoring import score, score_image
 from timing import interleave

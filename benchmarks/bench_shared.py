@@ -21,10 +21,10 @@ if not os.environ.get("ARLIB_DATA"):
 import numpy as np
 
 from arlib._support.provenance import machine, source_commit
-from arlib.experiments.photographs import PhotographProtocol
+from arlib.experiments import SyntheticProtocol
+from arlib.experiments.photographs import Experiment, PhotographProtocol
 from arlib.experiments.runs import open_run
-from arlib.experiments.synthetic import SyntheticProtocol, fine_tune
-from arlib.method import affective_regions, predict_labels
+from arlib.method.algorithm import affective_regions, predict_labels
 from arlib.proposals import EdgeBoxes, Proposals
 from arlib.scoring import score, score_image
 from arlib.scoring.roi_features import shared_forward
@@ -93,7 +93,7 @@ def main():
     numbers = [argument for argument in sys.argv[1:] if argument != "--record"]
     images = slice(0, int(numbers[0]) if numbers else None)
     rows = []
-    network, _ = fine_tune(SyntheticProtocol(), progress=False)
+    network, _ = SyntheticProtocol().fine_tune(progress=False)
     scenes = SyntheticProtocol().dataset("annotated").subset(images)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "s.zarr")
@@ -101,13 +101,12 @@ def main():
     rows.append(compare("scenes", network, None, scenes, crops))
     for run in RUNS:
         name, backbone = run.split("-")
-        protocol = PhotographProtocol(name, backbone, progress=False)
-        crops = open_run(ROOT / "book" / "results" / run)[0].load()
-        shuffled = np.random.default_rng(0).permutation(crops.sizes["image"])[images]
-        some = crops.isel(image=np.sort(shuffled))
-        rows.append(
-            compare(name, protocol.plain, protocol.classifiers.heads, protocol.dataset, some)
-        )
+        protocol = PhotographProtocol(Experiment(name, (backbone,)), backbone, progress=False)
+        crops = open_run(ROOT / "book" / "results" / run).scores.load()
+        apart = np.random.default_rng(0).permutation(crops.sizes["image"])[images]
+        some = crops.isel(image=np.sort(apart))
+        heads = protocol.classifiers.heads
+        rows.append(compare(name, protocol.plain, heads, protocol.dataset, some))
     if "--record" in sys.argv:
         RECORD.parent.mkdir(exist_ok=True)
         facts = {"machine": machine(), "commit": source_commit(), "k": K, "rows": rows}

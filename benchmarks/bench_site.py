@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from playwright.sync_api import sync_playwright
 
-from arlib.publishing.editions import find_book, pages_of
+from arlib.publishing.editions import find_book, page_names
 
 SET = "!window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
 TURNS = 5
@@ -45,7 +45,7 @@ def main() -> None:
     if chromium is None:
         print("no chromium on the PATH: nothing measured")
         return
-    pages, times, weights = pages_of(root), {}, {}
+    pages, times, weights = page_names(root), {}, {}
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=options)

@@ -3,9 +3,9 @@
     python benchmarks/bench_sweep.py
 
 The first scores are the recorded ones of Twitter II: 603 images, 100 regions, 2 emotions. The loop
-over Algorithm 1 is too slow for the full sweep, so the two run in turn on the same few
-settings. Then random scores, as many and 50,000 images: each case in a process of its own, for its
-peak memory, all three rankings with 1000 resamples.
+over Algorithm 1 is too slow for every setting, so the two run in turn on the same few. Then random
+scores, as many and 50,000 images: each case in a process of its own, for its peak memory, all three
+rankings with 1000 resamples.
 """
 
 import resource
@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from arlib.evaluation.sweeps import predicted_labels, sweep
-from arlib.experiments.runs import open_run
-from arlib.method.algorithm import predict_labels
+from arlib.evaluation import sweep
+from arlib.evaluation.sweeps import predicted_labels
+from arlib.experiments import open_run
+from arlib.method import predict_labels
 from timing import interleave
 
 RECORDED = Path(__file__).parents[1] / "book" / "results" / "twitter2-mobilenet_v2"
@@ -36,7 +37,7 @@ def part_as_a_loop(scores):
 
 
 def random_scores(n_images, n_regions=100, seed=0):
-    """Scores of two emotions, float32, every label and region there."""
+    """Make scores of two emotions, float32, without a missing label or region."""
     rng = np.random.default_rng(seed)
     region = rng.random((n_images, n_regions), dtype=np.float32)
     global_ = rng.random(n_images, dtype=np.float32)
@@ -74,10 +75,10 @@ def measure(n_images):
 
 
 def main():
-    scores = open_run(RECORDED)[0].load()
+    scores = open_run(RECORDED).scores.load()
     interleave(
         {
-            "full sweep, 20 x 11 x 11": lambda: sweep(scores),
+            "sweep, 20 x 11 x 11": lambda: sweep(scores),
             "the same with 1000 resamples": lambda: sweep(scores, n_bootstrap=1000),
         },
         runs=7,

@@ -2,10 +2,10 @@
 
     python benchmarks/bench_table.py
 
-Random run results, two emotions, five folds, 1000 resamples, each case in a process of its own for
-its peak memory: 603 images x 100 regions with every measured row and control, as many as Twitter II
-has, and 50,000 x 100, about the paper's Flickr column, with the rows and strategies that scores
-alone can fill.
+Random scores, two emotions, five folds, 1000 resamples, each case in a process of its own for its
+peak memory: 603 images x 100 regions with every measured row and control, as many as Twitter II
+has, and 50,000 x 100, about the paper's Flickr column, with the rows and selection rules that
+scores alone can fill.
 """
 
 import subprocess
@@ -15,9 +15,8 @@ import time
 import numpy as np
 import xarray as xr
 
-from arlib.evaluation.curves import curves, hits
-from arlib.evaluation.methods import Run, Unavailable, methods
-from arlib.evaluation.table1 import column
+from arlib.evaluation import Run, curves, methods, table1
+from arlib.evaluation.rows import Unavailable
 from bench_sweep import peak_mb, random_scores
 from timing import interleave
 
@@ -25,7 +24,7 @@ SMALL, LARGE = 603, 50_000
 CONTROLS = ("grid", "centre crops", "ten-crop")
 
 
-def random_run(n_images, measured, n_windows=20, seed=1):
+def random_run(n_images, measured, n_crops=20, seed=1):
     """Random scores in five folds; with `measured`, random rows and controls beside them."""
     scores = random_scores(n_images)
     keys = np.arange(n_images)
@@ -36,7 +35,7 @@ def random_run(n_images, measured, n_windows=20, seed=1):
     bare, names = Run("random", scores), []
     for method in methods():
         try:
-            method.judge(bare)
+            method.predict(bare)
         except Unavailable:
             names.append(method.name)
     baselines = xr.Dataset(
@@ -47,7 +46,7 @@ def random_run(n_images, measured, n_windows=20, seed=1):
             ),
             "control_probability": (
                 ("control", "image", "rank", "emotion"),
-                rng.dirichlet([1, 1], (len(CONTROLS), n_images, n_windows)).astype(np.float32),
+                rng.dirichlet([1, 1], (len(CONTROLS), n_images, n_crops)).astype(np.float32),
             ),
         },
         coords={"method": np.array(names, object), "control": np.array(CONTROLS, object)},
@@ -59,23 +58,14 @@ def measure(n_images):
     """Print the seconds of a column and of the curves, and this process' peak memory."""
     run = random_run(n_images, measured=n_images == SMALL)
     print(f"{n_images} images x 100 regions; before any row {peak_mb():.0f} MB", flush=True)
+    cases = {"Table 1": lambda: table1([run]), "curves, all rules": lambda: curves(run)}
     if n_images == SMALL:
-        interleave(
-            {
-                "column, all rows": lambda: column(run),
-                "hits and curves, all strategies": lambda: curves(hits(run)),
-            },
-        )
+        interleave(cases)
     else:
-        start = time.perf_counter()
-        column(run)
-        print(f"  column                {time.perf_counter() - start:8.2f} s", flush=True)
-        start = time.perf_counter()
-        hit = hits(run)
-        print(f"  hits                  {time.perf_counter() - start:8.2f} s", flush=True)
-        start = time.perf_counter()
-        curves(hit)
-        print(f"  curves                {time.perf_counter() - start:8.2f} s")
+        for name, case in cases.items():
+            start = time.perf_counter()
+            case()
+            print(f"  {name:20}  {time.perf_counter() - start:8.2f} s", flush=True)
     print(f"  peak {peak_mb():.0f} MB")
 
 

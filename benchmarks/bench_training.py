@@ -12,8 +12,8 @@ from statistics import median
 
 import torch
 
+from arlib import datasets
 from arlib._support.provenance import machine
-from arlib.datasets.scenes import SceneGenerator, annotated
 from arlib.networks.backbones import load_backbone
 from arlib.networks.loaders import TrainingImages
 from timing import interleave
@@ -26,16 +26,16 @@ VARIANTS = (
     ("channels last", torch.channels_last, False),
     ("channels last, bf16", torch.channels_last, True),
 )
-SCENES = annotated(SceneGenerator(), 256, seed=1)
+SCENES = datasets.load("scenes-annotated", n=256, seed=1)
 MEMORY = """
 import resource, sys, tempfile
 from arlib.networks.backbones import load_backbone
-from arlib.datasets.scenes import SceneGenerator, annotated
+from arlib import datasets
 from arlib.networks.finetuning import finetune
 from arlib.networks.training import Training
 network, n = load_backbone("vgg_tiny", classes=2, weights="random"), int(sys.argv[1])
 with tempfile.TemporaryDirectory() as folder:
-    scenes, plan = annotated(SceneGenerator(), n), Training(epochs=1)
+    scenes, plan = datasets.load("scenes-annotated", n=n), Training(epochs=1)
     finetune(network, scenes, folder, training=plan, progress=False)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """

@@ -17,7 +17,7 @@ from skimage.data import coffee
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
-from arlib.datasets.scenes import SceneGenerator, annotated
+from arlib.datasets import load
 from arlib.evaluation.sweeps import sweep
 from arlib.experiments.runs import open_run
 from arlib.method import (
@@ -191,7 +191,8 @@ def vgg_row():
 
 
 def proposals_row():
-    images = photographs() or [annotated(SceneGenerator(), 40).read(i) for i in range(40)]
+    scenes = load("scenes-annotated", n=40)
+    images = photographs() or [scenes.read(i) for i in range(40)]
     propose = EdgeBoxes()
     cores = os.cpu_count()
 
@@ -232,9 +233,7 @@ def photographs():
     data = os.environ.get("ARLIB_DATA")
     if not data or not Path(data, "oasis").is_dir():
         return []
-    from arlib import datasets
-
-    oasis = datasets.load("oasis")
+    oasis = load("oasis")
     return [oasis.read(index) for index in range(0, len(oasis), len(oasis) // 40)][:40]
 
 
@@ -252,7 +251,7 @@ def finetuning_row():
 
 def sweep_row():
     """Rescoring is timed on one image of the recorded network and multiplied by their number."""
-    scores = open_run(BOOK / "results" / "twitter2-mobilenet_v2")[0].load()
+    scores = open_run(BOOK / "results" / "twitter2-mobilenet_v2").scores.load()
     network = load_backbone("mobilenet_v2", classes=2, weights="random")
     image, proposals = photograph(100)
     return {

@@ -1,4 +1,4 @@
-"""A running `arlib lab` for tests: on a free port, without the settings of who runs the tests."""
+"""Run `arlib lab` for tests: on a free port, without the settings of the person who runs them."""
 
 import os
 import socket
@@ -13,49 +13,46 @@ TOKEN = "for-the-test"
 
 
 def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @contextmanager
 def lab_server(root, place, *options, **environment):
-    """Start it in `root`, with its own folders under `place`: its address and what it has said.
-
-    It ends by its own process id.
-    """
+    """Start it in `root`, with its own folders under `place`: its address, and what it printed."""
     port = free_port()
     folders = {f"JUPYTER_{kind}_DIR": str(place / kind) for kind in ("RUNTIME", "CONFIG", "DATA")}
     folders["JUPYTERLAB_SETTINGS_DIR"] = folders["JUPYTERLAB_WORKSPACES_DIR"] = str(place / "lab")
     kept = {k: v for k, v in os.environ.items() if k not in ("ARLIB_DATA", "ARLIB_CACHE")}
     command = [sys.executable, "-m", "arlib.cli", "lab", "--no-browser", f"--port={port}"]
     command += [f"--IdentityProvider.token={TOKEN}", "--ServerApp.port_retries=0", "--allow-root"]
-    with (place / "said").open("w") as said:
+    with (place / "log").open("w") as log:
         process = subprocess.Popen(
             [*command, *options],
             cwd=root,
-            stdout=said,
-            stderr=said,
+            stdout=log,
+            stderr=log,
             env=kept | folders | environment,
         )
     address, until = f"http://127.0.0.1:{port}", time.monotonic() + 90
     try:
         while True:
-            assert process.poll() is None, (place / "said").read_text()
+            assert process.poll() is None, (place / "log").read_text()
             assert time.monotonic() < until, "it did not start"
             try:
                 ask(address, "status")
                 break
             except requests.ConnectionError:
                 time.sleep(0.2)
-        yield address, (place / "said").read_text()
+        yield address, (place / "log").read_text()
     finally:
         process.terminate()
         process.wait(30)
 
 
 def ask(address, what, **body):
-    """What the server's interface answers."""
+    """Ask the server's interface, and return its answer."""
     headers = {"Authorization": f"token {TOKEN}"}
     if body:
         reply = requests.post(f"{address}/api/{what}", json=body, headers=headers, timeout=60)

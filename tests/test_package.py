@@ -8,7 +8,6 @@ import tomllib
 from pathlib import Path
 
 import nbformat
-import pytest
 import yaml
 
 import arlib
@@ -134,24 +133,6 @@ def test_the_pinned_versions_meet_what_the_package_asks_for():
         name = wanted.name.lower().replace("_", "-")
         assert name in pins, f"{name} is not pinned: make constraints"
         assert wanted.specifier.contains(pins[name], prereleases=True), name
-
-
-@pytest.mark.parametrize(
-    "package",
-    [
-        "jupyter-book",
-        "jupyterlab",
-        "torch",
-        "torchvision",
-        "opencv-contrib-python",
-        "seaborn",
-        "ipywidgets",
-        "papermill",
-    ],
-)
-def test_the_packages_that_were_settled_are_required(package):
-    text = (ROOT / "pyproject.toml").read_text()
-    assert f'"{package}>=' in text
 
 
 def test_ci_calls_the_test_command_of_the_readme():

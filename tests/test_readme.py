@@ -1,45 +1,46 @@
-"""The README's table is that of the recorded runs."""
+"""The README's tables are those of the recorded runs, and what it names exists."""
 
+import re
 from pathlib import Path
 
 from scipy.stats import binomtest
 
-from arlib.evaluation import column, label_changes
-from arlib.experiments import open_run, open_run_results
+from arlib.evaluation import label_changes, table1
+from arlib.experiments import open_run
 from arlib.method import predict_labels
 
 ROOT = Path(__file__).parents[1]
 TITLES = {"twitter2": "Twitter II", "oasis": "OASIS"}
 NETWORKS = {"mobilenet_v2": "MobileNetV2", "squeezenet1_1": "SqueezeNet 1.1"}
-WAYS = ("full image", "+ obj + senti (K = 8)")
+SETTINGS = ("full image", "+ obj + senti (K = 8)")
 
 
 def changed(scores):
-    """What fusing 8 regions changes, and McNemar's exact p."""
+    """Count what fusing 8 regions changes, with McNemar's exact p."""
     before = predict_labels(scores, 1, beta=0.0).label.values
     change = label_changes(before, predict_labels(scores, 8).label.values, scores.label.values)
-    decided = change.fixed + change.broken
-    return change, binomtest(change.fixed, decided).pvalue if decided else 1.0
+    n = change.corrected + change.degraded
+    return change, binomtest(change.corrected, n).pvalue if n else 1.0
 
 
 def table():
-    """The README's table, from run.json of every recorded run."""
+    """Write the README's table from run.json of every recorded run."""
     lines = [
-        "| dataset | network | majority | accuracy, whole | fused | AUC, whole | fused "
-        "| labels mended : broken (p) |",
+        "| dataset | network | majority | accuracy, full image | fused | AUC, full image | fused "
+        "| labels corrected : degraded (p) |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for dataset, title in TITLES.items():
         for backbone, network in NETWORKS.items():
-            scores, facts = open_run(ROOT / "book" / "results" / f"{dataset}-{backbone}")
-            cells = [title, network, f"{facts['dataset']['majority']:.1%}"]
-            rows = [facts["results"][way] for way in WAYS]
+            run = open_run(ROOT / "book" / "results" / f"{dataset}-{backbone}")
+            cells = [title, network, f"{run.facts['dataset']['majority']:.1%}"]
+            rows = [run.facts["results"][setting] for setting in SETTINGS]
             for row in rows:
                 a = {name: 100 * row["accuracy"][name] for name in ("estimate", "low", "high")}
                 cells.append(f"{a['estimate']:.1f} [{a['low']:.1f}, {a['high']:.1f}]")
             cells += [f"{row['auc']['estimate']:.3f}" for row in rows]
-            change, p = changed(scores)
-            cells.append(f"{change.fixed} : {change.broken} ({p:.3f})")
+            change, p = changed(run.scores)
+            cells.append(f"{change.corrected} : {change.degraded} ({p:.3f})")
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -54,14 +55,14 @@ ROWS = {
 }
 
 
-def table1():
-    """The README's Table 1 of photographs, from every fine-tuned recorded run."""
+def photograph_table():
+    """Write the README's Table 1 of photographs from every fine-tuned recorded run."""
     lines = [f"| run | majority | {' | '.join(ROWS.values())} |", "|---" * (len(ROWS) + 2) + "|"]
     for folder in sorted((ROOT / "book" / "results").glob("*-ft*")):
-        found = column(open_run_results(folder))
-        cells = [folder.name, f"{100 * found.majority.max():.1f}"]
+        (column,) = table1([open_run(folder).load()]).values()
+        cells = [folder.name, f"{100 * column.majority.max():.1f}"]
         for name in ROWS:
-            row = found.loc[name]
+            row = column.loc[name]
             star = "*" if row.p_holm < 0.05 else ""
             numbers = (100 * row[["accuracy", "low", "high"]].astype(float)).round(1)
             cells.append("{:.1f} [{:.1f}, {:.1f}]".format(*numbers) + star)
@@ -72,38 +73,36 @@ def table1():
 def test_table_1_is_that_of_the_fine_tuned_runs():
     text = (ROOT / "README.md").read_text()
     shown = text.partition("<!-- table1 -->")[2].partition("<!-- /table1 -->")[0].strip()
-    assert shown == table1()
+    assert shown == photograph_table()
 
 
 def test_the_table_is_that_of_the_recorded_runs():
     text = (ROOT / "README.md").read_text()
-    shown = text.partition("<!-- results -->")[2].partition("<!-- /results -->")[0].strip()
-    assert shown == table()
+    printed = text.partition("<!-- results -->")[2].partition("<!-- /results -->")[0].strip()
+    assert printed == table()
 
 
-def test_what_it_says_of_the_runs_is_so():
+def test_its_statements_about_the_runs_hold():
     for backbone in NETWORKS:
-        _, facts = open_run(ROOT / "book" / "results" / f"twitter2-{backbone}")
+        facts = open_run(ROOT / "book" / "results" / f"twitter2-{backbone}").facts
         for row in facts["results"].values():
             accuracy = row["accuracy"]
             assert accuracy["low"] < accuracy["majority"] < accuracy["high"]
-        _, facts = open_run(ROOT / "book" / "results" / f"oasis-{backbone}")
+        facts = open_run(ROOT / "book" / "results" / f"oasis-{backbone}").facts
         accuracy = facts["results"]["full image"]["accuracy"]
         assert accuracy["low"] > accuracy["majority"]
-    helped, p = changed(open_run(ROOT / "book" / "results" / "oasis-mobilenet_v2")[0])
-    assert helped.fixed > helped.broken
+    helped, p = changed(open_run(ROOT / "book" / "results" / "oasis-mobilenet_v2").scores)
+    assert helped.corrected > helped.degraded
     assert p < 0.05 / 4
-    hurt, p = changed(open_run(ROOT / "book" / "results" / "oasis-squeezenet1_1")[0])
-    assert hurt.fixed < hurt.broken
+    hurt, p = changed(open_run(ROOT / "book" / "results" / "oasis-squeezenet1_1").scores)
+    assert hurt.corrected < hurt.degraded
     assert p > 0.05 / 4
 
 
-def test_every_path_that_it_names_is_there():
-    import re
-
+def test_every_path_and_target_that_it_names_exists():
     text = (ROOT / "README.md").read_text()
     for path in re.findall(r"(?:book|src|tests)/[\w./-]+\w", text):
         assert (ROOT / path).exists(), path
     targets = {line.split(":")[0] for line in (ROOT / "Makefile").read_text().splitlines()}
-    for target in re.findall(r"make (\w+)", text):
-        assert target in targets or target in "make sure", target
+    named = set(re.findall(r"(?:`|^)make (\w+)", text, re.MULTILINE))
+    assert {"book", "test"} <= named <= targets

@@ -11,9 +11,9 @@ echo "installing the pinned versions into $VENV (torch is the large one: about 5
 "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
     --constraint constraints.txt --editable '.[book,training,cluster,dev]'
 if ! "$VENV/bin/python" -c 'import cv2' 2>/dev/null; then
-    echo "OpenCV's window library finds no libGL on this machine: its headless build takes its place"
+    echo "OpenCV's display library finds no libGL on this machine: its headless build takes its place"
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps \
         --constraint constraints.txt opencv-contrib-python-headless
     "$VENV/bin/python" -c 'import cv2'
 fi
-"$VENV/bin/python" -c 'from arlib.networks.backbones import names; names()'
+"$VENV/bin/python" -c 'from arlib.networks import load_backbone; load_backbone("vgg_tiny", weights="random")'

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from arlib._support.provenance import machine
 from arlib.datasets.scenes import SceneGenerator
-from arlib.experiments import SyntheticProtocol, open_run, scored
+from arlib.experiments import SyntheticProtocol, open_run
 
 SEEDS, SHARES, SCALE = range(5), (0.0, 0.5, 1.0), 0.5
-JUDGED = 600  # before scaling
-WHOLE, FUSED = "full image", "+ obj + senti (K = 8)"
+TESTED = 600  # annotated images, before scaling
+GLOBAL, FUSED = "full image", "+ obj + senti (K = 8)"
 RECORD = Path(__file__).parents[1] / "book" / "results" / "local_share.json"
 
 
@@ -28,12 +28,12 @@ def main() -> None:
     for seed in SEEDS:
         for share in SHARES:
             settings = SyntheticProtocol(
-                generator=SceneGenerator(local_share=share), scale=SCALE, seed=seed, n_tested=JUDGED
+                generator=SceneGenerator(local_share=share), scale=SCALE, seed=seed, n_tested=TESTED
             )
-            _, facts = open_run(scored(settings, progress=False))
+            facts = open_run(settings.score(progress=False)).facts
             row = {"seed": seed, "share": share, "images": facts["dataset"]["images"]}
             for metric in ("accuracy", "auc"):
-                for name, method in {"whole": WHOLE, "fused": FUSED}.items():
+                for name, method in {"whole": GLOBAL, "fused": FUSED}.items():
                     row[f"{metric}_{name}"] = facts["results"][method][metric]["estimate"]
             rows.append(row)
             print(row, flush=True)

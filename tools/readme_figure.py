@@ -2,8 +2,8 @@
 
     .venv/bin/python tools/readme_figure.py
 
-The network is the default one of `arlib predict`: its weights are in ARLIB_DATA/weights, or come by
-download.
+The network is the default one of `arlib predict`; its weights are in ARLIB_DATA/weights, or are
+downloaded.
 """
 
 import io
@@ -21,21 +21,21 @@ OUT = Path(__file__).parents[1] / "book" / "_static" / "method.png"
 
 def main() -> None:
     """Score the photograph, draw, and write the figure in 128 colours."""
-    picture = coffee()
-    scores = score_image(picture)
-    found = prediction_from_scores(scores, k=8, alpha=1.0, beta=0.5)
-    one = scores.isel(image=0)
+    image = coffee()
+    scores = score_image(image)
+    prediction = prediction_from_scores(scores, k=8, alpha=1.0, beta=0.5)
+    regions = scores.isel(image=0)
     figure = show_pipeline(
-        picture,
-        one.box.values,
-        one.objectness.values,
-        sentiment_score(one.region_probability).values,
-        found,
+        image,
+        regions.box.values,
+        regions.objectness.values,
+        sentiment_score(regions.region_probability).values,
+        prediction,
     )
-    drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=90)
-    Image.open(drawn).convert("RGB").quantize(128).save(OUT, optimize=True)
-    print(f"{OUT}: {OUT.stat().st_size / 1000:.0f} KB; {found.label} {found.probability}")
+    file = io.BytesIO()
+    figure.savefig(file, dpi=90)
+    Image.open(file).convert("RGB").quantize(128).save(OUT, optimize=True)
+    print(f"{OUT}: {OUT.stat().st_size / 1000:.0f} KB; {prediction.label} {prediction.probability}")
 
 
 if __name__ == "__main__":

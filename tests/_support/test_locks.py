@@ -18,7 +18,7 @@ with exclusive_lock(Path(sys.argv[1])):
 """
 
 
-def test_the_second_is_told_who_holds_it_and_a_killed_holder_holds_nothing(tmp_path):
+def test_the_error_names_the_holder_and_a_killed_holder_holds_nothing(tmp_path):
     path = tmp_path / "partial" / "lock"
     command = [sys.executable, "-c", HOLD, str(path)]
     holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -1,10 +1,10 @@
-"""What a run was made with: the machine in words, and which source, inside and outside of git."""
+"""What a run was made with: the machine, and the source's commit, inside and outside of git."""
 
 import subprocess
 
 import pytest
 
-from arlib._support import provenance as machine
+from arlib._support import provenance
 
 
 def git(folder, *arguments):
@@ -14,14 +14,14 @@ def git(folder, *arguments):
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A package folder that asks; git looks no further up, and at no hook's index."""
+    """A package folder; git searches no further up, and not in a hook's index."""
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     folder = tmp_path / "repository" / "src"
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text("")
-    monkeypatch.setattr(machine, "ROOT", folder)
+    monkeypatch.setattr(provenance, "ROOT", folder)
     return folder
 
 
@@ -34,7 +34,7 @@ def committed(package):
 
 
 def test_the_commit_of_the_source_is_named(committed):
-    named = machine.source_commit()
+    named = provenance.source_commit()
     assert named == git(committed, "rev-parse", "HEAD")
     assert len(named) == 40
 
@@ -43,16 +43,16 @@ def test_the_commit_of_the_source_is_named(committed):
 def test_source_that_differs_from_the_commit_has_a_plus(committed, change):
     name = "__init__.py" if change == "an edited file" else "new.py"
     (committed / name).write_text("changed = True\n")
-    assert machine.source_commit() == git(committed, "rev-parse", "HEAD") + "+"
+    assert provenance.source_commit() == git(committed, "rev-parse", "HEAD") + "+"
 
 
 def test_a_change_beside_the_source_does_not_count(committed):
     (committed.parent / "notes.txt").write_text("changed")
-    assert not machine.source_commit().endswith("+")
+    assert not provenance.source_commit().endswith("+")
 
 
 def test_outside_of_git_there_is_no_commit(package):
-    assert machine.source_commit() is None
+    assert provenance.source_commit() is None
 
 
 def test_a_repository_that_does_not_hold_the_source_is_not_named(committed, monkeypatch):
@@ -61,17 +61,17 @@ def test_a_repository_that_does_not_hold_the_source_is_not_named(committed, monk
     installed = committed.parent / "installed" / "arlib"
     installed.mkdir(parents=True)
     (installed / "__init__.py").write_text("")
-    monkeypatch.setattr(machine, "ROOT", installed)
-    assert machine.source_commit() is None
+    monkeypatch.setattr(provenance, "ROOT", installed)
+    assert provenance.source_commit() is None
 
 
 def test_without_git_there_is_no_commit(committed, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert machine.source_commit() is None
+    assert provenance.source_commit() is None
 
 
-def test_the_machine_is_told_in_words():
-    told = machine.machine()
-    assert told["processor"]
-    assert told["cores"] >= 1
-    assert {"gpu", "system", "python", "arlib", "torch", "torchvision", "numpy"} <= told.keys()
+def test_the_machine_is_described():
+    facts = provenance.machine()
+    assert facts["processor"]
+    assert facts["cores"] >= 1
+    assert {"gpu", "system", "python", "arlib", "torch", "torchvision", "numpy"} <= facts.keys()

@@ -1,4 +1,4 @@
-"""The hash over code: it changes with all that a part stands on, and with no more."""
+"""The hash over code: it changes with all that a part depends on, and with no more."""
 
 import shutil
 

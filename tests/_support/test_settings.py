@@ -1,4 +1,4 @@
-"""Settings by name: what fits passes as it is, anything else is told with what there is."""
+"""Settings by name: what fits passes as it is, anything else is an error that lists the names."""
 
 import pytest
 from hypothesis import given, strategies as st
@@ -12,7 +12,7 @@ NAMES = st.sampled_from(["seed", "scale", "backbone", "runs"])
 
 
 @given(VALUES, VALUES)
-def test_only_a_whole_number_stands_in_for_another_type(value, default):
+def test_only_an_int_serves_for_another_type(value, default):
     if type(value) is int and type(default) is float:
         assert fits(value, default)
     else:
@@ -30,6 +30,7 @@ def test_only_a_whole_number_stands_in_for_another_type(value, default):
         ("1", 1, False),
         (None, 1, False),
         ([1], (1,), False),
+        ("forest.yml", None, True),
     ],
 )
 def test_near_misses(value, default, expected):
@@ -62,7 +63,7 @@ def test_settings_pass_as_they_are_or_not_at_all(settings, defaults):
         ({"seed": 1, "scale": None}, "scale must be float, not None"),
     ],
 )
-def test_what_is_wrong_is_told_with_what_would_be_right(settings, message):
+def test_an_error_says_what_would_be_right(settings, message):
     with pytest.raises(ValueError, match=r".") as caught:
         check_settings(settings, {"seed": 0, "scale": 1.0}, "a run")
     assert str(caught.value) == message

@@ -1,10 +1,10 @@
-"""Folders that take each other's place: at every moment there is one, and it is whole."""
+"""Folders that take each other's place: at every moment there is one, and it is complete."""
 
 import threading
 
 import pytest
 
-from arlib._support import storage as replacing
+from arlib._support import storage
 from arlib._support.storage import exchange, flush_folder, place_folder, replace_folder
 
 
@@ -18,14 +18,14 @@ def folder(path, text):
 @pytest.mark.parametrize("can", [True, False])
 def test_the_new_one_is_there_and_nothing_else(tmp_path, monkeypatch, can):
     if not can:
-        monkeypatch.setattr(replacing, "exchange", lambda one, other: False)
+        monkeypatch.setattr(storage, "exchange", lambda one, other: False)
     for text in ("first", "second"):
         replace_folder(folder(tmp_path / "fresh", text), tmp_path / "site")
         assert [path.name for path in tmp_path.iterdir()] == ["site"]
         assert (tmp_path / "site" / "b").read_text() == text
 
 
-def test_whoever_looks_always_finds_one(tmp_path):
+def test_a_reader_always_finds_one(tmp_path):
     """The very moments in between: a reader that never stops opens a page every time."""
     site = folder(tmp_path / "site", "0")
     if not exchange(site, folder(tmp_path / "probe", "probe")):
@@ -60,7 +60,7 @@ def test_a_taken_name_is_refused_unless_asked(tmp_path):
 @pytest.mark.parametrize("can", [True, False])
 def test_what_is_not_there_replaces_nothing(tmp_path, monkeypatch, can):
     if not can:
-        monkeypatch.setattr(replacing, "exchange", lambda one, other: False)
+        monkeypatch.setattr(storage, "exchange", lambda one, other: False)
     site = folder(tmp_path / "site", "old")
     with pytest.raises(FileNotFoundError):
         replace_folder(tmp_path / "absent", site)

@@ -9,15 +9,16 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from arlib import publishing
+from arlib.publishing import load_edition, run_edition
+from arlib.publishing.chapters import execute_chapter
+from arlib.publishing.editions import chapter_paths
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config, items):
-    """One worker runs all that stands on one edition, so that it is made once; of a page's tests
-    those that are for it."""
+    """Give one worker all tests of one edition, so that it is made once, and a page its tests."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             group = "recorded" if item.path.stem == "test_recorded" else "book"
@@ -71,7 +72,7 @@ def book(tmp_path_factory):
     root = tmp_path_factory.mktemp("book")
     copy_sources(root)
     with of_its_own(tmp_path_factory):
-        publishing.run_edition(root, publishing.load_edition(root, "smoke"), say=print)
+        run_edition(root, load_edition(root, "smoke"), say=print)
     return root / "_build" / "smoke"
 
 
@@ -86,10 +87,10 @@ def recorded(tmp_path_factory):
     """Chapters executed on the recorded runs; the same function as `glued`."""
     root = tmp_path_factory.mktemp("recorded")
     copy_sources(root)
-    edition = publishing.load_edition(root, "recorded", {"scale": 0.02, "n_bootstrap": 200})
+    edition = load_edition(root, "recorded", {"scale": 0.02, "n_bootstrap": 200})
     stage = root / "_build" / "source"
     shutil.copytree(root / "book", stage / "book")
     with of_its_own(tmp_path_factory):
-        for chapter in publishing.chapters(root)[:6]:  # the last shows single pictures, no run
-            publishing.execute_chapter(root / chapter, stage / chapter, edition.parameters)
+        for chapter in chapter_paths(root)[:6]:  # the last shows single images, no run
+            execute_chapter(root / chapter, stage / chapter, edition.parameters)
     return lambda stem: glued_values(stage / "book" / f"{stem}.ipynb")

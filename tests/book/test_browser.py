@@ -6,10 +6,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from arlib.publishing import pages_of
+from arlib.publishing.editions import page_names
 
 ROOT = Path(__file__).parents[2]
-LISTED = pages_of(ROOT)
+LISTED = page_names(ROOT)
 CHAPTERS = [f"book/{path.stem}" for path in sorted((ROOT / "book").glob("0*.ipynb"))]
 COLOURFUL = ["book/index", *CHAPTERS[3:], "book/status", "404"]  # what others show, these do too
 WIDTHS = {"desktop": 1280, "phone": 390}
@@ -21,7 +21,7 @@ SET = "!window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => t
 BROKEN = """[...document.images].filter(image => !(image.complete && image.naturalWidth))
     .map(image => image.src)"""
 UNTOLD = "[...document.images].filter(image => !image.alt.trim()).map(image => image.src)"
-# Pictures that are not as wide for their height as they should be; cards fit theirs into a frame.
+# Images that are not as wide for their height as they should be; cards fit theirs into a frame.
 STRETCHED = """theme => [...document.querySelectorAll(`article img.only-${theme}`)]
     .filter(image => getComputedStyle(image).objectFit === "fill")
     .filter(image => Math.abs(image.clientWidth / image.clientHeight /
@@ -92,15 +92,15 @@ def test_its_text_and_mathematics_are_set(page):
     ],
 )
 def test_axe_finds_no_violation_of_wcag(page, theme, rules):
-    """WCAG 2.1 A and AA, on the whole page, the theme's own parts too; in dark, its colours."""
+    """WCAG 2.1 A and AA, on the complete page with the theme's own parts; in dark, its colours."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page.evaluate(FEWER)
     page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
     options = {"runOnly": {"type": "rule", **rules}, "resultTypes": ["violations"]}
     found = axe.run(page, options=options).response["violations"]
-    told = [(one["id"], [node["target"] for node in one["nodes"]]) for one in found]
+    violations = [(v["id"], [node["target"] for node in v["nodes"]]) for v in found]
     page.evaluate("document.documentElement.dataset.theme = 'light'")
-    assert told == []
+    assert violations == []
 
 
 @on("book/index", *CHAPTERS)

@@ -1,5 +1,6 @@
-"""The chapters on pictures of one's own: with eight emotions, with six, and without any label."""
+"""The chapters on images of one's own: with eight emotions, with six, and without any label."""
 
+import json
 import re
 import shutil
 from types import SimpleNamespace
@@ -9,10 +10,8 @@ import numpy as np
 import pytest
 from tests.book.conftest import ROOT, glued_values
 
-from arlib import publishing
-from arlib.datasets import Dataset
-from arlib.experiments import write_run
-from arlib.publishing import chapter_parameters
+from arlib.publishing.chapters import execute_chapter
+from arlib.publishing.editions import chapter_parameters
 from arlib.scoring import save_scores
 
 EMOTIONS = {
@@ -31,26 +30,19 @@ def run(tmp_path, make_scores):
             scores = scores.assign_coords(emotion=np.array(EMOTIONS[m], object))
         if not labelled:
             scores["label"] = scores.label * 0 - 1
-        facts = {"unreadable": {}, "weights_sha256": "none"}
-        keys = scores.image.values.astype(str)
-        labels, folds = scores.label.values, scores.fold.values
-        named = tuple(scores.emotion.values.tolist())
-        dataset = Dataset("own", tmp_path, keys, keys, labels, folds, named)
-
-        def produce(out):
-            save_scores(scores.assign_attrs(scores.attrs | facts), out)
-            return scores.assign_attrs(facts)
-
         stage = tmp_path / "stage"
         shutil.copytree(ROOT / "src", stage / "src")
+        save_scores(scores, stage / "results" / "own" / "scores.zarr")
+        counts = {"images": 40, "regions": int(scores.objectness.notnull().sum())}
+        labels = scores.label.values[scores.label.values >= 0]
+        counts["majority"] = np.bincount(labels).max() / labels.size if labelled else None
         experiment = {"dataset": str(tmp_path), "backbones": ["squeezenet1_1"]}
-        write_run(stage / "results" / "own", produce, experiment=experiment, dataset=dataset)
+        facts = {"experiment": experiment, "dataset": counts}
+        (stage / "results" / "own" / "run.json").write_text(json.dumps(facts))
         parameters = {"run": "own", "runs": ["own"], "n_bootstrap": 50}
         parameters["base"] = "e" if m == 2 else "classes"
         for name in chapters:
-            publishing.execute_chapter(
-                ROOT / "book" / f"{name}.ipynb", stage / f"{name}.ipynb", parameters
-            )
+            execute_chapter(ROOT / "book" / f"{name}.ipynb", stage / f"{name}.ipynb", parameters)
         return SimpleNamespace(
             scores=scores,
             read=lambda name: nbformat.read(stage / f"{name}.ipynb", as_version=4),
@@ -70,8 +62,8 @@ def test_eight_emotions_go_through_every_chapter_that_takes_scores(run):
     assert found["ch03-truly"] == pytest.approx(positive[label[label >= 0]].mean())
     region = done.scores.region_probability.values[..., positive].sum(-1)
     assert found["ch03-leaning"] == pytest.approx((region[~np.isnan(region)] > 0.5).mean())
-    whole = done.scores.global_probability.values[:, positive].sum(-1)
-    assert done.glued("05_fusion")["ch05-whole-mean"] == pytest.approx(whole.mean(), abs=1e-6)
+    global_ = done.scores.global_probability.values[:, positive].sum(-1)
+    assert done.glued("05_fusion")["ch05-whole-mean"] == pytest.approx(global_.mean(), abs=1e-6)
     found = done.glued("06_experiments")
     assert found["ch06-columns"] == 2  # polarity, and the eight emotions
     assert found["ch06-images"] == (label >= 0).sum()
@@ -90,13 +82,13 @@ def test_without_labels_a_chapter_ends_where_it_needs_them(run):
     for name in ("03_sentiment_score", "05_fusion", "06_experiments"):
         last = [cell for cell in done.read(name).cells if cell.cell_type == "markdown"][-1]
         assert "This chapter ends here" in last.source, name
-        assert "of the run's 40 pictures none has one" in last.source
+        assert "of the run's 40 images none has one" in last.source
         source = ROOT / "book" / f"{name}.ipynb"
         assert len(done.read(name).cells) < len(nbformat.read(source, as_version=4).cells)
         for cell in done.read(name).cells:
             assert not any(o.output_type == "error" for o in cell.get("outputs", []))
-    whole = done.read("04_affective_regions")
-    assert all("ends here" not in cell.source for cell in whole.cells)
+    complete = done.read("04_affective_regions")
+    assert all("ends here" not in cell.source for cell in complete.cells)
     assert chapter_parameters(ROOT / "book" / "04_affective_regions.ipynb")["run"]
     assert "ch03-leaning" in done.glued("03_sentiment_score")  # what needs no labels is there
     assert "ch05-did" in done.glued("05_fusion")

@@ -1,4 +1,4 @@
-"""The built pages: whole by themselves, linked, and rendered by a browser at two widths."""
+"""The built pages: complete by themselves, linked, and rendered by a browser at two widths."""
 
 import http.server
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from arlib.publishing import pages_of
+from arlib.publishing.editions import page_names
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,7 +46,7 @@ def pages(site):
 
 
 def test_every_page_of_the_contents_is_there(site):
-    for name in pages_of(ROOT):
+    for name in page_names(ROOT):
         assert (site / f"{name}.html").is_file(), name
 
 

@@ -1,4 +1,4 @@
-"""The command line across the process boundary: what it prints, writes, and exits with."""
+"""The command line across the process boundary: its output, its files, its exit status."""
 
 import csv
 import io
@@ -17,15 +17,12 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
-from click.testing import CliRunner
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from arlib import cli
 from arlib.evaluation import methods
-from arlib.experiments import write_baselines
-from arlib.networks import LinearHead, default_head, load_backbone, save_weights
-from arlib.publishing import build as publishing
+from arlib.networks import LinearHead, load_backbone
 from arlib.scoring import open_scores, save_scores
 
 ROOT = Path(__file__).parents[2]
@@ -44,23 +41,23 @@ def arlib(*arguments, cwd, **environment):
 
 
 def arlib_here(*arguments, cwd, **environment):
-    """Run `arlib` in this process, which has imported already what each process imports anew."""
-    said, complained = io.StringIO(), io.StringIO()
+    """Run `arlib` in this process, which has done the imports that each process does anew."""
+    output, errors = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(cwd)
         patch.setattr(sys, "argv", ["arlib", *map(str, arguments)])
         for name, value in environment.items():
             patch.setenv(name, str(value))
-        with redirect_stdout(said), redirect_stderr(complained), pytest.raises(SystemExit) as ended:
+        with redirect_stdout(output), redirect_stderr(errors), pytest.raises(SystemExit) as ended:
             cli.main()
     return SimpleNamespace(
-        returncode=ended.value.code, stdout=said.getvalue(), stderr=complained.getvalue()
+        returncode=ended.value.code, stdout=output.getvalue(), stderr=errors.getvalue()
     )
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two photographs, something that is none, and random weights where ARLIB_DATA has them."""
+    """Two photographs, a file that is none, and random weights where ARLIB_DATA has them."""
     from skimage.data import chelsea, coffee
 
     root = tmp_path_factory.mktemp("cli")
@@ -69,7 +66,7 @@ def folder(tmp_path_factory):
     (root / "page.html").write_text("<html>")
     (root / "weights").mkdir()
     network = load_backbone("squeezenet1_1", weights="random")
-    save_weights(network, root / "weights" / "squeezenet1_1.safetensors")
+    network.save(root / "weights" / "squeezenet1_1.safetensors")
     return root
 
 
@@ -82,7 +79,7 @@ def test_every_command_explains_itself(tmp_path):
     assert version.stdout.startswith("arlib, version 0.")
 
 
-def test_predict_says_and_draws(folder, tmp_path):
+def test_predict_prints_and_draws(folder, tmp_path):
     done = arlib(
         "predict", folder / "cat.jpg", folder / "cup.png", "--k", 3, cwd=tmp_path, ARLIB_DATA=folder
     )
@@ -93,11 +90,11 @@ def test_predict_says_and_draws(folder, tmp_path):
     assert lines[0].split()[-1] in ("positive", "negative")
     assert len(lines) == 2 * (1 + 2 + 1 + 3 + 1)
     for name in ("cat", "cup"):
-        drawn = Image.open(tmp_path / f"{name}.regions.png")
-        assert np.asarray(drawn).std() > 10
+        overlay = Image.open(tmp_path / f"{name}.regions.png")
+        assert np.asarray(overlay).std() > 10
 
 
-def test_predict_for_machines(folder, tmp_path):
+def test_predict_prints_json(folder, tmp_path):
     done = arlib_here(
         "predict",
         "--json",
@@ -130,17 +127,16 @@ def test_predict_for_machines(folder, tmp_path):
 def test_predict_writes_pages_to_explore(folder, tmp_path):
     """Every region goes in, the sliders stand where the options are."""
     options = ["--html", "--k", 3, "--alpha", 0.25, "--beta", 0.75, "--max-regions", 40]
-    pictures = (folder / "cat.jpg", folder / "cup.png")
+    images = (folder / "cat.jpg", folder / "cup.png")
     done = arlib_here(
-        "predict", *options, "--overlay", "out", *pictures, cwd=tmp_path, ARLIB_DATA=folder
+        "predict", *options, "--overlay", "out", *images, cwd=tmp_path, ARLIB_DATA=folder
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("to explore: out/") == 2
-    made = sorted(path.name for path in (tmp_path / "out").iterdir())
-    names = [
+    files = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert files == [
         f"{name}.{kind}" for name in ("cat", "cup") for kind in ("explorer.html", "regions.png")
     ]
-    assert made == names
     page = (tmp_path / "out" / "cup.explorer.html").read_text()
     facts = json.loads(re.search(r'"application/json">(.*?)</script>', page).group(1))
     assert len(facts["objectness"]) == 40
@@ -165,7 +161,7 @@ def test_predict_writes_a_page_without_an_overlay(folder, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["cat.explorer.html"]
 
 
-def test_predict_goes_on_after_what_is_no_picture(folder, tmp_path):
+def test_predict_goes_on_after_a_file_that_is_no_image(folder, tmp_path):
     done = arlib_here(
         "predict",
         "--json",
@@ -183,7 +179,7 @@ def test_predict_goes_on_after_what_is_no_picture(folder, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_a_complaint_crosses_the_boundary_of_the_process(tmp_path):
+def test_an_error_is_one_line_across_the_process_boundary(tmp_path):
     done = arlib("run", "recorded", cwd=tmp_path)
     assert done.returncode == 1
     assert "run this inside a clone of its repository" in done.stderr
@@ -204,7 +200,7 @@ def test_a_complaint_crosses_the_boundary_of_the_process(tmp_path):
         (["head", "twitter2", "--out", "h.safetensors"], "twitter2 is not here: get"),
     ],
 )
-def test_what_is_wrong_is_one_clear_line(arguments, message, tmp_path, monkeypatch):
+def test_an_error_is_one_clear_line(arguments, message, tmp_path, monkeypatch):
     monkeypatch.delenv("ARLIB_DATA", raising=False)
     done = arlib_here(*arguments, cwd=ROOT if arguments[0] == "run" else tmp_path)
     assert done.returncode in (1, 2)
@@ -221,7 +217,7 @@ def test_weights_that_cannot_be_had_name_the_file(folder, tmp_path):
 
 
 def test_score_a_folder_with_a_head_of_ones_own(folder, tmp_path):
-    own = default_head()
+    own = LinearHead.default()
     LinearHead(own.weight, own.bias, ("good", "bad"), own.backbone).save(tmp_path / "h.safetensors")
     plain = ["score", "--images", folder, "--proposals", "grid", "--max-regions", 6]
     done = arlib(*plain, "--out", tmp_path / "a.zarr", cwd=tmp_path, ARLIB_DATA=folder)
@@ -231,23 +227,23 @@ def test_score_a_folder_with_a_head_of_ones_own(folder, tmp_path):
     assert scores.image.values.tolist() == ["cat.jpg", "cup.png"]
     assert scores.sizes["region"] == 6
     assert (scores.label == -1).all()
-    mine = ["--head", tmp_path / "h.safetensors", "--out", tmp_path / "b.zarr"]
-    done = arlib_here(*plain, *mine, cwd=tmp_path, ARLIB_DATA=folder)
+    with_head = ["--head", tmp_path / "h.safetensors", "--out", tmp_path / "b.zarr"]
+    done = arlib_here(*plain, *with_head, cwd=tmp_path, ARLIB_DATA=folder)
     assert done.returncode == 0, done.stderr
     own_scores = open_scores(tmp_path / "b.zarr")
     assert own_scores.emotion.values.tolist() == ["good", "bad"]
     assert np.array_equal(own_scores.global_probability, scores.global_probability)
     twice = arlib_here(*plain, "--out", tmp_path / "a.zarr", cwd=tmp_path, ARLIB_DATA=folder)
     assert twice.returncode == 0, twice.stderr
-    assert "1 of 1 shards were there" in twice.stdout
+    assert "1 of 1 shards were kept from before" in twice.stdout
     other = [*plain, "--context", 0.1, "--out", tmp_path / "a.zarr"]
     done = arlib_here(*other, cwd=tmp_path, ARLIB_DATA=folder)
     assert done.returncode == 1
     assert "exists already" in done.stderr
 
 
-def test_an_interrupted_score_leaves_nothing_half_written(folder, tmp_path):
-    """Killed while the store is being written, there is no store."""
+def test_a_killed_score_leaves_no_incomplete_store(folder, tmp_path):
+    """Killed while it writes the store."""
     code = f"""
 import os, signal
 from arlib import datasets, scoring
@@ -260,7 +256,8 @@ def killed(self, part):
     os.kill(os.getpid(), signal.SIGKILL)
 scores.ScoresWriter.append = killed
 network = load_backbone("squeezenet1_1", classes=2, weights="random")
-scoring.score(datasets.pictures({str(folder)!r}), Grid(max_regions=2), network, out="s.zarr")
+images = datasets.load({str(folder)!r})
+scoring.score(images, Grid(max_regions=2), network, out="s.zarr")
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
     assert done.returncode == -9
@@ -273,7 +270,7 @@ class TestFinetune:
         quick = ["-p", "iterations", 4, "-p", "round", 2, "-p", "batch_size", 8]
         return ["finetune", "scenes-annotated", *fixed, *quick, *more]
 
-    def test_trains_says_how_well_and_does_not_train_twice(self, tmp_path):
+    def test_trains_prints_metrics_and_does_not_train_twice(self, tmp_path):
         done = arlib(*self.arguments("tuned"), cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "val_accuracy" in done.stdout
@@ -283,15 +280,15 @@ class TestFinetune:
         again = arlib_here(*self.arguments("tuned"), cwd=tmp_path)
         assert again.stdout == done.stdout
 
-    def test_progressive_drops_pictures_and_trains_on(self, tmp_path):
+    def test_progressive_drops_images_and_trains_on(self, tmp_path):
         done = arlib_here(*self.arguments("tuned", "--progressive"), cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        assert re.search(r"dropped \d+\.\d% of 480 pictures", done.stdout)
+        assert re.search(r"dropped \d+\.\d% of 480 images", done.stdout)
         assert (tmp_path / "tuned/progressive/network.safetensors").is_file()
         assert (tmp_path / "tuned/network.safetensors").is_file()
 
     @pytest.mark.parametrize(
-        ("more", "told"),
+        ("more", "message"),
         [
             (("-p", "epoch", 3), "no setting 'epoch' of training; there are"),
             (("-p", "lr", "fast"), "lr must be float, not 'fast'"),
@@ -303,10 +300,10 @@ class TestFinetune:
             ),
         ],
     )
-    def test_what_it_cannot_do_is_one_line(self, tmp_path, more, told):
+    def test_an_error_is_one_line(self, tmp_path, more, message):
         done = arlib_here(*self.arguments("tuned", *more), cwd=tmp_path)
         assert done.returncode == 1
-        assert told in done.stderr
+        assert message in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
 
 
@@ -331,7 +328,7 @@ def runs(make_scores, tmp_path_factory):
         coords={"method": np.array(["VGGNet"], object)},
         attrs={"missing": {"SentiBank": "no noun pairs here"}},
     )
-    write_baselines(root / "annotated", measured)
+    measured.to_zarr(root / "annotated" / "baselines.zarr", consolidated=False)
     return root
 
 
@@ -352,89 +349,96 @@ def book(tmp_path, monkeypatch):
 
 
 def within(*arguments):
-    """Run `arlib` in this process, in the folder where it is; its status, and all that it says."""
+    """Run `arlib` in this process, in its folder: exit status, and everything that it prints."""
     done = arlib_here(*arguments, cwd=Path.cwd())
     return done.returncode, done.stderr + done.stdout
 
 
 class TestTable:
-    def test_prints_every_row_and_writes_what_each_says(self, runs, tmp_path):
+    def test_prints_every_row_and_writes_the_predictions(self, runs, tmp_path):
         """Across the process boundary."""
-        told = ["--bootstrap", 20, "--predictions", tmp_path / "said.csv"]
-        done = arlib("table", runs / "alone", runs / "annotated", *told, cwd=tmp_path)
+        options = ["--bootstrap", 20, "--predictions", tmp_path / "predictions.csv"]
+        done = arlib("table", runs / "alone", runs / "annotated", *options, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
         head = next(line for line in done.stdout.splitlines() if "(n = " in line)
         assert re.findall(r"\S+(?:, \w+ agree)? \(n = \d+\)", head) == [
             "alone (n = 29)",
-            "judged, five agree (n = 20)",
-            "judged, four agree (n = 24)",
-            "judged, three agree (n = 29)",
+            "annotated, five agree (n = 20)",
+            "annotated, four agree (n = 24)",
+            "annotated, three agree (n = 29)",
         ]
         for method in methods():
             assert f"\n{method.name}  " in done.stdout
         assert "\n  SentiBank: no noun pairs here\n" in done.stdout
         assert "The paper's own table" in done.stdout
-        with (tmp_path / "said.csv").open() as file:
-            said = list(csv.DictReader(file))
-        counts = {run: sum(line["run"] == run for line in said) for run in ("alone", "annotated")}
+        with (tmp_path / "predictions.csv").open() as file:
+            lines = list(csv.DictReader(file))
+        counts = {run: sum(line["run"] == run for line in lines) for run in ("alone", "annotated")}
         assert counts == {"alone": 30 * 5, "annotated": 30 * 6}
         assert all(
-            abs(float(line["positive"]) + float(line["negative"]) - 1) < 3e-6 for line in said
+            abs(float(line["positive"]) + float(line["negative"]) - 1) < 3e-6 for line in lines
         )
 
     def test_as_csv_and_as_json_the_numbers_are_the_same(self, runs):
-        given = ["table", runs / "alone", "--bootstrap", 20, "--format"]
-        code, text = within(*given, "json")
+        arguments = ["table", runs / "alone", "--bootstrap", 20, "--format"]
+        code, text = within(*arguments, "json")
         assert code == 0
-        found = json.loads(text)["alone"]
-        assert found[LAST]["images"] == 29
-        assert found["SentiBank"]["accuracy"] is None
-        code, text = within(*given, "csv")
+        results = json.loads(text)["alone"]
+        assert results[LAST]["images"] == 29
+        assert results["SentiBank"]["accuracy"] is None
+        code, text = within(*arguments, "csv")
         assert code == 0
         for line in csv.DictReader(io.StringIO(text)):
             for key in ("accuracy", "low", "high", "p", "could"):
-                number = found[line["method"]][key]
+                number = results[line["method"]][key]
                 assert line[key] == ("" if number is None else str(number))
 
     def test_the_number_of_resamples_moves_the_interval_alone(self, runs):
-        found = []
+        results = []
         for resamples in (20, 21):
-            given = ["table", runs / "alone", "--format", "json", "--bootstrap", resamples]
-            found.append(json.loads(within(*given)[1])["alone"][FT])
-        assert found[0]["low"] != found[1]["low"]
-        assert found[0]["accuracy"] == found[1]["accuracy"]
+            arguments = ["table", runs / "alone", "--format", "json", "--bootstrap", resamples]
+            results.append(json.loads(within(*arguments)[1])["alone"][FT])
+        assert results[0]["low"] != results[1]["low"]
+        assert results[0]["accuracy"] == results[1]["accuracy"]
 
     def test_compares_two_runs_row_by_row(self, runs):
-        given = ["table", "--compare", runs / "alone", runs / "annotated", "--bootstrap", 20]
-        code, text = within(*given)
+        arguments = ["table", "--compare", runs / "alone", runs / "annotated", "--bootstrap", 20]
+        code, text = within(*arguments)
         assert code == 0
         assert text.split()[:6] == ["one", "other", "difference", "low", "high", "p"]
-        found = json.loads(within(*given, "--format", "json")[1])
-        assert set(found) == {FT, *(method.name for method in methods() if "lf" in method.name)}
-        lines = csv.DictReader(io.StringIO(within(*given, "--format", "csv")[1]))
+        results = json.loads(within(*arguments, "--format", "json")[1])
+        assert set(results) == {FT, *(method.name for method in methods() if "lf" in method.name)}
+        lines = csv.DictReader(io.StringIO(within(*arguments, "--format", "csv")[1]))
         for line in lines:
-            row = found.pop(line["method"])
+            row = results.pop(line["method"])
             assert row["p"] is None, "other images are not paired"
             assert row["low"] < row["difference"] < row["high"]
             assert float(line["difference"]) == pytest.approx(row["difference"])
-            shown = re.search(rf"^{re.escape(line['method'])} .*$", text, re.MULTILINE).group()
-            assert f" {row['difference']:.3f} " in shown
-        assert not found
+            printed = re.search(rf"^{re.escape(line['method'])} .*$", text, re.MULTILINE).group()
+            assert f" {row['difference']:.3f} " in printed
+        assert not results
 
     def test_a_run_against_itself_differs_in_nothing(self, runs):
-        given = ["table", "--compare", runs / "annotated", runs / "annotated", "--bootstrap", 20]
-        found = json.loads(within(*given, "--format", "json")[1])
-        assert "VGGNet" in found
-        for row in found.values():
+        arguments = [
+            "table",
+            "--compare",
+            runs / "annotated",
+            runs / "annotated",
+            "--bootstrap",
+            20,
+        ]
+        results = json.loads(within(*arguments, "--format", "json")[1])
+        assert "VGGNet" in results
+        for row in results.values():
             assert (row["difference"], row["low"], row["high"], row["p"]) == (0, 0, 0, 1)
 
     def test_an_edition_is_its_recorded_runs_or_those_named(self, runs, book):
         for name in ("alone", "annotated"):
             shutil.copytree(runs / name, book / "book/results" / name)
-        given = ["--bootstrap", 2, "--format", "json"]
-        assert list(json.loads(within("table", "plain", *given)[1])) == ["alone"]
-        named = within("table", "plain", "-p", "runs", "[judged]", *given)
+        arguments = ["--bootstrap", 2, "--format", "json"]
+        assert list(json.loads(within("table", "plain", *arguments)[1])) == ["alone"]
+        named = within("table", "plain", "-p", "runs", "[annotated]", *arguments)
         assert len(json.loads(named[1])) == 3
 
     @pytest.mark.parametrize(
@@ -462,55 +466,36 @@ class TestTable:
             ([], 2, "Missing argument 'EDITION | RUN...'"),
         ],
     )
-    def test_what_it_cannot_do_it_says(self, runs, book, arguments, code, message):
-        given = [str(runs / "alone") if word == "RUN" else word for word in arguments]
-        found, said = within("table", *given)
-        assert found == code
-        assert message in said
+    def test_an_error_says_what_to_do(self, runs, book, arguments, code, message):
+        words = [str(runs / "alone") if word == "RUN" else word for word in arguments]
+        status, output = within("table", *words)
+        assert status == code
+        assert message in output
 
     def test_outside_a_book_there_are_no_editions(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        code, said = within("table", "scenes")
+        code, output = within("table", "scenes")
         assert code == 1
-        assert "run this inside a clone of its repository" in said
+        assert "run this inside a clone of its repository" in output
 
 
-class TestOnlyMeasure:
-    @pytest.fixture(autouse=True)
-    def measured(self, runs, monkeypatch):
-        """In place of scoring photographs, a run that is there already; no chapter may run."""
-
-        def runs_of(_):
-            return {"twitter2-x": lambda to: shutil.copytree(runs / "alone", to / "twitter2-x")}
-
-        def refuse(*_, **__):
-            raise AssertionError("a chapter was executed")
-
-        monkeypatch.setattr(publishing, "runs_of", runs_of)
-        monkeypatch.setattr(publishing, "execute_chapter", refuse)
-        monkeypatch.setattr(publishing, "build_site", refuse)
-
-    def test_measures_the_runs_and_executes_no_chapter(self, book):
-        code, said = within("run", "fresh", "--only-measure")
-        assert code == 0, said
-        build = book / "_build/fresh"
-        assert said.splitlines() == ["scoring: twitter2-x", f"the runs are at {build / 'results'}"]
-        assert [path.name for path in build.iterdir()] == ["results"]
-        assert not list((book / "book/results").iterdir())
-        code, said = within("table", "fresh", "--bootstrap", 2)
-        assert code == 0
-        assert "twitter2-x (n = 29)" in said
-
-    def test_its_runs_can_be_recorded(self, book):
-        code, said = within("run", "fresh", "--only-measure", "--record")
-        assert code == 0, said
-        assert "recorded: book/results/twitter2-x" in said.splitlines()
-        assert (book / "book/results/twitter2-x/run.json").is_file()
-
-    def test_otherwise_chapters_are_executed(self, book, monkeypatch):
-        (book / "src").mkdir()
-        (book / "_config.yml").write_text("{}")
-        monkeypatch.setattr(publishing, "_live_runs", lambda *_: [])
-        done = CliRunner().invoke(cli.app, ["run", "fresh"])
-        assert isinstance(done.exception, AssertionError)
-        assert str(done.exception) == "a chapter was executed"
+def test_run_can_only_measure_and_record_the_runs(book, tmp_path, monkeypatch, make_photographs):
+    """From photographs to a recorded run and its table; no chapter, no site."""
+    data = make_photographs(tmp_path / "data", 0, (20, 30))
+    monkeypatch.setenv("ARLIB_DATA", str(data))
+    monkeypatch.setenv("ARLIB_CACHE", str(tmp_path / "cache"))
+    settings = ["backbones [vgg_tiny]", "weights random", "proposals grid", "max_regions 3"]
+    parameters = " ".join(f"-p {setting}" for setting in settings).split()
+    code, output = within("run", "fresh", "--only-measure", "--record", *parameters)
+    assert code == 0, output
+    build = book / "_build" / "fresh"
+    assert output.splitlines() == [
+        "scoring: twitter2-vgg_tiny",
+        "recorded: book/results/twitter2-vgg_tiny",
+        f"the runs are at {build / 'results'}",
+    ]
+    assert [path.name for path in build.iterdir()] == ["results"]
+    assert (book / "book/results/twitter2-vgg_tiny/run.json").is_file()
+    code, output = within("table", "fresh", "--bootstrap", 2, *parameters)
+    assert code == 0
+    assert "twitter2-vgg_tiny (n = 20)" in output

@@ -1,4 +1,4 @@
-"""The commands in the README and on the pages: each is understood, the quick ones are run."""
+"""The commands in the README and on the pages: each is parsed, the quick ones are run."""
 
 import re
 import shlex
@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 import pytest
-import yaml
 from click.testing import CliRunner
 
-from arlib import cli
+from arlib.cli.commands import app
 from arlib.publishing import load_edition
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +25,7 @@ QUICK = [
 
 
 def commands():
-    """Every command of arlib in a block of shell, as (page, words)."""
+    """Every command of arlib in a block of shell, as its words."""
     for page in PAGES:
         for block in BLOCK.findall(page.read_text()):
             for line in block.replace("\\\n", " ").splitlines():
@@ -38,8 +37,8 @@ def commands():
 
 
 @pytest.fixture
-def somewhere(tmp_path, monkeypatch):
-    """A folder with the files of which the commands speak."""
+def with_files(tmp_path, monkeypatch):
+    """A folder with the files that the commands name."""
     (tmp_path / "photos" / "sad").mkdir(parents=True)
     (tmp_path / "photos" / "glad").mkdir()
     for name in ("photo.jpg", "labels.csv", "photos/labels.csv", "pictures.parquet"):
@@ -49,8 +48,8 @@ def somewhere(tmp_path, monkeypatch):
 
 def parsed(words):
     """Parse a command as click does, without invoking it: its name and its parameters."""
-    context = click.Context(cli.app, info_name="arlib")
-    command, rest = cli.app, list(words)
+    context = click.Context(app, info_name="arlib")
+    command, rest = app, list(words)
     names = []
     while isinstance(command, click.Group) and rest:
         name, command, rest = command.resolve_command(context, rest)
@@ -61,25 +60,31 @@ def parsed(words):
 
 
 @pytest.mark.parametrize("words", list(commands()))
-def test_a_command_is_understood(words, somewhere):
-    names, given = parsed(words)
+def test_a_command_is_parsed(words, with_files):
+    names, parameters = parsed(words)
     if names == ["run"]:
-        overrides = {name: yaml.safe_load(value) for name, value in given["parameter"]}
-        edition = load_edition(ROOT, given["edition"], overrides)
-        assert edition.name == given["edition"]
+        edition = load_edition(ROOT, parameters["edition"], parameters["parameters"])
+        assert edition.name == parameters["edition"]
 
 
-def test_there_are_such_commands():
-    found = [each.values[0] for each in commands()]
-    assert len(found) > 20
-    assert {words[0] for words in found} >= {"run", "predict", "score", "table", "data", "editions"}
+def test_the_pages_hold_commands():
+    words_of = [each.values[0] for each in commands()]
+    assert len(words_of) > 20
+    assert {words[0] for words in words_of} >= {
+        "run",
+        "predict",
+        "score",
+        "table",
+        "data",
+        "editions",
+    }
 
 
 @pytest.mark.parametrize("command", QUICK)
 def test_a_quick_command_runs(command, monkeypatch):
-    said = [" ".join(["arlib", *each.values[0]]) for each in commands()]
-    assert command in said, "name another: the pages no longer do"
+    lines = [" ".join(["arlib", *each.values[0]]) for each in commands()]
+    assert command in lines, "name another: the pages no longer do"
     monkeypatch.chdir(ROOT)
-    done = CliRunner().invoke(cli.app, command.split()[1:])
+    done = CliRunner().invoke(app, command.split()[1:])
     assert done.exit_code == 0, done.output
     assert len(done.output.splitlines()) > 3

@@ -1,4 +1,4 @@
-"""`arlib data` across the process boundary: what it says, and what it exits with."""
+"""`arlib data` across the process boundary: its output and its exit status."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from arlib.datasets import catalog as guide
+from arlib.datasets import describe
 
 
 def data(*arguments, cwd, **environment):
@@ -25,7 +25,7 @@ def data(*arguments, cwd, **environment):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """COCO's layout with one picture, and pictures of one's own, one of them broken."""
+    """COCO's layout with one image, and images of one's own, one of them broken."""
     root = tmp_path_factory.mktemp("data")
     rng = np.random.default_rng(0)
     for name in ("coco_val9/images/a.jpg", *(f"own/{i % 2}/{i}.jpg" for i in range(12))):
@@ -50,7 +50,7 @@ def test_help_imports_nothing_heavy(tmp_path):
     assert done.stdout == "[]\n"
 
 
-def test_list_says_what_is_known_and_what_is_here(root, tmp_path):
+def test_list_names_what_is_known_and_what_is_here(root, tmp_path):
     done = data("list", cwd=tmp_path, ARLIB_DATA=str(root))
     assert done.returncode == 0, done.stderr
     blocks = done.stdout.split("\n")
@@ -64,23 +64,23 @@ def test_list_says_what_is_known_and_what_is_here(root, tmp_path):
 def test_list_works_without_data_and_for_machines(root, tmp_path):
     assert data("list", cwd=tmp_path).returncode == 0
     done = data("list", "--format", "json", cwd=tmp_path, ARLIB_DATA=str(root))
-    found = {row["name"]: row for row in json.loads(done.stdout)}
-    assert found["twitter2"]["published"]["images"] == 603
-    assert found["twitter2"]["here"] == []
-    (folder,) = found["coco"]["here"]
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert rows["twitter2"]["published"]["images"] == 603
+    assert rows["twitter2"]["here"] == []
+    (folder,) = rows["coco"]["here"]
     size = sum(path.stat().st_size for path in (root / "coco_val9").rglob("*") if path.is_file())
     assert folder == {"path": str(root / "coco_val9"), "bytes": size}
-    assert [name for name, row in found.items() if row["fetch"]] == ["coco"]
+    assert [name for name, row in rows.items() if row["fetch"]] == ["coco"]
 
 
 def test_list_as_markdown_is_the_books_page(tmp_path):
     done = data("list", "--format", "markdown", cwd=tmp_path)
-    assert done.stdout == guide.as_markdown() + "\n"
+    assert done.stdout == describe(form="markdown") + "\n"
 
 
-def test_where_says_how(tmp_path):
+def test_where_describes_how(tmp_path):
     done = data("where", "oasis", cwd=tmp_path)
-    assert done.stdout == guide.where("oasis") + "\n"
+    assert done.stdout == describe("oasis") + "\n"
 
 
 def test_check_of_everything_that_is_here(root, tmp_path):
@@ -94,12 +94,12 @@ def test_check_of_everything_that_is_here(root, tmp_path):
 
 def test_check_by_name_and_for_machines(root, tmp_path):
     done = data("check", "coco", "--json", cwd=tmp_path, ARLIB_DATA=str(root))
-    found = json.loads(done.stdout)
-    assert (found["name"], found["facts"]["images"], found["failed"]) == ("coco", 1, False)
+    report = json.loads(done.stdout)
+    assert (report["name"], report["facts"]["images"], report["failed"]) == ("coco", 1, False)
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
-def test_an_error_in_pictures_of_ones_own_is_exit_status_1(form, root):
+def test_an_error_in_images_of_ones_own_is_exit_status_1(form, root):
     done = data("check", "own", *form, cwd=root)
     assert done.returncode == 1
     assert "1/1.jpg: an empty file" in done.stdout
@@ -110,7 +110,7 @@ def test_an_error_in_pictures_of_ones_own_is_exit_status_1(form, root):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["where", "flickr"], "no dataset 'flickr' in the catalogue; there are twitter1, "),
         (["check", "flickr"], "flickr is neither a path nor in the catalogue; there are twitter1"),
@@ -121,14 +121,14 @@ def test_an_error_in_pictures_of_ones_own_is_exit_status_1(form, root):
         (["fetch", "coco"], "set ARLIB_DATA to the folder that holds"),
     ],
 )
-def test_what_it_cannot_do_is_one_line(arguments, told, tmp_path):
+def test_what_it_cannot_do_is_one_line(arguments, message, tmp_path):
     done = data(*arguments, cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"arlib: {told}")
+    assert done.stderr.startswith(f"arlib: {message}")
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_nothing_under_arlib_data_is_told(tmp_path):
+def test_nothing_under_arlib_data_is_an_error(tmp_path):
     done = data("check", cwd=tmp_path, ARLIB_DATA=str(tmp_path))
     assert done.returncode == 1
     assert done.stderr == f"arlib: no dataset under {tmp_path}; `arlib data list`\n"

@@ -1,4 +1,4 @@
-"""The decoder: whatever a camera or a broken download leaves becomes upright RGB, or a reason."""
+"""The decoder: files of cameras and broken downloads become upright RGB, or an error."""
 
 import io
 import os
@@ -26,7 +26,7 @@ def encoded(pixels, fmt, **options):
 
 @pytest.fixture
 def write(tmp_path):
-    def write(content, name="picture"):
+    def write(content, name="image"):
         path = tmp_path / name
         path.write_bytes(content)
         return path
@@ -56,13 +56,13 @@ def test_lossy_formats_come_back_near(write, fmt, options):
     assert np.abs(read - SMOOTH).mean() < 3
 
 
-def test_the_name_says_nothing_about_the_format(write):
+def test_the_name_does_not_decide_the_format(write):
     np.testing.assert_array_equal(read_image(write(encoded(PIXELS, "PNG"), "x.jpg")), PIXELS)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_exif_orientation_comes_out_upright(write, orientation):
-    # how a camera held in each of the eight ways would have stored the upright picture
+    # how a camera held in each of the eight ways would have stored the upright image
     stored = {
         1: PIXELS,
         2: PIXELS[:, ::-1],
@@ -87,7 +87,7 @@ def test_grey_and_bilevel_become_rgb(write):
 
 
 @given(alpha=st.integers(0, 255))
-def test_transparency_shows_white(tmp_path_factory, alpha):
+def test_transparency_becomes_white(tmp_path_factory, alpha):
     path = tmp_path_factory.mktemp("alpha") / "x.png"
     layer = np.dstack([PIXELS, np.full(PIXELS.shape[:2], alpha, np.uint8)])
     path.write_bytes(encoded(layer, "PNG"))
@@ -95,12 +95,12 @@ def test_transparency_shows_white(tmp_path_factory, alpha):
     assert np.abs(read_image(path) - over_white).max() <= 1
 
 
-def test_a_transparent_palette_entry_shows_white(write):
-    picture = Image.new("P", (3, 1))
-    picture.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
-    picture.putdata([0, 1, 2])
+def test_a_transparent_palette_entry_becomes_white(write):
+    image = Image.new("P", (3, 1))
+    image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    image.putdata([0, 1, 2])
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", transparency=1)
+    image.save(buffer, "PNG", transparency=1)
     assert read_image(write(buffer.getvalue())).tolist() == [
         [[255, 0, 0], [255, 255, 255], [0, 0, 255]]
     ]
@@ -148,7 +148,7 @@ def test_the_first_frame_of_an_animation(write):
         assert blue < 15, fmt
 
 
-def test_what_is_no_image_says_why(write, tmp_path):
+def test_what_is_no_image_has_a_reason(write, tmp_path):
     assert reason(tmp_path / "absent.jpg") == "no such file"
     assert reason(tmp_path) == "not a regular file"
     assert reason(write(b"")) == "an empty file"
@@ -161,7 +161,7 @@ def test_a_named_pipe_does_not_hang(tmp_path):
     assert reason(pipe) == "not a regular file"
 
 
-def test_what_the_system_refuses_says_why(tmp_path):
+def test_what_the_system_refuses_has_a_reason(tmp_path):
     loop = tmp_path / "loop.jpg"
     loop.symlink_to(loop)
     assert reason(loop) == "Too many levels of symbolic links"
@@ -170,18 +170,18 @@ def test_what_the_system_refuses_says_why(tmp_path):
 @pytest.mark.parametrize("fmt", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_a_truncated_file_is_an_error(write, fmt, share):
-    whole = encoded(RNG.integers(0, 256, (60, 90, 3), dtype=np.uint8), fmt)
-    assert reason(write(whole[: int(share * len(whole))]))
+    complete = encoded(RNG.integers(0, 256, (60, 90, 3), dtype=np.uint8), fmt)
+    assert reason(write(complete[: int(share * len(complete))]))
 
 
 @given(position=st.floats(0, 1), junk=st.binary(min_size=1, max_size=40))
-def test_a_damaged_file_is_a_picture_or_an_image_error(tmp_path_factory, position, junk):
+def test_a_damaged_file_is_an_image_or_an_image_error(tmp_path_factory, position, junk):
     path = tmp_path_factory.mktemp("damaged") / "x"
     for fmt in ("JPEG", "PNG", "GIF", "TIFF"):
-        whole = bytearray(encoded(PIXELS, fmt))
-        start = int(position * (len(whole) - 1))
-        whole[start : start + len(junk)] = junk
-        path.write_bytes(whole)
+        content = bytearray(encoded(PIXELS, fmt))
+        start = int(position * (len(content) - 1))
+        content[start : start + len(junk)] = junk
+        path.write_bytes(content)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata
             try:
@@ -192,7 +192,7 @@ def test_a_damaged_file_is_a_picture_or_an_image_error(tmp_path_factory, positio
         assert read.shape[2] == 3
 
 
-def test_a_large_picture_is_refused_from_its_header(write):
+def test_a_large_image_is_refused_from_its_header(write):
     path = write(encoded(PIXELS, "PNG"))
     assert reason(path, max_pixels=239) == "20 x 12 exceeds 239 pixels"
     assert read_image(path, max_pixels=240).shape == PIXELS.shape
@@ -227,7 +227,7 @@ def test_why_pillow(write):
 
 
 def test_real_photographs(data_root):
-    """Twitter II holds PNG and GIF named .jpg, OASIS plain JPEG: every one of them is read."""
+    """Twitter II holds PNG and GIF named .jpg, OASIS plain JPEG: all of them are read."""
     files = (
         sorted(data_root.glob("twitter2/partition1/*"))
         + sorted(data_root.glob("oasis/images/*"))[:100]

@@ -1,4 +1,4 @@
-"""What is wrong with people's files: every error says which file, which line and what to do."""
+"""Errors in people's files: each names the file, the line and what to do."""
 
 import os
 import re
@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 
 from arlib import datasets
-from arlib.datasets import DatasetError
-from arlib.datasets.images import ImageError
-from arlib.datasets.label_files import lines, rows
+from arlib.datasets import DatasetError, ImageError, load
+from arlib.datasets.files import file_names, folder_names, lines, rows, walk
+from arlib.datasets.folder import folder, unlabelled_images
 from arlib.datasets.labels import encode
-from arlib.datasets.listing import files, folders, walk
+from arlib.datasets.vso import vso
 
 
-def told(text):
+def fails(text):
     """Expect exactly this error."""
     return pytest.raises(DatasetError, match=f"^{re.escape(text)}$")
 
@@ -39,11 +39,11 @@ class TestLines:
     def test_bytes_that_are_no_utf8(self, tmp_path):
         path = tmp_path / "list.txt"
         path.write_bytes(b"a 1\r\ncaf\xe9 1\n")
-        with told(f"{path}, line 2: byte 0xe9 is no UTF-8: save the file as UTF-8"):
+        with fails(f"{path}, line 2: byte 0xe9 is no UTF-8: save the file as UTF-8"):
             list(lines(path))
 
     def test_a_file_that_is_not_there(self, tmp_path):
-        with told(f"{tmp_path / 'list.txt'}: No such file or directory"):
+        with fails(f"{tmp_path / 'list.txt'}: No such file or directory"):
             list(lines(tmp_path / "list.txt"))
 
 
@@ -73,7 +73,7 @@ class TestRows:
         ],
     )
     def test_what_is_no_table(self, tmp_path, content, text):
-        with told(f"{tmp_path / 't.csv'}{text}"):
+        with fails(f"{tmp_path / 't.csv'}{text}"):
             self.read(tmp_path, content)
 
 
@@ -81,8 +81,8 @@ class TestWalk:
     def test_the_order_is_that_of_the_parts(self, tmp_path):
         touch(tmp_path, "b.jpg", "a.jpg", "a/2.jpg", "a/1/x", ".h/x", "a/.x", "a0")
         assert list(walk(tmp_path)) == ["a/1/x", "a/2.jpg", "a.jpg", "a0", "b.jpg"]
-        assert files(tmp_path) == ["a.jpg", "a0", "b.jpg"]
-        assert folders(tmp_path) == ["a"]
+        assert file_names(tmp_path) == ["a.jpg", "a0", "b.jpg"]
+        assert folder_names(tmp_path) == ["a"]
 
     def test_links_to_folders_and_files_are_followed(self, tmp_path):
         touch(tmp_path, "elsewhere/x/1.jpg", "here/2.jpg")
@@ -98,8 +98,8 @@ class TestWalk:
         link, above = tmp_path / "a" / "b" / "up", tmp_path / target
         link.symlink_to(above)
         text = f"{link} is a link to {above}, a folder above itself: remove the link"
-        for read in (datasets.pictures, datasets.folder):
-            with told(text if read is datasets.pictures or target != "." else self.inner(tmp_path)):
+        for read in (unlabelled_images, folder):
+            with fails(text if read is not folder or target != "." else self.inner(tmp_path)):
                 read(tmp_path)
 
     def inner(self, root):
@@ -111,43 +111,43 @@ class TestWalk:
         (tmp_path / "3244ANPs.txt").write_text("happy_dog [sentiment: 1]")
         below = touch(tmp_path / "bi_concepts1553", "happy_dog/1.jpg") / "happy_dog"
         (below / "up").symlink_to(below)
-        with told(f"{below}/up is a link to {below}, a folder above itself: remove the link"):
-            datasets.vso(tmp_path)
+        with fails(f"{below}/up is a link to {below}, a folder above itself: remove the link"):
+            vso(tmp_path)
 
     def test_links_to_nothing(self, tmp_path):
         (tmp_path / "a.jpg").symlink_to("gone.jpg")
-        with told(f"{tmp_path / 'a.jpg'} is a link to nothing: remove it, or mend it"):
-            datasets.pictures(tmp_path)
+        with fails(f"{tmp_path / 'a.jpg'} is a link to nothing: remove it, or fix it"):
+            unlabelled_images(tmp_path)
         (tmp_path / "a.jpg").unlink()
         (tmp_path / "a.jpg").symlink_to("a.jpg")
-        with told(f"{tmp_path / 'a.jpg'}: Too many levels of symbolic links"):
-            datasets.pictures(tmp_path)
+        with fails(f"{tmp_path / 'a.jpg'}: Too many levels of symbolic links"):
+            unlabelled_images(tmp_path)
 
     def test_a_folder_that_is_not_there(self, tmp_path):
-        with told(f"{tmp_path / 'no'}: No such file or directory"):
+        with fails(f"{tmp_path / 'no'}: No such file or directory"):
             list(walk(tmp_path / "no"))
 
     def test_names_that_are_no_utf8(self, tmp_path):
         touch(tmp_path, "\u00e9.jpg")
-        assert datasets.pictures(tmp_path).keys.tolist() == ["\u00e9.jpg"]
+        assert unlabelled_images(tmp_path).keys.tolist() == ["\u00e9.jpg"]
         path = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
         Path(os.fsdecode(path)).touch()
-        with told(
-            f"{path!r}: a name that is no UTF-8: rename the file; for a whole folder of latin-1 "
+        with fails(
+            f"{path!r}: a name that is no UTF-8: rename the file; for a folder of latin-1 "
             "names, convmv -f latin1 -t utf8 -r --notest FOLDER does it"
         ):
-            datasets.pictures(tmp_path)
+            unlabelled_images(tmp_path)
 
 
 class TestClasses:
     def test_bounds(self):
-        with told("there must be 2 to 127 classes, not 1: ['joy']"):
+        with fails("there must be 2 to 127 classes, not 1: ['joy']"):
             encode(["joy", ""], None, str)
-        with told("a class comes twice: ['joy', 'joy']"):
+        with fails("a class comes twice: ['joy', 'joy']"):
             encode(["joy"], ["joy", "joy"], str)
         many = [f"class {number:03}" for number in range(128)]
         assert encode(many[:127], None, str)[0].tolist() == list(range(127))
-        with told(f"there must be 2 to 127 classes, not 128: {many[:5]}"):
+        with fails(f"there must be 2 to 127 classes, not 128: {many[:5]}"):
             encode(many, None, str)
 
     def test_one_polarity_alone_keeps_the_papers_order(self):
@@ -158,27 +158,25 @@ class TestClasses:
     def test_a_class_folder_too_many(self, tmp_path):
         touch(tmp_path, *(f"class {number:03}/1.jpg" for number in range(128)))
         with pytest.raises(DatasetError, match=r"^there must be 2 to 127 classes, not 128: "):
-            datasets.folder(tmp_path)
+            folder(tmp_path)
 
 
 class TestFolds:
     @pytest.fixture
     def photos(self, tmp_path):
         names = [f"{name}/{i}, {i}.jpg" for name in ("joy", "fear") for i in range(4)]
-        return datasets.folder(touch(tmp_path / "photos", *names), n_folds=2)
+        return folder(touch(tmp_path / "photos", *names), n_folds=2)
 
     def test_there_and_back(self, photos, tmp_path):
         path = tmp_path / "split.csv"
-        datasets.save_folds(photos, path)
-        other = datasets.folder(photos.root, n_folds=4, seed=3)
-        assert (other.folds != photos.folds).any()
-        for made in (
-            datasets.with_folds(other, path),
-            datasets.load("folder", photos.root, n_folds=4, folds=path),
-            datasets.load(str(photos.root), n_folds=0, folds=path),
+        photos.save_folds(path)
+        assert (folder(photos.root, n_folds=4, seed=3).folds != photos.folds).any()
+        for dataset in (
+            load("folder", photos.root, n_folds=4, seed=3, folds=path),
+            load(str(photos.root), n_folds=0, folds=path),
         ):
-            assert made.folds.tolist() == photos.folds.tolist()
-            assert made.folds.dtype == np.int8
+            assert dataset.folds.tolist() == photos.folds.tolist()
+            assert dataset.folds.dtype == np.int8
 
     def test_the_order_of_rows_is_free_and_none_is_kept(self, photos, tmp_path):
         path = tmp_path / "split.csv"
@@ -186,8 +184,8 @@ class TestFolds:
         text = "".join(f'"{key}",{"" if i < 2 else -1 if i < 4 else i}\n'
                        for i, key in reversed(list(enumerate(keys))))  # fmt: skip
         path.write_text("image,fold\n" + text)
-        made = datasets.with_folds(photos, path)
-        assert made.folds.tolist() == [-1, -1, -1, -1, 4, 5, 6, 7]
+        dataset = load(photos.root, folds=path, n_folds=0)
+        assert dataset.folds.tolist() == [-1, -1, -1, -1, 4, 5, 6, 7]
 
     @pytest.mark.parametrize(
         ("tail", "text"),
@@ -198,70 +196,78 @@ class TestFolds:
     )
     def test_images_that_are_unknown_or_come_twice(self, photos, tmp_path, tail, text):
         path = tmp_path / "split.csv"
-        datasets.save_folds(photos, path)
+        photos.save_folds(path)
         path.write_text(path.read_text() + tail)
-        with told(f"{path}{text}"):
-            datasets.with_folds(photos, path)
+        with fails(f"{path}{text}"):
+            load(photos.root, folds=path, n_folds=0)
 
     @pytest.mark.parametrize("fold", ["0", "128", "-2", "1.0", "one", "\u00b2"])
     def test_what_is_no_fold(self, photos, tmp_path, fold):
         path = tmp_path / "split.csv"
         path.write_text(f'image,fold\n"joy/0, 0.jpg",{fold}\n', encoding="utf-8")
-        with told(f"{path}, line 2: {fold!r} is no fold; a fold is 1 to 127, or blank or -1"):
-            datasets.with_folds(photos, path)
+        with fails(f"{path}, line 2: {fold!r} is no fold; a fold is 1 to 127, or blank or -1"):
+            load(photos.root, folds=path, n_folds=0)
 
     def test_images_that_are_lost(self, photos, tmp_path):
         path = tmp_path / "split.csv"
-        datasets.save_folds(photos.subset(slice(1, None)), path)
-        with told(f"{path}: lacks 1 images of folder: ['fear/0, 0.jpg']"):
-            datasets.with_folds(photos, path)
+        photos.subset(slice(1, None)).save_folds(path)
+        with fails(f"{path}: lacks 1 images of folder: ['fear/0, 0.jpg']"):
+            load(photos.root, folds=path, n_folds=0)
 
 
 class TestPaths:
     def test_a_folder_of_class_folders(self, tmp_path):
         touch(tmp_path, "joy/1.jpg", "fear/1.jpg", "readme.txt")
-        made = datasets.load(tmp_path, n_folds=0)
-        assert (made.name, made.emotions) == ("folder", ("fear", "joy"))
+        dataset = load(tmp_path, n_folds=0)
+        assert (dataset.name, dataset.emotions) == ("folder", ("fear", "joy"))
 
     def test_any_other_folder_has_no_labels(self, tmp_path):
         touch(tmp_path / "beside", "joy/1.jpg", "fear/1.jpg", "x.jpg")
         touch(tmp_path / "single", "joy/1.jpg")
         for name, n in (("beside", 3), ("single", 1)):
-            made = datasets.load(f"{tmp_path}/{name}")
-            assert (made.name, made.labels.tolist()) == (name, [-1] * n)
+            dataset = load(f"{tmp_path}/{name}")
+            assert (dataset.name, dataset.labels.tolist()) == (name, [-1] * n)
+
+    def test_class_folders_without_their_labels(self, tmp_path):
+        touch(tmp_path, *(f"{name}/{n}.jpg" for name in ("joy", "fear") for n in range(5)))
+        assert load(tmp_path).emotions == ("fear", "joy")
+        dataset = load(tmp_path, labels=False, emotions=("joy", "fear"))
+        assert dataset.keys.tolist()[::5] == ["fear/0.jpg", "joy/0.jpg"]
+        assert dataset.labels.tolist() == dataset.folds.tolist() == [-1] * 10
+        assert dataset.emotions == ("joy", "fear")
 
     def test_a_folder_in_this_folder_needs_no_slash_but_names_come_first(
         self, tmp_path, monkeypatch
     ):
         monkeypatch.chdir(touch(tmp_path, "photos/1.jpg", "scenes-objects/1.jpg"))
-        assert len(datasets.load("photos")) == 1
-        assert len(datasets.load("scenes-objects", n=3)) == 3
+        assert len(load("photos")) == 1
+        assert len(load("scenes-objects", n=3)) == 3
 
     def test_a_table(self, tmp_path):
         touch(tmp_path, "1.jpg")
         (tmp_path / "my.CSV").write_text("path\n1.jpg\n")
-        assert datasets.load(str(tmp_path / "my.CSV")).keys.tolist() == ["1.jpg"]
+        assert load(str(tmp_path / "my.CSV")).keys.tolist() == ["1.jpg"]
 
     def test_what_is_not_there(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        with told("no folder photos"):
-            datasets.load("photos/")
-        with told("no table labels.csv"):
-            datasets.load("labels.csv")
-        with told(f"no dataset 'photos'; there are {', '.join(datasets.names())}, and paths"):
-            datasets.load("photos")
-        with told(f"{tmp_path} is a path: root x is only for names"):
-            datasets.load(tmp_path, "x")
+        with fails("no folder photos"):
+            load("photos/")
+        with fails("no table labels.csv"):
+            load("labels.csv")
+        with fails(f"no dataset 'photos'; there are {', '.join(datasets.names())}, and paths"):
+            load("photos")
+        with fails(f"{tmp_path} is a path: root x is only for names"):
+            load(tmp_path, "x")
 
 
-def test_a_file_that_is_no_image_is_told_when_it_is_read(tmp_path):
+def test_a_file_that_is_no_image_is_an_error_when_it_is_read(tmp_path):
     Image.new("RGB", (4, 3)).save(tmp_path / "a.jpg")
     (tmp_path / "b.jpg").write_text("nothing that anybody could see")
-    made = datasets.pictures(tmp_path)
-    assert made.read(0).shape == (3, 4, 3)
+    dataset = unlabelled_images(tmp_path)
+    assert dataset.read(0).shape == (3, 4, 3)
     text = f"{tmp_path / 'b.jpg'}: no image, or of an unknown format"
     with pytest.raises(ImageError, match=f"^{re.escape(text)}$"):
-        made.read(1)
+        dataset.read(1)
 
 
 def test_importing_the_registry_draws_nothing():

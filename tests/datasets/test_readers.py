@@ -12,11 +12,13 @@ from PIL import Image
 from sklearn.model_selection import StratifiedKFold
 
 from arlib import datasets
-from arlib.datasets import Dataset, DatasetError
-from arlib.datasets.scenes import SceneGenerator, annotated, draw_scenes, ground_truth, render
+from arlib.datasets import Dataset, DatasetError, load_coco
+from arlib.datasets.dataset import repeated_key
+from arlib.datasets.folds import stratified_folds
+from arlib.datasets.scenes import SceneGenerator, draw_scenes, ground_truth, render
 
 
-def picture(path):
+def save_image(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (4, 3)).save(path)
 
@@ -28,7 +30,7 @@ def twitter2(tmp_path):
     text = "\r\n".join(["Image\tSentiment", *rows]) + "\r\n"
     (tmp_path / "groundTruthLabel.txt").write_bytes(text.encode())
     for i in range(1, 6):
-        picture(tmp_path / f"partition{i}" / f"{6 - i}.jpg")
+        save_image(tmp_path / f"partition{i}" / f"{6 - i}.jpg")
     return tmp_path
 
 
@@ -47,7 +49,7 @@ def test_twitter2_is_read_in_its_own_layout(twitter2):
 def test_twitter2_refuses_what_contradicts_itself(twitter2):
     labels = twitter2 / "groundTruthLabel.txt"
     text = labels.read_text()
-    picture(twitter2 / "partition1" / "7.jpg")
+    save_image(twitter2 / "partition1" / "7.jpg")
     with pytest.raises(DatasetError, match=r"1 images have no label: \['7.jpg'\]"):
         datasets.load("twitter2", twitter2)
     (twitter2 / "partition1" / "7.jpg").unlink()
@@ -58,13 +60,13 @@ def test_twitter2_refuses_what_contradicts_itself(twitter2):
     with pytest.raises(DatasetError, match=r"line 8: 1.jpg came already in line 2"):
         datasets.load("twitter2", twitter2)
     labels.write_text(text)
-    picture(twitter2 / "partition1" / "1.jpg")
+    save_image(twitter2 / "partition1" / "1.jpg")
     with pytest.raises(DatasetError, match=r"1.jpg is in partition1/1.jpg and"):
         datasets.load("twitter2", twitter2)
 
 
 def test_twitter2_names_what_is_missing(twitter2):
-    picture(twitter2 / "partition3" / "x.jpg")
+    save_image(twitter2 / "partition3" / "x.jpg")
     for path in (twitter2 / "partition3").iterdir():
         path.unlink()
     (twitter2 / "partition3").rmdir()
@@ -81,10 +83,10 @@ def oasis(tmp_path):
     lines = [",Theme,Category,Valence_mean"]
     for i in range(10):
         lines += [f"I{i},Good {i},Object,{4.5 + i / 10}", f"J{i},Bad {i} ,Scene,{3.5 - i / 10}"]
-        picture(tmp_path / "images" / f"Good {i}.jpg")
-        picture(tmp_path / "images" / f"Bad {i}.jpg")
+        save_image(tmp_path / "images" / f"Good {i}.jpg")
+        save_image(tmp_path / "images" / f"Bad {i}.jpg")
     lines += ["K,Gone,Object,6.0", "L,Middling,Object,4.0"]
-    picture(tmp_path / "images" / "Middling.jpg")
+    save_image(tmp_path / "images" / "Middling.jpg")
     (tmp_path / "OASIS.csv").write_bytes("\r".join(lines).encode())
     return tmp_path
 
@@ -112,20 +114,20 @@ def test_oasis_bounds_are_parameters(oasis):
 
 
 def test_oasis_refuses_what_contradicts_itself(oasis):
-    picture(oasis / "images" / "Stray.jpg")
+    save_image(oasis / "images" / "Stray.jpg")
     with pytest.raises(DatasetError, match=r"1 images have no row: \['Stray'\]"):
         datasets.load("oasis", oasis)
     (oasis / "OASIS.csv").write_text("Theme,Mean\nx,4\n")
     with pytest.raises(DatasetError, match=r"line 1: the header .* lacks Valence_mean"):
         datasets.load("oasis", oasis)
-    for row, told in [
+    for row, message in [
         ("x,nan", "line 2: 'nan' is no valence from 1 to 7"),
         ("x,much", "line 2: 'much' is no valence"),
         ("x,7.01", "line 2: '7.01' is no valence"),
         ("x,4\nx ,4", "line 3: x came already in line 2"),
     ]:
         (oasis / "OASIS.csv").write_text(f"Theme,Valence_mean\n{row}\n")
-        with pytest.raises(DatasetError, match=told):
+        with pytest.raises(DatasetError, match=message):
             datasets.load("oasis", oasis)
     (oasis / "OASIS.csv").unlink()
     with pytest.raises(DatasetError, match=r"no table .*OASIS.csv"):
@@ -148,10 +150,10 @@ ANPS = """The sentiment value of each ANP is created by merging two values.
 def vso(tmp_path):
     """Four pairs with a sentiment that has a sign, one whose is 0, one with none."""
     (tmp_path / "3244ANPs.txt").write_text(ANPS)
-    found = {"beautiful_flower": 12, "dark_night": 8, "old_dark_wood": 8, "dark_wood": 12}
-    for pair, n in {**found, "beautiful_day": 3, "cute_cat": 2}.items():
+    counts = {"beautiful_flower": 12, "dark_night": 8, "old_dark_wood": 8, "dark_wood": 12}
+    for pair, n in {**counts, "beautiful_day": 3, "cute_cat": 2}.items():
         for i in range(n):
-            picture(tmp_path / "bi_concepts1553" / pair / f"{i:02}.jpg")
+            save_image(tmp_path / "bi_concepts1553" / pair / f"{i:02}.jpg")
     (tmp_path / "bi_concepts1553" / "dark_wood" / "notes.txt").write_text("x")
     (tmp_path / "bi_concepts1553" / "index.txt").write_text("x")
     return tmp_path
@@ -214,7 +216,7 @@ def test_vso_names_what_is_missing(vso):
 def class_folders(root, classes, n=3):
     for name in classes:
         for i in range(n):
-            picture(root / name / f"{i}.PNG")
+            save_image(root / name / f"{i}.PNG")
 
 
 def test_a_folder_of_class_folders(tmp_path):
@@ -239,35 +241,37 @@ def test_a_folder_that_is_none(tmp_path):
     with pytest.raises(DatasetError, match=r"needs a folder for each of two classes: \[\]"):
         datasets.load("folder", tmp_path)
     class_folders(tmp_path, ["a", "b"])
-    picture(tmp_path / "stray.jpg")
+    save_image(tmp_path / "stray.jpg")
     with pytest.raises(DatasetError, match=r"1 images have no class folder: \['stray.jpg'\]"):
         datasets.load("folder", tmp_path)
     (tmp_path / "stray.jpg").unlink()
     (tmp_path / "c").mkdir()
-    with pytest.raises(DatasetError, match=r"no picture in .*c"):
+    with pytest.raises(DatasetError, match=r"no image in .*c"):
         datasets.load("folder", tmp_path)
 
 
-def test_pictures_without_labels(tmp_path):
-    picture(tmp_path / "a.jpg")
-    picture(tmp_path / "more" / "b.png")
+def test_images_without_labels(tmp_path):
+    save_image(tmp_path / "a.jpg")
+    save_image(tmp_path / "more" / "b.png")
     (tmp_path / "c.txt").write_text("x")
-    ds = datasets.pictures(tmp_path)
+    ds = datasets.load(tmp_path)
     assert ds.keys.tolist() == ["a.jpg", "more/b.png"]
     assert ds.labels.tolist() == ds.folds.tolist() == [-1, -1]
+    assert ds.counts == {"other files": 1}
+    assert datasets.load(tmp_path, emotions=("joy", "fear")).emotions == ("joy", "fear")
     with pytest.raises(DatasetError, match="no folder"):
-        datasets.pictures(tmp_path / "absent")
+        datasets.load(tmp_path / "absent")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="no image under"):
-        datasets.pictures(tmp_path / "empty")
+        datasets.load(tmp_path / "empty")
 
 
-def test_what_is_not_here_says_what_to_get(monkeypatch, tmp_path):
+def test_what_is_not_here_names_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.delenv("ARLIB_DATA", raising=False)
     with pytest.raises(DatasetError, match="set ARLIB_DATA to the folder that holds twitter2/"):
         datasets.load("twitter2")
     monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
-    with pytest.raises(DatasetError, match=rf"oasis is not at {tmp_path}/oasis: get the Open"):
+    with pytest.raises(DatasetError, match=rf"oasis is not at {tmp_path}/oasis: `arlib data"):
         datasets.load("oasis")
     with pytest.raises(DatasetError, match="no dataset 'emotion6'; there are emotionroi, fi"):
         datasets.load("emotion6")
@@ -292,19 +296,17 @@ def test_a_dataset_checks_its_parts():
         make(labels=np.array([0, 2], np.int8))
 
 
-def test_equal_hashes_are_no_equal_keys(monkeypatch):
-    monkeypatch.setattr(datasets.dataset, "hash", lambda key: 5, raising=False)
-    assert len(make()) == 2
-    with pytest.raises(DatasetError, match="the key 'a' comes twice"):
-        make(keys=np.array(["a", "a"]))
+def test_equal_hashes_are_no_equal_keys():
+    assert repeated_key(np.array(["a", "b"]), hash_of=lambda key: 5) is None
+    assert repeated_key(np.array(["b", "a", "a"]), hash_of=lambda key: 5) == "a"
 
 
 def test_keys_that_are_files_stay_one_array():
     keys = np.array(["a.jpg", "b.jpg"])
-    one = make(keys=keys, files=keys)
-    for made in (one.subset([1]), pickle.loads(pickle.dumps(one))):
-        assert made.files is made.keys
-    assert one.subset([1]).keys.tolist() == ["b.jpg"]
+    dataset = make(keys=keys, files=keys)
+    for copy in (dataset.subset([1]), pickle.loads(pickle.dumps(dataset))):
+        assert copy.files is copy.keys
+    assert dataset.subset([1]).keys.tolist() == ["b.jpg"]
     assert make().subset([1]).files is not make().subset([1]).keys
 
 
@@ -331,39 +333,43 @@ def test_a_subset_keeps_what_belongs_together():
         assert (part.keys[0], part.files[0], part.labels[0], part.folds[0]) == ("b", "b.jpg", 1, 2)
 
 
+def annotated(n, seed, **settings):
+    return datasets.load("scenes-annotated", n=n, seed=seed, **settings)
+
+
 def test_a_subset_keeps_what_people_wrote_and_how_many_agreed():
-    whole = annotated(SceneGenerator(), 60, seed=2)
-    whole = replace(whole, tags=np.array([f"tag of {key}" for key in whole.keys.tolist()]))
-    assert set(whole.agreement.tolist()) == {3, 4, 5}
-    agreed = dict(zip(whole.keys.tolist(), whole.agreement.tolist(), strict=True))
-    for index in ([7, 3], whole.agreement == 4, slice(10, None, 3)):
-        part = whole.subset(index)
+    dataset = annotated(60, seed=2)
+    dataset = replace(dataset, tags=np.array([f"tag of {key}" for key in dataset.keys.tolist()]))
+    assert set(dataset.agreement.tolist()) == {3, 4, 5}
+    agreed = dict(zip(dataset.keys.tolist(), dataset.agreement.tolist(), strict=True))
+    for index in ([7, 3], dataset.agreement == 4, slice(10, None, 3)):
+        part = dataset.subset(index)
         assert part.agreement.tolist() == [agreed[key] for key in part.keys.tolist()]
         assert part.tags.tolist() == [f"tag of {key}" for key in part.keys.tolist()]
 
 
 @pytest.mark.parametrize("name", ["tags", "agreement"])
-def test_what_is_known_of_every_picture_has_its_length(name):
+def test_what_is_known_of_the_images_has_their_number(name):
     with pytest.raises(DatasetError, match=f"arrays of different lengths: .*'{name}': 3"):
         make(**{name: np.array([3, 4, 5])})
 
 
 def test_agreement_is_how_many_of_five_gave_the_label():
-    """`counts` tells how many pictures at least so many agreed on."""
-    made = annotated(SceneGenerator(), 60, seed=2)
+    """`counts` has how many images at least so many agreed on."""
+    dataset = annotated(60, seed=2)
     for m in (3, 4, 5):
-        assert made.counts[f"{m} agree"] == (made.agreement >= m).sum()
-    assert (annotated(SceneGenerator(), 60, seed=2, agreement=4).agreement >= 4).all()
+        assert dataset.counts[f"{m} agree"] == (dataset.agreement >= m).sum()
+    assert (annotated(60, seed=2, agreement=4).agreement >= 4).all()
 
 
 class TestByTag:
     def test_labels_are_places_among_the_sorted_tags(self):
         tags = np.array(["wet dog", "big sky"])
-        made = datasets.by_tag(make(tags=tags))
-        assert made.emotions == ("big sky", "wet dog")
-        assert made.labels.tolist() == [1, 0]
-        assert made.name == "x by tag"
-        assert (made.keys.tolist(), made.folds.tolist()) == (["a", "b"], [1, 2])
+        dataset = make(tags=tags).by_tag()
+        assert dataset.emotions == ("big sky", "wet dog")
+        assert dataset.labels.tolist() == [1, 0]
+        assert dataset.name == "x by tag"
+        assert (dataset.keys.tolist(), dataset.folds.tolist()) == (["a", "b"], [1, 2])
 
     def test_more_tags_than_eight_bits_count(self):
         n = 700
@@ -375,11 +381,11 @@ class TestByTag:
             folds=np.zeros(n, np.int8),
             tags=tags,
         )
-        assert datasets.by_tag(many).labels.tolist() == list(range(n))
+        assert many.by_tag().labels.tolist() == list(range(n))
 
     def test_without_tags_there_is_nothing_to_label_by(self):
         with pytest.raises(ValueError, match="x has no tags"):
-            datasets.by_tag(make())
+            make().by_tag()
 
 
 class TestSha256:
@@ -393,8 +399,8 @@ class TestSha256:
         return replace(make(), root=root, **changes).sha256()
 
     def test_against_the_bytes_one_after_another(self, root):
-        told = "a\nb0\n11\n2bytes of a.jpgbytes of b.jpg"
-        assert self.of(root) == hashlib.sha256(told.encode()).hexdigest()
+        content = "a\nb0\n11\n2bytes of a.jpgbytes of b.jpg"
+        assert self.of(root) == hashlib.sha256(content.encode()).hexdigest()
 
     @pytest.mark.parametrize(
         "change",
@@ -409,12 +415,12 @@ class TestSha256:
     def test_other_data_have_another(self, root, change):
         assert self.of(root, **change) != self.of(root)
 
-    def test_a_single_byte_of_a_picture_counts(self, root):
+    def test_a_single_byte_of_an_image_counts(self, root):
         before = self.of(root)
         (root / "b.jpg").write_bytes(b"bytes of b.jpG")
         assert self.of(root) != before
 
-    def test_a_picture_that_is_not_there_counts(self, root):
+    def test_an_image_that_is_not_there_counts(self, root):
         before = self.of(root)
         (root / "b.jpg").unlink()
         assert self.of(root) != before
@@ -425,33 +431,42 @@ class TestSha256:
             (elsewhere / path.name).write_bytes(path.read_bytes())
         assert self.of(elsewhere) == self.of(root)
 
-    def test_drawn_pictures_are_known_by_keys_labels_and_folds(self):
-        one, again, other = (
-            annotated(SceneGenerator(), 40, seed=seed).sha256() for seed in (1, 1, 2)
-        )
-        assert one == again != other
+    def test_drawn_images_are_known_by_keys_labels_and_folds(self):
+        first, again, other = (annotated(40, seed=seed).sha256() for seed in (1, 1, 2))
+        assert first == again != other
 
 
 @pytest.mark.parametrize(
-    ("picture", "told"),
+    ("image", "message"),
     [
-        (np.full((4, 3, 3), np.nan), r"x: b is drawn as float64 \(4, 3, 3\); a picture is"),
+        (np.full((4, 3, 3), np.nan), r"x: b is drawn as float64 \(4, 3, 3\); an image is"),
         (np.zeros((4, 3, 3), np.float32), r"b is drawn as float32 \(4, 3, 3\)"),
         (np.zeros((4, 3, 3), bool), r"b is drawn as bool"),
         (np.zeros((4, 3), np.uint8), r"b is drawn as uint8 \(4, 3\)"),
         (np.zeros((4, 3, 4), np.uint8), r"b is drawn as uint8 \(4, 3, 4\)"),
     ],
 )
-def test_what_is_drawn_must_be_a_picture(picture, told):
-    drawn = make(files=np.array(["0", "1"]), draw=lambda number: picture)
-    with pytest.raises(DatasetError, match=told):
+def test_what_is_drawn_must_be_an_image(image, message):
+    drawn = make(files=np.array(["0", "1"]), draw=lambda number: image)
+    with pytest.raises(DatasetError, match=message):
         drawn.read(1)
 
 
 def test_what_is_drawn_is_asked_for_by_its_number():
-    pictures = np.arange(2 * 4 * 3 * 3, dtype=np.uint8).reshape(2, 4, 3, 3)
-    drawn = make(files=np.array(["1", "0"]), draw=pictures.__getitem__)
-    assert (drawn.read(0) == pictures[1]).all()
+    images = np.arange(2 * 4 * 3 * 3, dtype=np.uint8).reshape(2, 4, 3, 3)
+    drawn = make(files=np.array(["1", "0"]), draw=images.__getitem__)
+    assert (drawn.read(0) == images[1]).all()
+
+
+def test_a_dataset_is_folded_anew():
+    dataset = make(labels=np.array([-1, 1], np.int8))
+    with pytest.raises(DatasetError, match="n_folds must be 2 to 1, the rarest label's images: 2"):
+        dataset.with_stratified_folds(2, seed=0)
+    assert dataset.with_stratified_folds(0, seed=0).folds.tolist() == [-1, -1]
+    dataset = annotated(40, seed=1)
+    again = dataset.with_stratified_folds(4, seed=3)
+    assert again.folds.tolist() == stratified_folds(dataset.labels, 4, 3).tolist()
+    assert again.keys is dataset.keys
 
 
 def test_stratified_folds_are_those_of_scikit_learn():
@@ -462,7 +477,7 @@ def test_stratified_folds_are_those_of_scikit_learn():
         splitter = StratifiedKFold(4, shuffle=True, random_state=seed)
         for number, (_, tested) in enumerate(splitter.split(labels, labels), 1):
             expected[tested] = number
-        assert datasets.stratified_folds(labels, 4, seed).tolist() == expected.tolist()
+        assert stratified_folds(labels, 4, seed).tolist() == expected.tolist()
 
 
 @given(st.lists(st.integers(0, 3), min_size=40, max_size=200), st.integers(2, 4), st.integers(0, 9))
@@ -471,9 +486,9 @@ def test_stratified_folds_hold_every_labels_share(labels, n_folds, seed):
     counts = np.unique(labels, return_counts=True)[1]
     if counts.min() < n_folds:
         with pytest.raises(DatasetError, match="n_folds must be"):
-            datasets.stratified_folds(labels, n_folds, seed)
+            stratified_folds(labels, n_folds, seed)
         return
-    folds = datasets.stratified_folds(labels, n_folds, seed)
+    folds = stratified_folds(labels, n_folds, seed)
     assert set(folds) == set(range(1, n_folds + 1))
     for label in np.unique(labels):
         share = np.bincount(folds[labels == label], minlength=n_folds + 1)[1:]
@@ -489,49 +504,48 @@ def write_coco(root, **changes):
             {"image_id": 3, "bbox": [4.5, 0, 5, 5]},
         ],
     }
-    picture(root / "images" / "a.jpg")
-    picture(root / "images" / "b.jpg")
+    save_image(root / "images" / "a.jpg")
+    save_image(root / "images" / "b.jpg")
     (root / "instances.json").write_text(json.dumps(content | changes))
 
 
 def test_coco_ground_truth(tmp_path):
     write_coco(tmp_path)
-    truth = datasets.coco(tmp_path)
+    truth = load_coco(tmp_path)
     assert truth.read(0).shape == (3, 4, 3)
     assert truth.boxes[0].shape == (0, 4)
     assert truth.boxes[1].tolist() == [[1, 2, 11, 22], [4.5, 0, 9.5, 5]]
     assert len(truth) == 2
 
 
-def test_coco_that_is_none(tmp_path):
+def test_coco_in_another_format(tmp_path):
     with pytest.raises(DatasetError, match=r"no .*instances\.json"):
-        datasets.coco(tmp_path)
+        load_coco(tmp_path)
     write_coco(tmp_path, annotations=[{"image_id": 9, "bbox": [0, 0, 1, 1]}])
     with pytest.raises(DatasetError, match=r"not in COCO's format \(KeyError\(9\)\)"):
-        datasets.coco(tmp_path)
+        load_coco(tmp_path)
     write_coco(tmp_path)
     (tmp_path / "images" / "b.jpg").unlink()
     with pytest.raises(DatasetError, match=r"1 images are missing: \['b.jpg'\]"):
-        datasets.coco(tmp_path)
+        load_coco(tmp_path)
 
 
-def test_the_ground_truth_of_drawn_pictures_is_every_object():
+def test_the_ground_truth_of_drawn_images_is_all_objects():
     generator = SceneGenerator()
     truth, scenes = ground_truth(generator, 40, seed=3), draw_scenes(generator, 40, seed=3)
     assert len(truth) == 40
-    for found, boxes, present in zip(truth.boxes, scenes.boxes(), scenes.present, strict=True):
-        assert found.dtype == np.float32
-        expected = [box.tolist() for box, there in zip(boxes, present, strict=True) if there]
-        assert found.tolist() == expected
-    faces = annotated(generator, 40, seed=3)
-    for index, (found, known) in enumerate(zip(truth.boxes, faces.regions, strict=True)):
-        assert (truth.read(index) == faces.read(index)).all(), "the same pictures as the sets'"
+    for of_image, boxes, present in zip(truth.boxes, scenes.boxes(), scenes.present, strict=True):
+        assert of_image.dtype == np.float32
+        assert of_image.tolist() == [box.tolist() for box in boxes[present]]
+    faces = annotated(40, seed=3)
+    for index, (boxes, known) in enumerate(zip(truth.boxes, faces.regions, strict=True)):
+        assert (truth.read(index) == faces.read(index)).all(), "the same images as the sets'"
         known = known[~np.isnan(known).any(axis=1)]
-        assert {tuple(box) for box in known} <= {tuple(box) for box in found}
+        assert {tuple(box) for box in known} <= {tuple(box) for box in boxes}
 
 
 def test_the_ground_truth_lies_where_something_is_drawn():
-    """An object alone: what the picture without it lacks is within its box, and fills it."""
+    """An object alone: what the image without it lacks is within its box, and fills it."""
     quiet = {"texture": 0, "pixel_noise": 0, "light_noise": 0, "warmth_noise": 0}
     generator = SceneGenerator(
         expressive=(0, 0), plain=(1, 1), weather_noise=0, weather_signal=0, **quiet
@@ -541,17 +555,17 @@ def test_the_ground_truth_lies_where_something_is_drawn():
     bare = render(replace(scenes, present=np.zeros_like(scenes.present)), range(20))
     for index, ((box,), empty) in enumerate(zip(truth.boxes, bare, strict=True)):
         rows, columns = np.nonzero((truth.read(index) != empty).any(axis=-1))
-        found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-        assert np.abs(found - box).max() <= 1.5
+        extent = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert np.abs(extent - box).max() <= 1.5
 
 
-def test_a_picture_without_an_object_has_no_box():
+def test_an_image_without_an_object_has_no_box():
     truth = ground_truth(SceneGenerator(expressive=(0, 0), plain=(0, 0)), 3)
     assert [boxes.shape for boxes in truth.boxes] == [(0, 4)] * 3
 
 
 def test_the_real_coco(data_root):
-    truth = datasets.coco(data_root / "coco_val64")
+    truth = load_coco(data_root / "coco_val64")
     assert len(truth) == 64
     assert sum(map(len, truth.boxes)) > 400
 
@@ -573,7 +587,7 @@ def test_the_real_oasis(data_root):
 
 
 def test_the_real_vso(data_root):
-    """A few pictures of six pairs."""
+    """A few images of six pairs."""
     ds = datasets.load("vso", data_root / "vso")
     assert len(ds) == 72
     assert len(set(ds.tags.tolist())) == ds.counts["pairs"] == 6

@@ -1,4 +1,4 @@
-"""Readers of Twitter I, FI, EmotionROI, tables and Hugging Face's, on files of their form."""
+"""Readers of Twitter I, FI, EmotionROI, tables and Arrow shards, on files of their form."""
 
 import pickle
 import re
@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from arlib import datasets
-from arlib.datasets import DatasetError
-from arlib.datasets.huggingface import _Pictures
-from arlib.datasets.images import ImageError, read_image
+from arlib.datasets import DatasetError, ImageError, load, read_image
+from arlib.datasets.emotionroi import emotionroi
+from arlib.datasets.fi import fi
+from arlib.datasets.folds import stratified_folds
+from arlib.datasets.shards import _ImageColumn, wrap_split
+from arlib.datasets.table import table
+from arlib.datasets.twitter1 import read_lists, select_subset, twitter1
 
 
-def told(text):
+def fails(text):
     """Expect exactly this error."""
     return pytest.raises(DatasetError, match=f"^{re.escape(text)}$")
 
@@ -26,7 +29,7 @@ def touch(root, *names):
     return root
 
 
-GET = "get the Twitter data of You et al. (2015): qzyou.github.io/projects/sa-ds"
+HOW = "`arlib data where twitter1` says how to get them"
 MEMBERS = {"five": range(5), "four": range(1, 10), "three": [*range(2, 15), 4][:13]}
 POSITIVE = {0, 1, 2, 5, 7, 10, 12}
 
@@ -68,10 +71,15 @@ def images(root, numbers, folder="Agg_AMT_Candidates"):
     return touch(root, *(f"{folder}/{number:02}.jpg" for number in numbers))
 
 
+def subset(root, agree="three"):
+    """Read a subset's lists, without the images: name -> label, fold."""
+    return select_subset(root, read_lists(root), agree)
+
+
 class TestTwitter1:
     @pytest.mark.parametrize("agree", ["five", "four", "three"])
     def test_the_folds_of_the_lists(self, lists, agree):
-        ds = datasets.load("twitter1", images(lists, range(15)), agree=agree)
+        ds = load("twitter1", images(lists, range(15)), agree=agree)
         members = MEMBERS[agree]
         fold = {f"{n:02}.jpg": i % 5 + 1 for i, n in enumerate(members)}
         assert dict(zip(ds.keys.tolist(), ds.folds.tolist(), strict=True)) == fold
@@ -88,72 +96,67 @@ class TestTwitter1:
 
     def test_the_lists_may_lie_in_the_folder_itself(self, tmp_path):
         write_folds(tmp_path, "five")
-        found = datasets.twitter1_labels(tmp_path, "five")
-        assert found.folds.tolist() == [1, 2, 3, 4, 5]
-        assert found.agreement is None, "the other subsets are not here"
+        assert [fold for _, fold in subset(tmp_path, "five").values()] == [1, 2, 3, 4, 5]
+        ds = load("twitter1", images(tmp_path, range(5)), agree="five")
+        assert ds.folds.tolist() == [1, 2, 3, 4, 5]
+        assert ds.agreement is None, "the other subsets are not here"
 
     @pytest.mark.parametrize("folder", ["Agg_AMT_Candidates", "images"])
     def test_the_first_release_is_dealt(self, first, folder):
         images(first, range(15), folder)
-        ds = datasets.load("twitter1", first, agree="three", n_folds=3)
+        ds = load("twitter1", first, agree="three", n_folds=3)
         assert ds.keys.tolist() == [f"{n:02}.jpg" for n in MEMBERS["three"]]
         assert (ds.labels == 0).tolist() == [n in POSITIVE for n in MEMBERS["three"]]
         assert ds.agreement.tolist() == [5] * 3 + [4] * 5 + [3] * 5
-        assert ds.folds.tolist() == datasets.stratified_folds(ds.labels, 3, 0).tolist()
-        five = datasets.load("twitter1", first, agree="three", seed=1)
-        assert five.folds.tolist() == datasets.stratified_folds(ds.labels, 5, 1).tolist()
+        assert ds.folds.tolist() == stratified_folds(ds.labels, 3, 0).tolist()
+        five = load("twitter1", first, agree="three", seed=1)
+        assert five.folds.tolist() == stratified_folds(ds.labels, 5, 1).tolist()
 
     def test_a_number_of_folds_deals_anew(self, lists):
-        ds = datasets.load("twitter1", images(lists, range(15)), n_folds=2, seed=4)
-        assert ds.folds.tolist() == datasets.stratified_folds(ds.labels, 2, 4).tolist()
+        ds = load("twitter1", images(lists, range(15)), n_folds=2, seed=4)
+        assert ds.folds.tolist() == stratified_folds(ds.labels, 2, 4).tolist()
 
     def test_of_both_releases_the_folds_count(self, lists):
         (lists / "five_agree.txt").write_text("99.jpg 1\n")
-        assert "99.jpg" not in datasets.twitter1_labels(lists, "five").keys.tolist()
+        assert "99.jpg" not in subset(lists, "five")
 
     def test_another_name_of_the_first_releases_lists(self, tmp_path):
         touch(tmp_path, "ground_truth/x")
         (tmp_path / "ground_truth" / "twitter_five_agrees.txt").write_text("my cat.jpg 1\n")
-        found = datasets.twitter1_labels(tmp_path, "five")
-        assert (found.keys.tolist(), found.labels.tolist(), found.folds.tolist()) == (
-            ["my cat.jpg"],
-            [0],
-            [-1],
-        )
+        assert subset(tmp_path, "five") == {"my cat.jpg": (0, -1)}
 
     def test_gaps_are_counted(self, lists):
         images(lists, [2, 3, 4, 14, 77])
-        ds = datasets.load("twitter1", lists)
+        ds = load("twitter1", lists)
         assert sorted(ds.keys.tolist()) == ["02.jpg", "03.jpg", "04.jpg", "14.jpg"]
         assert ds.counts == {"rows": 13, "rows without image": 9, "images without label": 1}
 
     def test_labels_alone(self, lists):
-        found = datasets.twitter1_labels(lists)
-        assert (len(found.keys), len(found.labels), len(found.folds)) == (13, 13, 13)
-        with told(
+        assert len(subset(lists)) == 13
+        with fails(
             f"twitter1: 13 labels, but no images: {lists} has neither Agg_AMT_Candidates/ nor "
-            f"images/; {GET}"
+            f"images/; {HOW}"
         ):
-            datasets.load("twitter1", lists)
+            load("twitter1", lists)
         images(lists, [77])
-        with told(f"twitter1: none of the 13 images is in {lists / 'Agg_AMT_Candidates'}; {GET}"):
-            datasets.load("twitter1", lists)
+        with fails(f"twitter1: none of the 13 images is in {lists / 'Agg_AMT_Candidates'}; {HOW}"):
+            load("twitter1", lists)
 
     def test_no_lists(self, tmp_path):
-        with told(
+        with fails(
             f"twitter1: {tmp_path} has neither four_agrees/ nor four_agree.txt, nor has its "
-            f"ground_truth/; {GET}"
+            f"ground_truth/; {HOW}"
         ):
-            datasets.twitter1_labels(tmp_path, "four")
-        with told("agree must be 'five', 'four' or 'three', not 5"):
-            datasets.twitter1(tmp_path, agree=5)
+            subset(tmp_path, "four")
+        with fails("agree must be 'five', 'four' or 'three', not 5"):
+            twitter1(tmp_path, agree=5)
 
     @pytest.mark.parametrize("line", ["00.jpg", "00.jpg 2", "00.jpg positive", "1"])
     def test_a_line_that_is_no_label(self, first, line):
         path = first / "five_agree.txt"
         path.write_text(f"09.jpg 1\r{line}\r")
-        with told(f"{path}, line 2: {line!r} is no label; a line is NAME.jpg and 1 or 0"):
-            datasets.twitter1_labels(first, "five")
+        with fails(f"{path}, line 2: {line!r} is no label; a line is NAME.jpg and 1 or 0"):
+            subset(first, "five")
 
     @pytest.mark.parametrize(
         ("name", "line", "text"),
@@ -168,39 +171,40 @@ class TestTwitter1:
     def test_folds_that_contradict_each_other(self, lists, name, line, text):
         path = lists / "ground_truth" / "five_agrees" / name
         path.write_text(path.read_text() + line + "\n")
-        with told(f"{path}, {text}"):
-            datasets.twitter1_labels(lists, "five")
+        with fails(f"{path}, {text}"):
+            subset(lists, "five")
 
     def test_a_train_list_with_another_label_or_a_gap(self, lists):
         path = lists / "ground_truth" / "five_agrees" / "test2" / "train.txt"
         path.write_text("00.jpg 1\n02.jpg 0\n")
-        with told(f"{path}, line 2: 02.jpg has another label in test3/test.txt"):
-            datasets.twitter1_labels(lists, "five")
+        with fails(f"{path}, line 2: 02.jpg has another label in test3/test.txt"):
+            subset(lists, "five")
         path.write_text("00.jpg 1\n02.jpg 1\n")
-        with told(f"{path}: 2 images of the other folds are lost: ['03.jpg', '04.jpg']"):
-            datasets.twitter1_labels(lists, "five")
+        with fails(f"{path}: 2 images of the other folds are lost: ['03.jpg', '04.jpg']"):
+            subset(lists, "five")
         path.unlink()
-        with told(f"{path}: No such file or directory"):
-            datasets.twitter1_labels(lists, "five")
+        with fails(f"{path}: No such file or directory"):
+            subset(lists, "five")
 
     def test_subsets_that_contradict_each_other(self, first):
         (first / "five_agree.txt").write_text("03.jpg 1\n")
         text = "twitter1: the lists of four and five differ in the label of ['03.jpg']"
-        with told(text):
-            datasets.twitter1_labels(first, "four")
+        with fails(text):
+            subset(first, "four")
 
     def test_the_real_lists(self, data_root):
         """Not quite nested: 1 of five's images is not in four, 3 not in three, 4 of four's not."""
         subsets = {}
         for agree, n, positive in (("five", 880, 579), ("four", 1115, 688), ("three", 1265, 767)):
-            found = datasets.twitter1_labels(data_root / "twitter1", agree)
-            assert (len(found.keys), int((found.labels == 0).sum())) == (n, positive)
-            assert np.bincount(found.folds)[1:].tolist() == [n // 5] * 5
-            subsets[agree] = set(found.keys.tolist())
+            rows = subset(data_root / "twitter1", agree)
+            labels, folds = np.array(list(rows.values())).T
+            assert (len(rows), int((labels == 0).sum())) == (n, positive)
+            assert np.bincount(folds)[1:].tolist() == [n // 5] * 5
+            subsets[agree] = set(rows)
         lost = [("five", "four", 1), ("five", "three", 3), ("four", "three", 4)]
         assert [len(subsets[a] - subsets[b]) for a, b, _ in lost] == [n for *_, n in lost]
         with pytest.raises(DatasetError, match=r"^twitter1: 1,265 labels, but no images: "):
-            datasets.load("twitter1", data_root / "twitter1")
+            load("twitter1", data_root / "twitter1")
 
 
 MIKELS = ["amusement", "anger", "awe", "contentment", "disgust", "excitement", "fear", "sadness"]
@@ -212,8 +216,8 @@ class TestFI:
         return touch(tmp_path, *(f"{e}/{i}.JPG" for e in MIKELS for i in range(2)), "awe/x.txt")
 
     def test_both_views_have_the_same_folds(self, root):
-        emotions = datasets.load("fi", root, n_folds=2, seed=5)
-        polarity = datasets.load("fi", root, n_folds=2, seed=5, classes="polarity")
+        emotions = load("fi", root, n_folds=2, seed=5)
+        polarity = load("fi", root, n_folds=2, seed=5, classes="polarity")
         assert emotions.emotions == tuple(MIKELS)
         assert emotions.keys.tolist() == [f"{e}/{i}.JPG" for e in MIKELS for i in range(2)]
         assert emotions.labels.tolist() == [i // 2 for i in range(16)]
@@ -227,19 +231,19 @@ class TestFI:
         assert polarity.labels.dtype == np.int8
 
     def test_what_is_wrong(self, root):
-        with told("classes must be 'emotions' or 'polarity', not 'both'"):
-            datasets.fi(root, n_folds=2, classes="both")
+        with fails("classes must be 'emotions' or 'polarity', not 'both'"):
+            fi(root, n_folds=2, classes="both")
         touch(root, "happy/1.jpg")
-        with told(f"fi: {root} has folders of no class: ['happy']; move them away"):
-            datasets.fi(root)
+        with fails(f"fi: {root} has folders of no class: ['happy']; move them away"):
+            fi(root)
         (root / "happy").rename(root / "fear" / "more")
-        assert "fear/more/1.jpg" in datasets.fi(root, n_folds=2).keys
+        assert "fear/more/1.jpg" in fi(root, n_folds=2).keys
         (root / "awe").rename(root / "fear" / "yet more")
-        with told(f"fi: no folder {root / 'awe'}"):
-            datasets.fi(root)
+        with fails(f"fi: no folder {root / 'awe'}"):
+            fi(root)
         (root / "awe").mkdir()
-        with told(f"fi: no picture in {root / 'awe'}"):
-            datasets.fi(root)
+        with fails(f"fi: no image in {root / 'awe'}"):
+            fi(root)
 
 
 EKMAN = ["anger", "disgust", "fear", "joy", "sadness", "surprise"]
@@ -264,7 +268,7 @@ class TestEmotionROI:
         map_path = root / "ground_truth" / "anger" / "2.png"
         map_path.parent.mkdir(parents=True)
         Image.new("L", (5, 4), 51).save(map_path)
-        ds = datasets.load("emotionroi", root)
+        ds = load("emotionroi", root)
         assert ds.emotions == tuple(EKMAN)
         assert ds.keys.tolist() == [f"{e}/{i}.jpg" for e in EKMAN for i in (1, 2, 3)]
         assert ds.labels.tolist() == [i // 3 for i in range(18)]
@@ -281,7 +285,7 @@ class TestEmotionROI:
         assert ds.read_map(1)[0, 0] == np.float32(0.2)
 
     def test_polarity_and_no_maps(self, root):
-        ds = datasets.load("emotionroi", root, classes="polarity")
+        ds = load("emotionroi", root, classes="polarity")
         assert ds.labels.tolist() == [
             int(e not in ("joy", "surprise")) for e in EKMAN for _ in "123"
         ]
@@ -291,25 +295,25 @@ class TestEmotionROI:
     @pytest.mark.parametrize("line", ["happy/1.jpg", "1.jpg", "joy"])
     def test_a_line_of_no_class(self, root, line):
         path = self.write(root, "testing", ["joy/3.jpg", line])
-        with told(
+        with fails(
             f"{path}, line 2: {line!r} is of no class; a line is EMOTION/NAME.jpg, and there are "
             "anger, disgust, fear, joy, sadness, surprise"
         ):
-            datasets.emotionroi(root)
+            emotionroi(root)
 
     def test_lists_that_contradict_each_other(self, root):
         path = self.write(root, "testing", ["joy/3.jpg", "fear/3.jpg", "joy/3.jpg"])
-        with told(f"{path}, line 3: joy/3.jpg came already in line 1"):
-            datasets.emotionroi(root)
+        with fails(f"{path}, line 3: joy/3.jpg came already in line 1"):
+            emotionroi(root)
         self.write(root, "testing", ["joy/3.jpg", "joy/1.jpg"])
-        with told(f"{path}, line 2: joy/1.jpg is in training.txt too"):
-            datasets.emotionroi(root)
+        with fails(f"{path}, line 2: joy/1.jpg is in training.txt too"):
+            emotionroi(root)
         self.write(root, "testing", [f"{emotion}/3.jpg" for emotion in EKMAN[1:]])
-        with told("emotionroi: 1 images are in neither list: ['anger/3.jpg']"):
-            datasets.emotionroi(root)
+        with fails("emotionroi: 1 images are in neither list: ['anger/3.jpg']"):
+            emotionroi(root)
         path.unlink()
-        with told(f"{path}: No such file or directory"):
-            datasets.emotionroi(root)
+        with fails(f"{path}: No such file or directory"):
+            emotionroi(root)
 
 
 class TestTable:
@@ -322,7 +326,7 @@ class TestTable:
     def test_labels_and_folds(self, tmp_path):
         text = "\ufefflabel,path,fold\r\nnegative,./a.jpg,2\r,more/e.jpg,\n\npositive,gone.jpg,1\n"
         path = self.write(tmp_path, text + 'positive,"b.jpg",-1')
-        ds = datasets.table(path)
+        ds = table(path)
         assert ds.name == "my set"
         assert ds.keys.tolist() == ["a.jpg", "more/e.jpg", "b.jpg"]
         assert ds.files is ds.keys
@@ -336,26 +340,24 @@ class TestTable:
         path = self.write(
             tmp_path, "path,label\na.jpg,joy\nb.jpg,joy\nc.jpg,\nd.jpg,awe\nmore/e.jpg,awe\n"
         )
-        ds = datasets.load(path, n_folds=2, seed=3)
+        ds = load(path, n_folds=2, seed=3)
         assert ds.emotions == ("awe", "joy")
         known = ds.labels >= 0
-        assert (
-            ds.folds[known].tolist() == datasets.stratified_folds(ds.labels[known], 2, 3).tolist()
-        )
+        assert ds.folds[known].tolist() == stratified_folds(ds.labels[known], 2, 3).tolist()
         assert ds.folds[~known].tolist() == [-1]
-        assert datasets.table(path, n_folds=0).folds.tolist() == [-1] * 5
+        assert table(path, n_folds=0).folds.tolist() == [-1] * 5
 
     def test_without_labels(self, tmp_path):
-        ds = datasets.table(self.write(tmp_path, "path\na.jpg\nb.jpg\n"))
+        ds = table(self.write(tmp_path, "path\na.jpg\nb.jpg\n"))
         assert (ds.labels.tolist(), ds.folds.tolist()) == ([-1, -1], [-1, -1])
         assert ds.emotions == ("positive", "negative")
 
     def test_the_classes_in_an_order_of_ones_own(self, tmp_path):
         path = self.write(tmp_path, "path,label\na.jpg,joy\nb.jpg,awe\nc.jpg,jyo\n")
-        ds = datasets.table(path, emotions=("joy", "jyo", "awe"), n_folds=0)
+        ds = table(path, emotions=("joy", "jyo", "awe"), n_folds=0)
         assert ds.labels.tolist() == [0, 2, 1]
-        with told(f"{path}, line 4: 'jyo' is no class; there are joy, awe"):
-            datasets.table(path, emotions=("joy", "awe"))
+        with fails(f"{path}, line 4: 'jyo' is no class; there are joy, awe"):
+            table(path, emotions=("joy", "awe"))
 
     @pytest.mark.parametrize(
         ("text", "error"),
@@ -364,8 +366,8 @@ class TestTable:
             ("file\na.jpg\n", ", line 1: the header ['file'] lacks path"),
             ("path,label\na.jpg,x\n\n,x\n", ", line 4: no path"),
             ("path\na.jpg\nb.jpg\n./a.jpg\n", ", line 4: a.jpg came already in line 2"),
-            ("path\rx.jpg\ry.jpg\r", ": none of its 2 pictures is there; paths are relative to {}"),
-            ("path\n", ": none of its 0 pictures is there; paths are relative to {}"),
+            ("path\rx.jpg\ry.jpg\r", ": none of its 2 images is there; paths are relative to {}"),
+            ("path\n", ": none of its 0 images is there; paths are relative to {}"),
             (
                 "path,fold\na.jpg,1\nb.jpg,x\n",
                 ", line 3: 'x' is no fold; a fold is 1 to 127, or blank or -1",
@@ -378,8 +380,9 @@ class TestTable:
     )
     def test_what_is_wrong(self, tmp_path, text, error):
         path = self.write(tmp_path, text)
-        with told(error.format(tmp_path) if error[0] == "t" else f"{path}{error.format(tmp_path)}"):
-            datasets.table(path)
+        place = "" if error[0] == "t" else path
+        with fails(f"{place}{error.format(tmp_path)}"):
+            table(path)
 
 
 class TestParquet:
@@ -396,50 +399,50 @@ class TestParquet:
         path = self.write(
             tmp_path, path=["a.jpg", "b.jpg", "c.jpg"], label=label, fold=[3, None, -1]
         )
-        ds = datasets.load(path)
+        ds = load(path)
         assert ds.keys.tolist() == ["a.jpg", "b.jpg", "c.jpg"]
         assert (ds.labels.tolist(), ds.folds.tolist()) == ([1, -1, 0], [3, -1, -1])
 
     def test_what_is_wrong_names_the_row(self, tmp_path):
         path = self.write(tmp_path, path=["a.jpg", "b.jpg", "a.jpg"])
-        with told(f"{path}, row 3: a.jpg came already in row 1"):
-            datasets.table(path)
+        with fails(f"{path}, row 3: a.jpg came already in row 1"):
+            table(path)
         path = self.write(tmp_path, path=["a.jpg", "b.jpg"], fold=[1, 200])
-        with told(f"{path}, row 2: '200' is no fold; a fold is 1 to 127, or blank or -1"):
-            datasets.table(path)
+        with fails(f"{path}, row 2: '200' is no fold; a fold is 1 to 127, or blank or -1"):
+            table(path)
         path = self.write(tmp_path, path=["a.jpg"], folds=[1])
-        with told(f"{path}: unknown columns ['folds']; there are path, label, fold"):
-            datasets.table(path)
+        with fails(f"{path}: unknown columns ['folds']; there are path, label, fold"):
+            table(path)
         path = self.write(tmp_path, file=["a.jpg"])
-        with told(f"{path}: no column path among ['file']"):
-            datasets.table(path)
+        with fails(f"{path}: no column path among ['file']"):
+            table(path)
         path.write_text("path\na.jpg\n")
         with pytest.raises(DatasetError, match=rf"^{path}: no Parquet, or damaged: "):
-            datasets.table(path)
+            table(path)
 
     def test_without_pyarrow(self, tmp_path, monkeypatch):
         (tmp_path / "t.parquet").touch()
         monkeypatch.setitem(sys.modules, "pyarrow", None)
         path = tmp_path / "t.parquet"
-        with told(f'{path}: Parquet is read by pyarrow: pip install "arlib[datasets]"'):
-            datasets.table(path)
+        with fails(f'{path}: Parquet is read by pyarrow: pip install "arlib[datasets]"'):
+            table(path)
 
 
-class TestHuggingFace:
+class TestWrapSplit:
     @pytest.fixture
     def hf(self):
         return pytest.importorskip("datasets")
 
     @pytest.fixture
     def photos(self, tmp_path):
-        """An upright one with transparency, one that lies on its side, and one that is none."""
+        """An upright one with transparency, one that lies on its side, and one that is no image."""
         Image.new("RGBA", (4, 3), (0, 0, 0, 0)).save(tmp_path / "a.png")
         exif = Image.Exif()
         exif[0x0112] = 6
         rng = np.random.default_rng(0)
         side = Image.fromarray(rng.integers(0, 255, (3, 8, 3), dtype=np.uint8))
         side.save(tmp_path / "b.png", exif=exif)
-        (tmp_path / "c.png").write_text("no picture at all")
+        (tmp_path / "c.png").write_text("no image at all")
         return [str(tmp_path / name) for name in ("a.png", "b.png", "c.png")]
 
     def make(self, hf, photos, label, feature, **more):
@@ -447,56 +450,53 @@ class TestHuggingFace:
         columns = {"image": photos, "label": label, **more}
         return hf.Dataset.from_dict(columns, features=hf.Features(features))
 
-    def test_pictures_come_when_asked_for_as_files_do(self, hf, photos):
+    def test_images_are_decoded_when_they_are_read_as_files_are(self, hf, photos):
         names = hf.ClassLabel(names=["sad", "glad"])
         split = self.make(hf, photos, [1, -1, 0], names, part=[2, None, 1])
-        made = datasets.huggingface(split, fold="part")
-        assert made.emotions == ("sad", "glad")
-        assert made.keys.tolist() == ["0", "1", "2"]
-        assert (made.labels.tolist(), made.folds.tolist()) == ([1, -1, 0], [2, -1, 1])
-        assert made.read(1).shape == (8, 3, 3)
+        dataset = wrap_split(split, "photos", fold="part")
+        assert dataset.emotions == ("sad", "glad")
+        assert dataset.keys.tolist() == ["0", "1", "2"]
+        assert (dataset.labels.tolist(), dataset.folds.tolist()) == ([1, -1, 0], [2, -1, 1])
+        assert dataset.read(1).shape == (8, 3, 3)
         for index in (0, 1):
-            assert (made.read(index) == read_image(photos[index])).all()
-            assert (made.subset([index]).read(0) == made.read(index)).all()
-        assert (pickle.loads(pickle.dumps(made)).read(0) == 255).all()
+            assert (dataset.read(index) == read_image(photos[index])).all()
+            assert (dataset.subset([index]).read(0) == dataset.read(index)).all()
+        assert (pickle.loads(pickle.dumps(dataset)).read(0) == 255).all()
         with pytest.raises(ImageError, match=r"^row 2: damaged \(UnidentifiedImageError: "):
-            made.read(2)
+            dataset.read(2)
 
-    def test_pictures_that_lie_on_their_side_are_turned(self, photos):
+    def test_images_that_lie_on_their_side_are_turned(self, photos):
         """Should a release of `datasets` leave that to its caller."""
         with Image.open(photos[1]) as side:
-            turned = _Pictures([{"image": side}], "image")(0)
+            turned = _ImageColumn([{"image": side}], "image")(0)
         assert (turned == read_image(photos[1])).all()
 
     def test_texts_and_numbers_are_classes_by_name(self, hf, photos):
         split = self.make(hf, photos, ["negative", None, "positive"], hf.Value("string"))
-        made = datasets.huggingface(split)
-        assert (made.labels.tolist(), made.emotions) == ([1, -1, 0], ("positive", "negative"))
-        made = datasets.huggingface(self.make(hf, photos, [7, 3, 7], hf.Value("int64")))
-        assert (made.labels.tolist(), made.emotions) == ([1, 0, 1], ("3", "7"))
-        made = datasets.huggingface(split, label=None)
-        assert made.labels.tolist() == made.folds.tolist() == [-1] * 3
+        dataset = wrap_split(split, "photos")
+        assert (dataset.labels.tolist(), dataset.emotions) == ([1, -1, 0], ("positive", "negative"))
+        numbers = self.make(hf, photos, [7, 3, 7], hf.Value("int64"))
+        dataset = wrap_split(numbers, "photos")
+        assert (dataset.labels.tolist(), dataset.emotions) == ([1, 0, 1], ("3", "7"))
+        dataset = wrap_split(split, "photos", label=None)
+        assert dataset.labels.tolist() == dataset.folds.tolist() == [-1] * 3
 
     def test_what_is_wrong(self, hf, photos):
         split = self.make(hf, photos, ["a", "b", "a"], hf.Value("string"), part=[1, 1, 0])
-        with told("huggingface: choose a split of ['test', 'train'], as dataset['train']"):
-            datasets.huggingface(hf.DatasetDict(train=split, test=split))
-        with told("huggingface: a stream has no order: load it without streaming=True"):
-            datasets.huggingface(split.to_iterable_dataset())
-        with told("huggingface: no column 'img' among ['image', 'label', 'part']"):
-            datasets.huggingface(split, image="img")
-        with told(f"huggingface: 'label' is no column of pictures: {split.features['label']}"):
-            datasets.huggingface(split, image="label")
-        with told("huggingface: the split is empty"):
-            datasets.huggingface(split.select([]))
-        with told("huggingface, row 2: '0' is no fold; a fold is 1 to 127, or blank or -1"):
-            datasets.huggingface(split, fold="part")
+        with fails("photos: no column 'img' among ['image', 'label', 'part']"):
+            wrap_split(split, "photos", image="img")
+        with fails(f"photos: 'label' is no column of images: {split.features['label']}"):
+            wrap_split(split, "photos", image="label")
+        with fails("photos: the split is empty"):
+            wrap_split(split.select([]), "photos")
+        with fails("photos, row 2: '0' is no fold; a fold is 1 to 127, or blank or -1"):
+            wrap_split(split, "photos", fold="part")
 
 
 class TestShards:
     @pytest.fixture
     def saved(self, tmp_path):
-        """Twelve pictures of two classes in three Arrow shards, and as files."""
+        """Twelve images of two classes in three Arrow shards, and as files."""
         hf = pytest.importorskip("datasets")
         rng = np.random.default_rng(0)
         files = [tmp_path / f"{number:02}.png" for number in range(12)]
@@ -517,37 +517,37 @@ class TestShards:
     def test_a_folder_of_shards_is_a_dataset_by_its_path(self, saved):
         folder, files = saved
         assert len(list((folder / "photos.arrow").glob("*.arrow"))) == 3
-        made = datasets.load(folder / "photos.arrow")
-        assert (made.name, made.emotions) == ("photos.arrow", ("positive", "negative"))
-        assert (made.labels.tolist(), made.folds.tolist()) == ([0, 1] * 6, [1, 2, 3] * 4)
+        dataset = load(folder / "photos.arrow")
+        assert (dataset.name, dataset.emotions) == ("photos.arrow", ("positive", "negative"))
+        assert (dataset.labels.tolist(), dataset.folds.tolist()) == ([0, 1] * 6, [1, 2, 3] * 4)
         before = [read_image(path) for path in files]
         for path in files:
-            path.unlink()  # the shards hold the pictures, not their paths
-        assert all((made.read(index) == before[index]).all() for index in range(12))
-        assert (datasets.load(folder / "photos.arrow", label=None).labels == -1).all()
+            path.unlink()  # the shards hold the images, not their paths
+        assert all((dataset.read(index) == before[index]).all() for index in range(12))
+        assert (load(folder / "photos.arrow", label=None).labels == -1).all()
 
-    def test_what_cannot_be_opened_is_told(self, saved):
+    def test_what_cannot_be_opened_is_an_error(self, saved):
         folder, _ = saved
-        with told(f"{folder / 'splits'} holds the splits ['train']: name the folder of one"):
-            datasets.load(folder / "splits")
+        with fails(f"{folder / 'splits'} holds the splits ['train']: name the folder of one"):
+            load(folder / "splits")
         (folder / "photos.arrow" / "state.json").unlink()
-        with pytest.raises(DatasetError, match=r"photos\.arrow: no whole set of shards \("):
-            datasets.load(folder / "photos.arrow")
+        with pytest.raises(DatasetError, match=r"photos\.arrow: no complete set of shards \("):
+            load(folder / "photos.arrow")
 
     def test_a_network_learns_from_shards_what_it_learns_from_files(self, saved):
         from arlib.networks import Training, finetune, load_backbone
 
         folder, files = saved
-        shards = datasets.load(folder / "photos.arrow")
+        shards = load(folder / "photos.arrow")
         rows = "".join(
             f"{path.name},{shards.emotions[label]}\n"
             for path, label in zip(files, shards.labels, strict=True)
         )
         (folder / "photos.csv").write_text("path,label\n" + rows)
-        plan = Training(iterations=3, batch_size=4, lr=0.02, workers=1)
-        trained = []
-        for name, dataset in (("a", shards), ("b", datasets.load(folder / "photos.csv"))):
+        training = Training(iterations=3, batch_size=4, lr=0.02, workers=1)
+        weights = []
+        for name, dataset in (("a", shards), ("b", load(folder / "photos.csv"))):
             network = load_backbone("vgg_tiny", classes=2, weights="random")
-            finetune(network, dataset, folder / name, training=plan, progress=False)
-            trained.append(network.state_dict())
-        assert all((trained[0][name] == trained[1][name]).all() for name in trained[0])
+            finetune(network, dataset, folder / name, training=training, progress=False)
+            weights.append(network.state_dict())
+        assert all((weights[0][name] == weights[1][name]).all() for name in weights[0])

@@ -1,11 +1,13 @@
-"""Overlap and recall, against counting pixels and a loop over boxes."""
+"""Overlap, recall and localisation, against counting pixels and loops over boxes."""
 
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
-from arlib.evaluation.boxes import box_iou, recall
+from arlib.datasets import load
+from arlib.evaluation.boxes import best_overlap, box_iou, locate, recall
+from arlib.evaluation.significance import fold_means
 
 CORNERS = st.integers(0, 12)
 
@@ -23,23 +25,27 @@ def pixels(box):
     return {(x, y) for x in range(int(x0), int(x1)) for y in range(int(y0), int(y1))}
 
 
+def overlap(a, b):
+    """IoU of two boxes by counting pixels."""
+    return len(pixels(a) & pixels(b)) / len(pixels(a) | pixels(b))
+
+
 @given(boxes(), boxes())
 def test_iou_counts_pixels(a, b):
-    overlap = box_iou(a, b)
-    assert overlap.shape == (len(a), len(b))
+    iou = box_iou(a, b)
+    assert iou.shape == (len(a), len(b))
     for i, one in enumerate(a):
         for j, other in enumerate(b):
-            shared = len(pixels(one) & pixels(other))
-            assert overlap[i, j] == pytest.approx(shared / len(pixels(one) | pixels(other)))
+            assert iou[i, j] == pytest.approx(overlap(one, other))
 
 
 @given(boxes(1), boxes(1))
 def test_iou_is_a_symmetric_share(a, b):
-    overlap = box_iou(a, b)
-    assert ((overlap >= 0) & (overlap <= 1)).all()
-    np.testing.assert_array_equal(overlap, box_iou(b, a).T)
+    iou = box_iou(a, b)
+    assert ((iou >= 0) & (iou <= 1)).all()
+    np.testing.assert_array_equal(iou, box_iou(b, a).T)
     np.testing.assert_array_equal(np.diag(box_iou(a, a)), 1)
-    np.testing.assert_allclose(overlap, box_iou(a * 7 + 3, b * 7 + 3))
+    np.testing.assert_allclose(iou, box_iou(a * 7 + 3, b * 7 + 3))
 
 
 def test_iou_keeps_float32_and_leading_axes():
@@ -58,16 +64,12 @@ def test_iou_of_no_area_and_of_no_box():
 
 
 def loop_recall(proposals, truth, iou, n):
-    found = total = 0
-    for some, objects in zip(proposals, truth, strict=True):
-        for thing in objects:
+    covered = total = 0
+    for ranked, objects in zip(proposals, truth, strict=True):
+        for true in objects:
             total += 1
-            for box in some[:n]:
-                both = len(pixels(box) & pixels(thing))
-                if both / len(pixels(box) | pixels(thing)) >= iou:
-                    found += 1
-                    break
-    return found / total
+            covered += any(overlap(box, true) >= iou for box in ranked[:n])
+    return covered / total
 
 
 @given(
@@ -76,12 +78,11 @@ def loop_recall(proposals, truth, iou, n):
     st.sampled_from([0.3, 0.5, 1.0]),
 )
 def test_recall_is_that_of_a_loop(pairs, last, iou):
-    proposals = [some for some, _ in pairs] + [last]
+    proposals = [ranked for ranked, _ in pairs] + [last]
     truth = [objects for _, objects in pairs] + [last[:1]]
     counts = [0, 1, 2, 5, 100]
     expected = [loop_recall(proposals, truth, iou, n) for n in counts]
-    np.testing.assert_allclose(recall(proposals, truth, iou, counts), expected)
-    assert recall(proposals, truth, iou) == pytest.approx(expected[-1])
+    np.testing.assert_allclose(recall(proposals, truth, counts, iou), expected)
     assert (np.diff(expected) >= 0).all()
 
 
@@ -90,12 +91,124 @@ def test_recall_is_that_of_a_loop(pairs, last, iou):
     [
         (lambda: box_iou([[0, 0, 1]], [[0, 0, 1, 1]]), r"a must have shape"),
         (lambda: box_iou([[0, 0, 1, 1]], [[2, 0, 1, 1]]), r"b must have x0 <= x1 .* not \[2"),
-        (lambda: recall([[]], []), "boxes are of 1 images, but truth is of 0"),
-        (lambda: recall([[]], [[]]), "truth must hold at least one box"),
-        (lambda: recall([[]], [[[0, 0, 1, 1]]], iou=0), r"iou must be in \(0, 1\], not 0"),
+        (lambda: recall([[]], [], [1]), "boxes are of 1 images, but truth is of 0"),
+        (lambda: recall([[]], [[]], [1]), "truth must hold at least one box"),
+        (lambda: recall([[]], [[[0, 0, 1, 1]]], [1], iou=0), r"iou must be in \(0, 1\], not 0"),
         (lambda: recall([[]], [[[0, 0, 1, 1]]], counts=[-1]), "counts must be whole numbers"),
+        (
+            lambda: locate([[0, 0, 1, 1]], [[[0, 0, 1, 1]]], iou=2),
+            r"iou must be in \(0, 1\], not 2",
+        ),
+        (lambda: locate([[3, 0, 1, 1]], [[[0, 0, 1, 1]]]), "top must have x0 <= x1"),
+        (lambda: locate([[0, 0, 1, 1]], [[[0, 9, 1, 1]]]), "known must have x0 <= x1"),
     ],
 )
 def test_what_is_no_box(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+N, K, R, SEED = st.integers(1, 6), st.integers(1, 4), st.integers(0, 4), st.integers(0, 99)
+
+
+def draw(rng, *shape, gaps=0.3):
+    """Boxes of full pixels, which often touch; some of them missing."""
+    corner = rng.integers(0, 8, (*shape, 2))
+    boxes = np.concatenate([corner, corner + rng.integers(1, 8, corner.shape)], -1).astype(float)
+    boxes[rng.random(shape) < gaps] = np.nan
+    return boxes
+
+
+def existing(boxes):
+    return [box for box in boxes if not np.isnan(box).any()]
+
+
+@given(N, K, R, SEED)
+def test_the_best_overlap_is_what_counting_pixels_gives(n, k, r, seed):
+    rng = np.random.default_rng(seed)
+    boxes, known = draw(rng, n, k), draw(rng, n, r)
+    best = best_overlap(boxes, known)
+    assert best.shape == (n, k)
+    for image in range(n):
+        for place in range(k):
+            box, regions = boxes[image, place], existing(known[image])
+            if np.isnan(box).any() or not regions:
+                assert np.isnan(best[image, place])
+            else:
+                expected = max(overlap(box, region) for region in regions)
+                assert best[image, place] == pytest.approx(expected)
+
+
+@given(N, R, SEED, st.sampled_from([0.1, 0.5, 1.0]), st.booleans())
+def test_locate_against_a_loop_over_images(n, r, seed, iou, own_points):
+    rng = np.random.default_rng(seed)
+    top, known = draw(rng, n), draw(rng, n, r + 1)
+    points = rng.integers(0, 16, (n, 2)).astype(float) if own_points else None
+    if own_points:
+        points[rng.random(n) < 0.2] = np.nan
+    hits, overlaps, pointed = [], [], []
+    for image in range(n):
+        regions = existing(known[image])
+        if not regions:
+            continue
+        missing = np.isnan(top[image]).any()
+        best = 0.0 if missing else max(overlap(top[image], region) for region in regions)
+        left, upper, right, lower = top[image]
+        x, y = ((left + right) / 2, (upper + lower) / 2) if points is None else points[image]
+        hits.append(best >= iou)
+        overlaps.append(best)
+        pointed.append(any(x0 <= x <= x1 and y0 <= y <= y1 for x0, y0, x1, y1 in regions))
+    if not hits:
+        with pytest.raises(ValueError, match="no image has a known region"):
+            locate(top, known, points=points, iou=iou)
+        return
+    table = locate(top, known, points=points, iou=iou, n_bootstrap=20, seed=seed)
+    assert table.index.tolist() == ["hit rate", "mean IoU", "pointing game"]
+    for values, row in zip((hits, overlaps, pointed), table.itertuples(), strict=True):
+        expected = fold_means(values, [0] * len(values), n_bootstrap=20, seed=seed)
+        np.testing.assert_allclose([row.estimate, row.low, row.high], expected)
+
+
+def test_an_image_without_a_box_is_a_miss_and_one_without_a_region_is_left_out():
+    region, none = [[0, 0, 10, 10]], [[np.nan] * 4]
+    top = [region[0], [np.nan] * 4, region[0]]
+    table = locate(top, [region, region, none], n_bootstrap=10)
+    assert table.estimate.tolist() == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(("iou", "hit"), [(0.5, 1), (0.51, 0)])
+def test_an_overlap_of_just_the_threshold_is_a_hit(iou, hit):
+    table = locate([[0, 0, 10, 5]], [[[0, 0, 10, 10]]], iou=iou, n_bootstrap=10)
+    assert table.estimate["hit rate"] == hit
+
+
+def test_points_of_ones_own_change_the_pointing_game_alone():
+    top, known = [[0, 0, 10, 10]] * 2, [[[0, 0, 10, 10]]] * 2
+    table = locate(top, known, points=[[50, 50], [10, 10]], n_bootstrap=10)
+    assert table.estimate.tolist() == [1.0, 1.0, 0.5]
+
+
+def test_the_same_seed_gives_the_same_interval():
+    rng = np.random.default_rng(0)
+    top, known = draw(rng, 40), draw(rng, 40, 3, gaps=0)
+    one, same, other = (locate(top, known, n_bootstrap=50, seed=seed) for seed in (0, 0, 1))
+    assert one.equals(same)
+    assert not one.equals(other)
+    assert (one.low <= one.estimate).all()
+    assert (one.estimate <= one.high).all()
+    assert one.low["mean IoU"] < one.high["mean IoU"]
+
+
+def test_the_known_regions_of_synthetic_scenes_are_located_by_themselves():
+    known = load("scenes-annotated", n=30, seed=1).regions
+    first = known[np.arange(30), (~np.isnan(known).any(axis=-1)).argmax(axis=1)]
+    table = locate(first, known, n_bootstrap=10)
+    np.testing.assert_allclose(table, 1)
+    corner = np.tile([0, 0, 1, 1], (30, 1))
+    assert locate(corner, known, n_bootstrap=10).estimate["hit rate"] == 0
+
+
+def test_where_no_region_is_known_nothing_is_located():
+    for known in (np.full((2, 3, 4), np.nan), np.empty((2, 0, 4))):
+        with pytest.raises(ValueError, match="no image has a known region"):
+            locate([[0, 0, 1, 1]] * 2, known)

@@ -6,8 +6,13 @@ import xarray as xr
 from hypothesis import given, settings, strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
-from arlib.evaluation import metrics as evaluation
-from arlib.evaluation.metrics import by_fold, evaluate, known_images, majority_rate
+from arlib.evaluation.metrics import (
+    _bootstrap,
+    _weighted_metrics,
+    evaluate,
+    known_images,
+    majority_rate,
+)
 
 
 def predictions(n, m, seed=0, digits=1):
@@ -37,7 +42,7 @@ def test_the_bootstrap_measures_resamples_as_scikit_learn_does(m, seed):
     drawn = rng.integers(25, size=(4, 25))
     drawn[:, :m] = np.arange(m)  # every emotion in every resample
     weight = np.array([np.bincount(row, minlength=25) for row in drawn], float)
-    measured = evaluation._weighted_metrics(probability, labels, weight)
+    measured = _weighted_metrics(probability, labels, weight)
     expected = [by_sklearn(probability[row], labels[row]) for row in drawn]
     np.testing.assert_allclose(measured.T, expected, atol=1e-12)
 
@@ -74,7 +79,7 @@ def test_the_auc_of_many_emotions_is_scikit_learns_macro_average():
     assert evaluate(probability, labels).estimate["auc"] == pytest.approx(expected)
 
 
-def test_always_answering_the_majority_is_on_the_majority_line():
+def test_always_predicting_the_majority_is_on_the_majority_line():
     labels = np.array([0] * 7 + [1] * 3)
     table = evaluate(np.tile([0.8, 0.2], (10, 1)), labels)
     np.testing.assert_array_equal(table.estimate, table.majority)
@@ -90,11 +95,13 @@ def test_a_seed_repeats_and_more_confidence_is_wider():
     assert (wide.high > narrow.high).all()
 
 
-def test_blocks_of_resamples_change_nothing(monkeypatch):
+def test_blocks_of_resamples_change_nothing():
     probability, labels = predictions(40, 2)
-    whole = evaluate(probability, labels, n_bootstrap=50)
-    monkeypatch.setattr(evaluation, "_BLOCK", 40 * 7)
-    assert evaluate(probability, labels, n_bootstrap=50).equals(whole)
+    at_once, in_blocks = (
+        _bootstrap(probability, labels, 50, np.random.default_rng(0), block)
+        for block in (2**20, 40 * 7)
+    )
+    np.testing.assert_array_equal(at_once, in_blocks)
 
 
 def test_an_emotion_without_images_leaves_only_accuracy():
@@ -149,21 +156,6 @@ def test_majority_rate():
     assert majority_rate([1, 1, 0, -1, -1, -1]) == 2 / 3
     with pytest.raises(ValueError, match=r"^no image has a label: all 2 are -1$"):
         majority_rate([-1, -1])
-
-
-def test_by_fold_is_a_loop_over_folds():
-    probability, labels = predictions(60, 2)
-    folds = np.arange(60) % 4 - 1
-    labels[-7:] = -1
-    table = by_fold(probability, labels, folds)
-    assert table.index.tolist() == [0, 1, 2]
-    for fold, row in table.iterrows():
-        there = (folds == fold) & (labels >= 0)
-        assert row.images == there.sum()
-        assert row.accuracy == accuracy_score(labels[there], probability[there].argmax(-1))
-        assert row.majority == majority_rate(labels[there])
-    with pytest.raises(ValueError, match=r"^folds must have the shape of labels, \(60,\), not"):
-        by_fold(probability, labels, folds[:5])
 
 
 def test_known_images_are_kept_in_order_and_the_others_counted(make_scores):

@@ -6,9 +6,9 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import stats
 from scipy.stats import binomtest
 
-from arlib.evaluation import significance
 from arlib.evaluation.significance import (
     LabelChanges,
     can_change,
@@ -24,14 +24,14 @@ LABELS = st.lists(st.tuples(*[st.integers(0, 2)] * 2, st.integers(-1, 2)), min_s
 
 
 @given(LABELS)
-def test_flips_counts_one_by_one(images):
-    changed = fixed = broken = 0
+def test_label_changes_are_counted_image_by_image(images):
+    changed = corrected = degraded = 0
     for before, after, truth in images:
         if truth >= 0 and before != after:
             changed += 1
-            fixed += after == truth
-            broken += before == truth
-    assert label_changes(*zip(*images, strict=True)) == LabelChanges(changed, fixed, broken)
+            corrected += after == truth
+            degraded += before == truth
+    assert label_changes(*zip(*images, strict=True)) == LabelChanges(changed, corrected, degraded)
 
 
 @pytest.mark.parametrize("function", [label_changes, mcnemar])
@@ -55,13 +55,13 @@ def on_a_grid(n, m, parts, seed, dtype):
     st.sampled_from([np.float32, np.float64]),
     st.integers(0, 999),
 )
-def test_could_flip_tries_every_certain_mean(m, parts, beta, form, dtype, seed):
-    whole = on_a_grid(15, m, parts, seed, dtype)
-    flipping = can_change(whole, beta, form)
-    for image, one in zip(whole, flipping, strict=True):
+def test_can_change_tries_every_certain_mean(m, parts, beta, form, dtype, seed):
+    global_ = on_a_grid(15, m, parts, seed, dtype)
+    changeable = can_change(global_, beta, form)
+    for image, can in zip(global_, changeable, strict=True):
         means = np.eye(m, dtype=dtype)
         labels = {int(late_fusion(image, mean[None], beta, form).argmax()) for mean in means}
-        assert one == bool(labels - {int(image.argmax())})
+        assert can == bool(labels - {int(image.argmax())})
 
 
 @given(
@@ -69,7 +69,7 @@ def test_could_flip_tries_every_certain_mean(m, parts, beta, form, dtype, seed):
     st.integers(0, 8),
     st.sampled_from(["sum", "convex"]),
 )
-def test_could_flip_compares_the_lead_with_beta(cuts, eighths, form):
+def test_can_change_compares_the_lead_with_beta(cuts, eighths, form):
     """On sixteenths, which a computer adds exactly, beside fractions."""
     p = [Fraction(int(part), 16) for part in np.diff([0, *sorted(cuts), 16])]
     beta = Fraction(eighths, 8)
@@ -93,20 +93,20 @@ def test_of_two_emotions_the_bound_is_half_of_one_plus_beta():
 
 @settings(max_examples=50)
 @given(st.integers(2, 4), st.floats(0, 1), st.sampled_from(["sum", "convex"]), st.integers(0, 999))
-def test_what_cannot_flip_does_not_flip(m, beta, form, seed):
+def test_what_cannot_change_does_not_change(m, beta, form, seed):
     rng = np.random.default_rng(seed)
-    whole = rng.dirichlet(np.ones(m) / 2, 200)
+    global_ = rng.dirichlet(np.ones(m) / 2, 200)
     regions = rng.dirichlet(np.ones(m) / 4, (200, 3))
-    changed = late_fusion(whole, regions, beta, form).argmax(-1) != whole.argmax(-1)
-    assert not (changed & ~can_change(whole, beta, form)).any()
+    changed = late_fusion(global_, regions, beta, form).argmax(-1) != global_.argmax(-1)
+    assert not (changed & ~can_change(global_, beta, form)).any()
 
 
-def test_could_flip_goes_by_name_and_refuses_what_is_no_prediction(make_scores):
-    whole = make_scores(9, 2, 3).global_probability
-    expected = can_change(whole.values, 0.5)
+def test_can_change_goes_by_name_and_refuses_what_is_no_prediction(make_scores):
+    global_ = make_scores(9, 2, 3).global_probability
+    expected = can_change(global_.values, 0.5)
     assert expected.any()
     assert not expected.all()
-    np.testing.assert_array_equal(can_change(whole.T, 0.5), expected)
+    np.testing.assert_array_equal(can_change(global_.T, 0.5), expected)
     with pytest.raises(ValueError, match=r"^global_probability must be finite; of image 1 it is"):
         can_change([[1.0, 0.0], [np.nan, 1.0]], 0.5)
     with pytest.raises(ValueError, match=r"must have the shape \(image, M\), not \(2,\)$"):
@@ -185,10 +185,9 @@ def fold_means_by_hand(hits, folds, n_bootstrap, confidence, seed):
 
 
 @pytest.mark.parametrize("block", [2**22, 10])
-def test_fold_means_is_a_loop_over_folds_and_resamples(monkeypatch, block):
-    monkeypatch.setattr(significance, "_BLOCK", block)
+def test_fold_means_is_a_loop_over_folds_and_resamples(block):
     hits = np.random.default_rng(1).normal(size=(2, 3, 12))
-    results = fold_means(hits, FOLDS, n_bootstrap=60, confidence=0.8, seed=5)
+    results = fold_means(hits, FOLDS, n_bootstrap=60, confidence=0.8, seed=5, block=block)
     assert [r.shape for r in results] == [(2, 3)] * 3
     for row in np.ndindex(2, 3):
         expected = fold_means_by_hand(hits[row], FOLDS, 60, 0.8, 5)
@@ -212,10 +211,10 @@ def test_fold_means_of_ones_are_one(folds):
 
 def test_rows_share_their_resamples():
     rng = np.random.default_rng(0)
-    some = rng.integers(2, size=12)
-    other = np.where(FOLDS == 0, some, 1 - some)
-    alone = fold_means(some - other, FOLDS, n_bootstrap=90)
-    _, low, high = fold_means([some, some, some - other], FOLDS, n_bootstrap=90)
+    one = rng.integers(2, size=12)
+    other = np.where(FOLDS == 0, one, 1 - one)
+    alone = fold_means(one - other, FOLDS, n_bootstrap=90)
+    _, low, high = fold_means([one, one, one - other], FOLDS, n_bootstrap=90)
     assert low[0] == low[1]
     assert high[0] == high[1]
     assert (low[2], high[2]) == alone[1:]
@@ -241,14 +240,62 @@ def test_wrong_fold_means_are_refused(hits, folds, options, message):
         fold_means(hits, folds, **options)
 
 
+VALUES = st.lists(st.floats(-100, 100), min_size=1, max_size=20)
+
+
+def mean(values, **options):
+    """The mean of one fold, with its interval."""
+    return [float(value) for value in fold_means(values, [0] * len(values), **options)]
+
+
+@given(VALUES)
+def test_more_confidence_is_wider_and_within_the_values(values):
+    _, low, high = mean(values, n_bootstrap=50)
+    _, lower, higher = mean(values, confidence=0.99, n_bootstrap=50)
+    slack = 1e-9
+    assert min(values) - slack <= lower <= low + slack
+    assert low <= high
+    assert high - slack <= higher <= max(values) + slack
+
+
+def test_scipys_bootstrap_agrees():
+    values = np.random.default_rng(0).exponential(size=60)
+    theirs = stats.bootstrap(
+        (values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1)
+    ).confidence_interval
+    _, low, high = mean(values, n_bootstrap=20_000)
+    assert low == pytest.approx(theirs.low, abs=0.01)
+    assert high == pytest.approx(theirs.high, abs=0.01)
+
+
+def test_shares_spread_as_the_binomial_distribution():
+    estimate, low, high = mean([1] * 30 + [0] * 70, n_bootstrap=20_000)
+    assert estimate == pytest.approx(0.3)
+    expected = stats.binom(100, 0.3).ppf([0.025, 0.975]) / 100
+    np.testing.assert_allclose([low, high], expected, atol=0.011)  # one image more or less
+
+
+def test_the_true_mean_lies_within_as_often_as_promised():
+    samples = np.random.default_rng(0).normal(size=(300, 50))
+    inside = [low <= 0 <= high for _, low, high in map(mean, samples)]
+    assert 0.9 <= np.mean(inside) <= 0.98
+
+
+def test_the_same_seed_gives_the_same_interval_and_one_value_has_no_spread():
+    values = np.random.default_rng(0).random(30)
+    assert mean(values, seed=3) == mean(values, seed=3)
+    assert mean(values, seed=3)[1:] != mean(values, seed=4)[1:]
+    assert mean([0.25]) == [0.25, 0.25, 0.25]
+
+
 def best_by_hand(right, folds, ids):
     """The first option whose mean of the accuracies in the folds `ids` is highest."""
     means = []
     for option in range(right.shape[1]):
         accuracy = []
         for fold in ids:
-            there = right[folds == fold, option]
-            accuracy.append(Fraction(int(there.sum()), there.size))
+            hits = right[folds == fold, option]
+            accuracy.append(Fraction(int(hits.sum()), hits.size))
         means.append(sum(accuracy) / len(accuracy))
     return means.index(max(means))
 

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from arlib.evaluation import sweeps
 from arlib.evaluation.metrics import evaluate
 from arlib.evaluation.sweeps import predicted_labels, sweep
 from arlib.method import predict_labels
@@ -68,7 +67,7 @@ def test_predicted_labels_need_no_labels_and_no_names(make_scores):
     assert "image" not in labels.coords
 
 
-def test_a_region_without_a_prediction_takes_its_rank_and_says_nothing(make_scores):
+def test_a_region_without_a_prediction_takes_its_rank_and_adds_nothing(make_scores):
     scores = make_scores(20, 6, missing=False)
     scores.region_probability[:, 0] = np.nan  # the one with the highest objectness
     labels = predicted_labels(scores, [1, 2, 6], rank_by="objectness")
@@ -121,7 +120,7 @@ def test_the_intervals_are_those_of_a_loop_over_resamples(make_scores, n_emotion
 
 
 def test_the_intervals_are_those_of_evaluate(make_scores):
-    scores = make_scores(70, 8)
+    scores = make_scores(1100, 8)  # more than a block
     swept = sweep(scores, [2], [1.0], [0.0, 0.5], n_bootstrap=200, seed=1)
     for beta in (0.0, 0.5):
         response = predict_labels(scores, 2, beta=beta).response
@@ -141,12 +140,18 @@ def test_unlabelled_images_change_nothing_but_their_count(make_scores):
     assert (swept.attrs["unknown"], known.attrs["unknown"]) == (9, 0)
 
 
-def test_blocks_of_images_change_nothing(make_scores, monkeypatch):
-    scores = make_scores(50, 6)
-    labels, swept = predicted_labels(scores), sweep(scores, n_bootstrap=20)
-    monkeypatch.setattr(sweeps, "_BLOCK", 7)
-    assert predicted_labels(scores).equals(labels)
-    assert sweep(scores, n_bootstrap=20).equals(swept)
+def test_more_images_than_a_block(make_scores):
+    """A block is 1024 images; these take three, the last one short."""
+    scores = make_scores(2100, 6)
+    ks, alphas, betas = (1, 3), (0.0, 1.0), (0.3, 0.9)
+    swept = sweep(scores, ks, alphas, betas)
+    for k, alpha, beta in product(ks, alphas, betas):
+        label = predict_labels(scores, k, alpha=alpha, beta=beta).label
+        expected = accuracy_score(scores.label[:-1], label[:-1])
+        assert float(swept.accuracy.sel(k=k, alpha=alpha, beta=beta)) == pytest.approx(expected)
+    for k in ks:
+        expected = predict_labels(scores, k).label
+        np.testing.assert_array_equal(predicted_labels(scores, ks).sel(k=k), expected)
 
 
 def test_a_sweep_where_an_emotion_has_no_image(make_scores):
@@ -195,10 +200,7 @@ def spoilt(scores, name):
         (2, None, {"fusion": "convex", "beta": 2.0}),
     ],
 )
-def test_what_algorithm_1_refuses_is_refused_in_its_words(
-    make_scores, monkeypatch, n_emotions, name, values
-):
-    monkeypatch.setattr(sweeps, "_BLOCK", 3)
+def test_what_algorithm_1_refuses_is_refused_in_its_words(make_scores, n_emotions, name, values):
     scores = make_scores(9, 4, n_emotions)
     if name:
         scores = spoilt(scores, name)

@@ -1,4 +1,4 @@
-"""Former fusion: against a loop over images and folds; no image is judged by who saw it."""
+"""Former fusion: against a loop over images and folds; no network predicts an image it saw."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from arlib.scoring import Classifiers, box_outputs
 
 N = 18
 BROKEN, UNLABELLED, BARE = 4, 7, 9
-"""A picture that cannot be read, one without label, one without region."""
+"""An image that cannot be read, one without label, one without region."""
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def drawn():
     """Noise, lighter where positive, in three folds."""
     rng = np.random.default_rng(0)
     labels = np.resize([0, 1], N).astype(np.int8)
-    pictures = [
+    images = [
         rng.integers(40 - 30 * label, 256 - 60 * label, (30 + number, 50, 3), dtype=np.uint8)
         for number, label in enumerate(labels.tolist())
     ]
@@ -32,8 +32,8 @@ def drawn():
 
     def draw(number):
         if number == BROKEN:
-            raise ImageError("broken.png", "no picture")
-        return pictures[number]
+            raise ImageError("broken.png", "no image")
+        return images[number]
 
     return Dataset(
         name="drawn",
@@ -49,9 +49,9 @@ def drawn():
 @pytest.fixture(scope="module")
 def boxes():
     corner = np.random.default_rng(1).integers(0, 15, (N, 1, 2))
-    made = np.concatenate([corner, corner + 14], axis=-1).astype(np.float32)
-    made[BARE] = np.nan
-    return made
+    boxes = np.concatenate([corner, corner + 14], axis=-1).astype(np.float32)
+    boxes[BARE] = np.nan
+    return boxes
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +64,9 @@ def networks():
 
 @pytest.fixture(scope="module", params=["one network", "one a fold"])
 def classifiers(request, drawn, networks):
-    one = request.param == "one network"
-    return Classifiers.one(networks[1], drawn) if one else Classifiers(networks)
+    if request.param == "one network":
+        return Classifiers.one(networks[1], drawn)
+    return Classifiers(networks)
 
 
 def fused(drawn, classifiers, boxes):
@@ -73,7 +74,7 @@ def fused(drawn, classifiers, boxes):
 
 
 def test_against_a_loop_over_images_and_folds(drawn, classifiers, boxes):
-    found = fused(drawn, classifiers, boxes)
+    probability = fused(drawn, classifiers, boxes)
     for fold, network in classifiers.networks.items():
         features = {}
         for number in range(N):
@@ -96,13 +97,13 @@ def test_against_a_loop_over_images_and_folds(drawn, classifiers, boxes):
         machine.fit(scaler.transform([features[i] for i in others]), drawn.labels[others])
         mine = [i for i in features if drawn.folds[i] == fold]
         margin = machine.decision_function(scaler.transform([features[i] for i in mine]))
-        np.testing.assert_allclose(found[mine, 1], expit(margin), atol=2e-3)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(np.delete(found, BROKEN, 0).sum(1), 1, rtol=1e-5)
+        np.testing.assert_allclose(probability[mine, 1], expit(margin), atol=2e-3)
+    assert probability.dtype == np.float32
+    np.testing.assert_allclose(np.delete(probability, BROKEN, 0).sum(1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("fold", [1, 2, 3])
-def test_a_folds_own_labels_do_not_change_what_is_said_of_it(drawn, classifiers, boxes, fold):
+def test_a_folds_own_labels_do_not_change_its_predictions(drawn, classifiers, boxes, fold):
     before = fused(drawn, classifiers, boxes)
     mine = drawn.folds == fold
     labels = np.where(mine & (drawn.labels >= 0), 1 - drawn.labels, drawn.labels)
@@ -111,14 +112,14 @@ def test_a_folds_own_labels_do_not_change_what_is_said_of_it(drawn, classifiers,
     assert np.nanmax(np.abs(after[~mine] - before[~mine])) > 0.01, "others learned from them"
 
 
-def test_an_unreadable_picture_is_not_judged_and_one_without_a_label_is(drawn, classifiers, boxes):
-    found = fused(drawn, classifiers, boxes)
-    assert np.flatnonzero(np.isnan(found).any(axis=1)).tolist() == [BROKEN]
-    assert np.isfinite(found[UNLABELLED]).all()
+def test_an_unreadable_image_is_not_predicted_and_one_without_label_is(drawn, classifiers, boxes):
+    probability = fused(drawn, classifiers, boxes)
+    assert np.flatnonzero(np.isnan(probability).any(axis=1)).tolist() == [BROKEN]
+    assert np.isfinite(probability[UNLABELLED]).all()
 
 
 def test_regions_count(drawn, classifiers, boxes):
-    """Another region of one picture changes what is said of it."""
+    """Another region of one image changes its prediction."""
     other = boxes.copy()
     other[0] = [[20, 5, 45, 29]]
     before, after = fused(drawn, classifiers, boxes), fused(drawn, classifiers, other)
@@ -128,12 +129,12 @@ def test_regions_count(drawn, classifiers, boxes):
 def test_several_regions_stand_side_by_side(drawn, networks, boxes):
     two = np.concatenate([boxes, boxes + 2], axis=1)
     classifiers = Classifiers.one(networks[1], drawn)
-    found = fused(drawn, classifiers, two)
-    assert found.shape == (N, 2)
-    assert np.nanmax(np.abs(found - fused(drawn, classifiers, boxes))) > 1e-3
+    probability = fused(drawn, classifiers, two)
+    assert probability.shape == (N, 2)
+    assert np.nanmax(np.abs(probability - fused(drawn, classifiers, boxes))) > 1e-3
 
 
 def test_a_single_fold_leaves_nothing_to_learn_from(drawn, networks, boxes):
     alone = replace(drawn, folds=np.ones(N, np.int8))
-    with pytest.raises(ValueError, match="no image of 'positive' to learn from"):
+    with pytest.raises(ValueError, match="needs at least two folds"):
         fused(alone, Classifiers.one(networks[1], alone), boxes)

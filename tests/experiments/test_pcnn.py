@@ -1,4 +1,4 @@
-"""PCNN: who is dropped, against a scalar loop and by chance; what is left is trained on with."""
+"""PCNN: what is dropped, against a scalar loop; what is left is trained on with."""
 
 import json
 import math
@@ -9,10 +9,10 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 
-from arlib.datasets.scenes import SceneGenerator, annotated
+from arlib.datasets import load
 from arlib.experiments.baselines import pcnn
-from arlib.experiments.baselines.pcnn import UNIFORM_SHARE, drop_probability, train_on
-from arlib.networks import Training, TrainingError, classifier_parameters, finetune, load_backbone
+from arlib.experiments.baselines.pcnn import drop_probability, train_on
+from arlib.networks import TooFewError, Training, finetune, load_backbone
 from arlib.scoring import global_outputs
 
 TRAINING = Training(iterations=4, round=2, batch_size=8, lr=0.02, head_factor=1.0, seed=3)
@@ -21,16 +21,16 @@ DIFFERENCE = st.floats(0, 1)
 
 @pytest.fixture(scope="module")
 def few():
-    return annotated(SceneGenerator(), 48, seed=1)
+    return load("scenes-annotated", n=48, seed=1)
 
 
-def network(sureness=8.0):
-    """Weights by chance, whose responses differ the more the larger `sureness`."""
-    made = load_backbone("vgg_tiny", classes=2, weights="random")
+def network(confidence=8.0):
+    """Random weights, whose responses differ the more the larger `confidence`."""
+    network = load_backbone("vgg_tiny", classes=2, weights="random")
     with torch.no_grad():
-        for parameter in classifier_parameters(made)[1]:
-            parameter *= sureness
-    return made
+        for parameter in network.classifier.parameters():
+            parameter *= confidence
+    return network
 
 
 def run(few, folder, plan=TRAINING, start=None, **settings):
@@ -48,7 +48,7 @@ def two(difference):
 
 class TestTheRule:
     @given(st.integers(0, 30), st.integers(2, 6), st.integers(0, 99))
-    def test_against_a_loop_over_pictures(self, n, classes, seed):
+    def test_against_a_loop_over_images(self, n, classes, seed):
         probability = np.random.default_rng(seed).dirichlet(np.ones(classes), n).reshape(n, classes)
         expected = []
         for responses in probability.tolist():
@@ -57,7 +57,7 @@ class TestTheRule:
         np.testing.assert_allclose(drop_probability(probability), expected, atol=1e-12)
 
     @given(st.lists(DIFFERENCE, min_size=2, max_size=30))
-    def test_the_surer_the_less_likely_and_never_beyond_0_and_1(self, difference):
+    def test_the_more_confident_the_less_likely_and_never_beyond_0_and_1(self, difference):
         chance = drop_probability(two(sorted(difference)))
         assert (chance >= 0).all()
         assert (chance <= 1).all()
@@ -68,7 +68,7 @@ class TestTheRule:
         responses = np.array(two(difference))
         assert (drop_probability(responses) == drop_probability(responses[:, ::-1])).all()
 
-    def test_equal_responses_are_surely_dropped_and_decided_ones_kept(self):
+    def test_equal_responses_are_dropped_and_confident_ones_kept(self):
         assert drop_probability([[0.5, 0.5]]) == 1
         assert drop_probability(two([math.log(2) - 1e-6]))[0] > 0
         assert drop_probability(two([math.log(2) + 1e-6]))[0] == 0
@@ -76,11 +76,12 @@ class TestTheRule:
     def test_uniform_differences_lose_the_stated_share(self):
         rng = np.random.default_rng(0)
         chance = drop_probability(two(rng.random(200_000)))
-        assert chance.mean() == pytest.approx(UNIFORM_SHARE, abs=0.003)
-        assert (rng.random(len(chance)) < chance).mean() == pytest.approx(UNIFORM_SHARE, abs=0.005)
+        share = 2 * np.log(2) - 1
+        assert chance.mean() == pytest.approx(share, abs=0.003)
+        assert (rng.random(len(chance)) < chance).mean() == pytest.approx(share, abs=0.005)
 
     @pytest.mark.parametrize("shape", [(3,), (3, 1), (0, 1), (2, 2, 2)])
-    def test_what_is_no_table_of_responses_is_refused(self, shape):
+    def test_other_shapes_are_refused(self, shape):
         with pytest.raises(ValueError, match=r"probability must be \(n, M\) with M >= 2, not \("):
             drop_probability(np.zeros(shape))
 
@@ -111,20 +112,20 @@ class TestARound:
         facts = json.loads((tmp_path / "round" / "network.json").read_text())
         assert facts["images"] == done.kept.sum()
 
-    def test_writes_who_was_dropped(self, few, tmp_path):
+    def test_writes_how_many_were_dropped(self, few, tmp_path):
         done = run(few, tmp_path, validation=few)
         facts = json.loads((tmp_path / "dropped.json").read_text())
-        assert facts == {"pictures": 48, "dropped": done.dropped, "expected": done.expected}
+        assert facts == {"images": 48, "dropped": done.dropped, "expected": done.expected}
 
     def test_is_the_same_when_called_again(self, few, tmp_path):
         first = run(few, tmp_path)
-        told = (tmp_path / "dropped.json").read_text()
+        written = (tmp_path / "dropped.json").read_text()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("arlib.networks.training.Finetuner.training_step", None)  # nothing trains
             again = run(few, tmp_path)
         assert same(first.network, again.network)
         assert (first.kept == again.kept).all()
-        assert (tmp_path / "dropped.json").read_text() == told
+        assert (tmp_path / "dropped.json").read_text() == written
 
     def test_another_seed_keeps_others(self, few, tmp_path):
         one = run(few, tmp_path / "1")
@@ -135,12 +136,12 @@ class TestARound:
 
 class TestTooFewAreLeft:
     def test_where_everything_is_dropped(self, few, tmp_path):
-        with pytest.raises(TrainingError, match="scenes-annotated holds no picture"):
-            run(few, tmp_path, start=network(sureness=0.0))
+        with pytest.raises(TooFewError, match="scenes-annotated holds no "):
+            run(few, tmp_path, start=network(confidence=0.0))
         assert not (tmp_path / "dropped.json").exists()
 
     @pytest.mark.parametrize(
-        ("kept", "told"),
+        ("kept", "reason"),
         [
             (lambda labels: labels == 0, "scenes-annotated has one class only"),
             (
@@ -149,8 +150,8 @@ class TestTooFewAreLeft:
             ),
         ],
     )
-    def test_of_one_class_or_of_less_than_a_batch(self, few, tmp_path, monkeypatch, kept, told):
+    def test_of_one_class_or_of_less_than_a_batch(self, few, tmp_path, monkeypatch, kept, reason):
         responses = np.where(kept(few.labels)[:, None], [0.0, 1.0], [0.5, 0.5])
         monkeypatch.setattr(pcnn, "global_outputs", lambda *_, **__: responses)
-        with pytest.raises(TrainingError, match=told):
+        with pytest.raises(TooFewError, match=reason):
             run(few, tmp_path)

@@ -11,17 +11,14 @@ import xarray as xr
 
 from arlib.datasets import DatasetError
 from arlib.datasets.scenes import SceneGenerator
+from arlib.evaluation import LabelsNeeded, Run
 from arlib.experiments.registry import (
-    LabelsNeeded,
-    find_baselines,
+    SYNTHETIC_RUNS,
     find_run,
-    find_run_results,
     images_of,
-    need_labels,
-    network_of,
 )
 from arlib.experiments.runs import write_baselines
-from arlib.experiments.synthetic import SyntheticProtocol, scored
+from arlib.experiments.synthetic import SyntheticProtocol
 from arlib.networks import Training
 
 QUICK = Training(iterations=4, round=2, batch_size=16, lr=0.01)
@@ -37,8 +34,8 @@ TINY = partial(
 
 @pytest.fixture(autouse=True)
 def small(tmp_path_factory, monkeypatch):
-    """A tiny synthetic scenes, and one cache for all tests of this file."""
-    monkeypatch.setenv("ARLIB_CACHE", str(tmp_path_factory.getbasetemp() / "shelf"))
+    """Tiny synthetic sets, and one cache for all tests of this file."""
+    monkeypatch.setenv("ARLIB_CACHE", str(tmp_path_factory.getbasetemp() / "registry"))
     monkeypatch.setattr("arlib.experiments.synthetic.SyntheticProtocol", TINY)
 
 
@@ -48,24 +45,24 @@ def refuse(*_, **__):
 
 @pytest.mark.parametrize("name", ["annotated", "folded"])
 def test_a_run_that_is_not_there_is_made_with_the_default_settings(tmp_path, name, monkeypatch):
-    scores, facts = find_run(f"scenes-{name}", tmp_path, progress=False)
-    assert facts["experiment"]["synthetic"]["max_regions"] == 6
-    assert scores.image.values.tolist() == TINY().dataset(name).keys.tolist()
+    run = find_run(f"scenes-{name}", tmp_path, progress=False)
+    assert run.facts["experiment"]["synthetic"]["max_regions"] == 6
+    assert run.scores.image.values.tolist() == TINY().dataset(name).keys.tolist()
     assert not list(tmp_path.iterdir()), "it is kept in the cache, not beside the chapter"
     monkeypatch.setattr("arlib.experiments.synthetic.score_cross_fold", refuse)
-    again, _ = find_run(f"scenes-{name}", tmp_path, progress=False)
-    assert again.identical(scores)
+    again = find_run(f"scenes-{name}", tmp_path, progress=False)
+    assert again.scores.identical(run.scores)
 
 
 def test_a_run_that_is_there_is_opened_as_it_is(tmp_path, monkeypatch):
-    made = scored(TINY(seed=1), progress=False)
+    folder = TINY(seed=1).score(progress=False)
     for name in ("scenes-annotated", "mine"):
-        shutil.copytree(made, tmp_path / "results" / name)
+        shutil.copytree(folder, tmp_path / "results" / name)
     monkeypatch.setattr("arlib.experiments.synthetic.score_cross_fold", refuse)
     monkeypatch.chdir(tmp_path)
     for name in ("scenes-annotated", "mine"):
-        _, facts = find_run(name)
-        assert facts["experiment"]["synthetic"]["seed"] == 1
+        run = find_run(name)
+        assert (run.name, run.facts["experiment"]["synthetic"]["seed"]) == (name, 1)
 
 
 def measured(value):
@@ -73,105 +70,99 @@ def measured(value):
 
 
 def test_what_a_recorded_run_measured_is_opened_as_it_is(tmp_path, monkeypatch):
-    run = shutil.copytree(scored(TINY(seed=1), progress=False), tmp_path / "mine")
-    monkeypatch.setattr("arlib.experiments.synthetic._rows", refuse)
-    assert find_baselines("mine", tmp_path) is None
-    bare = find_run_results("mine", tmp_path)
-    assert (bare.name, bare.baselines) == ("mine", None)
-    write_baselines(run, measured(4))
-    xr.testing.assert_identical(find_baselines("mine", tmp_path).load(), measured(4))
-    found = find_run_results("mine", tmp_path)
-    xr.testing.assert_identical(found.baselines, measured(4))
-    assert found.scores.identical(find_run("mine", tmp_path)[0].load())
-    assert found.facts["experiment"]["synthetic"]["seed"] == 1
+    folder = shutil.copytree(TINY(seed=1).score(progress=False), tmp_path / "mine")
+    write_baselines(folder, measured(4))
+    monkeypatch.setattr(SyntheticProtocol, "_rows", refuse)
+    for baselines in (False, True):
+        run = find_run("mine", tmp_path, baselines=baselines)
+        xr.testing.assert_identical(run.baselines.load(), measured(4))
 
 
 def test_a_recorded_run_that_measured_nothing_is_not_measured_live(tmp_path, monkeypatch):
-    shutil.copytree(scored(TINY(seed=1), progress=False), tmp_path / "scenes-annotated")
-    monkeypatch.setattr("arlib.experiments.synthetic._rows", refuse)
-    assert find_baselines("scenes-annotated", tmp_path) is None
+    shutil.copytree(TINY(seed=1).score(progress=False), tmp_path / "scenes-annotated")
+    monkeypatch.setattr(SyntheticProtocol, "_rows", refuse)
+    run = find_run("scenes-annotated", tmp_path, baselines=True)
+    assert (run.name, run.baselines) == ("scenes-annotated", None)
 
 
-def test_a_run_that_is_not_there_is_measured_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("arlib.experiments.synthetic._rows", lambda *_: measured(5))
-    first = find_run_results("scenes-tagged", tmp_path, progress=False)
+def test_a_run_that_is_not_there_is_measured_once_if_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr(SyntheticProtocol, "_rows", refuse)
+    assert find_run("scenes-tagged", tmp_path, progress=False).baselines is None
+    monkeypatch.setattr(SyntheticProtocol, "_rows", lambda *_: measured(5))
+    first = find_run("scenes-tagged", tmp_path, baselines=True, progress=False)
     assert first.facts["experiment"]["dataset"] == "scenes-tagged"
-    xr.testing.assert_identical(first.baselines, measured(5))
-    monkeypatch.setattr("arlib.experiments.synthetic._rows", refuse)
-    again = find_baselines("scenes-tagged", tmp_path, progress=False)
-    xr.testing.assert_identical(again.load(), measured(5))
+    xr.testing.assert_identical(first.baselines.load(), measured(5))
+    monkeypatch.setattr(SyntheticProtocol, "_rows", refuse)
+    again = find_run("scenes-tagged", tmp_path, baselines=True, progress=False)
+    xr.testing.assert_identical(again.baselines.load(), measured(5))
     assert not list(tmp_path.iterdir()), "it is kept in the cache, not beside the chapter"
 
 
-def test_what_a_run_that_there_is_none_of_measured(tmp_path):
-    for find in (find_baselines, find_run_results):
-        with pytest.raises(ValueError, match=r"no run 'flickr' in .*; there are scenes-folded"):
-            find("flickr", tmp_path)
+def test_what_is_made_live_are_the_runs_of_the_protocol():
+    assert tuple(SyntheticProtocol().runs()) == SYNTHETIC_RUNS
 
 
-@pytest.mark.parametrize(
-    ("name", "told"),
-    [
-        ("flickr", "no run 'flickr' in {}; there are mine, scenes-folded, scenes-annotated"),
-        (
-            "unfinished",
-            "no run 'unfinished' in {}; there are mine, scenes-folded, scenes-annotated",
-        ),
-        (
-            "scenes-objects",
-            "no run 'scenes-objects'; the synthetic scenes has scenes-folded, scenes-j",
-        ),
-    ],
-)
-def test_a_run_that_there_is_none_of_names_those_there_are(tmp_path, name, told):
+@pytest.mark.parametrize("name", ["flickr", "unfinished", "scenes-objects"])
+@pytest.mark.parametrize("baselines", [False, True])
+def test_an_unknown_run_is_refused_with_those_that_there_are(tmp_path, name, baselines):
     for folder in ("mine", "unfinished"):
         (tmp_path / folder).mkdir()
     (tmp_path / "mine" / "run.json").write_text("{}")
     with pytest.raises(ValueError, match=r".") as caught:
-        find_run(name, tmp_path)
-    assert str(caught.value).startswith(told.format(tmp_path))
+        find_run(name, tmp_path, baselines=baselines)
+    known = "mine, scenes-annotated, scenes-folded, scenes-tagged"
+    assert str(caught.value) == f"no run {name!r} in {tmp_path}; there are {known}"
+
+
+def run_of(experiment):
+    """A run whose facts were written and read, without its scores."""
+    return Run("any", scores=None, facts=json.loads(json.dumps({"experiment": experiment})))
 
 
 @pytest.mark.parametrize("name", ["annotated", "folded"])
-def test_the_pictures_of_a_run_are_drawn_again(name):
+def test_the_images_of_a_run_are_drawn_again(name):
     settings = TINY(generator=SceneGenerator(local_share=1.0), seed=2)
-    facts = {"experiment": {"dataset": f"scenes-{name}", "synthetic": asdict(settings)}}
-    found, made = images_of(json.loads(json.dumps(facts))), settings.dataset(name)
-    assert (found.keys == made.keys).all()
-    assert (found.labels == made.labels).all()
-    assert (found.read(7) == made.read(7)).all()
-    np.testing.assert_array_equal(found.regions, made.regions)
+    run = run_of({"dataset": f"scenes-{name}", "synthetic": asdict(settings)})
+    again, dataset = images_of(run), settings.dataset(name)
+    assert (again.keys == dataset.keys).all()
+    assert (again.labels == dataset.labels).all()
+    assert (again.read(7) == dataset.read(7)).all()
+    np.testing.assert_array_equal(again.regions, dataset.regions)
 
 
 def test_photographs_are_where_the_data_is(tmp_path, monkeypatch):
-    facts = {"experiment": {"dataset": "twitter2", "backbones": ["vgg16"]}}
+    run = run_of({"dataset": "twitter2", "backbones": ["vgg16"]})
     monkeypatch.delenv("ARLIB_DATA", raising=False)
-    with pytest.raises(DatasetError, match="twitter2 is not here: get the photo tweets"):
-        images_of(facts)
+    with pytest.raises(DatasetError, match="twitter2 is not here: get it"):
+        images_of(run)
     monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
     with pytest.raises(DatasetError, match="twitter2 is not at"):
-        images_of(facts)
+        images_of(run)
 
 
 def test_the_network_of_a_run_in_words():
-    drawn = {"experiment": {"dataset": "scenes-annotated", "synthetic": asdict(TINY())}}
-    assert network_of(drawn) == "vgg_tiny, fine-tuned on tagged scenes"
-    photographs = {"experiment": {"dataset": "twitter2", "backbones": ["vgg16"]}}
-    assert network_of(photographs) == "vgg16, frozen, under a linear head"
-    for learned, told in {"folds": "the other folds", "oasis": "oasis"}.items():
-        photographs["experiment"]["finetune_on"] = [learned]
-        assert network_of(photographs) == f"vgg16, fine-tuned on {told}"
+    synthetic = run_of({"dataset": "scenes-annotated", "synthetic": asdict(TINY())})
+    assert synthetic.network == "vgg_tiny, fine-tuned on tagged scenes"
+    photographs = {"dataset": "twitter2", "backbones": ["vgg16"]}
+    assert run_of(photographs).network == "vgg16, frozen, under a linear head"
+    for source, words in {
+        "none": "frozen, under a linear head",
+        "shipped": "frozen, under the head that comes with the package",
+        "folds": "fine-tuned on the other folds",
+        "oasis": "fine-tuned on oasis",
+    }.items():
+        assert run_of({**photographs, "finetune_on": [source]}).network == f"vgg16, {words}"
 
 
 def test_the_real_run_finds_its_photographs(data_root):
-    made = images_of({"experiment": {"dataset": "twitter2", "backbones": ["mobilenet_v2"]}})
-    assert made.root == data_root / "twitter2"
+    run = run_of({"dataset": "twitter2", "backbones": ["mobilenet_v2"]})
+    assert images_of(run).root == data_root / "twitter2"
 
 
 def test_labels_are_asked_for_where_there_is_none(make_scores):
     scores = make_scores(6, 2)
-    need_labels(scores, "A table")  # one of them has none, others do
+    Run("some", scores).require_labels("A table")  # the last has none, others do
     scores["label"] = scores.label * 0 - 1
-    told = r"A table: this needs labels, and of the run's 6 pictures none has one\. A table with"
-    with pytest.raises(LabelsNeeded, match=told):
-        need_labels(scores, "A table")
+    message = r"A table: this needs labels, and of the run's 6 images none has one\. A table with"
+    with pytest.raises(LabelsNeeded, match=message):
+        Run("none", scores).require_labels("A table")

@@ -1,4 +1,4 @@
-"""Rows that scores cannot fill: each against its definition; what is missing says why."""
+"""Rows that scores cannot fill: each against its definition; what is missing has a reason."""
 
 import re
 from dataclasses import replace
@@ -13,9 +13,9 @@ from arlib.datasets import Dataset, ImageError
 from arlib.evaluation import methods
 from arlib.experiments.baselines.former_fusion import former_fusion
 from arlib.experiments.baselines.rows import Missing, measure_rows, rows_for
-from arlib.experiments.runs import open_baselines, write_baselines
+from arlib.experiments.runs import write_baselines
 from arlib.method import affective_regions
-from arlib.networks import fit_head, load_backbone
+from arlib.networks import LinearHead, TooFewError, load_backbone
 from arlib.proposals import Grid
 from arlib.scoring import Classifiers, global_outputs, score_cross_fold
 
@@ -26,15 +26,15 @@ ROWS = ["SentiBank", "PCNN + CaffeNet", "PCNN + VGGNet", "VGGNet", FF, "DeepSent
 
 @pytest.fixture(scope="module")
 def drawn():
-    """Noise, lighter where positive, in two folds; one picture cannot be read."""
+    """Noise, lighter where positive, in two folds; one image cannot be read."""
     rng = np.random.default_rng(0)
     labels = np.resize([0, 1], N).astype(np.int8)
-    pictures = [rng.integers(0, 256 - 60 * x, (30, 50, 3), dtype=np.uint8) for x in labels.tolist()]
+    images = [rng.integers(0, 256 - 60 * x, (30, 50, 3), dtype=np.uint8) for x in labels.tolist()]
 
     def draw(number):
         if number == BROKEN:
-            raise ImageError("broken.png", "no picture")
-        return pictures[number]
+            raise ImageError("broken.png", "no image")
+        return images[number]
 
     return Dataset(
         name="drawn",
@@ -69,7 +69,7 @@ def readable(drawn):
 
 
 class Bank:
-    """Stands for a SentiBank: responses by chance, which labels decide a little."""
+    """Stands for a SentiBank: random responses that depend a little on the labels."""
 
     def responses(self, dataset, *, progress):
         number = dataset.files.astype(int)
@@ -77,7 +77,7 @@ class Bank:
 
 
 def never():
-    raise AssertionError("asked for too early")
+    raise AssertionError("made too early")
 
 
 @pytest.fixture(scope="module")
@@ -98,21 +98,21 @@ def rows(dataset, scores, classifiers, given, **changes):
 
 def test_rows_are_those_that_table_1_wants_of_a_run(readable, scores, classifiers, given):
     """Those of its methods that scores alone cannot fill."""
-    found = list(rows(readable, scores, classifiers, given))
-    measured = [one.name for one in methods() if re.search("PCNN|Bank|^VGGNet$|ff", one.name)]
-    assert found == ROWS == measured
+    names = list(rows(readable, scores, classifiers, given))
+    measured = [row.name for row in methods() if re.search("PCNN|Bank|^VGGNet$|ff", row.name)]
+    assert names == ROWS == measured
 
 
-def test_nothing_is_made_before_a_row_is_asked_for(readable, scores, classifiers, given):
+def test_nothing_is_made_before_a_row_is_measured(readable, scores, classifiers, given):
     pcnn = {"PCNN + CaffeNet": never, "PCNN + VGGNet": never}
-    told = rows(readable, scores, classifiers, given, bank=never, deep=never, pcnn=pcnn)
+    named = rows(readable, scores, classifiers, given, bank=never, deep=never, pcnn=pcnn)
     for name in ("SentiBank", "DeepSentiBank", *pcnn):
-        with pytest.raises(AssertionError, match="asked for too early"):
-            told[name]()
+        with pytest.raises(AssertionError, match="made too early"):
+            named[name]()
 
 
 def responses_of(name, dataset, given):
-    """What the row's linear classifier reads."""
+    """The features of the row's linear classifier."""
     return {
         "SentiBank": lambda: Bank().responses(dataset, progress=False),
         "VGGNet": lambda: global_outputs(dataset, given["plain"], features=True, progress=False),
@@ -124,16 +124,18 @@ def responses_of(name, dataset, given):
 def test_mid_level_rows_are_heads_fitted_on_the_other_fold(
     readable, scores, classifiers, given, name
 ):
-    found = rows(readable, scores, classifiers, given)[name]()
+    probability = rows(readable, scores, classifiers, given)[name]()
     responses = responses_of(name, readable, given)
     for fold in (1, 2):
         mine = readable.folds == fold
-        head = fit_head(responses[~mine], readable.labels[~mine], readable.emotions, backbone="any")
-        np.testing.assert_allclose(found[mine], head.probability(responses[mine]), atol=1e-4)
+        head = LinearHead.fit(
+            responses[~mine], readable.labels[~mine], readable.emotions, backbone="any"
+        )
+        np.testing.assert_allclose(probability[mine], head.probability(responses[mine]), atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["SentiBank", "VGGNet", "DeepSentiBank", FF])
-def test_a_folds_own_labels_do_not_change_what_is_said_of_it(
+def test_a_folds_own_labels_do_not_change_its_predictions(
     readable, scores, classifiers, given, name
 ):
     mine = readable.folds == 2
@@ -147,14 +149,23 @@ def test_a_folds_own_labels_do_not_change_what_is_said_of_it(
 
 
 @pytest.mark.parametrize("name", ["PCNN + CaffeNet", "PCNN + VGGNet"])
-def test_pcnn_rows_are_the_whole_images_by_their_folds_network(
+def test_pcnn_rows_are_the_full_images_by_their_folds_network(
     readable, scores, classifiers, given, name
 ):
-    found = rows(readable, scores, classifiers, given)[name]()
-    for fold, one in given["pcnn"][name]().networks.items():
+    probability = rows(readable, scores, classifiers, given)[name]()
+    for fold, network in given["pcnn"][name]().networks.items():
         mine = readable.folds == fold
-        alone = global_outputs(readable.subset(mine), one, progress=False)
-        np.testing.assert_allclose(found[mine], alone, atol=1e-5)
+        alone = global_outputs(readable.subset(mine), network, progress=False)
+        np.testing.assert_allclose(probability[mine], alone, atol=1e-5)
+
+
+def test_pcnn_is_missing_where_it_dropped_too_much(readable, scores, classifiers, given):
+    def train():
+        raise TooFewError("a set of 3 images")
+
+    pcnn = rows(readable, scores, classifiers, given, pcnn={"PCNN": train})["PCNN"]
+    with pytest.raises(Missing, match=r"^PCNN dropped too much to train on: a set of 3 images$"):
+        pcnn()
 
 
 def test_former_fusion_takes_the_best_region(readable, scores, classifiers, given):
@@ -173,29 +184,37 @@ def measured(readable, classifiers):
     def without(reason):
         raise Missing(reason)
 
-    one = np.random.default_rng(0).dirichlet([1, 1], len(readable)).astype(np.float32)
-    told = {
+    row = np.random.default_rng(0).dirichlet([1, 1], len(readable)).astype(np.float32)
+    rows = {
         "A": partial(without, "no photographs"),
-        "B": lambda: one,
+        "B": lambda: row,
         "C": partial(without, "no weights"),
     }
-    return one, measure_rows(readable, classifiers, told, progress=False)
+    return row, measure_rows(readable, classifiers, rows, progress=False)
 
 
-def test_what_is_missing_is_told_with_its_reason_and_not_filled(measured):
-    one, found = measured
-    assert found.attrs["missing"] == {"A": "no photographs", "C": "no weights"}
-    assert found.method.values.tolist() == ["B"]
-    np.testing.assert_array_equal(found.probability.sel({"method": "B"}), one)
+def test_what_is_missing_has_its_reason_and_is_not_filled(measured):
+    row, baselines = measured
+    assert baselines.attrs["missing"] == {"A": "no photographs", "C": "no weights"}
+    assert baselines.method.values.tolist() == ["B"]
+    np.testing.assert_array_equal(baselines.probability.sel({"method": "B"}), row)
 
 
 def test_rows_and_controls_and_agreement_are_in_the_datasets_order(readable, measured):
-    found = measured[1]
-    assert found.image.values.tolist() == readable.keys.tolist()
-    assert found.agreement.values.tolist() == readable.agreement.tolist()
-    assert found.emotion.values.tolist() == ["positive", "negative"]
-    assert found.control_probability.dims == ("control", "image", "rank", "emotion")
-    assert np.isfinite(found.control_probability.sel(control="grid").values).all()
+    _, baselines = measured
+    assert baselines.image.values.tolist() == readable.keys.tolist()
+    assert baselines.agreement.values.tolist() == readable.agreement.tolist()
+    assert baselines.emotion.values.tolist() == ["positive", "negative"]
+    assert baselines.control_probability.dims == ("control", "image", "rank", "emotion")
+    assert np.isfinite(baselines.control_probability.sel(control="grid").values).all()
+
+
+def test_controls_may_be_other_crops(readable, classifiers):
+    few = readable.subset(slice(3))
+    baselines = measure_rows(few, classifiers, {}, crops={"two": Grid(2)}, progress=False)
+    assert baselines.control.values.tolist() == ["two", "ten-crop"]
+    known = np.isfinite(baselines.control_probability.values).all(axis=(1, 3))
+    assert known.sum(axis=1).tolist() == [2, 10]
 
 
 def test_where_agreement_is_not_known_there_is_none(readable, classifiers):
@@ -212,12 +231,12 @@ def test_a_programming_error_is_not_taken_for_something_missing(readable, classi
         measure_rows(readable, classifiers, {"A": broken}, progress=False)
 
 
-@pytest.mark.parametrize("told", ["some", "none"])
-def test_what_was_measured_survives_its_file(readable, classifiers, measured, tmp_path, told):
-    found = measured[1]
-    if told == "none":  # every row is missing
-        found = found.isel(method=[])
-    write_baselines(tmp_path, found)
-    again = open_baselines(tmp_path).load()
-    xr.testing.assert_equal(again, found)
-    assert again.attrs == found.attrs
+@pytest.mark.parametrize("rows", ["some", "none"])
+def test_what_was_measured_survives_its_file(measured, tmp_path, rows):
+    _, baselines = measured
+    if rows == "none":  # every row is missing
+        baselines = baselines.isel(method=[])
+    write_baselines(tmp_path, baselines)
+    again = xr.open_zarr(tmp_path / "baselines.zarr", consolidated=False, chunks=None).load()
+    xr.testing.assert_equal(again, baselines)
+    assert again.attrs == baselines.attrs

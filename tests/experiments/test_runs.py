@@ -1,15 +1,16 @@
 """A run: scores, baselines and facts written together or not at all, opened, compared."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from arlib.datasets.scenes import SceneGenerator, annotated
+from arlib.datasets import load
 from arlib.evaluation import evaluate
 from arlib.experiments import runs
-from arlib.experiments.runs import open_baselines, open_run, write_baselines, write_run
+from arlib.experiments.runs import open_run, write_baselines, write_run
 from arlib.method import predict_labels
 from arlib.scoring import save_scores
 
@@ -18,7 +19,7 @@ N = 30
 
 @pytest.fixture(scope="module")
 def dataset():
-    return annotated(SceneGenerator(), 40, seed=1)
+    return load("scenes-annotated", n=40, seed=1)
 
 
 @pytest.fixture
@@ -65,7 +66,9 @@ def test_a_run_holds_scores_and_facts(write, dataset, monkeypatch):
     monkeypatch.setattr("sys.argv", ["/somewhere/arlib", "run", "smoke"])
     run = write("run")
     assert names(run) == ["run.json", "scores.zarr"]
-    scores, facts = open_run(run)
+    opened = open_run(run)
+    scores, facts = opened.scores, opened.facts
+    assert opened.name == "run"
     assert dict(scores.sizes) == {"image": N, "region": 4, "corner": 4, "emotion": 2}
     assert facts["command"] == "arlib run smoke"
     assert facts["experiment"] == {"seed": 0}
@@ -78,11 +81,12 @@ def test_a_run_holds_scores_and_facts(write, dataset, monkeypatch):
     assert facts["dataset"]["sha256"] == dataset.sha256()
     assert facts["seconds"].keys() == {"training", "scoring"}
     assert facts["seconds"]["training"] == 1.2
-    assert open_baselines(run) is None
+    assert opened.baselines is None
 
 
 def test_the_facts_are_those_of_the_scores(write):
-    scores, facts = open_run(write("run"))
+    run = open_run(write("run"))
+    scores, facts = run.scores, run.facts
     assert set(facts["results"]) == set(runs.METHODS)
     for method, settings in runs.METHODS.items():
         table = evaluate(predict_labels(scores, **settings).probability.values, scores.label.values)
@@ -94,26 +98,40 @@ def test_the_facts_are_those_of_the_scores(write):
 def test_baselines_are_made_of_the_scores_and_written_beside_them(write):
     run = write("run", baselines=random_baselines)
     assert names(run) == ["baselines.zarr", "run.json", "scores.zarr"]
-    scores, facts = open_run(run)
-    found, expected = open_baselines(run).load(), random_baselines(scores)
-    xr.testing.assert_equal(found, expected)
-    assert found.attrs == expected.attrs
-    assert facts["seconds"].keys() == {"training", "scoring", "baselines"}
+    opened = open_run(run).load()
+    expected = random_baselines(opened.scores)
+    xr.testing.assert_equal(opened.baselines, expected)
+    assert opened.baselines.attrs == expected.attrs
+    assert opened.facts["seconds"].keys() == {"training", "scoring", "baselines"}
 
 
 def test_baselines_may_come_later(write):
     run = write("run")
-    write_baselines(run, random_baselines(open_run(run)[0]))
+    write_baselines(run, random_baselines(open_run(run).scores))
     assert names(run) == ["baselines.zarr", "run.json", "scores.zarr"]
-    assert open_baselines(run).attrs["missing"] == {"DeepSentiBank": "no photographs"}
+    assert open_run(run).baselines.attrs["missing"] == {"DeepSentiBank": "no photographs"}
 
 
 def test_a_run_that_is_there_is_replaced(write, tmp_path):
     write("run", baselines=random_baselines)
     again = write("run", seed=1)
     assert names(again) == ["run.json", "scores.zarr"]
-    assert open_run(again)[1]["experiment"] == {"seed": 1}
+    assert open_run(again).facts["experiment"] == {"seed": 1}
     assert names(tmp_path) == ["run"]
+
+
+def test_scores_are_read_when_used_or_at_once(write):
+    folder = write("run", baselines=random_baselines)
+    unread, loaded = open_run(folder), open_run(folder).load()
+    shutil.rmtree(folder)
+    for run, there in ((loaded, True), (unread, False)):  # the values of a lost chunk are alike
+        for array in (run.scores.box, run.baselines.probability):
+            assert (np.unique(array).size > 1) == there
+
+
+def test_where_there_is_no_run_the_error_names_the_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"^no run at .*absent: it has no run.json$"):
+        open_run(tmp_path / "absent")
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
@@ -137,9 +155,13 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(
     assert (tmp_path / "run" / "run.json").read_text() == before
 
 
+def compare(one, other):
+    return open_run(one).differences(open_run(other))
+
+
 class TestCompared:
     def test_a_run_with_itself_is_not_apart(self, write):
-        apart = runs.compare(write("one"), write("other"))
+        apart = compare(write("one"), write("other"))
         assert set(apart) == {
             "objectness",
             "box",
@@ -151,30 +173,30 @@ class TestCompared:
         }
         assert set(apart.values()) == {0.0}
 
-    def test_the_largest_difference_of_an_array_is_told(self, write, make_scores):
+    def test_the_largest_difference_of_an_array_is_given(self, write, make_scores):
         box = make_scores(N, 4, missing=False).box.copy()
         box[3, 2, 1] += 0.5
         box[5, 0, 3] += 0.25
-        apart = runs.compare(write("one"), write("other", box=box))
+        apart = compare(write("one"), write("other", box=box))
         assert apart.pop("box") == pytest.approx(0.5, abs=1e-4)
         assert set(apart.values()) == {0.0}
 
     def test_other_labels_have_other_results(self, write, make_scores):
         label = 1 - make_scores(N, 4, missing=False).label
-        apart = runs.compare(write("one"), write("other", label=label.astype(np.int8)))
+        apart = compare(write("one"), write("other", label=label.astype(np.int8)))
         assert apart["label"] == 1
         assert apart["results"] > 0
 
     @pytest.mark.parametrize("change", [{"n": N - 1}, {"regions": 3}])
     def test_other_images_or_regions_are_infinitely_apart(self, write, change):
-        assert runs.compare(write("one"), write("other", **change)) == {"images": np.inf}
+        assert compare(write("one"), write("other", **change)) == {"images": np.inf}
 
     def test_a_region_that_one_run_lacks_is_infinitely_far(self, write, make_scores):
         scores = make_scores(N, 4, missing=False)
         gaps = {name: scores[name].copy() for name in ("objectness", "box", "region_probability")}
         for array in gaps.values():
             array[0, 3] = np.nan
-        apart = runs.compare(write("one"), write("other", **gaps))
+        apart = compare(write("one"), write("other", **gaps))
         assert {name for name, value in apart.items() if value == np.inf} == set(gaps)
 
     def test_other_methods_are_infinitely_apart(self, write):
@@ -182,14 +204,14 @@ class TestCompared:
         facts = json.loads((other / "run.json").read_text())
         del facts["results"]["full image"]
         (other / "run.json").write_text(json.dumps(facts))
-        assert runs.compare(one, other)["results"] == np.inf
+        assert compare(one, other)["results"] == np.inf
 
 
 def test_without_labels_nothing_is_evaluated(write):
     unknown = ("image", np.full(N, -1, np.int8))
     run = write("unknown", label=unknown)
-    _, facts = open_run(run)
+    facts = open_run(run).facts
     assert facts["results"] == {}
     assert facts["dataset"]["majority"] is None
     assert facts["dataset"]["positive"] == 0
-    assert runs.compare(run, write("again", label=unknown))["results"] == 0.0
+    assert compare(run, write("again", label=unknown))["results"] == 0.0

@@ -12,19 +12,18 @@ from PIL import Image
 from scipy.signal import convolve
 from sklearn.metrics import roc_auc_score
 
-from arlib.datasets import build
-from arlib.datasets.scenes import OBJECTS, SceneGenerator, objects
+from arlib.datasets import load
 from arlib.experiments.baselines import lowlevel, sentibank
 from arlib.experiments.baselines.sentibank import Descriptor, SentiBank, train_bank
 
 SMALL = Descriptor(size=64, bins=8, words=20)
-SHOWN = ("disc", "star")
+SHAPES = ("disc", "star")
 
 
 def shares(image, descriptor=SMALL):
     """The global features before the square roots: colour, GIST, patterns."""
-    whole, _ = lowlevel.low_level(image, descriptor)
-    return np.split(whole.astype(float) ** 2, [3 * descriptor.bins, 3 * descriptor.bins + 512])
+    features, _ = lowlevel.low_level(image, descriptor)
+    return np.split(features.astype(float) ** 2, [3 * descriptor.bins, 3 * descriptor.bins + 512])
 
 
 def noise(*shape, seed=0):
@@ -33,10 +32,11 @@ def noise(*shape, seed=0):
 
 @pytest.fixture(scope="module")
 def tagged():
-    """Close-ups of two shapes on every surface, tagged with what they show: 6 pairs."""
-    made = objects(SceneGenerator(), 1200, seed=2)
-    tags = np.array(OBJECTS)[made.labels]
-    return replace(made, tags=tags).subset(np.isin(np.char.rpartition(tags, " ")[:, 2], SHOWN))
+    """Close-ups of two shapes on every surface, tagged with both: 6 pairs."""
+    dataset = load("scenes-objects", n=1200, seed=2)
+    tags = np.array(dataset.emotions)[dataset.labels]
+    kept = np.isin(np.char.rpartition(tags, " ")[:, 2], SHAPES)
+    return replace(dataset, tags=tags).subset(kept)
 
 
 def train(tagged, **settings):
@@ -86,12 +86,12 @@ class TestFeatures:
         assert np.std(expected) > 0.005, "thousands of times what is tolerated"
 
     @pytest.mark.parametrize("turn", range(8))
-    def test_gist_answers_most_to_the_waves_it_is_tuned_to(self, turn):
+    def test_gist_responds_most_to_the_waves_it_is_tuned_to(self, turn):
         x, y = np.meshgrid(np.arange(128), np.arange(128))
-        angle, f = np.pi * turn / 8, 0.35 / 1.85**1 / 2  # GIST sees the picture at half its side
+        angle, f = np.pi * turn / 8, 0.35 / 1.85**1 / 2  # GIST halves the image's sides
         wave = 128 + 100 * np.cos(2 * np.pi * f * (x * np.cos(angle) + y * np.sin(angle)))
-        found = lowlevel.gist(wave.astype(np.uint8)).reshape(4, 8, 16).mean(axis=2)
-        assert np.unravel_index(found.argmax(), found.shape) == (1, turn)
+        gist = lowlevel.gist(wave.astype(np.uint8)).reshape(4, 8, 16).mean(axis=2)
+        assert np.unravel_index(gist.argmax(), gist.shape) == (1, turn)
 
     def test_patterns_against_a_loop_over_pixels(self):
         """One bin of 59 a uniform pattern, in skimage's order, which is left open: counts agree."""
@@ -147,14 +147,14 @@ class TestFeatures:
             expected[0, word] = expected[1 + 2 * (row >= side / 2) + (column >= side / 2), word] = 1
         assert (lowlevel.pooled(patches, vocabulary) == expected.ravel()).all()
 
-    def test_the_length_is_what_the_descriptor_says(self):
+    def test_the_length_is_that_of_the_descriptor(self):
         image = noise(50, 70, 3)
         for descriptor in (SMALL, Descriptor(), Descriptor(size=48, step=16, bins=256, words=3)):
-            whole, patches = lowlevel.low_level(image, descriptor)
+            features, patches = lowlevel.low_level(image, descriptor)
             pooled = lowlevel.pooled(patches, np.zeros((descriptor.words, 128), np.float32))
-            assert len(whole) + len(pooled) == descriptor.length
+            assert len(features) + len(pooled) == descriptor.length
             assert len(patches) == (descriptor.size // descriptor.step) ** 2
-            assert (whole.dtype, patches.dtype) == (np.float32, np.float16)
+            assert (features.dtype, patches.dtype) == (np.float32, np.float16)
 
     @pytest.mark.parametrize(
         "image",
@@ -167,9 +167,9 @@ class TestFeatures:
         ],
         ids=["grey", "one pixel", "a line", "black", "white"],
     )
-    def test_odd_pictures_give_finite_features(self, image):
-        whole, patches = lowlevel.low_level(image, SMALL)
-        assert np.isfinite(whole).all()
+    def test_odd_images_give_finite_features(self, image):
+        features, patches = lowlevel.low_level(image, SMALL)
+        assert np.isfinite(features).all()
         assert np.isfinite(patches).all()
         colour, _, patterns = shares(image)
         assert colour.sum() == pytest.approx(3, abs=1e-4)
@@ -185,27 +185,27 @@ class TestFeatures:
 
 
 class TestTraining:
-    def test_tells_surfaces_apart_in_pictures_it_has_not_seen(self):
-        made = objects(SceneGenerator(), 360, seed=2)
-        surface = np.char.partition(np.array(OBJECTS)[made.labels], " ")[:, 0]
-        made = replace(made, tags=np.char.add(surface, " shape"))
-        bank = train_bank(made.subset(slice(200)), progress=False)
-        held_out = made.subset(slice(200, None))
-        found = bank.responses(held_out, progress=False)
+    def test_detects_surfaces_in_images_it_has_not_seen(self):
+        dataset = load("scenes-objects", n=360, seed=2)
+        surface = np.char.partition(np.array(dataset.emotions)[dataset.labels], " ")[:, 0]
+        dataset = replace(dataset, tags=np.char.add(surface, " shape"))
+        bank = train_bank(dataset.subset(slice(200)), progress=False)
+        held_out = dataset.subset(slice(200, None))
+        responses = bank.responses(held_out, progress=False)
         assert bank.anps == ("dotted shape", "plain shape", "striped shape")
-        assert found.dtype == np.float32
+        assert responses.dtype == np.float32
         for number, anp in enumerate(bank.anps):
-            assert roc_auc_score(held_out.tags == anp, found[:, number]) > 0.7
+            assert roc_auc_score(held_out.tags == anp, responses[:, number]) > 0.7
 
-    def test_counts_pictures_of_every_pair_with_enough_of_them(self, tagged):
+    def test_counts_images_of_every_pair_with_enough_of_them(self, tagged):
         pairs, counts = np.unique(tagged.tags, return_counts=True)
         least = int(np.sort(counts)[-2])
-        made = train(tagged, least=least)
-        assert made.anps == tuple(pairs[counts >= least])
-        assert made.counts.tolist() == counts[counts >= least].tolist()
-        assert len(made.anps) < len(pairs)
+        bank = train(tagged, least=least)
+        assert bank.anps == tuple(pairs[counts >= least])
+        assert bank.counts.tolist() == counts[counts >= least].tolist()
+        assert len(bank.anps) < len(pairs)
 
-    def test_the_folded_standardisation_answers_as_the_machine_itself(self):
+    def test_the_folded_standardisation_responds_as_the_machine_itself(self):
         from sklearn.svm import LinearSVC
 
         rng = np.random.default_rng(0)
@@ -216,11 +216,11 @@ class TestTraining:
         for number, anp in enumerate(("a", "b")):
             machine = LinearSVC(class_weight="balanced", random_state=0, max_iter=20_000)
             expected = machine.fit(scaled, tags == anp).decision_function(scaled)
-            found = features @ weight[number] + bias[number]
-            np.testing.assert_allclose(found, expected, atol=2e-3)
+            response = features @ weight[number] + bias[number]
+            np.testing.assert_allclose(response, expected, atol=2e-3)
             assert np.ptp(expected) > 0.1
 
-    def test_each_detector_sees_its_pictures_and_so_many_others(self, monkeypatch):
+    def test_each_detector_sees_its_images_and_so_many_others(self, monkeypatch):
         seen = []
 
         def fit(self, x, y):
@@ -249,30 +249,30 @@ class TestTraining:
         alone, together = (bank.responses(half, workers=w, progress=False) for w in (1, 3))
         np.testing.assert_array_equal(alone, together)
 
-    def test_each_picture_is_read_once(self, tagged):
+    def test_each_image_is_read_once(self, tagged):
         read = []
         counted = replace(tagged, draw=lambda row: read.append(row) or tagged.draw(row))
         train(counted)
         assert sorted(read) == sorted(map(int, tagged.files))
 
-    def test_words_are_learned_from_few_pictures_and_every_picture_is_described(
+    def test_words_are_learned_from_few_images_and_every_image_is_described(
         self, tagged, monkeypatch
     ):
         monkeypatch.setattr(sentibank, "_SAMPLE", 10)
         monkeypatch.setattr(lowlevel, "_PATCHES", 100)
         monkeypatch.setattr(sentibank, "_AHEAD", 7)
-        made = train(tagged)
-        assert made.counts.sum() == len(tagged)
-        assert np.isfinite(made.weight).all()
+        bank = train(tagged)
+        assert bank.counts.sum() == len(tagged)
+        assert np.isfinite(bank.weight).all()
 
     def test_sets_without_enough_to_learn_from_are_refused(self, tagged):
         with pytest.raises(ValueError, match="scenes-objects has no tags"):
             train(replace(tagged, tags=None))
-        with pytest.raises(ValueError, match=r"0 of \d+ pairs have 999 pictures; .* needs two"):
+        with pytest.raises(ValueError, match=r"0 of \d+ pairs have 999 images; .* needs two"):
             train(tagged, least=999)
-        one = tagged.subset(tagged.tags == tagged.tags[0])
+        alone = tagged.subset(tagged.tags == tagged.tags[0])
         with pytest.raises(ValueError, match="1 of 1 pairs"):
-            train(one)
+            train(alone)
         with pytest.raises(ValueError, match=r"640 patches of 10 readable .* no 641 words"):
             train(tagged.subset(slice(10)), descriptor=replace(SMALL, words=641), least=1)
 
@@ -280,32 +280,30 @@ class TestTraining:
 class TestFiles:
     @pytest.fixture
     def files(self, tagged, tmp_path):
-        """Four pairs of pictures as files, every fifth of them damaged."""
-        rows = {}
+        """Four pairs of images as files, every fifth of them damaged."""
         for number in range(40):
             name = f"{number:02d}.png"
             Image.fromarray(tagged.read(number)).save(tmp_path / name)
             if number % 5 == 2:
-                (tmp_path / name).write_bytes(b"no picture")
-            rows[name] = (name, 0, -1)
-        made = build("files", tmp_path, rows, {})
-        return replace(made, tags=np.array(["a", "b", "c", "d"])[np.arange(40) % 4])
+                (tmp_path / name).write_bytes(b"no image")
+        dataset = load(tmp_path)
+        return replace(dataset, tags=np.array(["a", "b", "c", "d"])[np.arange(40) % 4])
 
-    def test_an_unreadable_picture_gets_nan_and_is_logged(self, bank, files, caplog):
-        found = bank.responses(files, progress=False)
-        lost = np.arange(40) % 5 == 2
-        assert np.isnan(found[lost]).all()
-        assert np.isfinite(found[~lost]).all()
+    def test_an_unreadable_image_gets_nan_and_is_logged(self, bank, files, caplog):
+        responses = bank.responses(files, progress=False)
+        damaged = np.arange(40) % 5 == 2
+        assert np.isnan(responses[damaged]).all()
+        assert np.isfinite(responses[~damaged]).all()
         assert len(caplog.records) == 8
         assert "02.png: no image" in caplog.text
 
-    def test_an_unreadable_picture_is_not_learned_from(self, files):
-        made = train(files)
-        whole = train(files.subset(np.arange(40) % 5 != 2))
-        assert made.counts.tolist() == whole.counts.tolist() == [8, 8, 8, 8]
-        with pytest.raises(ValueError, match="0 of 4 pairs have 9 pictures"):
+    def test_an_unreadable_image_is_not_learned_from(self, files):
+        bank = train(files)
+        readable = train(files.subset(np.arange(40) % 5 != 2))
+        assert bank.counts.tolist() == readable.counts.tolist() == [8, 8, 8, 8]
+        with pytest.raises(ValueError, match="0 of 4 pairs have 9 images"):
             train(files, least=9)
-        with pytest.raises(ValueError, match="0 patches of 0 readable pictures"):
+        with pytest.raises(ValueError, match="0 patches of 0 readable images"):
             train(files.subset(np.arange(40) % 5 == 2), least=2)
 
     def test_a_bank_comes_back_as_it_was(self, bank, tagged, tmp_path):
@@ -325,7 +323,7 @@ class TestFiles:
         turned.save(tmp_path / "bank.safetensors")
         assert same(bank, SentiBank.load(tmp_path / "bank.safetensors"))
 
-    def test_a_missing_half_is_told(self, bank, tmp_path):
+    def test_a_missing_half_is_an_error(self, bank, tmp_path):
         bank.save(tmp_path / "bank.safetensors")
         (tmp_path / "bank.json").unlink()
         with pytest.raises(FileNotFoundError):

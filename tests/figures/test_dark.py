@@ -1,4 +1,4 @@
-"""Figures for dark pages: legible, and otherwise the same picture."""
+"""Figures for dark pages: legible, and otherwise the same."""
 
 import base64
 import io
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from arlib import figures
-from arlib.figures.dark import DARK, GROUND, INK, BookFigure, darkened, turned
+from arlib.figures.dark import DARK, GROUND, INK, BookFigure, darkened, inverted
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 255, (60, 80, 3), np.uint8)
@@ -37,41 +37,41 @@ def plane():
     return figures.plot_plane(RNG.random(300), RNG.random(300), RNG.random(300) > 0.7, 1.0)
 
 
-def choices():
+def selection():
     return figures.show_selection({"one": BOXES, "other": BOXES}, BOXES, IMAGE, BOXES)
 
 
 @pytest.mark.parametrize("colour", ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#555"])
 def test_the_books_colours_stand_out_on_the_dark_ground(colour):
     """WCAG asks 3 of what is drawn."""
-    assert contrast(turned(colour)[0], GROUND) >= 3
+    assert contrast(inverted(colour)[0], GROUND) >= 3
 
 
-def test_greys_keep_their_order_turned_round():
-    lightness = turned([str(grey) for grey in np.linspace(0, 1, 9)])[:, :3].mean(axis=1)
+def test_greys_are_inverted_in_order():
+    lightness = inverted([str(grey) for grey in np.linspace(0, 1, 9)])[:, :3].mean(axis=1)
     assert (np.diff(lightness) < 0).all()
-    assert [to_hex(c) for c in turned(["black", "white"])] == [INK, GROUND]
+    assert [to_hex(c) for c in inverted(["black", "white"])] == [INK, GROUND]
 
 
 def test_no_colour_stays_none_and_opacity_stays():
-    assert len(turned("none")) == 0
-    assert turned((0, 0, 0, 0.25))[0, 3] == 0.25
+    assert len(inverted("none")) == 0
+    assert inverted((0, 0, 0, 0.25))[0, 3] == 0.25
 
 
-@pytest.mark.parametrize("make", [plane, choices])
+@pytest.mark.parametrize("make", [plane, selection])
 def test_all_text_on_the_ground_can_be_read(make):
-    """WCAG asks 4.5 of text; numbers on pictures have a ground of their own."""
+    """WCAG asks 4.5 of text; numbers on images have a ground of their own."""
     dark = darkened(make())
     dark.savefig(io.BytesIO())
-    on_pictures = {id(text) for axes in dark.axes if axes.images for text in axes.texts}
-    said = [text for text in dark.findobj(lambda a: hasattr(a, "get_fontsize")) if text.get_text()]
-    assert len(said) > 2
-    for text in said:
-        if id(text) not in on_pictures:
+    on_images = {id(text) for axes in dark.axes if axes.images for text in axes.texts}
+    texts = [text for text in dark.findobj(lambda a: hasattr(a, "get_fontsize")) if text.get_text()]
+    assert len(texts) > 2
+    for text in texts:
+        if id(text) not in on_images:
             assert contrast(text.get_color(), GROUND) >= 4.5
 
 
-def test_a_picture_and_what_is_drawn_over_it_stay():
+def test_an_image_and_what_is_drawn_over_it_stay():
     figure = figures.show_proposals(IMAGE, {"some": BOXES})
     light, dark = figure.axes[0], darkened(figure).axes[0]
     np.testing.assert_array_equal(dark.images[0].get_array(), light.images[0].get_array())
@@ -85,7 +85,7 @@ def test_tiles_that_count_fade_into_the_dark_ground():
     assert contrast(many, GROUND) > 8
 
 
-def test_the_figure_itself_is_left_alone():
+def test_the_figure_itself_stays_unchanged():
     figure = plane()
     patches = figure.findobj(lambda artist: hasattr(artist, "get_facecolor"))
     before = [np.array(patch.get_facecolor()) for patch in patches]
@@ -94,7 +94,7 @@ def test_the_figure_itself_is_left_alone():
         np.testing.assert_array_equal(patch.get_facecolor(), colour)
 
 
-@pytest.mark.parametrize("make", [plane, choices])
+@pytest.mark.parametrize("make", [plane, selection])
 def test_both_forms_are_shown_in_one_size(make):
     both = make()._repr_mimebundle_()
     light, dark = pixels(both["image/png"]), pixels(both[DARK])
@@ -104,6 +104,6 @@ def test_both_forms_are_shown_in_one_size(make):
 
 
 def test_every_figure_of_the_book_has_a_dark_form():
-    figure, _ = figures.new_figure()
+    figure = plane()
     assert isinstance(figure, BookFigure)
     assert not hasattr(Figure, "_repr_mimebundle_")

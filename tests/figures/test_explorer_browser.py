@@ -1,4 +1,4 @@
-"""The explorer in a real browser: its arithmetic, its controls, and who can use it."""
+"""The explorer in a real browser: its arithmetic, its controls, its accessibility."""
 
 import re
 
@@ -8,25 +8,27 @@ import pytest
 from arlib.figures.explorer import explore
 from arlib.method import affective_regions, late_fusion, predict_labels
 
-PICTURE = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+IMAGE = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
 LABELS = {"k": "K, regions", "alpha": "alpha of Eq. 2", "beta": "beta of Eq. 3"}
 
 
 @pytest.fixture
 def open_page(browser, tmp_path):
-    """Return a function that opens explorers; what a page asks for or complains of fails a test."""
-    contexts, asked, said = [], [], []
+    """Return a function that opens explorers; a request or a message of a page fails its test."""
+    contexts, asked, messages = [], [], []
 
-    def opened(*explorers, **how):
+    def opened(*explorers, **settings):
         path = explorers[0].save(tmp_path / "page.html")
-        more = "".join(one.html for one in explorers[1:])
+        more = "".join(explorer.html for explorer in explorers[1:])
         path.write_text(path.read_text().replace("</main>", f"{more}</main>"))
-        contexts.append(browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **how}))
+        contexts.append(
+            browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **settings})
+        )
         page = contexts[-1].new_page()
         page.set_default_timeout(5000)
         page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
         page.goto(path.as_uri())
         return page
 
@@ -34,21 +36,21 @@ def open_page(browser, tmp_path):
     for context in contexts:
         context.close()
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
-    assert said == []
+    assert messages == []
 
 
 @pytest.fixture(scope="module")
 def scores(make_scores):
-    """Forty regions of two emotions, and one that is missing in their midst."""
-    made = make_scores(1, 40, seed=3, missing=False)
+    """Forty regions of two emotions, one of them missing."""
+    scores = make_scores(1, 40, seed=3, missing=False)
     for name in ("objectness", "box", "region_probability"):
-        made[name].values[0, 7] = np.nan
-    made.global_probability.values[0] = (0.45, 0.55)
-    return made
+        scores[name].values[0, 7] = np.nan
+    scores.global_probability.values[0] = (0.45, 0.55)
+    return scores
 
 
 def calculate(page, **settings):
-    """What the page computes, without what it draws."""
+    """Set the explorer's parameters and return what the page computes."""
     return page.evaluate(
         """settings => {
             const { explorer } = document.querySelector(".arlib-explorer");
@@ -83,8 +85,8 @@ class TestArithmetic:
             scores["objectness"] = scores.objectness.round(1)
         for name in ("objectness", "box", "region_probability"):
             scores[name].values[0, [0, 5, 59]] = np.nan
-        there = np.flatnonzero(scores.objectness.notnull().values[0])
-        page = open_page(explore(PICTURE, scores, base="classes"))
+        valid = np.flatnonzero(scores.objectness.notnull().values[0])
+        page = open_page(explore(IMAGE, scores, base="classes"))
         rng = np.random.default_rng(0)
         tried = 0
         for base in ("e", "classes"):
@@ -94,53 +96,53 @@ class TestArithmetic:
                 for k in (1, 8, 57, 100):
                     alpha, beta = rng.uniform(0, 4), rng.uniform(0, 2)
                     settings = {"alpha": alpha, "base": base, "rank_by": rank_by}
-                    found = calculate(page, k=k, alpha=alpha, beta=beta, base=base, rankBy=rank_by)
-                    self.same(found, scores, there, k, beta, settings)
+                    result = calculate(page, k=k, alpha=alpha, beta=beta, base=base, rankBy=rank_by)
+                    self.same(result, scores, valid, k, beta, settings)
                     tried += 1
         assert tried >= 20
 
-    def same(self, found, scores, there, k, beta, settings):
+    def same(self, result, scores, valid, k, beta, settings):
         exact = scores.drop_vars(["label", "fold"]).astype(np.float64)
         regions = affective_regions(exact, k, **settings).isel(image=0)
         chosen = regions.region.values[regions.region.values >= 0]
-        assert there[found["chosen"]].tolist() == chosen.tolist()
-        for at, i in enumerate(found["chosen"]):
-            one = found["regions"][i]
-            assert one["objectness"] == regions.objectness.values[at]
-            assert one["sentiment"] == pytest.approx(regions.sentiment_score.values[at], abs=1e-6)
-            assert one["affective"] == pytest.approx(regions.affective_score.values[at], abs=1e-6)
+        assert valid[result["chosen"]].tolist() == chosen.tolist()
+        for rank, i in enumerate(result["chosen"]):
+            region, best = result["regions"][i], regions.isel(rank=rank)
+            assert region["objectness"] == float(best.objectness)
+            assert region["sentiment"] == pytest.approx(float(best.sentiment_score), abs=1e-6)
+            assert region["affective"] == pytest.approx(float(best.affective_score), abs=1e-6)
         for precision in (exact, scores):
             want = predict_labels(precision, k, beta=beta, **settings).isel(image=0)
-            np.testing.assert_allclose(found["response"], want.response, rtol=0, atol=1e-6)
-            np.testing.assert_allclose(found["probability"], want.probability, rtol=0, atol=1e-6)
-            assert found["label"] == int(want.label)
+            np.testing.assert_allclose(result["response"], want.response, rtol=0, atol=1e-6)
+            np.testing.assert_allclose(result["probability"], want.probability, rtol=0, atol=1e-6)
+            assert result["label"] == int(want.label)
 
     def test_a_certain_region_and_one_of_zero(self, open_page, scores):
         certain = scores.copy(deep=True)
         certain.region_probability.values[0, 0] = (1, 0)
-        found = calculate(open_page(explore(PICTURE, certain)), rankBy="sentiment")
-        assert found["regions"][0]["sentiment"] == 1
-        assert found["chosen"][0] == 0
+        result = calculate(open_page(explore(IMAGE, certain)), rankBy="sentiment")
+        assert result["regions"][0]["sentiment"] == 1
+        assert result["chosen"][0] == 0
 
     def test_of_equal_responses_the_first_wins(self, open_page, scores):
         even = scores.copy(deep=True)
         even.global_probability.values[:] = even.region_probability.values[:] = 0.5
-        page = open_page(explore(PICTURE, even.isel(region=slice(0, 5))))
+        page = open_page(explore(IMAGE, even.isel(region=slice(0, 5))))
         assert calculate(page)["label"] == 0
         assert text(page, ".label") == "positive"
 
-    def test_without_regions_the_whole_decides(self, open_page, make_scores):
+    def test_without_regions_the_label_is_the_full_images(self, open_page, make_scores):
         none = make_scores(1, 5)
-        page = open_page(explore(PICTURE, none))
-        found = calculate(page, beta=2)
-        np.testing.assert_allclose(found["response"], none.global_probability.values[0])
+        page = open_page(explore(IMAGE, none))
+        result = calculate(page, beta=2)
+        np.testing.assert_allclose(result["response"], none.global_probability.values[0])
         assert text(page, ".regions caption").startswith("No region was proposed")
         assert page.get_by_label(LABELS["k"]).is_disabled()
 
 
-class TestWhatItShows:
-    def test_table_votes_and_label_follow(self, open_page, scores):
-        page = open_page(explore(PICTURE, scores))
+class TestDisplay:
+    def test_tables_and_label_follow_the_controls(self, open_page, scores):
+        page = open_page(explore(IMAGE, scores))
         slide(page, "k", 4)  # K = 5
         page.get_by_label("beta of Eq. 3").fill("1.5")
         page.get_by_label("senti", exact=True).check()
@@ -155,8 +157,8 @@ class TestWhatItShows:
         assert rows.count() == 39
         assert page.locator(".regions tr.chosen").count() == 5
         for rank in range(5):
-            told = rows.nth(rank).inner_text().split()
-            assert told[:4] == [
+            cells = rows.nth(rank).inner_text().split()
+            assert cells[:4] == [
                 str(rank + 1),
                 *(
                     f"{float(regions[name][rank]):.3f}"
@@ -169,11 +171,11 @@ class TestWhatItShows:
                 regions.probability.values[:, m].mean(),
                 fused.probability.values[m],
             )
-            told = page.locator(".votes tbody tr").nth(m).inner_text().split()
-            assert told == [str(emotion), *(f"{value:.3f}" for value in values)]
+            cells = page.locator(".probabilities tbody tr").nth(m).inner_text().split()
+            assert cells == [str(emotion), *(f"{value:.3f}" for value in values)]
 
-    def test_boxes_lie_where_they_are(self, open_page, scores):
-        page = open_page(explore(PICTURE, scores, k=3))
+    def test_boxes_lie_at_their_pixels(self, open_page, scores):
+        page = open_page(explore(IMAGE, scores, k=3))
         best = affective_regions(scores, 3).isel(image=0).box.values
         frame = page.locator(".stage").bounding_box()
         boxes = page.locator(".box.chosen")
@@ -181,14 +183,14 @@ class TestWhatItShows:
         placed = {box.inner_text(): box.bounding_box() for box in (boxes.nth(i) for i in range(3))}
         for rank, (x0, y0, x1, y1) in enumerate(best, 1):
             scale = frame["width"] / 400
-            found = placed[str(rank)]
-            assert found["x"] - frame["x"] == pytest.approx(x0 * scale, abs=1)
-            assert found["y"] - frame["y"] == pytest.approx(y0 * scale, abs=1)
-            assert found["width"] == pytest.approx(max((x1 - x0) * scale, 4), abs=1)
-            assert found["height"] == pytest.approx(max((y1 - y0) * scale, 4), abs=1)
+            box = placed[str(rank)]
+            assert box["x"] - frame["x"] == pytest.approx(x0 * scale, abs=1)
+            assert box["y"] - frame["y"] == pytest.approx(y0 * scale, abs=1)
+            assert box["width"] == pytest.approx(max((x1 - x0) * scale, 4), abs=1)
+            assert box["height"] == pytest.approx(max((y1 - y0) * scale, 4), abs=1)
 
-    def test_the_line_in_the_plane_parts_chosen_from_others(self, open_page, scores):
-        page = open_page(explore(PICTURE, scores))
+    def test_the_line_in_the_plane_separates_chosen_from_others(self, open_page, scores):
+        page = open_page(explore(IMAGE, scores))
         for rank_by, alpha in (("objectness", 1), ("sentiment", 1), ("both", 0), ("both", 2)):
             calculate(page, rankBy=rank_by, alpha=alpha)
             beyond = page.evaluate("""() => {
@@ -215,7 +217,7 @@ class TestWhatItShows:
 
     def test_many_emotions_rank_by_both_with_base_classes_only(self, open_page, make_scores):
         scores = make_scores(1, 9, 3, missing=False)
-        page = open_page(explore(PICTURE, scores, base="e", rank_by="objectness"))
+        page = open_page(explore(IMAGE, scores, base="e", rank_by="objectness"))
         assert page.locator(".note").is_hidden()
         page.get_by_label("both", exact=True).check()
         assert page.get_by_label("classes", exact=True).is_checked()
@@ -224,21 +226,19 @@ class TestWhatItShows:
         page.get_by_label("obj", exact=True).check()
         assert page.get_by_label("e", exact=True).is_enabled()
 
-    def test_eight_emotions_are_warned_of_from_the_start_and_told_in_short(
-        self, open_page, make_scores
-    ):
+    def test_eight_emotions_show_the_note_at_once_and_the_first_three(self, open_page, make_scores):
         scores = make_scores(1, 9, 8, missing=False)
-        page = open_page(explore(PICTURE, scores, base="classes"))
+        page = open_page(explore(IMAGE, scores, base="classes"))
         assert page.get_by_label("e", exact=True).is_disabled()
         assert page.locator(".note").is_visible()
         page.locator(".regions tbody tr").first.hover()
         best = affective_regions(scores, 1, base="classes").probability.values[0, 0]
         first = np.argsort(-best)[:3]
-        told = ", ".join(f"emotion{m} {best[m]:.3f}" for m in first)
-        assert text(page, ".readout") == f"Rank 1: {told}"
+        shares = ", ".join(f"emotion{m} {best[m]:.3f}" for m in first)
+        assert text(page, ".readout") == f"Rank 1: {shares}"
 
     def test_reset_goes_back(self, open_page, scores):
-        page = open_page(explore(PICTURE, scores, k=6, alpha=0.333, beta=5.0))
+        page = open_page(explore(IMAGE, scores, k=6, alpha=0.333, beta=5.0))
         before = text(page, ".columns")
         assert "5.00" in before
         slide(page, "k", 1)
@@ -249,9 +249,9 @@ class TestWhatItShows:
         assert page.evaluate("document.querySelector('div').explorer.state.alpha") == 0.333
 
 
-class TestHands:
+class TestControls:
     def test_a_mouse_moves_a_slider(self, open_page, scores):
-        page = open_page(explore(PICTURE, scores))
+        page = open_page(explore(IMAGE, scores))
         at = page.get_by_label("beta of Eq. 3").bounding_box()
         y = at["y"] + at["height"] / 2
         page.mouse.move(at["x"] + at["width"] / 4, y)
@@ -263,7 +263,7 @@ class TestHands:
         assert text(page, ".share") == f"{100 * want:.1f} %"
 
     def test_the_keyboard_reaches_and_moves_everything(self, open_page, scores):
-        page = open_page(explore(PICTURE, scores))
+        page = open_page(explore(IMAGE, scores))
         reached = []
         for _ in range(7):
             page.keyboard.press("Tab")
@@ -284,9 +284,9 @@ class TestHands:
         page.keyboard.press("ArrowRight")
         assert text(page, "output[for=alpha]") == "1.01"
 
-    def test_a_finger_moves_a_slider_and_pins_a_region(self, open_page, scores):
+    def test_touch_moves_a_slider_and_pins_a_region(self, open_page, scores):
         page = open_page(
-            explore(PICTURE, scores),
+            explore(IMAGE, scores),
             has_touch=True,
             is_mobile=True,
             viewport={"width": 390, "height": 844},
@@ -301,8 +301,8 @@ class TestHands:
         page.locator(".regions tbody tr").nth(2).tap()
         assert page.locator(".on").count() == 0
 
-    def test_a_finger_finds_a_region_in_the_picture(self, open_page, scores):
-        page = open_page(explore(PICTURE, scores, k=1), has_touch=True)
+    def test_touch_finds_a_region_in_the_image(self, open_page, scores):
+        page = open_page(explore(IMAGE, scores, k=1), has_touch=True)
         page.locator(".box.chosen").evaluate("box => box.scrollIntoView()")
         at = page.locator(".box.chosen").bounding_box()
         page.touchscreen.tap(at["x"] + at["width"] / 2, at["y"] + at["height"] / 2)
@@ -310,7 +310,7 @@ class TestHands:
 
     @pytest.mark.parametrize("rank", [0, 4, 30])
     def test_pointing_at_a_row_finds_box_and_point(self, open_page, scores, rank):
-        page = open_page(explore(PICTURE, scores))
+        page = open_page(explore(IMAGE, scores))
         row = page.locator(".regions tbody tr").nth(rank)
         row.hover()
         self.linked(page, rank)
@@ -318,36 +318,36 @@ class TestHands:
         assert page.locator(".on").count() == 0
 
     def test_pointing_at_a_point_finds_row_and_box(self, open_page, scores):
-        page = open_page(explore(PICTURE, scores))
+        page = open_page(explore(IMAGE, scores))
         for number in (0, 11, 38):
             at = page.locator(".points path").nth(number).bounding_box()
             page.mouse.move(at["x"] + at["width"] / 2, at["y"] + at["height"] / 2)
             rank = int(page.locator(".regions tr.on").inner_text().split()[0]) - 1
             self.linked(page, rank)
-            shown = page.locator(".rows").bounding_box()
+            frame = page.locator(".rows").bounding_box()
             row = page.locator(".regions tr.on").bounding_box()
-            assert shown["y"] <= row["y"] + 1
-            assert row["y"] + row["height"] <= shown["y"] + shown["height"] + 1
+            assert frame["y"] <= row["y"] + 1
+            assert row["y"] + row["height"] <= frame["y"] + frame["height"] + 1
 
-    def test_pointing_into_the_picture_finds_the_smallest_chosen_box(self, open_page, scores):
+    def test_pointing_into_the_image_finds_the_smallest_chosen_box(self, open_page, scores):
         nested = scores.isel(region=[0, 1, 2]).copy(deep=True)
         nested.box.values[0] = [[0, 0, 400, 300], [100, 100, 300, 250], [150, 120, 250, 200]]
-        page = open_page(explore(PICTURE, nested, k=3))
+        page = open_page(explore(IMAGE, nested, k=3))
         frame = page.locator(".stage").bounding_box()
         scale = frame["width"] / 400
-        found = []
+        regions = []
         for x, y in ((20, 20), (110, 240), (200, 150)):
             page.mouse.move(frame["x"] + x * scale, frame["y"] + y * scale)
-            found.append(
+            regions.append(
                 page.evaluate("""() => {
                 const { parts } = document.querySelector("div").explorer;
                 return parts.findIndex(({ row }) => row.classList.contains("on"));
             }""")
             )
-        assert found == [0, 1, 2]
+        assert regions == [0, 1, 2]
 
-    def test_arrows_walk_the_rows_escape_lets_go(self, open_page, scores):
-        page = open_page(explore(PICTURE, scores))
+    def test_arrows_move_along_the_rows_and_escape_releases(self, open_page, scores):
+        page = open_page(explore(IMAGE, scores))
         page.get_by_role("button", name="Region of rank 1,").focus()
         self.linked(page, 0)
         page.keyboard.press("ArrowDown")
@@ -363,7 +363,7 @@ class TestHands:
         assert page.locator(".on").count() == 0
 
     def linked(self, page, rank):
-        """Row, box and point of one rank are on, no others, and the line below says its numbers."""
+        """Row, box and point of one rank are on, no others; the line below shows its numbers."""
         on = page.evaluate("""() => {
             const { parts, result } = document.querySelector("div").explorer;
             const on = name => parts.flatMap((part, i) => part[name].matches(".on") ? [i] : []);
@@ -371,14 +371,14 @@ class TestHands:
         }""")
         assert on == [[rank], [rank], [rank]]
         assert page.locator(".box.on").is_visible()
-        told = re.fullmatch(r"Rank (\d+): (\w+) (0.\d+), \w+ 0.\d+", text(page, ".readout"))
-        assert int(told[1]) == rank + 1
-        says = page.locator(".regions tr.on td").last.inner_text().split()
-        assert says[0] == told[2]
-        assert float(says[1]) == pytest.approx(float(told[3]), abs=0.0051)
+        readout = re.fullmatch(r"Rank (\d+): (\w+) (0.\d+), \w+ 0.\d+", text(page, ".readout"))
+        assert int(readout[1]) == rank + 1
+        predicted = page.locator(".regions tr.on td").last.inner_text().split()
+        assert predicted[0] == readout[2]
+        assert float(predicted[1]) == pytest.approx(float(readout[3]), abs=0.0051)
 
 
-class TestForEveryone:
+class TestAccessibility:
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     @pytest.mark.parametrize("width", [1280, 390])
     @pytest.mark.parametrize("n_emotions", [2, 8])
@@ -386,24 +386,21 @@ class TestForEveryone:
         axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
         scores = make_scores(1, 20, n_emotions, missing=False)
         size = {"width": width, "height": 900}
-        page = open_page(
-            explore(PICTURE, scores, base="classes"), color_scheme=scheme, viewport=size
-        )
+        page = open_page(explore(IMAGE, scores, base="classes"), color_scheme=scheme, viewport=size)
         page.locator(".regions tbody tr").nth(1).click()
         rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
-        found = axe.run(page, options={"runOnly": rules})
-        assert found.violations_count == 0, found.generate_report()
-        assert len(found.response["passes"]) > 10
-        shown = page.evaluate("document.documentElement.scrollWidth")
-        assert shown == width
+        report = axe.run(page, options={"runOnly": rules})
+        assert report.violations_count == 0, report.generate_report()
+        assert len(report.response["passes"]) > 10
+        assert page.evaluate("document.documentElement.scrollWidth") == width
 
-    def test_the_label_is_said_once_when_a_slider_rests(self, open_page, scores):
-        page = open_page(explore(PICTURE, scores))
+    def test_the_label_is_announced_once_when_a_slider_stops(self, open_page, scores):
+        page = open_page(explore(IMAGE, scores))
         spoken = page.get_by_role("status")
-        spoken.get_by_text("from the whole picture and 8 regions").wait_for(state="attached")
+        spoken.get_by_text("from the full image and 8 regions").wait_for(state="attached")
         page.evaluate("""() => {
-            window.said = [];
-            const note = all => window.said.push(all.at(-1).target.textContent);
+            window.announced = [];
+            const note = all => window.announced.push(all.at(-1).target.textContent);
             const watch = new MutationObserver(note);
             const { $ } = document.querySelector("div").explorer;
             watch.observe($(".spoken"), { childList: true });
@@ -413,12 +410,12 @@ class TestForEveryone:
         fused = predict_labels(scores, 3)
         label = str(scores.emotion.values[int(fused.label[0])])
         share = 100 * float(fused.probability.max())
-        want = f"{label}, {share:.1f} percent, from the whole picture and 3 regions"
-        assert page.evaluate("window.said") == [want]
+        want = f"{label}, {share:.1f} percent, from the full image and 3 regions"
+        assert page.evaluate("window.announced") == [want]
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     def test_it_follows_system_book_and_jupyterlab(self, open_page, scores, scheme):
-        page = open_page(explore(PICTURE, scores), color_scheme=scheme)
+        page = open_page(explore(IMAGE, scores), color_scheme=scheme)
 
         def is_dark():
             colour = page.locator(".card").evaluate(
@@ -429,25 +426,25 @@ class TestForEveryone:
         assert is_dark() == (scheme == "dark")
         for where, name in (("documentElement", "theme"), ("body", "jpThemeLight")):
             for value, dark in (("dark", True), ("light", False)):
-                said = str(not dark).lower() if where == "body" else value
-                page.evaluate(f"document.{where}.dataset.{name} = '{said}'")
+                setting = str(not dark).lower() if where == "body" else value
+                page.evaluate(f"document.{where}.dataset.{name} = '{setting}'")
                 page.wait_for_timeout(50)
                 assert is_dark() == dark
             page.evaluate(f"delete document.{where}.dataset.{name}")
             page.wait_for_timeout(50)
         assert is_dark() == (scheme == "dark")
 
-    def test_nothing_moves_where_that_is_asked(self, open_page, scores):
+    def test_nothing_moves_where_reduced_motion_is_set(self, open_page, scores):
         moving = (
             "getComputedStyle(document.querySelector('div').explorer.$('.bar')).transitionDuration"
         )
         for wish, seconds in (("reduce", "0s"), ("no-preference", "0.15s")):
-            page = open_page(explore(PICTURE, scores), reduced_motion=wish)
+            page = open_page(explore(IMAGE, scores), reduced_motion=wish)
             assert page.evaluate(moving) == seconds
 
-    def test_without_scripts_there_is_the_picture_and_the_label(self, open_page, scores):
-        page = open_page(explore(PICTURE, scores, title="Noise"), java_script_enabled=False)
-        assert page.get_by_role("img", name="The picture").is_visible()
+    def test_without_scripts_the_image_and_the_label_are_shown(self, open_page, scores):
+        page = open_page(explore(IMAGE, scores, title="Noise"), java_script_enabled=False)
+        assert page.get_by_role("img", name="The image").is_visible()
         assert page.get_by_text("Noise: ").is_visible()
 
 
@@ -455,7 +452,7 @@ class TestOnAPage:
     def test_hostile_texts_are_only_texts(self, open_page, scores):
         harm = "</script><script>window.harm = 1</script><img src=x onerror='window.harm = 1'>\"&"
         named = scores.assign_coords(emotion=[f"good{harm}", f"bad{harm}"])
-        page = open_page(explore(PICTURE, named, title=f"t{harm}", alt=f"a{harm}"))
+        page = open_page(explore(IMAGE, named, title=f"t{harm}", alt=f"a{harm}"))
         assert text(page, ".title") == f"t{harm}"
         assert text(page, ".label") in (f"good{harm}", f"bad{harm}")
         assert page.locator(".stage img").get_attribute("alt") == f"a{harm}"
@@ -464,11 +461,11 @@ class TestOnAPage:
         page.wait_for_timeout(500)
         assert page.evaluate("window.harm === undefined && document.images.length === 1")
 
-    def test_two_do_not_clash(self, open_page, scores, make_scores):
+    def test_two_explorers_are_independent(self, open_page, scores, make_scores):
         other = make_scores(1, 12, 3, seed=9, missing=False)
         page = open_page(
-            explore(PICTURE, scores, title="one"),
-            explore(PICTURE, other, title="two", base="classes", k=4),
+            explore(IMAGE, scores, title="one"),
+            explore(IMAGE, other, title="two", base="classes", k=4),
         )
         one, two = (page.get_by_label(name, exact=True) for name in ("one", "two"))
         before = two.locator(".columns").inner_text()
@@ -481,9 +478,9 @@ class TestOnAPage:
         two.get_by_label("senti", exact=True).check()
         assert one.get_by_label("obj", exact=True).is_checked()
 
-    def test_it_starts_where_a_notebook_puts_it_in_later(self, open_page, scores):
+    def test_it_starts_where_a_notebook_inserts_it_later(self, open_page, scores):
         """As JupyterLab does: inert HTML first, outside the page; then scripts anew; then shown."""
-        page = open_page(explore(PICTURE, scores, title="first"))
+        page = open_page(explore(IMAGE, scores, title="first"))
         page.evaluate(
             """html => {
                 const output = document.createElement("div");
@@ -496,33 +493,33 @@ class TestOnAPage:
                 }
                 document.querySelector("main").append(output);
             }""",
-            explore(PICTURE, scores, title="later", k=5).html,
+            explore(IMAGE, scores, title="later", k=5).html,
         )
         assert page.get_by_label("later", exact=True).locator("tr.chosen").count() == 5
         assert page.get_by_label("first", exact=True).locator("tr.chosen").count() == 8
 
-    def test_it_tells_scripts_of_every_change(self, open_page, scores):
-        page = open_page(explore(PICTURE, scores))
-        told = page.evaluate("""() => {
+    def test_it_reports_every_change_to_scripts(self, open_page, scores):
+        page = open_page(explore(IMAGE, scores))
+        counts = page.evaluate("""() => {
             const host = document.querySelector(".arlib-explorer");
-            const told = [];
-            const note = event => told.push(event.detail.chosen.length);
+            const counts = [];
+            const note = event => counts.push(event.detail.chosen.length);
             host.addEventListener("explorer-change", note);
             host.explorer.set({ k: 3 });
             host.explorer.set({ k: 5 });
-            return told;
+            return counts;
         }""")
-        assert told == [3, 5]
+        assert counts == [3, 5]
 
 
-def test_the_line_by_hand_of_chapter_5(open_page, make_scores):
-    """The whole leans negative, three regions mostly do not: 0.7833 against 0.7167."""
+def test_the_example_by_hand_of_chapter_5(open_page, make_scores):
+    """The full image leans negative, three regions mostly do not: 0.7833 against 0.7167."""
     scores = make_scores(1, 3, missing=False)
     scores.global_probability.values[0] = (0.45, 0.55)
     scores.region_probability.values[0] = [[0.8, 0.2], [0.9, 0.1], [0.3, 0.7]]
-    page = open_page(explore(PICTURE, scores, k=3))
-    found = calculate(page)["response"]
-    np.testing.assert_allclose(found, [0.45 + 0.5 / 3 * 2.0, 0.55 + 0.5 / 3 * 1.0], atol=1e-6)
+    page = open_page(explore(IMAGE, scores, k=3))
+    response = calculate(page)["response"]
+    np.testing.assert_allclose(response, [0.45 + 0.5 / 3 * 2.0, 0.55 + 0.5 / 3 * 1.0], atol=1e-6)
     regions = scores.region_probability.values[0].astype(float)
-    whole = scores.global_probability.values[0].astype(float)
-    np.testing.assert_allclose(found, late_fusion(whole, regions), atol=1e-12)
+    full = scores.global_probability.values[0].astype(float)
+    np.testing.assert_allclose(response, late_fusion(full, regions), atol=1e-12)

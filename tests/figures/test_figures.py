@@ -1,4 +1,4 @@
-"""Every figure of the book draws the data that it was given."""
+"""Every figure of the book draws its data."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 from arlib import figures
-from arlib.figures import NEGATIVE, POSITIVE
+from arlib.figures.style import NEGATIVE, POSITIVE
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -14,26 +14,24 @@ BOXES = np.array([[1, 2, 11, 12], [3, 3, 9, 9], [0, 0, 30, 20], [5, 1, 8, 4]])
 
 
 def line(axes, label):
-    (found,) = [one for one in axes.get_lines() if one.get_label() == label]
-    return found.get_xdata(), found.get_ydata()
+    (drawn,) = [each for each in axes.get_lines() if each.get_label() == label]
+    return drawn.get_xdata(), drawn.get_ydata()
 
 
-def test_edges_below_their_pictures():
+def test_edges_below_their_images():
     edges = {"a": RNG.random((20, 30)), "b": np.zeros((20, 30))}
     panels = figures.show_edges({"a": IMAGE, "b": IMAGE}, edges).axes
     assert [panel.get_title() for panel in panels] == ["a", "b", "", ""]
-    shown = panels[2].images[0].get_array()
-    assert np.unravel_index(shown.argmin(), shown.shape) == np.unravel_index(
-        edges["a"].argmax(), shown.shape
-    )
+    pixels = panels[2].images[0].get_array()
+    assert pixels.argmin() == edges["a"].argmax()
     assert (panels[3].images[0].get_array() == 1).all()
 
 
 @pytest.mark.parametrize("methods", [1, 2, 3, 4])
 def test_proposals_a_panel_a_method(methods):
-    some = {f"m{i}": BOXES[: i + 1] for i in range(methods)}
-    panels = [p for p in figures.show_proposals(IMAGE, some).axes if p.get_title()]
-    assert [panel.get_title() for panel in panels] == list(some)
+    boxes = {f"m{i}": BOXES[: i + 1] for i in range(methods)}
+    panels = [p for p in figures.show_proposals(IMAGE, boxes).axes if p.get_title()]
+    assert [panel.get_title() for panel in panels] == list(boxes)
     assert [len(panel.patches) for panel in panels] == [2 * (i + 1) for i in range(methods)]
 
 
@@ -57,7 +55,7 @@ def test_sentiment_curves():
     assert line(axes, "base e")[1].tolist() == (p**2).tolist()
 
 
-def test_decidedness_as_densities():
+def test_sentiment_scores_as_densities():
     (axes,) = figures.plot_confidence(RNG.random(100), RNG.random(900), (0, 1)).axes
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
         "regions",
@@ -92,15 +90,15 @@ def test_overlap_lines():
     assert line(axes, "also chosen by sentiment")[1].tolist() == [0.1, 0.8]
 
 
-def test_choices_a_panel_a_rule():
+def test_selected_regions_a_panel_a_rule():
     panels = figures.show_selection({"a": BOXES[:1], "b": BOXES[:2]}, BOXES).axes
     assert [panel.get_title() for panel in panels] == ["a", "b"]
     assert [[t.get_text() for t in panel.texts] for panel in panels] == [["1"], ["1", "2"]]
     assert panels[0].get_xlim() == (0, 30)
-    assert panels[0].get_ylim() == (20, 0), "y runs downwards, as in a picture"
+    assert panels[0].get_ylim() == (20, 0), "y runs downwards, as in an image"
 
 
-def test_flips():
+def test_label_changes():
     table = pd.DataFrame({"could": [0.0, 0.4], "did": [0.0, 0.1]}, index=[0.0, 0.5])
     (axes,) = figures.plot_label_changes(table).axes
     assert line(axes, "changed")[1].tolist() == [0.0, 0.1]
@@ -111,8 +109,8 @@ def test_flips():
 def test_decision_line_is_where_eq_3_is_even(beta):
     from arlib.method import late_fusion
 
-    whole, regions, label = np.array([0.2, 0.9]), np.array([0.4, 0.8]), np.array([1, 0])
-    (axes,) = figures.plot_decision(whole, regions, label, beta).axes
+    full, regions, label = np.array([0.2, 0.9]), np.array([0.4, 0.8]), np.array([1, 0])
+    (axes,) = figures.plot_decision(full, regions, label, beta).axes
     assert line(axes, "labelled positive")[0].tolist() == [0.9]
     assert line(axes, "labelled negative")[1].tolist() == [0.4]
     x, y = line(axes, f"Eq. 3 decides, beta = {beta:g}")
@@ -129,23 +127,23 @@ def test_decision_without_regions_has_one_line():
     assert not [one for one in axes.get_lines() if one.get_label().startswith("Eq. 3")]
 
 
-WAYS = ["obj + senti (Eq. 2)", "obj", "senti", "grid", "ten-crop", "random regions", "all regions"]
+RULES = ["obj + senti (Eq. 2)", "obj", "senti", "grid", "ten-crop", "random regions", "all regions"]
 
 
-def curves(ways):
+def curves(rules):
     """Accuracies over K = 1, 2, 5, with intervals."""
-    accuracy = RNG.uniform(0.4, 0.6, (len(ways), 3))
+    accuracy = RNG.uniform(0.4, 0.6, (len(rules), 3))
     return xr.Dataset(
         {
-            name: (("way", "k"), accuracy + shift)
+            name: (("rule", "k"), accuracy + shift)
             for name, shift in {"accuracy": 0, "low": -0.1, "high": 0.2}.items()
         },
-        coords={"way": ways, "k": [1, 2, 5]},
+        coords={"rule": rules, "k": [1, 2, 5]},
     )
 
 
 def test_curves_a_panel_a_column():
-    columns = {name: curves(WAYS) for name in ("one", "two", "three")}
+    columns = {name: curves(RULES) for name in ("one", "two", "three")}
     majority = {"one": 0.5, "two": 0.75, "three": 0.25}
     figure = figures.plot_curves(columns, majority)
     figure.draw_without_rendering()
@@ -153,36 +151,36 @@ def test_curves_a_panel_a_column():
     assert [panel.get_title(loc="left") for panel in panels] == list(columns)
     assert not empty.axison
     for panel, found, rate in zip(panels, columns.values(), majority.values(), strict=True):
-        for way in WAYS:
-            k, accuracy = line(panel, way)
+        for rule in RULES:
+            k, accuracy = line(panel, rule)
             assert list(k) == [1, 2, 5]
-            np.testing.assert_allclose(accuracy, 100 * found.accuracy.sel(way=way))
+            np.testing.assert_allclose(accuracy, 100 * found.accuracy.sel(rule=rule))
         assert line(panel, "majority")[1] == [100 * rate] * 2
         (band,) = panel.collections
         corners = {tuple(corner) for corner in band.get_paths()[0].vertices.round(9).tolist()}
         for bound in ("low", "high"):
-            heights = (100 * found[bound].isel(way=0)).values.round(9).tolist()
+            heights = (100 * found[bound].isel(rule=0)).values.round(9).tolist()
             assert set(zip([1, 2, 5], heights, strict=True)) <= corners
 
 
 def test_one_column_of_curves_is_one_panel():
-    (axes,) = figures.plot_curves({"one": curves(WAYS)}, {"one": 0.5}).axes
+    (axes,) = figures.plot_curves({"one": curves(RULES)}, {"one": 0.5}).axes
     assert axes.get_title(loc="left") == "one"
 
 
-def test_a_way_to_choose_looks_the_same_in_every_column():
+def test_a_selection_rule_looks_the_same_in_every_column():
     """Columns that were measured without controls, and with other ones."""
-    few, some = [WAYS[0], *WAYS[-2:]], [*WAYS[:3], *WAYS[4:]]
-    columns = {"few": curves(few), "some": curves(some), "all": curves(WAYS)}
+    few, some = [RULES[0], *RULES[-2:]], [*RULES[:3], *RULES[4:]]
+    columns = {"few": curves(few), "some": curves(some), "all": curves(RULES)}
     figure = figures.plot_curves(columns, dict.fromkeys(columns, 0.5))
     looks = {}
     for panel in figure.axes[:3]:
         for one in panel.get_lines():
             look = (one.get_color(), one.get_marker(), one.get_linestyle(), one.get_linewidth())
             looks.setdefault(one.get_label(), set()).add(look)
-    assert set(looks) == {*WAYS, "majority"}
+    assert set(looks) == {*RULES, "majority"}
     assert all(len(kinds) == 1 for kinds in looks.values())
-    assert len(set.union(*looks.values())) == len(looks), "two ways look alike"
+    assert len(set.union(*looks.values())) == len(looks), "two rules look alike"
     (legend,) = figure.legends
     assert {text.get_text() for text in legend.get_texts()} == set(looks)
     assert len(legend.get_texts()) == len(looks)
@@ -209,13 +207,13 @@ def test_sweep_maps_have_alpha_upwards(n):
         assert low < high
 
 
-def test_rows_of_pictures_stand_side_by_side():
-    pictures = RNG.integers(0, 256, (3, 10, 12, 3), dtype=np.uint8)
-    panels = figures.show_rows({"a": pictures, "b": pictures[::-1]}).axes
+def test_rows_of_images_are_side_by_side():
+    images = RNG.integers(0, 256, (3, 10, 12, 3), dtype=np.uint8)
+    panels = figures.show_rows({"a": images, "b": images[::-1]}).axes
     assert [panel.get_title(loc="left") for panel in panels] == ["a", "b"]
-    shown = panels[1].images[0].get_array()
-    assert shown.shape == (10, 36, 3)
-    assert (shown[:, :12] == pictures[2]).all()
+    row = panels[1].images[0].get_array()
+    assert row.shape == (10, 36, 3)
+    assert (row[:, :12] == images[2]).all()
 
 
 def test_learning_curves_and_chance():
@@ -230,10 +228,10 @@ def test_learning_curves_and_chance():
 def test_filters_are_stretched_to_their_own_range():
     filters = RNG.normal(size=(20, 3, 5, 5)) * np.arange(1, 21)[:, None, None, None]
     (axes,) = figures.show_filters({"a": filters}, most=4).axes
-    shown = axes.images[0].get_array()
-    assert shown.shape == (5, 4 * 6, 3)
+    row = axes.images[0].get_array()
+    assert row.shape == (5, 4 * 6, 3)
     for number in range(4):
-        tile = shown[:, 6 * number : 6 * number + 5]
+        tile = row[:, 6 * number : 6 * number + 5]
         assert (tile.min(), tile.max()) == (0, 1)
 
 

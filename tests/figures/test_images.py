@@ -1,4 +1,4 @@
-"""Pictures with regions drawn on them: what is drawn is what was predicted."""
+"""Images with regions drawn on them: the drawn regions are the predicted ones."""
 
 from types import SimpleNamespace
 
@@ -7,15 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
-from arlib.figures import (
-    NEGATIVE,
-    NEUTRAL,
-    POSITIVE,
-    draw_boxes,
-    new_figure,
-    show_pipeline,
-    show_prediction,
-)
+from arlib.figures.images import draw_boxes, show_pipeline, show_prediction
+from arlib.figures.style import NEGATIVE, NEUTRAL, POSITIVE, new_figure
 from arlib.scoring import Prediction
 
 
@@ -43,7 +36,7 @@ def outlines(axes):
     return [patch for patch in axes.patches if isinstance(patch, Rectangle)]
 
 
-def test_boxes_are_drawn_around_whole_pixels():
+def test_boxes_are_drawn_around_complete_pixels():
     _, axes = new_figure()
     draw_boxes(axes, np.array([[2, 3, 12, 9]]), labels=["1"])
     for box in outlines(axes):  # a white rim and the line itself
@@ -54,8 +47,8 @@ def test_boxes_are_drawn_around_whole_pixels():
 def test_one_colour_a_box_or_one_for_all():
     _, axes = new_figure()
     draw_boxes(axes, np.zeros((2, 4)), colours=[POSITIVE, NEGATIVE])
-    shown = [matplotlib.colors.to_hex(box.get_edgecolor()).upper() for box in outlines(axes)[1::2]]
-    assert shown == [POSITIVE, NEGATIVE]
+    colours = [matplotlib.colors.to_hex(b.get_edgecolor()).upper() for b in outlines(axes)[1::2]]
+    assert colours == [POSITIVE, NEGATIVE]
     with pytest.raises(ValueError, match="zip"):
         draw_boxes(axes, np.zeros((3, 4)), colours=[POSITIVE, NEGATIVE])
 
@@ -79,7 +72,7 @@ def test_a_prediction_without_regions():
     assert len(outlines(right)) == 2
 
 
-def test_the_pipeline_shows_every_proposal_and_those_that_are_kept():
+def test_the_pipeline_shows_every_proposal_and_the_chosen_ones():
     boxes = np.float32([[0, 0, 5, 5], [2, 2, 9, 8], [1, 1, 4, 4]])
     scores = np.float32([0.9, 0.5, 0.1]), np.float32([0.4, 0.9, 0.2])
     figure = show_pipeline(np.zeros((10, 20, 3), np.uint8), boxes, *scores, PREDICTION)
@@ -92,7 +85,7 @@ def test_the_pipeline_shows_every_proposal_and_those_that_are_kept():
     kept = [(r.objectness, r.sentiment_score) for r in PREDICTION.regions]
     np.testing.assert_allclose(chosen.get_offsets(), kept)
     assert len(outlines(fused)) == 2 * 2
-    assert fused.get_title() == "4. positive: 0.55 of the whole, 0.60 fused, Eq. 3"
+    assert fused.get_title() == "4. positive: 0.55 full image, 0.60 fused, Eq. 3"
     bare = Prediction("negative", *({"positive": 0.4, "negative": 0.6},) * 3, regions=())
     none = np.zeros(0)
     assert len(show_pipeline(np.zeros((9, 9, 3), np.uint8), boxes[:0], none, none, bare).axes) == 4

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from arlib.evaluation import REFERENCE, Run, column, methods, paper_table
+from arlib.evaluation import Run, methods, paper_table, table1
 from arlib.figures import plot_sensitivity, plot_table, table_html
 
 NAMES = [method.name for method in methods()]
-LAST = "VGGNet + ft + obj + senti + lf (K)"
+REFERENCE, LAST = "VGGNet + ft", "VGGNet + ft + obj + senti + lf (K)"
 MEASURED, MISSING = ("SentiBank", "VGGNet"), "DeepSentiBank"
 DRAWN, BARE = "scenes-folded", "<b>bold & brave</b>"
 REASON = 'its features are <here> & "there", it\'s said'
@@ -42,7 +42,7 @@ def runs(make_scores):
 
 @pytest.fixture(scope="module")
 def tables(runs):
-    return {name: column(one, n_bootstrap=30) for name, one in runs.items()}
+    return table1(runs.values(), n_bootstrap=30)
 
 
 @pytest.fixture(scope="module")
@@ -57,20 +57,20 @@ def rows_of(html):
 
 @pytest.fixture(scope="module")
 def cells(html, tables):
-    """(method, column) -> what is shown, and what is behind it."""
-    found = {}
+    """(method, column) -> the summary, and the details behind it."""
+    cells = {}
     _, *rows, _ = rows_of(html)
     for method, row in zip(NAMES, rows, strict=True):
         for name, cell in zip(tables, row.findall("td"), strict=True):
             (details,) = cell
             summary, terms = details
             assert (details.tag, summary.tag, terms.tag) == ("details", "summary", "dl")
-            told = zip(terms.findall("dt"), terms.findall("dd"), strict=True)
-            found[method, name] = summary.text, {term.text: said.text for term, said in told}
-    return found
+            pairs = zip(terms.findall("dt"), terms.findall("dd"), strict=True)
+            cells[method, name] = summary.text, {term.text: text.text for term, text in pairs}
+    return cells
 
 
-def shown(tables):
+def measured_cells(tables):
     return [
         (method, name)
         for name, table in tables.items()
@@ -102,26 +102,26 @@ def test_text_is_escaped(html, cells):
     """The parser gives it back as it was."""
     assert "<b>" not in html
     assert "<mine>" not in html
-    assert {told["run"] for (_, name), (_, told) in cells.items() if name == BARE} == {BARE}
+    assert {details["run"] for (_, name), (_, details) in cells.items() if name == BARE} == {BARE}
     assert cells[REFERENCE, DRAWN][1]["command"] == FACTS["command"]
 
 
-def test_what_is_not_to_be_had_is_a_dash_with_its_reason(cells, tables):
+def test_what_is_missing_is_a_dash_with_its_reason(cells, tables):
     measured = [method for method in NAMES if not method.startswith(REFERENCE) or "ff" in method]
-    missing = set(cells) - set(shown(tables))
+    missing = set(cells) - set(measured_cells(tables))
     assert missing == {(method, BARE) for method in measured} | {
         (method, DRAWN) for method in measured if method not in MEASURED
     }
     for method, name in missing:
-        said, told = cells[method, name]
-        assert said == "–"
-        assert told["why not"] == tables[name].note[method]
-        assert "images" not in told
+        summary, details = cells[method, name]
+        assert summary == "–"
+        assert details["why not"] == tables[name].note[method]
+        assert "images" not in details
     assert cells[MISSING, DRAWN][1]["why not"] == REASON
     assert cells[MISSING, BARE][1]["why not"] == "not measured in this run: it holds scores alone"
 
 
-def test_no_number_is_written_that_there_is_not(html, tables):
+def test_missing_numbers_are_not_written(html, tables):
     assert any(table.isna().any(axis=None) for table in tables.values())
     assert "nan" not in html.lower()
 
@@ -129,14 +129,14 @@ def test_no_number_is_written_that_there_is_not(html, tables):
 def test_where_one_emotion_alone_is_true_there_is_no_auc(runs):
     scores = runs[BARE].scores
     one = Run("one", scores.assign(label=scores.label.clip(max=0)))
-    table = column(one, n_bootstrap=5)
-    assert table.auc.isna().all()
-    html = table_html({"one": table}, {"one": one})
+    tables = table1([one], n_bootstrap=5)
+    assert tables["one"].auc.isna().all()
+    html = table_html(tables, {"one": one})
     assert "nan" not in html.lower()
     assert "–, –" in html
 
 
-def test_where_no_row_is_to_be_had_there_is_no_majority(tables, runs):
+def test_where_no_row_is_measured_there_is_no_majority(tables, runs):
     empty = tables[BARE].assign(**dict.fromkeys(tables[BARE].columns.drop("note"), np.nan))
     html = table_html({BARE: empty}, runs)
     assert "nan" not in html.lower()
@@ -144,31 +144,31 @@ def test_where_no_row_is_to_be_had_there_is_no_majority(tables, runs):
 
 
 def test_the_numbers_are_the_tables(cells, tables):
-    for method, name in shown(tables):
-        row, (said, told) = tables[name].loc[method], cells[method, name]
+    for method, name in measured_cells(tables):
+        row, (summary, details) = tables[name].loc[method], cells[method, name]
         accuracy = 100 * row[["accuracy", "low", "high"]].to_numpy(float)
-        np.testing.assert_allclose(numbers(said), accuracy, atol=0.05001)
-        assert numbers(told["images"]) == [row.images]
-        areas = numbers(told["balanced accuracy, AUC"])
+        np.testing.assert_allclose(numbers(summary), accuracy, atol=0.05001)
+        assert numbers(details["images"]) == [row.images]
+        areas = numbers(details["balanced accuracy, AUC"])
         np.testing.assert_allclose(areas, [row.balanced_accuracy, row.auc], atol=0.0005001)
 
 
-def test_changes_stand_in_the_rows_that_are_tested(cells, tables):
-    for method, name in shown(tables):
-        row, told = tables[name].loc[method], cells[method, name][1]
-        assert ("against VGGNet + ft" in told) == (method != REFERENCE)
+def test_changes_are_in_the_rows_that_are_tested(cells, tables):
+    for method, name in measured_cells(tables):
+        row, details = tables[name].loc[method], cells[method, name][1]
+        assert ("against VGGNet + ft" in details) == (method != REFERENCE)
         if method != REFERENCE:
-            changes = numbers(told["against VGGNet + ft"])
-            np.testing.assert_allclose(changes[:3], [row.changed, row.fixed, row.broken])
+            changes = numbers(details["against VGGNet + ft"])
+            np.testing.assert_allclose(changes[:3], [row.changed, row.corrected, row.degraded])
             np.testing.assert_allclose(changes[3:], [row.p, row.p_holm], rtol=0.005)
-        assert ("Eq. 3 could change" in told) == ("lf" in method)
+        assert ("Eq. 3 could change" in details) == ("lf" in method)
         if "lf" in method:
-            assert numbers(told["Eq. 3 could change"]) == [row.could]
+            assert numbers(details["Eq. 3 could change"]) == [row.could]
 
 
-def test_k_picked_on_the_tested_images_stands_in_the_last_row_alone(cells, tables):
+def test_k_picked_on_the_tested_images_is_in_the_last_row_alone(cells, tables):
     term = "K picked on the tested images"
-    assert {key for key, (_, told) in cells.items() if term in told} == {
+    assert {key for key, (_, details) in cells.items() if term in details} == {
         (LAST, name) for name in tables
     }
     for name, table in tables.items():
@@ -178,29 +178,29 @@ def test_k_picked_on_the_tested_images_stands_in_the_last_row_alone(cells, table
         assert cells[LAST, name][1]["note"] == row.note
 
 
-def test_how_a_row_is_made_is_said(cells, tables):
+def test_a_rows_method_is_named(cells, tables):
     refers = {method.name: method.refers for method in methods()}
-    for method, name in shown(tables):
+    for method, name in measured_cells(tables):
         assert cells[method, name][1]["method"] == refers[method]
 
 
-def test_every_cell_tells_where_it_comes_from(cells):
-    for (_, name), (_, told) in cells.items():
-        given = FACTS if name == DRAWN else {}
+def test_every_cell_has_its_provenance(cells):
+    for (_, name), (_, details) in cells.items():
+        facts = FACTS if name == DRAWN else {}
         for fact in ("command", "commit", "finished"):
-            assert told[fact] == given.get(fact, "not recorded")
-        assert told["data, SHA-256"] == ("d" * 64 if given else "not recorded")
-        assert told["weights, SHA-256"] == ("e" * 64 if given else "not recorded")
+            assert details[fact] == facts.get(fact, "not recorded")
+        assert details["data, SHA-256"] == ("d" * 64 if facts else "not recorded")
+        assert details["weights, SHA-256"] == ("e" * 64 if facts else "not recorded")
 
 
-def test_weights_that_the_scores_know_are_told(tables, runs):
+def test_weights_recorded_in_the_scores_are_named(tables, runs):
     scores = runs[BARE].scores.assign_attrs(weights_sha256="f" * 64)
     html = table_html({BARE: tables[BARE]}, {BARE: replace(runs[BARE], scores=scores)})
     assert html.count("f" * 64) == len(NAMES)
 
 
 def line(axes, label):
-    return [one for one in axes.get_lines() if one.get_label() == label]
+    return [drawn for drawn in axes.get_lines() if drawn.get_label() == label]
 
 
 def bars(container):
@@ -253,6 +253,18 @@ def test_the_papers_majority_is_absent_where_it_is_not_known(tables):
     assert line(panel, "the paper's majority line") == []
 
 
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("scenes-annotated, five agree", "Twitter I, five agree"),
+        ("twitter2-mobilenet_v2-ft", "Twitter II"),
+    ],
+)
+def test_a_column_stands_for_one_of_the_papers_by_its_dataset(tables, name, column):
+    (panel,) = plot_table({name: tables[BARE]}).axes
+    assert panel.get_title(loc="left") == f"{name}; the paper: {column}"
+
+
 def test_a_column_has_its_own_majority_line(panels, tables):
     for name, panel in panels.items():
         (majority,) = line(panel, "its majority line")
@@ -270,7 +282,7 @@ def test_the_legend_names_each_kind_of_mark_once(tables):
     ]
 
 
-def test_gains_stand_beside_their_settings():
+def test_gains_are_beside_their_settings():
     table = pd.DataFrame(
         {"gain": [0.01, -0.02, 0.0], "low": [-0.01, -0.05, 0.0], "high": [0.02, 0.01, 0.0]},
         index=["as set", "alpha = 0", "beta = 2"],
@@ -285,4 +297,4 @@ def test_gains_stand_beside_their_settings():
     assert container.lines[0].get_ydata().tolist() == [0, 1, 2]
     low, high = panel.get_ylim()
     assert low > high, "the default is on top"
-    assert [0, 0] in [list(one.get_xdata()) for one in panel.get_lines()]
+    assert [0, 0] in [list(drawn.get_xdata()) for drawn in panel.get_lines()]

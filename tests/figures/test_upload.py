@@ -1,4 +1,4 @@
-"""Who judges a photograph, and the widget that takes it."""
+"""Classifiers of a photograph, and the widget that takes it."""
 
 import io
 import json
@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 
 from arlib.experiments import SyntheticProtocol
-from arlib.figures import upload as upload_widget
-from arlib.figures.upload import Classifier, photograph_classifier
-from arlib.networks import WeightsError, default_head, load_backbone, save_weights, weights_at_hand
+from arlib.figures import upload
+from arlib.figures.upload import Classifier, load_classifier, upload_widget
+from arlib.networks import LinearHead, WeightsError, load_backbone
 from arlib.proposals import EdgeBoxes, Grid
 from arlib.scoring import score_image
 
-PICTURE = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+IMAGE = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -25,66 +25,58 @@ def network():
     return load_backbone("squeezenet1_1", classes=2, weights="random")
 
 
-@pytest.fixture
-def nothing(tmp_path, monkeypatch):
-    """A machine without weights and without a net."""
-    monkeypatch.delenv("ARLIB_DATA", raising=False)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setattr(upload_widget, "fine_tune", lambda *_, **__: ("the drawn one", None))
-    return tmp_path
+class TestLoadClassifier:
+    @pytest.fixture(autouse=True)
+    def bare(self, tmp_path, monkeypatch):
+        """A machine without weights and without a connection."""
+        monkeypatch.delenv("ARLIB_DATA", raising=False)
+        monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+        trained = ("that of scenes", None)
+        monkeypatch.setattr(SyntheticProtocol, "fine_tune", lambda _, **__: trained)
 
+    @pytest.mark.parametrize("which", ["auto", "scenes"])
+    def test_without_weights_it_is_the_network_of_the_scenes(self, which):
+        classifier = load_classifier(which, SyntheticProtocol())
+        assert classifier == Classifier("vgg_tiny, fine-tuned on tagged scenes", "that of scenes")
 
-class TestWhoJudges:
-    def test_without_weights_the_drawn_worlds_network(self, nothing):
-        for which in ("auto", "scenes"):
-            found = photograph_classifier(which, SyntheticProtocol())
-            assert found == Classifier("vgg_tiny, fine-tuned on tagged scenes", "the drawn one")
-
-    def test_with_weights_the_default(self, nothing, monkeypatch):
-        (nothing / "weights").mkdir()
+    def test_with_weights_it_is_the_default(self, tmp_path, monkeypatch):
+        (tmp_path / "weights").mkdir()
         random = load_backbone("squeezenet1_1", weights="random")
-        save_weights(random, nothing / "weights" / "squeezenet1_1.safetensors")
-        monkeypatch.setenv("ARLIB_DATA", str(nothing))
+        random.save(tmp_path / "weights" / "squeezenet1_1.safetensors")
+        monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
         for which in ("auto", "squeezenet1_1"):
-            found = photograph_classifier(which, SyntheticProtocol())
-            assert found.said == "squeezenet1_1, frozen, under a linear head fitted on OASIS"
-            assert found.head.emotions == default_head().emotions
-        assert photograph_classifier("scenes", SyntheticProtocol()).network == "the drawn one"
+            classifier = load_classifier(which, SyntheticProtocol())
+            described = "squeezenet1_1, frozen, under a linear head fitted on OASIS"
+            assert classifier.description == described
+            assert classifier.head.emotions == LinearHead.default().emotions
+        assert load_classifier("scenes", SyntheticProtocol()).network == "that of scenes"
 
-    def test_torchvisions_own_download_counts(self, nothing):
-        assert not weights_at_hand("squeezenet1_1")
-        kept = nothing / "hub" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth"
-        kept.parent.mkdir(parents=True)
-        kept.touch()
-        assert weights_at_hand("squeezenet1_1")
-        assert not weights_at_hand("vgg16")
-
-    def test_what_was_asked_for_by_name_is_not_replaced(self, nothing, monkeypatch):
+    def test_a_network_that_was_named_is_not_replaced(self, monkeypatch):
         def offline(*_, **__):
             raise WeightsError("offline")
 
-        monkeypatch.setattr(upload_widget, "load_backbone", offline)
+        monkeypatch.setattr(upload, "load_backbone", offline)
         with pytest.raises(WeightsError, match="offline"):
-            photograph_classifier("squeezenet1_1", SyntheticProtocol())
+            load_classifier("squeezenet1_1", SyntheticProtocol())
 
-    def test_it_scores_as_the_library(self, network):
-        found = Classifier("random", network).scores(PICTURE, Grid(max_regions=5))
-        assert found.equals(score_image(PICTURE, Grid(max_regions=5), network))
+
+def test_a_classifier_scores_as_the_library(network):
+    scores = Classifier("random", network).scores(IMAGE, Grid(max_regions=5))
+    assert scores.equals(score_image(IMAGE, Grid(max_regions=5), network))
 
 
 class TestWidget:
     @pytest.fixture
-    def bench(self, network):
+    def widget(self, network):
         other = load_backbone("squeezenet1_1", classes=2, weights="random", seed=1)
         classifiers = {
             "one": Classifier("network one", network),
             "two": Classifier("network two", other),
         }
-        return upload_widget.upload_widget(classifiers, max_regions=12, k=3, alpha=0.5)
+        return upload_widget(classifiers, max_regions=12, k=3, alpha=0.5)
 
-    def give(self, bench, content, name="photo.png"):
-        upload = bench.children[0]
-        upload.value = (
+    def upload(self, widget, content, name="photo.png"):
+        widget.children[0].value = (
             {
                 "name": name,
                 "type": "image/png",
@@ -96,42 +88,42 @@ class TestWidget:
 
     def png(self):
         file = io.BytesIO()
-        Image.fromarray(PICTURE).save(file, "png")
+        Image.fromarray(IMAGE).save(file, "png")
         return file.getvalue()
 
-    def shown(self, bench):
-        """What its one explorer holds, and what the line says."""
-        (output,) = bench.children[5].outputs
+    def facts(self, widget):
+        """What its one explorer holds."""
+        (output,) = widget.children[5].outputs
         html = output["data"]["text/html"]
         return json.loads(re.search(r'"application/json">(.*?)</script>', html).group(1))
 
-    def test_it_shows_the_explorer_of_what_is_uploaded(self, bench, network):
-        assert bench.children[5].outputs == ()
-        self.give(bench, self.png())
-        facts = self.shown(bench)
-        scores = score_image(PICTURE, EdgeBoxes(max_regions=12), network)
+    def test_it_shows_the_explorer_of_the_uploaded_image(self, widget, network):
+        assert widget.children[5].outputs == ()
+        self.upload(widget, self.png())
+        facts = self.facts(widget)
+        scores = score_image(IMAGE, EdgeBoxes(max_regions=12), network)
         np.testing.assert_array_equal(facts["objectness"], scores.objectness.values[0])
         np.testing.assert_array_equal(facts["probability"], scores.region_probability.values[0])
         assert (facts["title"], facts["settings"]["k"]) == ("photo.png", 3)
         assert facts["settings"]["alpha"] == 0.5
-        said = bench.children[4].value
-        assert said == f"photo.png: {scores.sizes['region']} regions, judged by network one"
+        status = widget.children[4].value
+        assert status == f"photo.png: {scores.sizes['region']} regions, predicted by network one"
 
-    def test_every_choice_judges_anew(self, bench):
-        self.give(bench, self.png())
-        one = self.shown(bench)
-        bench.children[1].value = "two"
-        two = self.shown(bench)
+    def test_every_choice_predicts_anew(self, widget):
+        self.upload(widget, self.png())
+        one = self.facts(widget)
+        widget.children[1].value = "two"
+        two = self.facts(widget)
         assert one["objectness"] == two["objectness"]
-        assert one["whole"] != two["whole"]
-        bench.children[2].value = "grid"
-        assert self.shown(bench)["boxes"] != two["boxes"]
-        bench.children[3].value = 4
-        assert len(self.shown(bench)["boxes"]) == 4
-        assert bench.children[4].value == "photo.png: 4 regions, judged by network two"
+        assert one["global"] != two["global"]
+        widget.children[2].value = "grid"
+        assert self.facts(widget)["boxes"] != two["boxes"]
+        widget.children[3].value = 4
+        assert len(self.facts(widget)["boxes"]) == 4
+        assert widget.children[4].value == "photo.png: 4 regions, predicted by network two"
 
-    def test_what_is_no_picture(self, bench):
-        self.give(bench, self.png())
-        self.give(bench, b"<html>", name="page.html")
-        assert bench.children[4].value == "page.html: no image, or of an unknown format"
-        assert bench.children[5].outputs == ()
+    def test_a_file_that_is_no_image(self, widget):
+        self.upload(widget, self.png())
+        self.upload(widget, b"<html>", name="page.html")
+        assert widget.children[4].value == "page.html: no image, or of an unknown format"
+        assert widget.children[5].outputs == ()

@@ -40,7 +40,7 @@ def test_it_is_algorithm_1_image_by_image(make_scores, k, alpha, beta):
         assert prediction.label.values[i] == label
 
 
-def test_what_it_says_of_regions(make_scores):
+def test_the_regions_that_are_returned(make_scores):
     scores = make_scores(6, 5)
     regions = affective_regions(scores, 4)
     assert regions["rank"].values.tolist() == [1, 2, 3, 4]
@@ -83,7 +83,7 @@ def test_the_best_come_first(make_scores, settings, name):
         assert all((regions[other].diff("rank") > 0).any() for other in others)
 
 
-def test_what_it_says_of_images(make_scores):
+def test_the_predictions_that_are_returned(make_scores):
     scores = make_scores(10, 5)
     prediction = predict_labels(scores, 2, beta=0.25)
     assert prediction.response.dims == prediction.probability.dims == ("image", "emotion")

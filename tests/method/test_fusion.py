@@ -8,13 +8,13 @@ from hypothesis import given, strategies as st
 from arlib.method.fusion import late_fusion
 
 
-def eq3(whole, regions, beta, form="sum"):
+def eq3(global_, regions, beta, form="sum"):
     """Eq. 3 for one image, over the regions that exist."""
     regions = [row for row in regions if not np.isnan(row).any()]
     if not regions:
-        return list(whole)
+        return list(global_)
     fused = []
-    for i, y in enumerate(whole):
+    for i, y in enumerate(global_):
         mean = sum(row[i] for row in regions) / len(regions)
         fused.append(((1 - beta) if form == "convex" else 1) * y + beta * mean)
     return fused
@@ -22,9 +22,9 @@ def eq3(whole, regions, beta, form="sum"):
 
 def predictions(n, k, m, seed=0, dtype=np.float64, share_missing=0.4):
     rng = np.random.default_rng(seed)
-    whole, regions = rng.dirichlet(np.ones(m), n), rng.dirichlet(np.ones(m), (n, k))
+    global_, regions = rng.dirichlet(np.ones(m), n), rng.dirichlet(np.ones(m), (n, k))
     regions[rng.uniform(size=(n, k)) < share_missing] = np.nan
-    return whole.astype(dtype), regions.astype(dtype)
+    return global_.astype(dtype), regions.astype(dtype)
 
 
 @given(
@@ -33,9 +33,9 @@ def predictions(n, k, m, seed=0, dtype=np.float64, share_missing=0.4):
     st.sampled_from(["sum", "convex"]),
 )
 def test_it_is_eq_3_image_by_image(shape, beta, form):
-    whole, regions = predictions(*shape)
-    fused = late_fusion(whole, regions, beta, form)
-    expected = [eq3(y, r, beta, form) for y, r in zip(whole, regions, strict=True)]
+    global_, regions = predictions(*shape)
+    fused = late_fusion(global_, regions, beta, form)
+    expected = [eq3(y, r, beta, form) for y, r in zip(global_, regions, strict=True)]
     np.testing.assert_allclose(fused, expected, atol=1e-14)
     some = ~np.isnan(regions).any(-1).all(-1)
     total = np.where(some & (form == "sum"), 1 + beta, 1)
@@ -44,32 +44,34 @@ def test_it_is_eq_3_image_by_image(shape, beta, form):
 
 @given(st.permutations(range(5)))
 def test_the_order_of_regions_does_not_matter(order):
-    whole, regions = predictions(4, 5, 2)
-    np.testing.assert_allclose(late_fusion(whole, regions[:, order]), late_fusion(whole, regions))
+    global_, regions = predictions(4, 5, 2)
+    np.testing.assert_allclose(
+        late_fusion(global_, regions[:, order]), late_fusion(global_, regions)
+    )
 
 
 @pytest.mark.parametrize("form", ["sum", "convex"])
-def test_without_regions_the_whole_image_decides(form):
-    whole = np.float32([[0.3, 0.7]])
+def test_without_regions_the_global_prediction_stays(form):
+    global_ = np.float32([[0.3, 0.7]])
     for regions in (np.full((1, 3, 2), np.nan, np.float32), np.empty((1, 0, 2), np.float32)):
-        np.testing.assert_array_equal(late_fusion(whole, regions, 0.5, form), whole)
+        np.testing.assert_array_equal(late_fusion(global_, regions, 0.5, form), global_)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_it_keeps_the_precision_and_loses_little(dtype):
-    whole, regions = predictions(20, 1000, 3, dtype=dtype)
-    fused = late_fusion(whole, regions, np.float64(0.5))
+    global_, regions = predictions(20, 1000, 3, dtype=dtype)
+    fused = late_fusion(global_, regions, np.float64(0.5))
     assert fused.dtype == dtype
-    exact = late_fusion(whole.astype(float), regions.astype(float), 0.5)
+    exact = late_fusion(global_.astype(float), regions.astype(float), 0.5)
     np.testing.assert_allclose(fused.astype(float), exact, rtol=3 * np.finfo(dtype).eps)
 
 
 def test_beta_broadcasts_over_the_leading_axes():
-    whole, regions = predictions(4, 3, 2)
+    global_, regions = predictions(4, 3, 2)
     beta = np.array([[0.1], [0.9]])
-    fused = late_fusion(whole, regions, beta)
+    fused = late_fusion(global_, regions, beta)
     assert fused.shape == (2, 4, 2)
-    np.testing.assert_array_equal(fused[1], late_fusion(whole, regions, 0.9))
+    np.testing.assert_array_equal(fused[1], late_fusion(global_, regions, 0.9))
 
 
 @pytest.mark.parametrize("name", ["rank", "region"])
@@ -108,7 +110,7 @@ def test_wrong_settings_are_refused(beta, form, message):
 
 
 def test_a_dataarray_without_regions_is_refused(make_scores):
-    whole = make_scores(2, 2).global_probability
+    global_ = make_scores(2, 2).global_probability
     message = "^region_probability must have 'rank' or 'region', and 'emotion': "
     with pytest.raises(ValueError, match=message):
-        late_fusion(whole, whole)
+        late_fusion(global_, global_)

@@ -1,4 +1,4 @@
-"""Polarity of several emotions: by the stated mapping, before Eq. 1 or after Eq. 3."""
+"""Polarity of several emotions by the stated mapping."""
 
 import numpy as np
 import pytest
@@ -6,14 +6,7 @@ import xarray as xr
 from hypothesis import given, strategies as st
 
 from arlib.method.algorithm import predict_labels
-from arlib.method.polarity import (
-    POLARITY_OF,
-    first_side,
-    has_polarity,
-    in_polarity,
-    polarities,
-    sums,
-)
+from arlib.method.polarity import POLARITY_OF, first_side, polarities, to_polarity
 from arlib.method.sentiment import sentiment_score
 
 FI = ["amusement", "anger", "awe", "contentment", "disgust", "excitement", "fear", "sadness"]
@@ -28,7 +21,7 @@ def named(make_scores, emotions, **settings):
 @pytest.mark.parametrize("emotions", [FI, ROI])
 def test_each_polaritys_probability_is_the_sum_of_its_emotions(make_scores, emotions):
     scores = named(make_scores, emotions)
-    two = in_polarity(scores)
+    two = to_polarity(scores)
     assert two.emotion.values.tolist() == ["positive", "negative"]
     for i in range(20):
         for name, before, after in (
@@ -55,26 +48,33 @@ def test_dimensions_may_come_in_any_order(make_scores):
     scores = named(make_scores, FI)
     turned = scores.transpose("emotion", "region", "corner", "image")
     xr.testing.assert_identical(
-        in_polarity(turned).transpose(*in_polarity(scores).dims),
-        in_polarity(scores).transpose(*in_polarity(scores).dims),
+        to_polarity(turned).transpose(*to_polarity(scores).dims),
+        to_polarity(scores).transpose(*to_polarity(scores).dims),
     )
 
 
 def test_of_two_emotions_nothing_changes_but_their_order(make_scores):
     scores = make_scores(20, 6)
-    xr.testing.assert_allclose(in_polarity(scores), scores)
+    xr.testing.assert_allclose(to_polarity(scores), scores)
     turned = scores.isel(emotion=[1, 0])
     label = turned.label.values
     turned = turned.assign(label=("image", np.where(label < 0, -1, 1 - label).astype(np.int8)))
-    xr.testing.assert_allclose(in_polarity(turned), scores)
+    xr.testing.assert_allclose(to_polarity(turned), scores)
 
 
 @given(st.lists(st.floats(0, 1), min_size=8, max_size=8).filter(lambda v: sum(v) > 0.1))
-def test_polarity_never_leaves_a_region_less_decided_in_nats(values):
-    s = np.array(values) / sum(values)
-    two = sums(s, polarities(FI))
-    assert two.sum() == pytest.approx(1)
-    assert sentiment_score(two) >= sentiment_score(s) - 1e-9  # merging classes loses entropy
+def test_polarity_never_raises_a_regions_entropy_in_nats(values):
+    s = xr.Dataset({"s": ("emotion", np.array(values) / sum(values))})
+    two = to_polarity(s, FI)
+    assert two.s.sum() == pytest.approx(1)
+    assert sentiment_score(two.s) >= sentiment_score(s.s) - 1e-9  # merging classes loses entropy
+
+
+def test_variables_without_emotions_are_kept_and_names_may_be_given(make_scores):
+    scores = named(make_scores, ROI)
+    bare = scores.drop_vars(["emotion", "label"])
+    expected = to_polarity(scores).drop_vars("label")
+    xr.testing.assert_identical(to_polarity(bare, ROI), expected[list(to_polarity(bare, ROI))])
 
 
 def test_a_polarity_that_is_not_stated_is_asked_for():
@@ -91,10 +91,6 @@ def test_a_polarity_that_is_not_stated_is_asked_for():
 
 
 def test_sides():
-    assert has_polarity(FI)
-    assert has_polarity(ROI)
-    assert not has_polarity(["positive", "negative"])  # is polarity already
-    assert not has_polarity(["awe", "joy", "amusement"])
     mask, name = first_side(ROI)
     assert (mask.tolist(), name) == ([False, False, False, True, False, True], "positive")
     mask, name = first_side(["positive", "negative"])

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from arlib.method.algorithm import affective_regions, predict_labels, respond_2018
+from arlib.method.algorithm import RULE_2018, affective_regions, predict_labels
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "tools" / "replay_2018.py"
@@ -34,33 +34,41 @@ def scores(make_scores):
 
 
 @pytest.fixture(scope="module")
-def found(tool, scores):
+def counts(tool, scores):
     return tool.replay(scores)
+
+
+def select(scores, **changed):
+    """Regions by the rule of 2018."""
+    settings = {**RULE_2018, **changed}
+    return affective_regions(
+        scores, **{name: settings[name] for name in settings if name not in ("beta", "fusion")}
+    )
 
 
 def count(pairs):
     return sum(one != other for one, other in pairs)
 
 
-def test_counts_of_labels_are_loops_over_images(scores, found):
-    whole = [y.index(max(y)) for y in scores.global_probability.values.tolist()]
+def test_counts_of_labels_are_loops_over_images(scores, counts):
+    before = [y.index(max(y)) for y in scores.global_probability.values.tolist()]
     paper = predict_labels(scores, 8).label.values.tolist()
-    later = respond_2018(scores).label.values.tolist()
+    later = predict_labels(scores, **RULE_2018).label.values.tolist()
     expected = {
-        "labels that Eq. 1 to 3 change": count(zip(paper, whole, strict=True)),
-        "labels that the rule of 2018 changes": count(zip(later, whole, strict=True)),
+        "labels that Eq. 1 to 3 change": count(zip(paper, before, strict=True)),
+        "labels that the rule of 2018 changes": count(zip(later, before, strict=True)),
         "labels on which the two rules differ": count(zip(paper, later, strict=True)),
     }
-    assert {name: found[name] for name in expected} == expected
+    assert {name: counts[name] for name in expected} == expected
     assert all(expected.values())
-    assert (found["images"], found["regions an image"], found["K"]) == (300, 12, 8)
+    assert (counts["images"], counts["regions an image"], counts["K"]) == (300, 12, 8)
 
 
-def test_labels_that_can_change_are_those_that_certain_regions_change(scores, found):
+def test_labels_that_can_change_are_those_that_certain_regions_change(scores, counts):
     """The leader's share is below (1 + 0.5) / 2, and below 0.5 / 0.7 in the convex form."""
     leads = [max(y) for y in scores.global_probability.values.tolist()]
-    assert found["labels that Eq. 3 can change, beta = 0.5"] == sum(p < 0.75 for p in leads)
-    assert found["labels that the rule of 2018 can change"] == sum(p < 0.5 / 0.7 for p in leads)
+    assert counts["labels that Eq. 3 can change, beta = 0.5"] == sum(p < 0.75 for p in leads)
+    assert counts["labels that the rule of 2018 can change"] == sum(p < 0.5 / 0.7 for p in leads)
 
 
 def shared(one, other):
@@ -71,21 +79,21 @@ def shared(one, other):
     )
 
 
-def test_overlaps_are_loops_over_sets(scores, found):
+def test_overlaps_are_loops_over_sets(scores, counts):
     ours = affective_regions(scores, 8)
     rules = {
-        "the rule of 2018": respond_2018(scores),
-        "the rule of 2018 without min-max": respond_2018(scores, minmax=False),
+        "the rule of 2018": select(scores),
+        "the rule of 2018 without min-max": select(scores, normalize="none"),
         "objectness alone": affective_regions(scores, 8, rank_by="objectness"),
         "sentiment alone": affective_regions(scores, 8, rank_by="sentiment"),
     }
     overlaps = {name: shared(ours, other)[0] for name, other in rules.items()}
     for name, share in overlaps.items():
-        assert found[f"top-K overlap, Eq. 2 and {name}"] == pytest.approx(share)
+        assert counts[f"top-K overlap, Eq. 2 and {name}"] == pytest.approx(share)
     assert len(set(overlaps.values())) == 4
     first = shared(ours, rules["the rule of 2018"])[1]
-    assert found["first region the same, Eq. 2 and the rule of 2018"] == pytest.approx(first)
-    assert found["top-K overlap of two random choices"] == pytest.approx(8 / 12)
+    assert counts["first region the same, Eq. 2 and the rule of 2018"] == pytest.approx(first)
+    assert counts["top-K overlap of two random choices"] == pytest.approx(8 / 12)
 
 
 def test_two_random_choices_share_k_of_n():
@@ -122,7 +130,7 @@ def run(cwd, *arguments, **variables):
     )
 
 
-def test_without_data_the_tool_says_what_is_missing(tmp_path):
+def test_without_data_the_tool_names_what_is_missing(tmp_path):
     before = (ROOT / "book" / "results" / "replay_2018.json").read_bytes()
     done = run(tmp_path, "--record")
     assert done.returncode == 1
@@ -131,21 +139,19 @@ def test_without_data_the_tool_says_what_is_missing(tmp_path):
     assert (ROOT / "book" / "results" / "replay_2018.json").read_bytes() == before
 
 
-def test_the_tool_prints_what_it_found_and_records_when_asked(
-    tool, scores, found, tmp_path, monkeypatch, capsys
+def test_the_tool_prints_its_counts_and_records_when_asked(
+    tool, scores, counts, tmp_path, monkeypatch, capsys
 ):
     arrays = {name: scores[name].values for name in scores.data_vars}
     turned = {name: array[..., ::-1] for name, array in arrays.items() if "probability" in name}
     np.savez(tmp_path / "fi_authors_scores.npz", **{**arrays, **turned})
     monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
-    monkeypatch.setattr(tool, "RECORD", tmp_path / "record.json")
-    monkeypatch.setattr(sys, "argv", ["replay_2018.py"])
-    tool.main()
-    assert json.loads(capsys.readouterr().out) == found
-    assert not tool.RECORD.exists()
-    monkeypatch.setattr(sys, "argv", ["replay_2018.py", "--record"])
-    tool.main()
-    assert json.loads(tool.RECORD.read_text()) == found
+    record = tmp_path / "record.json"
+    tool.main([], record)
+    assert json.loads(capsys.readouterr().out) == counts
+    assert not record.exists()
+    tool.main(["--record"], record)
+    assert json.loads(record.read_text()) == counts
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Networks by name: classifier swapped, features and logits, weights by file, clear refusals."""
+"""Networks by name: classifier replaced, features and logits, weights from files, errors."""
 
 import numpy as np
 import pytest
@@ -14,8 +14,7 @@ from arlib.networks.backbones import (
     WeightsError,
     check_torch,
     load_backbone,
-    save_weights,
-    weights_sha256,
+    weights_at_hand,
 )
 
 
@@ -51,7 +50,7 @@ def test_features_of_a_convolutional_classifier_are_its_mean_input(batch):
 
 @pytest.mark.parametrize("classes", [2, 6, 8])
 @pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v2", "alexnet"])
-def test_classifier_is_swapped(name, classes, batch):
+def test_classifier_is_replaced(name, classes, batch):
     backbone = load_backbone(name, classes=classes, weights="random")
     assert backbone.classes == classes
     with torch.inference_mode():
@@ -64,52 +63,52 @@ class TestTheSmallNetworks:
     small = torch.randn(4, 3, 48, 48, generator=torch.Generator().manual_seed(0))
 
     @pytest.mark.parametrize("name", ["vgg_tiny", "alexnet_tiny"])
-    def test_they_build_with_the_classes_asked_for(self, name):
+    def test_they_build_with_the_requested_classes(self, name):
         assert name in backbones.names()
-        whole, swapped = (
+        full, swapped = (
             load_backbone(name, classes=classes, weights="random", seed=1) for classes in (None, 5)
         )
-        assert (whole.classes, swapped.classes) == (36, 5)
-        assert whole.preprocessing.size == 48
+        assert (full.classes, swapped.classes) == (36, 5)
+        assert full.preprocessing.size == 48
         with torch.inference_mode():
             features, logits = swapped.features_and_logits(self.small)
             assert features.shape == (4, 128)
             assert logits.shape == (4, 5)
-            torch.testing.assert_close(whole.features(self.small), features)
+            torch.testing.assert_close(full.features(self.small), features)
             torch.testing.assert_close(swapped.network[-1](features), logits)
 
     @pytest.mark.parametrize("name", ["vgg_tiny", "alexnet_tiny"])
-    def test_they_answer_the_same_again(self, name):
+    def test_their_outputs_repeat(self, name):
         network = load_backbone(name, classes=2, weights="random")
         with torch.inference_mode():
             first = network(self.small)
             assert torch.equal(network(self.small), first)
             torch.testing.assert_close(network.for_inference()(self.small), first)
         again = load_backbone(name, classes=2, weights="random")
-        assert weights_sha256(again) == weights_sha256(network)
+        assert again.sha256() == network.sha256()
 
-    def test_dropout_works_in_training_alone(self):
+    def test_dropout_applies_in_training_only(self):
         network = load_backbone("alexnet_tiny", classes=2, weights="random").train()
         torch.manual_seed(0)
         with torch.inference_mode():
             assert not torch.equal(network(self.small), network(self.small))
 
-    def test_they_learn_everywhere(self):
+    def test_every_weight_has_a_gradient(self):
         for name in ("vgg_tiny", "alexnet_tiny"):
             network = load_backbone(name, classes=2, weights="random")
             network(self.small).square().sum().backward()
             assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
-    def test_nobody_publishes_their_weights(self, monkeypatch):
+    def test_they_have_no_published_weights(self, monkeypatch):
         monkeypatch.delenv("ARLIB_DATA", raising=False)
         with pytest.raises(WeightsError, match="alexnet_tiny has no published weights: train it"):
             load_backbone("alexnet_tiny")
 
 
-def test_swapping_keeps_the_rest():
-    whole = load_backbone("mobilenet_v2", weights="random", seed=1).network.features
+def test_replacing_the_classifier_keeps_the_rest():
+    full = load_backbone("mobilenet_v2", weights="random", seed=1).network.features
     swapped = load_backbone("mobilenet_v2", classes=2, weights="random", seed=1).network.features
-    for one, other in zip(whole.parameters(), swapped.parameters(), strict=True):
+    for one, other in zip(full.parameters(), swapped.parameters(), strict=True):
         assert torch.equal(one, other)
 
 
@@ -134,17 +133,15 @@ def test_every_network_of_torchvision_has_its_classifier_last():
         assert backbones._outputs(backbones._classifier(network)[1]) == 1000, name
 
 
-def test_weights_survive_the_file(tmp_path, batch):
+def test_weights_survive_the_file(tmp_path):
     saved = load_backbone("squeezenet1_1", weights="random", seed=5)
-    save_weights(saved, tmp_path / "w.safetensors")
+    saved.save(tmp_path / "w.safetensors")
     loaded = load_backbone("squeezenet1_1", weights=tmp_path / "w.safetensors")
-    assert weights_sha256(saved) == weights_sha256(loaded)
+    assert saved.sha256() == loaded.sha256()
 
 
-def test_file_of_a_fine_tuned_network_brings_its_classes(tmp_path):
-    save_weights(
-        load_backbone("squeezenet1_1", classes=8, weights="random"), tmp_path / "w.safetensors"
-    )
+def test_the_file_of_a_fine_tuned_network_sets_the_classes(tmp_path):
+    load_backbone("squeezenet1_1", classes=8, weights="random").save(tmp_path / "w.safetensors")
     assert load_backbone("squeezenet1_1", weights=tmp_path / "w.safetensors").classes == 8
 
 
@@ -155,12 +152,12 @@ def test_float16_weights_are_computed_with_in_float32(tmp_path):
     assert {p.dtype for p in loaded.network.parameters()} == {torch.float32}
 
 
-def test_sha_tells_networks_apart():
+def test_different_weights_have_different_hashes():
     one, other = (load_backbone("squeezenet1_1", weights="random", seed=s) for s in (0, 1))
-    assert weights_sha256(one) != weights_sha256(other)
+    assert one.sha256() != other.sha256()
 
 
-def test_building_a_network_leaves_the_callers_random_numbers_alone():
+def test_building_a_network_keeps_the_callers_random_state():
     torch.manual_seed(7)
     expected = torch.rand(1)
     torch.manual_seed(7)
@@ -168,12 +165,25 @@ def test_building_a_network_leaves_the_callers_random_numbers_alone():
     assert torch.equal(torch.rand(1), expected)
 
 
-def test_arlib_data_is_found(tmp_path, monkeypatch):
+def test_weights_under_arlib_data_are_loaded(tmp_path, monkeypatch):
     (tmp_path / "weights").mkdir()
     saved = load_backbone("squeezenet1_1", weights="random", seed=5)
-    save_weights(saved, tmp_path / "weights" / "squeezenet1_1.safetensors")
+    saved.save(tmp_path / "weights" / "squeezenet1_1.safetensors")
     monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
-    assert weights_sha256(load_backbone("squeezenet1_1")) == weights_sha256(saved)
+    assert load_backbone("squeezenet1_1").sha256() == saved.sha256()
+
+
+def test_weights_at_hand_are_under_arlib_data_or_downloaded(tmp_path, monkeypatch):
+    monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    downloaded = tmp_path / "hub" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth"
+    for path in (downloaded, tmp_path / "weights" / "vgg16.safetensors"):
+        name = path.name.partition("-")[0].removesuffix(".safetensors")
+        assert not weights_at_hand(name)
+        path.parent.mkdir(parents=True)
+        path.touch()
+        assert weights_at_hand(name)
+    assert not weights_at_hand("mobilenet_v2")
 
 
 @pytest.mark.parametrize("with_data", [True, False])
@@ -200,7 +210,7 @@ def test_missing_file(tmp_path):
         load_backbone("squeezenet1_1", weights=tmp_path / "no.safetensors")
 
 
-def test_a_pickle_is_refused_whatever_its_name(tmp_path):
+def test_a_pickle_is_refused_under_any_name(tmp_path):
     path = tmp_path / "evil.safetensors"
     torch.save({"a": torch.zeros(1)}, path)
     with pytest.raises(WeightsError, match="not a readable safetensors file"):
@@ -208,7 +218,7 @@ def test_a_pickle_is_refused_whatever_its_name(tmp_path):
 
 
 def test_weights_of_another_network(tmp_path):
-    save_weights(load_backbone("alexnet", weights="random"), tmp_path / "a.safetensors")
+    load_backbone("alexnet", weights="random").save(tmp_path / "a.safetensors")
     with pytest.raises(WeightsError, match=r"do not fit squeezenet1_1: \d+ missing"):
         load_backbone("squeezenet1_1", weights=tmp_path / "a.safetensors")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.lab_server import free_port
 
-from arlib.datasets.scenes import SceneGenerator, annotated
+from arlib.datasets import load
 from arlib.networks.backbones import load_backbone
 from arlib.networks.finetuning import finetune, learning_curve
 from arlib.networks.training import Training
@@ -25,7 +25,7 @@ import os, signal, sys
 from pathlib import Path
 from arlib.networks import training
 from arlib.networks.backbones import load_backbone
-from arlib.datasets.scenes import SceneGenerator, annotated
+from arlib.datasets import load
 from arlib.networks.finetuning import finetune
 
 out, settings, killed = Path(sys.argv[1]), eval(sys.argv[2]), Path(sys.argv[1], "killed")
@@ -39,7 +39,7 @@ def dies_once(self, batch, index):
 
 training.Finetuner.training_step = dies_once
 network = load_backbone("vgg_tiny", classes=2, weights="random")
-few = annotated(SceneGenerator(), 48, seed=1)
+few = load("scenes-annotated", n=48, seed=1)
 plan = training.Training(**settings)
 finetune(network, few, out, training=plan, nodes=2, progress=False)
 """
@@ -62,16 +62,16 @@ def test_two_machines_and_a_killed_rank_follow_the_curve_of_one(tmp_path):
         for _ in range(2)
     ]
     try:
-        told = [machine.communicate(timeout=240)[0] for machine in machines]
+        printed = [machine.communicate(timeout=240)[0] for machine in machines]
     finally:
         for machine in machines:
             machine.kill()
-    assert [machine.returncode for machine in machines] == [0, 0], "\n".join(told)
+    assert [machine.returncode for machine in machines] == [0, 0], "\n".join(printed)
     assert (out / "killed").exists()
     assert sorted(path.name for path in (out / "checkpoints").iterdir())[-1] == "00000012.ckpt"
 
     network = load_backbone("vgg_tiny", classes=2, weights="random")
-    few = annotated(SceneGenerator(), 48, seed=1)
+    few = load("scenes-annotated", n=48, seed=1)
     alone = tmp_path / "alone"
     finetune(network, few, alone, training=Training(**SETTINGS), progress=False)
     one, two = (

@@ -1,24 +1,24 @@
-"""Precision by name, and what the hardware says of itself."""
+"""Precision by name, and the hardware's support of it."""
 
 import pytest
 import torch
 
 from arlib.networks import precision
-from arlib.networks.precision import best_device, bf16_in_hardware, resolve_dtype
+from arlib.networks.precision import bf16_in_hardware, resolve_device
 
 
 @pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16", "bf16"])
 def test_any_unit_that_multiplies_bf16_counts(name, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {name: True, "avx512_f": True})
     assert bf16_in_hardware("cpu")
-    assert resolve_dtype("auto", "cpu") == torch.bfloat16
+    assert resolve_device("cpu", "auto")[1] == torch.bfloat16
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {name: False, "avx512_f": True})
     assert not bf16_in_hardware("cpu")
-    assert resolve_dtype("auto", "cpu") == torch.float32
-    assert resolve_dtype("bf16", "cpu") == torch.bfloat16
+    assert resolve_device("cpu", "auto")[1] == torch.float32
+    assert resolve_device("cpu", "bf16")[1] == torch.bfloat16
 
 
-def test_what_torch_calls_this_processor_is_understood():
+def test_torch_names_this_processors_units():
     can = torch.cpu.get_capabilities()
     assert can.keys() & {"avx512_bf16", "amx_bf16", "bf16"}, sorted(can)
 
@@ -26,17 +26,17 @@ def test_what_torch_calls_this_processor_is_understood():
 def test_without_a_gpu_it_has_no_tensor_cores(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert not bf16_in_hardware("cuda")
-    assert best_device() == torch.device("cpu")
+    assert resolve_device()[0] == torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert best_device().type == "cuda"
-    assert best_device("cpu").type == "cpu"
+    assert resolve_device()[0].type == "cuda"
+    assert resolve_device("cpu")[0].type == "cpu"
 
 
-def test_float32_is_float32_whatever_the_hardware(monkeypatch):
+def test_float32_stays_float32_on_any_hardware(monkeypatch):
     monkeypatch.setattr(precision, "bf16_in_hardware", lambda device: True)
-    assert resolve_dtype("float32") == torch.float32
+    assert resolve_device()[1] == torch.float32
 
 
 def test_an_unknown_name():
     with pytest.raises(ValueError, match="precision must be 'float32', 'bf16' or 'auto', not 'x'"):
-        resolve_dtype("x")
+        resolve_device(precision="x")

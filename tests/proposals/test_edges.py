@@ -1,4 +1,4 @@
-"""Edge maps: where the edges of drawn pictures are; thinning against a loop over pixels."""
+"""Edge maps: edges of drawn images; thinning against a loop over pixels."""
 
 import math
 
@@ -12,9 +12,9 @@ from arlib.proposals.edges import edge_map, structured_edges, thin
 
 
 def drawn_disc(background=(255, 255, 255), colour=(30, 60, 200), size=(120, 160)):
-    picture = np.full((*size, 3), background, np.uint8)
-    picture[disk((60, 90), 35)] = colour
-    return picture
+    image = np.full((*size, 3), background, np.uint8)
+    image[disk((60, 90), 35)] = colour
+    return image
 
 
 def test_the_outline_of_a_disc_and_nothing_else():
@@ -48,7 +48,7 @@ def test_ranges_and_dtypes(height, width, seed):
 
 
 @pytest.mark.parametrize("level", [0, 99, 255])
-def test_a_flat_picture_has_no_edge(level):
+def test_a_flat_image_has_no_edge(level):
     assert edge_map(np.full((50, 60, 3), level, np.uint8))[0].max() == 0
 
 
@@ -153,9 +153,9 @@ def test_a_models_edges_are_thinned_and_normalised(tmp_path, monkeypatch):
     assert orientation.shape == magnitude.shape
     from arlib.proposals import EdgeBoxes
 
-    found = EdgeBoxes(max_regions=5, model=str(path))(drawn_disc())
+    proposals = EdgeBoxes(max_regions=5, model=str(path))(drawn_disc())
     assert asked == [str(path)], "the model is loaded once"
-    assert len(found.boxes) <= 5
+    assert len(proposals) <= 5
 
 
 def test_the_map_is_that_of_the_formula_as_it_is_written():

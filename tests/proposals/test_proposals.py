@@ -10,20 +10,19 @@ import xarray as xr
 from hypothesis import given, settings, strategies as st
 from skimage import data
 
-from arlib import datasets
+from arlib.datasets import load_coco
 from arlib.evaluation import box_iou, recall_curves
 from arlib.method import normalize_objectness
 from arlib.proposals import (
-    CenterCrops,
     EdgeBoxes,
-    FiveCrops,
     Grid,
     Proposals,
     RandomBoxes,
     SelectiveSearch,
-    make,
+    edge_map,
+    make_proposals,
 )
-from arlib.proposals.edges import edge_map
+from arlib.proposals.controls import CenterCrops, FiveCrops
 
 NAMES = ["edge_boxes", "selective_search", "grid", "random_boxes"]
 CROPS = ["center_crops", "five_crops"]
@@ -36,30 +35,30 @@ def noise(height, width, seed=0):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_proposals_of_a_photograph(name):
-    found = make(name, max_regions=40)(CAT)
-    assert isinstance(found, Proposals)
-    assert 10 < len(found) <= 40
-    assert found.boxes.dtype == found.objectness.dtype == np.float32
-    assert len(np.unique(found.boxes, axis=0)) == len(found)
-    assert (found.boxes >= 0).all()
-    assert (found.boxes <= [260, 200, 260, 200]).all()
-    assert (found.objectness[0] > found.objectness[-1]) & (found.objectness[-1] > 0)
+    proposals = make_proposals(name, max_regions=40)(CAT)
+    assert isinstance(proposals, Proposals)
+    assert 10 < len(proposals) <= 40
+    assert proposals.boxes.dtype == proposals.objectness.dtype == np.float32
+    assert len(np.unique(proposals.boxes, axis=0)) == len(proposals)
+    assert (proposals.boxes >= 0).all()
+    assert (proposals.boxes <= [260, 200, 260, 200]).all()
+    assert (proposals.objectness[0] > proposals.objectness[-1]) & (proposals.objectness[-1] > 0)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_fewer_are_the_best_of_more(name):
-    few, many = make(name, max_regions=5)(CAT), make(name, max_regions=30)(CAT)
+    few, many = make_proposals(name, max_regions=5)(CAT), make_proposals(name, max_regions=30)(CAT)
     np.testing.assert_array_equal(few.boxes[:4], many.boxes[:4])
 
 
 @pytest.mark.parametrize("name", NAMES + CROPS)
-def test_the_same_picture_has_the_same_proposals(name):
-    method = make(name, max_regions=50)
+def test_the_same_image_has_the_same_proposals(name):
+    method = make_proposals(name, max_regions=50)
     first = method(CAT)
-    method(data.coffee())  # another picture in between leaves no trace
+    method(data.coffee())  # another image in between leaves no trace
     with ThreadPoolExecutor(4) as pool:
         others = list(pool.map(method, [CAT] * 4))
-    for other in [method(CAT), make(name, max_regions=50)(CAT), *others]:
+    for other in [method(CAT), make_proposals(name, max_regions=50)(CAT), *others]:
         np.testing.assert_array_equal(other.boxes, first.boxes)
         np.testing.assert_array_equal(other.objectness, first.objectness)
 
@@ -72,23 +71,23 @@ def test_the_same_picture_has_the_same_proposals(name):
     levels=st.sampled_from([1, 2, 256]),
     seed=st.integers(0, 99),
 )
-def test_any_picture_has_a_result(name, height, width, levels, seed):
+def test_any_image_has_a_result(name, height, width, levels, seed):
     image = noise(height, width, seed).astype(int) * levels // 256 * (255 // max(1, levels - 1))
-    found = make(name, max_regions=20)(image.astype(np.uint8))  # Proposals checks itself
-    assert len(found) <= 20
-    assert (found.boxes <= [width, height, width, height]).all()
+    proposals = make_proposals(name, max_regions=20)(image.astype(np.uint8))
+    assert len(proposals) <= 20
+    assert (proposals.boxes <= [width, height, width, height]).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_large_picture_and_a_single_pixel(name):
+def test_a_large_image_and_a_single_pixel(name):
     large = np.kron(noise(20, 20), np.ones((200, 200, 1), np.uint8))
-    found = make(name, max_regions=30)(large)
-    assert len(found) == 30
-    assert found.boxes.max() > 2000, "boxes are in pixels of the picture, not of a smaller copy"
-    assert len(make(name)(noise(1, 1))) <= 100
+    proposals = make_proposals(name, max_regions=30)(large)
+    assert len(proposals) == 30
+    assert proposals.boxes.max() > 2000, "boxes are in pixels of the image, not of a smaller copy"
+    assert len(make_proposals(name)(noise(1, 1))) <= 100
 
 
-def test_noise_is_bounded_and_flat_pictures_have_no_edges():
+def test_noise_is_bounded_and_flat_images_have_no_edges():
     assert len(EdgeBoxes(max_regions=50)(noise(200, 200))) <= 50
     assert len(EdgeBoxes()(np.full((100, 100, 3), 80, np.uint8))) == 0
     assert len(SelectiveSearch()(np.full((100, 100, 3), 80, np.uint8))) <= 1
@@ -119,20 +118,20 @@ def test_edge_boxes_uses_a_fresh_detector_every_time():
 
 
 def test_selective_search_comes_large_first_on_average():
-    found = SelectiveSearch(max_regions=2000)(CAT)
-    area = np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1)
+    proposals = SelectiveSearch(max_regions=2000)(CAT)
+    area = np.prod(proposals.boxes[:, 2:] - proposals.boxes[:, :2], axis=1)
     half = len(area) // 2
     assert area[:half].mean() > 1.5 * area[half:].mean()
     other = SelectiveSearch(max_regions=2000, seed=1)(CAT)
-    assert {tuple(b) for b in other.boxes} == {tuple(b) for b in found.boxes}
-    assert (other.boxes != found.boxes).any()
+    assert {tuple(b) for b in other.boxes} == {tuple(b) for b in proposals.boxes}
+    assert (other.boxes != proposals.boxes).any()
 
 
 @given(st.integers(1, 300), st.integers(40, 200), st.integers(40, 200))
 def test_a_grid_has_as_many_boxes_as_asked(n, height, width):
-    found = Grid(max_regions=n)(np.zeros((height, width, 3), np.uint8))
-    assert len(found) == n
-    area = np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1)
+    proposals = Grid(max_regions=n)(np.zeros((height, width, 3), np.uint8))
+    assert len(proposals) == n
+    area = np.prod(proposals.boxes[:, 2:] - proposals.boxes[:, :2], axis=1)
     for before, after in pairwise(area):
         assert after < 1.13 * before, "coarse ones come first"
 
@@ -148,31 +147,31 @@ def test_random_boxes_depend_on_size_and_seed_alone():
 
 @given(st.integers(1, 40), st.integers(1, 300), st.integers(1, 300))
 def test_centre_crops_against_a_loop_over_sides(n, height, width):
-    found = CenterCrops(max_regions=n)(np.zeros((height, width, 3), np.uint8))
+    proposals = CenterCrops(max_regions=n)(np.zeros((height, width, 3), np.uint8))
     expected = []
     for step in range(1, n + 1):
         w, h = width * (n + 1 - step) / (n + 1), height * (n + 1 - step) / (n + 1)
         expected.append([(width - w) / 2, (height - h) / 2, (width + w) / 2, (height + h) / 2])
-    np.testing.assert_allclose(found.boxes, expected, atol=1e-4 * max(height, width))
-    assert (found.boxes >= 0).all()
-    assert (found.boxes <= [width, height, width, height]).all()
-    np.testing.assert_allclose(found.objectness, [1 - rank / n for rank in range(n)], rtol=1e-6)
+    np.testing.assert_allclose(proposals.boxes, expected, atol=1e-4 * max(height, width))
+    assert (proposals.boxes >= 0).all()
+    assert (proposals.boxes <= [width, height, width, height]).all()
+    np.testing.assert_allclose(proposals.objectness, [1 - rank / n for rank in range(n)], rtol=1e-6)
 
 
 @given(st.integers(1, 300), st.integers(1, 300))
-def test_five_crops_are_the_middle_and_the_corners(height, width):
-    found = FiveCrops()(np.zeros((height, width, 3), np.uint8)).boxes
+def test_five_crops_are_the_centre_and_the_corners(height, width):
+    boxes = FiveCrops()(np.zeros((height, width, 3), np.uint8)).boxes
     w, h = width * 224 / 256, height * 224 / 256
     left, top, right, bottom = 0, 0, width - w, height - h
     corners = [(right / 2, bottom / 2), (left, top), (right, top), (left, bottom), (right, bottom)]
     expected = [[x, y, x + w, y + h] for x, y in corners]
-    np.testing.assert_allclose(found, expected, atol=1e-4 * max(height, width))
-    assert (found <= [width, height, width, height]).all()
+    np.testing.assert_allclose(boxes, expected, atol=1e-4 * max(height, width))
+    assert (boxes <= [width, height, width, height]).all()
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_fewer_of_the_five_crops_are_the_first(n):
-    some = make("five_crops", max_regions=n)(CAT)
+    some = make_proposals("five_crops", max_regions=n)(CAT)
     np.testing.assert_array_equal(some.boxes, FiveCrops()(CAT).boxes[:n])
 
 
@@ -210,15 +209,16 @@ def test_edge_boxes_settings_are_checked(setting, value, interval):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: make("edges"), "no proposal method 'edges'; there are edge_boxes, selective_sea"),
-        (lambda: make("grid", seed=1), "grid has no setting 'seed'; there are max_regions"),
+        (lambda: make_proposals("edges"), "no proposal method 'edges'; there are edge_boxes, sel"),
+        (lambda: make_proposals("grid", max_regions="5"), "max_regions must be int, not '5'"),
+        (lambda: make_proposals("grid", seed=1), "no setting 'seed' of grid; there are max_"),
         (lambda: SelectiveSearch(mode="slow"), "mode must be 'fast' or 'quality', not 'slow'"),
         (lambda: SelectiveSearch(seed=-1), "seed must be a whole number of at least 0"),
         (lambda: Grid(max_regions=0), "max_regions must be a whole number of at least 1"),
         (lambda: RandomBoxes(seed=0.5), "seed must be a whole number of at least 0"),
         (lambda: CenterCrops(max_regions=0), "max_regions must be a whole number of at least 1"),
         (lambda: FiveCrops(max_regions=0), "max_regions must be a whole number of at least 1"),
-        (lambda: make("five_crops", seed=1), "five_crops has no setting 'seed'; there are max_r"),
+        (lambda: make_proposals("five_crops", seed=1), "no setting 'seed' of five_crops; there"),
     ],
 )
 def test_other_settings_are_checked(call, message):
@@ -230,7 +230,7 @@ def test_other_settings_are_checked(call, message):
 def test_what_is_no_image(name):
     for image in (np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3)), np.zeros((5, 0, 3), np.uint8)):
         with pytest.raises(ValueError, match=r"image must be \(H, W, 3\) uint8 RGB"):
-            make(name)(image)
+            make_proposals(name)(image)
 
 
 @pytest.mark.parametrize(
@@ -276,13 +276,13 @@ def test_normalised_objectness_keeps_type_and_dims(make_scores):
         scaled.values.T, normalize_objectness(objectness.values.T, "minmax")
     )
     assert normalize_objectness(objectness) is not None
-    with pytest.raises(ValueError, match="how must be one of none, minmax, rank, not 'max'"):
+    with pytest.raises(ValueError, match="normalise by one of none, minmax, rank, not by 'max'"):
         normalize_objectness([1.0], "max")
 
 
 def test_recall_on_real_photographs(data_root):
     """The default finds 0.702 of the objects with 1000 boxes; a plain grid 0.516."""
-    truth = datasets.coco(data_root / "coco_val64")
+    truth = load_coco(data_root / "coco_val64")
     methods = {"edges": EdgeBoxes(max_regions=1000), "grid": Grid(max_regions=1000)}
     curves, seconds = recall_curves(methods, truth, progress=False)
     assert curves.loc[1000, "edges"] >= 0.69

@@ -1,19 +1,22 @@
-"""Chapters that end otherwise than well: each is told from a good one, with chapter and cell."""
+"""Execution of a chapter: complete, ended early for want of labels, or refused with its cell."""
 
 import os
 import subprocess
+from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from papermill import execute_notebook
+from papermill.exceptions import PapermillExecutionError
 
-from arlib.publishing.chapters import execute_chapter, verify
+from arlib.publishing.chapters import UNKNOWN, end_early, execute_chapter, verify
 from arlib.publishing.editions import EditionError
 
 SPEC = {"name": "python3", "display_name": "Python 3"}
 
 
-def execute(folder, *cells, **settings):
+def execute(folder, *cells, parameters=None, **settings):
     """Title, parameters, cells; the first of them is cell 2 of the source, 3 when executed."""
     tagged = new_code_cell("k = 1", metadata={"tags": ["parameters"]})
     source = new_notebook(
@@ -23,7 +26,7 @@ def execute(folder, *cells, **settings):
     target = folder / "out" / "one.ipynb"
     target.parent.mkdir(exist_ok=True)
     nbformat.write(source, folder / "one.ipynb")
-    execute_chapter(folder / "one.ipynb", target, {"k": 2}, **settings)
+    execute_chapter(folder / "one.ipynb", target, parameters or {"k": 2}, **settings)
     return nbformat.read(target, as_version=4)
 
 
@@ -41,13 +44,13 @@ def execute(folder, *cells, **settings):
         (["1 / 0", "2"], r"one\.ipynb, cell \d: ZeroDivisionError: division by zero"),
     ],
 )
-def test_no_bad_end_is_taken_for_a_good_one(tmp_path, cells, message):
+def test_a_chapter_that_fails_is_refused_with_its_cell(tmp_path, cells, message):
     with pytest.raises(EditionError, match=message):
         execute(tmp_path, *cells, timeout=4)
-    assert list((tmp_path / "out").iterdir()) == [], "half a chapter is left"
+    assert list((tmp_path / "out").iterdir()) == [], "an incomplete chapter is left"
 
 
-def test_a_good_end(tmp_path):
+def test_a_complete_chapter_is_written(tmp_path):
     done = execute(tmp_path, "print(k)", "")
     assert done.cells[3].outputs[0].text == "2\n"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["one.ipynb"]
@@ -66,6 +69,31 @@ def test_a_full_disk(tmp_path, kib):
         assert list(disk.iterdir()) == []
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_parameters_reach_the_chapter_that_declares_them(tmp_path):
+    done = execute(tmp_path, "print(k)", parameters={"k": 5, "other": 1})
+    assert done.cells[-1].outputs[0].text == "5\n"
+    injected = [c for c in done.cells if "injected-parameters" in c.metadata.get("tags", [])]
+    assert len(injected) == 1
+    assert "other" not in injected[0].source
+
+
+def test_a_chapter_runs_where_it_is_staged(tmp_path, monkeypatch):
+    """Without moving this process there: two chapters are executed at once, by threads."""
+    folders, here = set(), str(Path.cwd())
+    monkeypatch.setattr("os.chdir", lambda path: folders.add(str(path)))
+    done = execute(tmp_path, "import os; print(os.getcwd())")
+    assert folders <= {here}
+    assert done.cells[-1].outputs[0].text.strip() == str(tmp_path / "out")
+
+
+TEXTS = ['"); import os; os.abort(); ("', '\\"\n1/0 #', "\u2028\r\n\t'", "{k}", "%s $x `id`"]
+
+
+def test_a_parameter_s_text_is_text(tmp_path):
+    done = execute(tmp_path, "print(ascii(k))", parameters={"k": TEXTS})
+    assert done.cells[-1].outputs[0].text == ascii(TEXTS) + "\n"
 
 
 def notebook():
@@ -87,10 +115,68 @@ def notebook():
         ),
     ],
 )
-def test_what_is_not_whole_is_named(change, message):
+def test_an_incomplete_chapter_is_refused(change, message):
     source, done = notebook(), notebook()
     done.cells[1].execution_count = 1
     verify(done, source, "one.ipynb")
     change(done.cells)
     with pytest.raises(EditionError, match=message):
         verify(done, source, "one.ipynb")
+
+
+@pytest.fixture(scope="module")
+def failed_chapter(tmp_path_factory):
+    """What papermill leaves of a chapter whose third cell raises."""
+    folder = tmp_path_factory.mktemp("chapter")
+    code = [
+        "print(1)",
+        "class LabelsNeeded(ValueError): pass\nraise LabelsNeeded('no labels')",
+        "3",
+    ]
+    cells = [new_markdown_cell("# Title"), *map(new_code_cell, code), new_markdown_cell("after")]
+    spec = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": spec}), folder / "in.ipynb")
+    with pytest.raises(PapermillExecutionError):
+        execute_notebook(
+            str(folder / "in.ipynb"),
+            str(folder / "out.ipynb"),
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+        )
+    return nbformat.read(folder / "out.ipynb", as_version=4)
+
+
+def test_the_cells_that_ran_stay_and_a_note_replaces_the_rest(failed_chapter):
+    done = end_early(failed_chapter, "LabelsNeeded")
+    nbformat.validate(done)
+    assert [cell.source for cell in done.cells[:2]] == ["# Title", "print(1)"]
+    assert done.cells[1].outputs[0].text == "1\n"
+    assert done.cells[2].source.splitlines()[3] == "no labels."
+    assert len(done.cells) == 3
+    assert done.metadata == failed_chapter.metadata
+
+
+def test_another_failure_is_no_early_end(failed_chapter):
+    with pytest.raises(ValueError, match="no cell failed with KeyError"):
+        end_early(failed_chapter, "KeyError")
+
+
+def test_values_that_were_not_computed_are_glued_as_unknown():
+    failed = new_output("error", ename="LabelsNeeded", evalue="no labels", traceback=[])
+    before = (
+        "{glue:text}`here:.2f` and {glue:text}`later:.1%`\n\n```{glue:} table\n:doc: x\n```\nend"
+    )
+    cells = [
+        new_code_cell('glue("here", 1.0)'),
+        new_markdown_cell(before),
+        new_code_cell("check()", outputs=[failed]),
+        new_code_cell('glue("later", 2)\nglue(\n    "table", frame)'),
+    ]
+    done = end_early(new_notebook(cells=cells), "LabelsNeeded")
+    nbformat.validate(done)
+    assert done.cells[1].source == f"{{glue:text}}`here:.2f` and {UNKNOWN}\n\n{UNKNOWN}\nend"
+    assert cells[1].source == before
+    assert done.cells[-1].metadata.tags == ["remove-cell"]
+    glued = {o.metadata.scrapbook.name: o.data["text/plain"] for o in done.cells[-1].outputs}
+    assert glued == {"later": repr(UNKNOWN), "table": repr(UNKNOWN)}

@@ -1,42 +1,62 @@
-"""Editions side by side: what differs is told, what is not there is refused, texts stay texts."""
+"""Editions are listed and compared, on their page and on the command line; texts stay texts."""
 
 import json
-import re
 import shutil
 from dataclasses import asdict
 
 import nbformat
 import pytest
 import yaml
-from click.testing import CliRunner
+from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from arlib import cli
+from arlib.cli import main
 from arlib.experiments import SyntheticProtocol
 from arlib.publishing.editions import Edition, EditionError
-from arlib.publishing.pages import editions_page, side_by_side, status_page
-from arlib.publishing.records import built, compare_editions, facts_of, published
+from arlib.publishing.pages import editions_page, status_page
+from arlib.publishing.records import compare_editions, facts_of, list_editions
 
 MARKUP = "<script>alert(1)</script> | `x` $y$ {z}"
 
 
 def executed(*cells):
     """A chapter whose cells printed: (source, text)."""
-    made = [
+    injected = new_code_cell("k = 3", metadata={"tags": ["injected-parameters"]})
+    printed = [
         new_code_cell(source, outputs=[new_output("stream", name="stdout", text=text)])
         for source, text in cells
     ]
-    injected = new_code_cell("k = 3", metadata={"tags": ["injected-parameters"]})
-    return new_notebook(cells=[injected, *made])
+    return new_notebook(cells=[injected, *printed])
 
 
 def run(accuracy, **settings):
     """What run.json says, as far as the page reads it."""
-    ways = {"full image": accuracy, "+ obj + senti (K = 8)": accuracy + 0.1}
-    results = {way: {"accuracy": {"estimate": rate}} for way, rate in ways.items()}
+    rows = {"full image": accuracy, "+ obj + senti (K = 8)": accuracy + 0.1}
+    results = {row: {"accuracy": {"estimate": rate}} for row, rate in rows.items()}
     data = {"images": 40, "majority": 0.6}
     experiment = {"backbones": ["squeezenet1_1"], "max_regions": 30} | settings
     return {"dataset": data, "results": results, "experiment": experiment}
+
+
+def published(root, name):
+    """Folder of the executed chapters in an edition's site."""
+    return root / "_build" / name / "html" / "_sources" / "book"
+
+
+def facts_in(root, name):
+    return json.loads((root / "_build" / name / "edition.json").read_text())
+
+
+def page_of(root, name):
+    """An edition's page of editions, as it would be written now, parsed."""
+    text = editions_page(root, name, facts_in(root, name), published(root, name))
+    assert "\n\n<table" in text
+    return BeautifulSoup(text, "html.parser")
+
+
+def rows_of(table):
+    """Rows of texts of a table's body."""
+    return [[cell.get_text() for cell in row("td")] for row in table.tbody("tr")]
 
 
 @pytest.fixture
@@ -55,24 +75,23 @@ def book(tmp_path):
         folder = published(tmp_path, name)
         folder.mkdir(parents=True)
         nbformat.write(chapter, folder / "01_a.ipynb")
-        given = {"k": k, "seed": 0, "name": MARKUP if name == "two" else "x"}
+        values = {"k": k, "seed": 0, "name": MARKUP if name == "two" else "x"}
         edition, seconds = Edition(name, f"The {name}"), {"book/01_a.ipynb": 61.0}
-        facts = facts_of(edition, given, seconds, [], run(0.5 + k / 100) if k == 3 else None)
+        facts = facts_of(edition, values, seconds, [], run(0.5 + k / 100) if k == 3 else None)
         (tmp_path / "_build" / name / "edition.json").write_text(json.dumps(facts))
     return tmp_path
 
 
 def test_parameters_and_cells_that_differ(book):
-    found = compare_editions(book, "one", "two")
-    assert found.parameters == {"k": (3, 4), "name": ("x", MARKUP)}
-    assert found.same == 1
-    told = [(cell.chapter, cell.source, cell.outputs) for cell in found.cells]
-    assert told == [
+    comparison = compare_editions(book, "one", "two")
+    assert comparison.parameters == {"k": (3, 4), "name": ("x", MARKUP)}
+    assert comparison.same == 1
+    assert [(cell.chapter, cell.source, cell.outputs) for cell in comparison.cells] == [
         ("01_a", "print(k)", ("3\n", "4\n")),
         ("01_a", "print(9)", (None, "9\n")),
     ]
-    alike = compare_editions(book, "two", "two")
-    assert (alike.parameters, alike.cells, alike.same) == ({}, [], 3)
+    itself = compare_editions(book, "two", "two")
+    assert (itself.parameters, itself.cells, itself.same) == ({}, [], 3)
 
 
 def test_an_edition_that_was_not_built_is_refused(book):
@@ -80,31 +99,41 @@ def test_an_edition_that_was_not_built_is_refused(book):
         compare_editions(book, "one", "three")
 
 
-def compared(page):
-    """The JSON in an editions page."""
-    return json.loads(re.search(r'id="compare-facts">(.*)</script>', page)[1])
-
-
-def test_what_the_page_compares_is_what_the_command_says(book):
-    page = editions_page(book, "two", built(book)["two"], published(book, "two"))
-    told = compared(page)
-    assert [edition["name"] for edition in told["editions"]] == ["one", "two"]
-    assert [edition["said"] for edition in told["editions"]] == [[0, -1], [1, 0]]
-    assert [(cell["source"], cell["texts"]) for cell in told["cells"]] == [
-        ("print(k)", ["3", "4"]),
-        ("print(9)", ["9"]),
+def test_the_page_shows_what_the_command_prints(book):
+    (element,) = page_of(book, "two").select("details.comparison")
+    comparison = compare_editions(book, "one", "two")
+    assert element.summary.get_text() == f"one and two: {comparison.summary}"
+    assert comparison.summary == "2 parameters differ; 2 cells print something else, 1 the same"
+    parameters, cells = element.select("table")
+    assert rows_of(parameters) == [["k", "3", "4"], ["name", '"x"', json.dumps(MARKUP)]]
+    assert rows_of(cells) == [
+        ["01_a", "print(k)", "3", "4"],
+        ["01_a", "print(9)", "(no such cell)", "9"],
     ]
-    assert told["alike"] == compare_editions(book, "one", "two").same == 1
 
 
-def test_long_texts_that_end_otherwise_are_told_apart():
-    texts = {name: "\n".join([*"abcdefg", name]) for name in ("x", "y")}
-    facts = {"title": "", "seconds": {}, "parameters": {}}
-    told = side_by_side(
-        dict.fromkeys(texts, facts), {n: {("01", "f", 0): t} for n, t in texts.items()}
+def test_every_two_editions_are_compared(book):
+    shutil.copytree(book / "_build" / "two", book / "_build" / "three")
+    summaries = [e.get_text() for e in page_of(book, "three").select("details > summary")]
+    assert [line.partition(":")[0] for line in summaries] == [
+        "one and three",
+        "one and two",
+        "three and two",
+    ]
+    assert (
+        summaries[2]
+        == "three and two: 0 parameters differ; 0 cells print something else, 3 the same"
     )
-    assert told["cells"][0]["texts"] == ["a\nb\nc\nd\ne\nf\n... and 2 lines more"] * 2
-    assert [edition["said"] for edition in told["editions"]] == [[0], [1]]
+
+
+def test_long_texts_are_cut_and_blank_lines_stay_in_their_cell(book):
+    for name in ("one", "two"):
+        lines = "a\n\nc\nd\ne\nf\ng\n" + name
+        nbformat.write(executed(("f", lines)), published(book, name) / "01_a.ipynb")
+    cell = compare_editions(book, "one", "two").cells[0]
+    excerpt = "a\n\nc\nd\ne\nf\n... and 2 lines more"
+    assert cell.excerpts == (excerpt, excerpt)
+    assert rows_of(page_of(book, "two").select("details table")[1])[0][2:] == [excerpt, excerpt]
 
 
 def test_a_value_that_is_glued_counts(book):
@@ -123,81 +152,86 @@ def test_recorded_runs_and_those_measured_here_are_listed(book):
     for folder, facts in folders.items():
         (book / folder / "a-run").mkdir(parents=True)
         (book / folder / "a-run" / "run.json").write_text(json.dumps(facts))
-    drawn = run(0.5) | {"experiment": {"synthetic": asdict(SyntheticProtocol())}}
-    (book / "_build/two/results/drawn").mkdir(parents=True)
-    (book / "_build/two/results/drawn/run.json").write_text(json.dumps(drawn))
+    scenes = run(0.5) | {"experiment": {"synthetic": asdict(SyntheticProtocol())}}
+    (book / "_build/two/results/scenes").mkdir(parents=True)
+    (book / "_build/two/results/scenes/run.json").write_text(json.dumps(scenes))
     unlabelled = run(0.1) | {"results": {}, "dataset": {"images": 2, "majority": None}}
     (book / "_build/one/results/none").mkdir()
     (book / "_build/one/results/none/run.json").write_text(json.dumps(unlabelled))
-    page = editions_page(book, "two", built(book)["two"], published(book, "two"))
+    rows = ["|".join(row) for row in rows_of(page_of(book, "two").select("table")[1])]
     for row in (
         "a-run|book/results|squeezenet1_1|30|40|70.0 %|80.0 %|60.0 %|before that was noted",
         "a-run|_build/one/results|vgg16|30|40|80.0 %|90.0 %|60.0 %|before that was noted",
-        "drawn|_build/two/results|vgg_tiny|60|40|50.0 %|60.0 %|60.0 %|before that was noted",
+        "scenes|_build/two/results|vgg_tiny|60|40|50.0 %|60.0 %|60.0 %|before that was noted",
         "none|_build/one/results|squeezenet1_1|30|2|–|–|–|before that was noted",
     ):
-        assert f"<tr><td>{row.replace('|', '</td><td>')}</td></tr>" in page
+        assert row in rows
 
 
-def test_one_edition_alone_has_no_picker(book):
+def test_one_edition_alone_is_compared_with_none(book):
     shutil.rmtree(book / "_build" / "one")
-    page = editions_page(book, "two", built(book)["two"], published(book, "two"))
-    assert "Only this edition was built here" in page
-    assert "<select" not in page
+    page = page_of(book, "two")
+    assert "Only this edition was built here" in page.get_text()
+    assert page.select("details") == []
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"title": "x"}'])
 def test_facts_that_are_broken_are_named(book, text):
     (book / "_build" / "one" / "edition.json").write_text(text)
-    with pytest.raises(EditionError, match=r"_build/one/edition.json does not say .*: remove it"):
-        built(book)
+    with pytest.raises(EditionError, match=r"_build/one/edition.json does not hold .*: remove it"):
+        list_editions(book)
 
 
 def test_an_edition_from_before_parameters_were_noted(book):
     old = json.dumps({"title": "Old", "seconds": {}})
     (book / "_build" / "one" / "edition.json").write_text(old)
-    with pytest.raises(EditionError, match="'one' is of before parameters were noted"):
+    with pytest.raises(EditionError, match="'one' was built before parameters were noted"):
         compare_editions(book, "one", "two")
-    page = editions_page(book, "two", built(book)["two"], published(book, "two"))
-    assert "Only this edition was built here" in page
+    assert "Only this edition was built here" in page_of(book, "two").get_text()
 
 
 def test_an_edition_whose_site_was_removed(book):
     shutil.rmtree(published(book, "one"))
-    with pytest.raises(EditionError, match="the site of edition 'one' is no longer here"):
+    with pytest.raises(EditionError, match="'one' no longer has its site: build it again"):
         compare_editions(book, "one", "two")
-    page = editions_page(book, "two", built(book)["two"], published(book, "two"))
-    assert "Only this edition was built here" in page
+    assert "Only this edition was built here" in page_of(book, "two").get_text()
 
 
-def test_pages_say_it_and_markup_is_text(book):
-    facts = built(book)["two"]
-    status = status_page("two", facts)
-    page = editions_page(book, "two", facts, published(book, "two"))
-    assert "<script>" not in status + page
-    assert "&lt;script&gt;alert(1)&lt;/script&gt; | `x` $y$ {z}" in status
-    assert compared(page)["editions"][1]["parameters"]["name"] == json.dumps(MARKUP)
-    assert "<td>book/01_a.ipynb</td><td>61</td>" in status
-    assert facts["machine"]["torch"] in status
-    assert "<td>three</td><td>The three</td><td>–</td><td>–</td>" in page
-    assert re.search(r"<td>one</td><td>The one</td>.*?<td>40</td><td>53.0 %</td><td>63.0 %", page)
-    assert "<td>two</td><td>The two</td>" in page
-    assert "<option selected>two</option>" in page
+def test_pages_show_the_facts_and_markup_is_text(book):
+    facts = facts_in(book, "two")
+    status = BeautifulSoup(status_page("two", facts), "html.parser")
+    page = page_of(book, "two")
+    assert status("script") == page("script") == []
+    build, seconds, parameters = map(rows_of, status("table"))
+    assert ["name", MARKUP] in parameters
+    assert ["book/01_a.ipynb", "61"] in seconds
+    assert ["torch", facts["machine"]["torch"]] in build
+    one, three, two = rows_of(page.table)
+    assert one[:2] + one[5:] == ["one", "The one", "40", "53.0 %", "63.0 %", "60.0 %"]
+    assert three == ["three", "The three", *"–––––––"]
+    assert two[:2] == ["two", "The two"]
+    for table in (*status("table"), *page("table")):
+        assert table.caption.get_text()
+        assert all(head["scope"] == "col" for head in table.thead("th"))
 
 
-def test_the_command_line(book, monkeypatch):
+def test_the_command_line(book, monkeypatch, capsys):
+    def printed(*words):
+        with pytest.raises(SystemExit) as end:
+            main(words)
+        assert end.value.code == 0
+        return capsys.readouterr().out
+
     monkeypatch.chdir(book)
-    listed = CliRunner().invoke(cli.app, ["editions"])
-    assert listed.exit_code == 0
-    names = [line.split()[0] for line in listed.output.splitlines()]
-    assert names == ["one", "three", "two"]
-    assert "not built" in listed.output.splitlines()[1]
-    text = CliRunner().invoke(cli.app, ["editions", "compare", "one", "two"]).output
+    listed = printed("editions").splitlines()
+    assert [line.split()[0] for line in listed] == ["one", "three", "two"]
+    assert "not built" in listed[1]
+    text = printed("editions", "compare", "one", "two")
     assert text.splitlines()[0] == "k: 3 | 4"
-    assert "2 cells print otherwise, 1 the same" in text
-    assert "(no such cell)" in text
-    told = CliRunner().invoke(cli.app, ["editions", "compare", "one", "two", "--format", "json"])
-    assert json.loads(told.output)["parameters"]["k"] == [3, 4]
-    whole = CliRunner().invoke(cli.app, ["editions", "--format", "json"])
-    assert json.loads(whole.output) == built(book) | {"three": None}
-    assert "Exit status 0" in CliRunner().invoke(cli.app, ["editions", "compare", "--help"]).output
+    assert compare_editions(book, "one", "two").summary in text.splitlines()
+    assert "  one:\n    (no such cell)\n  two:\n    9\n" in text
+    compared = printed("editions", "compare", "one", "two", "--format", "json")
+    assert json.loads(compared)["parameters"]["k"] == [3, 4]
+    facts = {name: facts_in(book, name) for name in ("one", "two")}
+    assert json.loads(printed("editions", "--format", "json")) == facts | {"three": None}
+    assert "Exit status 0" in printed("editions", "compare", "--help")

@@ -1,6 +1,7 @@
-"""What a book's pages link to, where its repository has a public address."""
+"""Built pages: finished in one pass, with a card and links; addresses are checked."""
 
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -9,14 +10,205 @@ import tomllib
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from PIL import Image
 
-from arlib.publishing.hosting import Public
-from arlib.publishing.site import build_site, configured
+from arlib.publishing.editions import EditionError
+from arlib.publishing.site import (
+    CARD,
+    add_downloads,
+    build_site,
+    card_tags,
+    checked_address,
+    colab_cell,
+    configure,
+    finish_pages,
+    fix_page,
+    front_page,
+    page_card,
+)
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "someone/affective",
+        "http://github.com/someone/affective",
+        "https://github.com/someone",
+        "https://github.com/someone/",
+        "https://github.com/someone/affective/tree/main",
+        "https://github.com/someone/..",
+        "https://github.com.example.org/someone/affective",
+        "https://github.com/someone/affective && rm -r .",
+        'https://github.com/someone/"affective',
+        "https://github.com/someone/affective\n",
+        "https://codeberg.org/someone/affective",
+    ],
+)
+def test_what_is_no_repository_is_refused(address):
+    with pytest.raises(
+        EditionError, match=r"is no repository such as https://github\.com/OWNER/NAME"
+    ):
+        checked_address("repository", address)
+
+
+@pytest.mark.parametrize(
+    "address", ["", "a.org", "ftp://a.org", "javascript:alert(1)", 'https://a.org/"', "https://a b"]
+)
+def test_what_is_no_address_of_a_site_is_refused(address):
+    with pytest.raises(EditionError, match=r"is no address such as https://OWNER\.github\.io/NAME"):
+        checked_address("address", address)
+
+
+@pytest.mark.parametrize("name", ["affective", "a.b-c_d", "1", ".github"])
+def test_repositories(name):
+    repository = checked_address("repository", f"https://github.com/some-one/{name}/")
+    assert repository == f"https://github.com/some-one/{name}"
+    assert colab_cell(repository).splitlines()[-1] == f"%cd {name}/book"
+
+
+@pytest.mark.parametrize(
+    "address", ["https://a.org", "http://localhost:8000/b", "https://a.org/~b"]
+)
+def test_addresses(address):
+    for form in (address, f"{address}/"):
+        assert checked_address("address", form) == address
+
+
+def test_colab_opens_repositories_on_github_alone():
+    assert colab_cell("https://gitlab.com/someone/affective") is None
+    assert colab_cell(None) is None
+
+
+THEBE = """<head>
+    <link rel="stylesheet" href="../_static/sphinx-thebe.css?v=4fa983c6" />
+    <script src="../_static/scripts/fontawesome.js?digest=55"></script>
+    <script src="../_static/scripts/bootstrap.js?digest=55"></script>
+    <script>const THEBE_JS_URL = "https://unpkg.com/thebe"; const thebe_selector = ".cell"</script>
+    <script async="async" src="../_static/sphinx-thebe.js?v=c100c467"></script>
+    <script>const THEBE_JS_URL = "https://unpkg.com/thebe"; const thebe_selector = ".cell"</script>
+    <script>DOCUMENTATION_OPTIONS.pagename = 'book/one';</script>
+</head>"""
+
+
+def test_scripts_that_no_page_uses_are_removed():
+    assert (
+        fix_page(THEBE)
+        == """<head>
+    <script src="../_static/scripts/bootstrap.js?digest=55"></script>
+    <script>DOCUMENTATION_OPTIONS.pagename = 'book/one';</script>
+</head>"""
+    )
+
+
+def test_roles_and_tables():
+    references = '<div role="list"><div class="citation" role="doc-biblioentry">[1]</div></div>'
+    assert (
+        fix_page(references)
+        == '<div role="list"><div class="citation" role="listitem">[1]</div></div>'
+    )
+    table = '<table border="1" class="dataframe facts"><tr><td>1</td></tr></table>'
+    assert fix_page(table) == table.replace('border="1"', 'tabindex="0"')
+
+
+def test_text_about_them_is_left_alone():
+    text = "<p>The constant THEBE_JS_URL, sphinx-thebe.css and fontawesome.js.</p>"
+    assert fix_page(text) == text
+    assert fix_page(fix_page(THEBE)) == fix_page(THEBE)
+
+
+def test_what_unfolds_pages_below_has_a_name():
+    fold = '<details><summary><span class="toctree-toggle" role="presentation"></span></summary>'
+    assert '<summary aria-label="Pages below"><span' in fix_page(fold)
+
+
+@pytest.mark.parametrize("name", ["a&b.ipynb", 'a"><script>.ipynb'])
+def test_names_in_links_are_texts(name):
+    page = add_downloads("<article>T</article><article>U</article>", {"with outputs": name})
+    assert page.startswith("<article>T</article><article>U<p")
+    assert "<script>" not in page
+    assert "a&b" not in page
+
+
+def meta_elements(page):
+    """Name -> content of a page's meta elements, as a browser reads them."""
+    soup = BeautifulSoup(page, "html.parser")
+    named = soup.select("meta[property], meta[name]")
+    return {meta.get("property") or meta["name"]: meta["content"] for meta in named}
+
+
+PAGE = "<html><head><title>{} &#8212; A book</title></head><body><article>{}</article></html>"
+
+
+def card(title, article):
+    return page_card(PAGE.format(title, article), "A book")
+
+
+def tags(title, article, name, root):
+    return meta_elements(card_tags(card(title, article), name, root))
+
+
+def test_a_page_has_its_title_and_its_first_paragraph_on_its_card():
+    elements = tags("One", "<p>Its text.</p><p>More.</p>", "book/guide/one", "../../")
+    assert elements["og:title"] == "One"
+    assert elements["description"] == elements["og:description"] == "Its text."
+    assert elements["og:image"] == f"../../{CARD['og:image']}"
+    assert elements["twitter:card"] == "summary_large_image"
+    assert "og:url" not in elements  # where no address is known
+    assert tags("A book", "", "book/index", "../")["og:title"] == "A book"
+
+
+def test_with_an_address_image_and_page_are_absolute():
+    elements = tags("One", "", "book/one", "https://a.org/b/")
+    assert elements["og:url"] == "https://a.org/b/book/one.html"
+    assert elements["og:image"] == f"https://a.org/b/{CARD['og:image']}"
+    assert "description" not in elements  # it has no paragraph
+
+
+MARKUP = "\"><script>alert(1)</script> & 'x'"
+
+
+def test_markup_in_a_title_or_a_paragraph_is_text():
+    escaped = MARKUP.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    markup_card = card(escaped, f"<p>{escaped}</p>")
+    for page in (
+        card_tags(markup_card, "book/one", "../"),
+        front_page(markup_card, "book/one", ""),
+    ):
+        assert meta_elements(page)["og:title"] == MARKUP
+        assert meta_elements(page)["og:description"] == MARKUP
+        assert BeautifulSoup(page, "html.parser").find("script") is None
+
+
+@pytest.mark.parametrize(
+    ("paragraph", "description"),
+    [
+        ("Short.", "Short."),
+        ("One. " + "word " * 60, "One. " + "word " * 38 + "…"),
+        (r"The \(\alpha\) of <b>Eq. 2</b> [Sun et al., 2016].", "The alpha of Eq. 2."),
+    ],
+)
+def test_a_description_is_short_plain_text(paragraph, description):
+    text = card("One", f"<p>{paragraph}</p>")["og:description"]
+    assert text == description
+    assert len(text) <= 200
+
+
+def test_the_image_of_the_card_is_what_the_tool_draws():
+    drawn = runpy.run_path(str(ROOT / "tools" / "social_card.py"))["draw"]()
+    path = ROOT / "book" / CARD["og:image"]
+    assert path.stat().st_size < 150_000
+    kept = Image.open(path)
+    assert kept.size == drawn.size == (1200, 630)
+    apart = np.asarray(kept.convert("RGB"), float) - np.asarray(drawn.convert("RGB"), float)
+    assert np.abs(apart).mean() < 3  # a font's rendering may differ a little
 
 
 @pytest.fixture
@@ -41,53 +233,70 @@ def stage(tmp_path):
     return stage
 
 
-def test_without_an_address_nothing_changes(stage):
+def test_without_a_repository_the_configuration_stays(stage):
     before = (stage / "_config.yml").read_bytes()
-    configured(stage, Public())
+    configure(stage, None)
     assert (stage / "_config.yml").read_bytes() == before
 
 
 CLONE = "https://github.com/someone/affective"
+
+
 BINDER = "https://mybinder.org/v2/gh/someone/affective/main?urlpath=lab/tree/book/one.ipynb"
+
+
 COLAB = "https://colab.research.google.com/github/someone/affective/blob/main/book/one.ipynb"
+
+
 ON_GITLAB = "https://mybinder.org/v2/gl/someone%2Faffective/main?urlpath=lab/tree/book/one.ipynb"
 
 
 @pytest.mark.parametrize(
-    ("public", "there", "absent"),
+    ("repository", "present", "absent"),
     [
-        (Public(), [], ["github", "gitlab", "colab", "mybinder"]),
-        (Public(CLONE), [CLONE, f"{CLONE}/edit/main/book/one.ipynb", BINDER, COLAB], ["gitlab"]),
-        (Public("https://gitlab.com/someone/affective"), [ON_GITLAB], ["colab", "github.com/some"]),
+        (None, [], ["github", "gitlab", "colab", "mybinder"]),
+        (CLONE, [CLONE, f"{CLONE}/edit/main/book/one.ipynb", BINDER, COLAB], ["gitlab"]),
+        ("https://gitlab.com/someone/affective", [ON_GITLAB], ["colab", "github.com/some"]),
     ],
     ids=["nowhere", "github", "gitlab"],
 )
-def test_the_built_pages_have_these_links_and_no_others(stage, tmp_path, public, there, absent):
-    configured(stage, public)
-    site = build_site(stage, tmp_path / "build", public).parent
+def test_the_built_pages_have_these_links_and_no_others(
+    stage, tmp_path, repository, present, absent
+):
+    site = build_site(stage, tmp_path / "build", repository=repository).parent
     page = (site / "book" / "one.html").read_text()
     links = re.findall(r'<a href="([^"]*)"', page)
-    for address in there:
+    for address in present:
         assert address in links
     for word in absent:
         assert not [link for link in links if word in link], word
-    assert ("On Colab, put a cell before the first" in page) == public.on_github
+    assert ("On Colab, put a cell before the first" in page) == (repository == CLONE)
 
 
-def test_the_front_and_the_first_page_say_the_same_of_themselves(stage, tmp_path):
-    public = Public(address="http://localhost:8000/book/")
-    site = build_site(stage, tmp_path / "build", public).parent
+def test_the_front_and_the_first_page_have_the_same_card(stage, tmp_path):
+    site = build_site(stage, tmp_path / "build", address="http://localhost:8000/book").parent
     front, first = ((site / name).read_text() for name in ("index.html", "book/index.html"))
-    for said in (
+    for text in (
         'property="og:title"',
         "Of &lt;3 &amp; more.",
         "http://localhost:8000/book/book/index.html",
         "http://localhost:8000/book/_static/card.png",
     ):
-        assert said in front
-        assert said in first
+        assert text in front
+        assert text in first
     assert '<meta http-equiv="refresh" content="0; url=book/index.html" />' in front
     assert front.endswith("</html>\n")
+
+
+def test_a_page_that_is_missing_or_incomplete_is_refused(stage, tmp_path):
+    pages = {"index": "<html></html>", "one": "<html><body>cut"}
+    (tmp_path / "site" / "book").mkdir(parents=True)
+    for name, text in pages.items():
+        with pytest.raises(EditionError, match=f"its page book/{name} is missing"):
+            finish_pages(stage, tmp_path / "site", None, None)
+        (tmp_path / "site" / "book" / f"{name}.html").write_text(text)
+    with pytest.raises(EditionError, match="its page book/one is incomplete"):
+        finish_pages(stage, tmp_path / "site", None, None)
 
 
 def test_binder_installs_what_chapters_need_and_torch_without_cuda():
@@ -98,7 +307,7 @@ def test_binder_installs_what_chapters_need_and_torch_without_cuda():
     assert script.stat().st_mode & 0o111  # or it is not run
     extras = {"book", "training"}  # papermill and Jupyter; Lightning, for the synthetic scenes
     assert f"--editable '.[{','.join(sorted(extras))}]'" in script.read_text()
-    assert f"[{','.join(sorted(extras))}]" in Public(CLONE).first_on_colab()
+    assert f"[{','.join(sorted(extras))}]" in colab_cell(CLONE)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert extras <= project["optional-dependencies"].keys()
     code = [line for line in script.read_text().splitlines() if line.startswith("python -c")]

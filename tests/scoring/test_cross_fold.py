@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from arlib.datasets import Dataset, ImageError
-from arlib.networks import LinearHead, load_backbone, weights_sha256
+from arlib.networks import LinearHead, load_backbone
 from arlib.proposals import Grid
 from arlib.scoring.crops import crop_regions
 from arlib.scoring.cross_fold import Classifiers, classify_boxes
@@ -125,8 +125,8 @@ def test_every_network_is_named_by_the_folds_it_classifies(drawn, networks, tmp_
     shared = Classifiers({1: networks[1], 2: networks[2], 3: networks[1]})
     scores = score_cross_fold(shared, drawn, GRID, tmp_path / "store", **QUIET)
     assert scores.attrs["weights_sha256"] == {
-        "1,3": weights_sha256(networks[1]),
-        "2": weights_sha256(networks[2]),
+        "1,3": networks[1].sha256(),
+        "2": networks[2].sha256(),
     }
 
 
@@ -136,7 +136,7 @@ def test_one_network_for_all_is_plain_scoring(drawn, networks, tmp_path):
     )
     plain = score(drawn, GRID, networks[1], out=tmp_path / "plain", **QUIET)
     assert one.equals(plain)
-    assert one.attrs["weights_sha256"] == weights_sha256(networks[1])
+    assert one.attrs["weights_sha256"] == networks[1].sha256()
 
 
 def test_settings_of_scoring_are_passed_on(drawn, networks, tmp_path):

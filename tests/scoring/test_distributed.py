@@ -34,9 +34,14 @@ from arlib.scoring.workers import NonRetryableError
 
 SOAK = Path(__file__).with_name("soak")
 SCENES = {"dataset": "scenes-annotated", "dataset_settings": {"n": 20}}
-TINY = partial(
-    named_job, **SCENES, backbone="vgg_tiny", weights="random", proposals="grid", max_regions=4
-)
+NAMES = {
+    **SCENES,
+    "backbone": "vgg_tiny",
+    "weights": "random",
+    "proposals": "grid",
+    "max_regions": 4,
+}
+TINY = partial(named_job, **NAMES)
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def photos(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = rng.integers(0, 256, (30, 37 if number == 6 else 40, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(path)
-    return datasets.folder(tmp_path / "photos", n_folds=2)
+    return datasets.load("folder", tmp_path / "photos", n_folds=2)
 
 
 @pytest.fixture
@@ -387,10 +392,8 @@ def test_a_shard_s_copy_of_the_network_goes_with_it(job, tmp_path):
     [({"precision": "bf16"}, {"precision": "bfloat16"}), ({"features": "shared"},) * 2],
 )
 def test_fast_and_shared_scores_come_in_shards_too(tmp_path, settings, facts):
-    plain, _ = score_in_shards(TINY, tmp_path / "plain.zarr", shard_size=7)
-    scores, report = score_in_shards(
-        partial(TINY, **settings), tmp_path / "other.zarr", shard_size=7
-    )
+    plain, _ = score_in_shards(NAMES, tmp_path / "plain.zarr", shard_size=7)
+    scores, report = score_in_shards(NAMES | settings, tmp_path / "other.zarr", shard_size=7)
     assert report.shards == 3
     assert scores.attrs["parameters"].items() >= facts.items()
     assert scores.image.equals(plain.image)

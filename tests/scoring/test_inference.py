@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from arlib import datasets
-from arlib.datasets.scenes import SceneGenerator, annotated
+from arlib.datasets.scenes import SceneGenerator
 from arlib.networks import load_backbone
 from arlib.scoring.crops import crop_regions
 from arlib.scoring.inference import box_outputs, global_outputs
@@ -19,7 +19,9 @@ def network():
 
 @pytest.fixture(scope="module")
 def scenes():
-    return annotated(SceneGenerator(), 40, seed=1).subset(slice(0, 10))
+    return datasets.load("scenes-annotated", generator=SceneGenerator(), n=40, seed=1).subset(
+        slice(0, 10)
+    )
 
 
 def by_hand(network, image, box, *, features, mirror=False):
@@ -73,7 +75,7 @@ def half_readable(tmp_path):
     """Two files, of which one is no image."""
     Image.new("RGB", (60, 40), "red").save(tmp_path / "a.png")
     (tmp_path / "b.png").write_text("no image")
-    return datasets.pictures(tmp_path)
+    return datasets.load(tmp_path)
 
 
 def test_an_unreadable_image_is_nan_and_logged(half_readable, network, caplog):

@@ -9,13 +9,7 @@ from PIL import Image
 
 from arlib import predict
 from arlib.datasets import ImageError
-from arlib.networks import (
-    LinearHead,
-    default_head,
-    load_backbone,
-    save_weights,
-    weights_sha256,
-)
+from arlib.networks import LinearHead, load_backbone
 from arlib.proposals import EdgeBoxes, Grid
 from arlib.scoring.prediction import (
     Prediction,
@@ -108,11 +102,11 @@ def test_without_a_network_the_default_one_scores(tmp_path, monkeypatch):
     """Its weights are those of `ARLIB_DATA`, its head that of the package."""
     default = load_backbone("squeezenet1_1", weights="random", seed=3)
     (tmp_path / "weights").mkdir()
-    save_weights(default, tmp_path / "weights" / "squeezenet1_1.safetensors")
+    default.save(tmp_path / "weights" / "squeezenet1_1.safetensors")
     monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
     pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     scores = score_image(pixels, Grid(max_regions=3))
-    expected = score_image(pixels, Grid(max_regions=3), default, head=default_head())
+    expected = score_image(pixels, Grid(max_regions=3), default, head=LinearHead.default())
     np.testing.assert_array_equal(scores.region_probability, expected.region_probability)
 
 
@@ -174,11 +168,11 @@ def test_the_default_network_is_that_of_the_folder_of_data(tmp_path, monkeypatch
         folder = tmp_path / str(seed)
         network = load_backbone("squeezenet1_1", weights="random", seed=seed)
         (folder / "weights").mkdir(parents=True, exist_ok=True)
-        save_weights(network, folder / "weights" / "squeezenet1_1.safetensors")
+        network.save(folder / "weights" / "squeezenet1_1.safetensors")
         monkeypatch.setenv("ARLIB_DATA", str(folder))
         weights.append(default_network())
     assert weights[0] is not weights[1] is weights[2]
-    assert weights_sha256(weights[0]) != weights_sha256(weights[1])
+    assert weights[0].sha256() != weights[1].sha256()
 
 
 def test_eight_emotions_rank_by_a_score_that_cannot_be_negative():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from arlib.datasets.scenes import SceneGenerator, annotated
+from arlib.datasets import load
 from arlib.networks import LinearHead, load_backbone
 from arlib.proposals import EdgeBoxes, Grid
 from arlib.scoring import scorer as scoring
@@ -78,7 +78,7 @@ def test_boxes_lie_where_they_are_in_the_image():
 
 def test_scores_by_shared_maps_keep_the_layout_and_the_full_image(tmp_path):
     network = load_backbone("vgg_tiny", classes=2, weights="random")
-    scenes = annotated(SceneGenerator(), 20, seed=0)
+    scenes = load("scenes-annotated", n=20, seed=0)
     settings = {"progress": False}
     crops = scoring.score(scenes, Grid(6), network, out=tmp_path / "a.zarr", **settings)
     shared = scoring.score(
@@ -99,7 +99,7 @@ def test_a_head_reads_shared_features():
     network = load_backbone("vgg_tiny", classes=2, weights="random")
     weight = np.random.default_rng(0).normal(size=(2, 128)).astype(np.float32)
     head = LinearHead(weight, np.zeros(2, np.float32), ("positive", "negative"), "vgg_tiny")
-    image = annotated(SceneGenerator(), 20, seed=0).read(0)
+    image = load("scenes-annotated", n=20, seed=0).read(0)
     scores = score_image(image, Grid(4), network, head=head, features="shared")
     read = shared_forward(network, features=True, device="cpu")(image, scores.box.values[0])
     np.testing.assert_allclose(scores.region_probability[0], head.probability(read), atol=1e-5)

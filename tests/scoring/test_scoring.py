@@ -13,9 +13,8 @@ from tqdm.auto import tqdm
 
 from arlib import datasets
 from arlib.datasets import read_image
-from arlib.datasets.scenes import SceneGenerator, annotated
 from arlib.method import affective_regions, affective_score, sentiment_score, top_regions
-from arlib.networks import LinearHead, load_backbone, weights_sha256
+from arlib.networks import LinearHead, load_backbone
 from arlib.proposals import Proposals
 from arlib.scoring import scorer as scoring
 from arlib.scoring.crops import crop_regions
@@ -153,7 +152,7 @@ def plain_loop(image, boxes, network):
 
 def test_pillow_and_torchvision_have_the_same_top(confident):
     """Their resizing differs by a grey level at most, which no gap between these regions is."""
-    scenes = annotated(SceneGenerator(), 20, seed=0)
+    scenes = datasets.load("scenes-annotated", n=20, seed=0)
     for index in range(6):
         image = scenes.read(index)
         regions = Falling()(image)
@@ -210,7 +209,7 @@ def test_provenance_names_what_made_the_scores(dataset, network, tmp_path):
     assert attrs["dataset"] == "folder"
     assert attrs["proposals"] == {"method": "Halves", "max_regions": 4}
     assert attrs["backbone"] == "squeezenet1_1"
-    assert attrs["weights_sha256"] == weights_sha256(network)
+    assert attrs["weights_sha256"] == network.sha256()
     assert attrs["parameters"] == {"crop": "warp", "context": 0.0}
     assert attrs["unreadable"] == {}
 

@@ -1,4 +1,4 @@
-"""Which machine, versions and code made a result."""
+"""Describe the machine, the versions and the code that made a result."""
 
 import ast
 import hashlib
@@ -14,6 +14,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 """Folder of the library's packages."""
 
+# of what decides the numbers
 _VERSIONS = (
     "torch",
     "torchvision",
@@ -21,11 +22,14 @@ _VERSIONS = (
     "opencv-contrib-python-headless",
     "pillow",
     "numpy",
+    "lightning",
+    "scikit-learn",
+    "scikit-image",
 )
 
 
 def machine() -> dict[str, Any]:
-    """Describe what a run was made with: processor, cores, GPU, versions."""
+    """Describe processor, cores, GPU and versions."""
     import torch
 
     packages = ("arlib", "torch", "torchvision", "opencv-contrib-python", "numpy", "scikit-learn")
@@ -40,10 +44,8 @@ def machine() -> dict[str, Any]:
 
 
 def source_commit() -> str | None:
-    """Name the commit of the library's source, with "+" where files differ; None outside of git.
-
-    A repository around an installed copy, which it does not track, is not the source's.
-    """
+    """Name the commit of the library's source, with "+" where files differ; None outside of git."""
+    # a repository around an installed copy, which it does not track, is not the source's
     git = ["git", "-C", str(ROOT)]
     tracked = [*git, "ls-files", "--error-unmatch", "__init__.py"]
     try:
@@ -61,17 +63,8 @@ def source_commit() -> str | None:
 def code_sha256(*parts: str) -> str:
     """Hash the code that a result depends on, and the versions of what decides its numbers.
 
-    Args:
-        parts: names below `arlib`. A package ("networks", "experiments.baselines") counts with
-            every package that it imports, directly or not; a module ("experiments.synthetic")
-            counts alone.
-
-    Raises:
-        ValueError: the library has no such package or module.
-
-    Example:
-        >>> code_sha256("scoring") == code_sha256("figures")
-        False
+    A package below `arlib` ("networks", "experiments.baselines") counts with every package that it
+    imports, directly or not; a module ("experiments.synthetic") counts alone.
     """
     digest = hashlib.sha256()
     for path in sorted({path for part in parts for path in _files(part)}):
@@ -81,13 +74,9 @@ def code_sha256(*parts: str) -> str:
     return digest.hexdigest()
 
 
+@cache
 def packages_below(package: str) -> frozenset[str]:
-    """Name the packages that a package imports, directly or not, and itself.
-
-    Example:
-        >>> sorted(packages_below("datasets"))
-        ['datasets', 'method']
-    """
+    """Name the packages that a package imports, directly or not, and itself."""
     below: set[str] = set()
     waiting = [package]
     while waiting:
@@ -112,7 +101,7 @@ def _sources(package: str) -> list[Path]:
 
 
 def _imported_packages(path: Path) -> set[str]:
-    """The packages of the library that a file imports, wherever in its text."""
+    """Name the packages of the library that a file imports, at its top or in a function."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

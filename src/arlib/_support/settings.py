@@ -5,12 +5,14 @@ from typing import Any
 
 
 def fits(value: Any, default: Any) -> bool:
-    """Say whether a value has the type of its default; a whole number serves as a float.
+    """Tell whether a value has its default's type: int serves as float, None stands for any.
 
     Example:
-        >>> fits(1, 0.5), fits(1.0, 2), fits(True, 1)
-        (True, False, False)
+        >>> fits(1, 0.5), fits(1.0, 2), fits(True, 1), fits("a.yml", None)
+        (True, False, False, True)
     """
+    if default is None:
+        return True
     return type(value) is type(default) or (type(default) is float and type(value) is int)
 
 

@@ -1,4 +1,4 @@
-"""Files and folders that appear complete or not at all, locks, and the cache folder."""
+"""Write files and folders atomically, lock them, and name the cache's folders."""
 
 import ctypes
 import errno
@@ -22,22 +22,11 @@ _NOT_SUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 
 
 class BusyError(ValueError):
-    """Another process is at work on the same output."""
+    """Another process writes the same output."""
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write a file under another name and rename it, so that a reader finds the old or the new.
-
-    Raises:
-        OSError: it could not be written; what was there is untouched.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp(), "page")
-        >>> write_atomic(path, "text")
-        >>> path.read_text()
-        'text'
-    """
+    """Write a file under another name and rename it, so that a reader finds the old or the new."""
     fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         with fresh.open("wb") as file:
@@ -51,29 +40,9 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 
 def replace_folder(fresh: Path, target: Path) -> None:
-    """Rename a folder to a name that may be taken, and remove what had it.
-
-    Linux exchanges the two names in one step. Where a system or a file system cannot, the old
-    folder is first renamed to `.NAME.replaced-...` beside it, and a crash between the two renames
-    leaves it there.
-
-    Args:
-        fresh: the new folder, complete; on the file system of `target`.
-        target: the name that it takes.
-
-    Raises:
-        OSError: the rename failed; both folders are as they were.
-
-    Example:
-        >>> import tempfile
-        >>> root = Path(tempfile.mkdtemp())
-        >>> for name in ("fresh", "old"):
-        ...     (root / name).mkdir()
-        ...     _ = (root / name / "page").write_text(name)
-        >>> replace_folder(root / "fresh", root / "old")
-        >>> [path.name for path in root.iterdir()], (root / "old" / "page").read_text()
-        (['old'], 'fresh')
-    """
+    """Rename a complete folder to a name on its file system, and remove what had that name."""
+    # Linux exchanges two names in one step. Elsewhere the old folder is renamed first, and a crash
+    # between the two renames leaves it beside the target, as .NAME.replaced-...
     if not target.exists():
         fresh.rename(target)
         return
@@ -91,11 +60,7 @@ def replace_folder(fresh: Path, target: Path) -> None:
 
 
 def place_folder(fresh: Path, target: Path, *, overwrite: bool) -> None:
-    """Rename a folder to a name; where that is taken, replace what has it, or refuse.
-
-    Raises:
-        FileExistsError: the name is taken, and `overwrite` is false; both are as they were.
-    """
+    """Rename a folder to a name; where that is taken, replace what has it, or raise."""
     if overwrite:
         replace_folder(fresh, target)
         return
@@ -108,11 +73,7 @@ def place_folder(fresh: Path, target: Path, *, overwrite: bool) -> None:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Let two paths swap their names in one step; False where the system has no such call.
-
-    Raises:
-        OSError: it has, and it failed.
-    """
+    """Swap the names of two paths in one step; False where the system has no such call."""
     swap = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if swap is None:
         return False
@@ -126,11 +87,7 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 def flush_folder(folder: Path) -> None:
-    """Have the disk hold every file and folder below before this returns: before a rename.
-
-    Raises:
-        OSError: the disk could not take them.
-    """
+    """Write every file and folder below to the disk before this returns: before a rename."""
     for path in (*folder.rglob("*"), folder):
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -141,27 +98,8 @@ def flush_folder(folder: Path) -> None:
 
 @contextmanager
 def exclusive_lock(path: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold a lock file while the block runs; it is removed at the end.
-
-    A killed process holds nothing: the lock is the system's (`filelock`), the file only its name.
-
-    Args:
-        path: the lock file; its folder is made if need be.
-        wait: wait until it is free, instead of raising.
-
-    Raises:
-        BusyError: another process holds it, naming its number and its machine.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp(), "lock")
-        >>> with exclusive_lock(path):
-        ...     with exclusive_lock(path):
-        ...         pass
-        Traceback (most recent call last):
-        ...
-        arlib._support.storage.BusyError: ...lock is held by process ...
-    """
+    """Hold a lock file while the block runs; raise `BusyError`, or wait, while another has it."""
+    # a killed process holds nothing: the lock is the system's, the file only its name
     lock = FileLock(path, timeout=-1 if wait else 0, fallback_to_soft=False)
     try:
         _acquire(lock, path)
@@ -172,7 +110,7 @@ def exclusive_lock(path: Path, *, wait: bool = False) -> Iterator[None]:
         path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
         yield
     finally:
-        path.unlink(missing_ok=True)  # before it is released: whoever waits opens a new file
+        path.unlink(missing_ok=True)  # before it is released: a process that waits opens a new one
         lock.release()
 
 
@@ -187,15 +125,7 @@ def _acquire(lock: FileLock, path: Path) -> None:
 
 
 def cache_dir() -> Path:
-    """Locate the cache: `ARLIB_CACHE`, or `_build/cache` of the book here or above, or the home's.
-
-    Example:
-        >>> import os
-        >>> os.environ["ARLIB_CACHE"] = "/tmp/arlib"
-        >>> cache_dir().name
-        'arlib'
-        >>> del os.environ["ARLIB_CACHE"]
-    """
+    """Locate the cache: `ARLIB_CACHE`, else `_build/cache` of a book here or above, or at home."""
     named = os.environ.get("ARLIB_CACHE")
     if named:
         return Path(named)
@@ -207,17 +137,6 @@ def cache_dir() -> Path:
 
 
 def cache_folder(stage: str, settings: Mapping[str, Any], *code: str) -> Path:
-    """Name the folder of what a stage makes from its settings, by the code that it depends on.
-
-    Args:
-        stage: what is made.
-        settings: JSON values that decide what comes out.
-        code: the packages and modules that it depends on, as `code_sha256` takes them.
-
-    Example:
-        >>> one, two = (cache_folder("scores", {"seed": seed}, "scoring") for seed in (0, 1))
-        >>> one.parent == two.parent, one.name == two.name
-        (True, False)
-    """
+    """Name the folder of what a stage makes from its settings, JSON values, and its `code`."""
     facts = json.dumps([settings, code_sha256(*code)], sort_keys=True)
     return cache_dir() / f"{stage}-{hashlib.sha256(facts.encode()).hexdigest()[:16]}"

@@ -1,1 +1,1 @@
-from .commands import app as app, main as main
+from .commands import main as main

@@ -1,4 +1,4 @@
-"""`python -m arlib.cli`."""
+"""Run the command line as `python -m arlib.cli`."""
 
 from arlib.cli import main
 

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -14,11 +15,18 @@ from arlib.cli.table import table
 from arlib.cli.train import finetune, head
 
 
-def main() -> None:
-    """Run the command line; what a person can mend is one line on stderr and exit status 1."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; an error that a person can fix is one line on stderr, exit status 1.
+
+    Args:
+        arguments: such as ["data", "list"]; None takes those of the process.
+
+    Raises:
+        SystemExit: at the end, with the exit status.
+    """
     logging.basicConfig(level=logging.WARNING, format="arlib: %(message)s")
     try:
-        app()
+        app(arguments)
     except (ValueError, OSError, ImportError) as error:
         click.echo(f"arlib: {error}", err=True)
         sys.exit(1)
@@ -27,7 +35,7 @@ def main() -> None:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="arlib")
 def app() -> None:
-    """Affective regions: which parts of a picture carry its sentiment."""
+    """Affective regions: predict an image's sentiment and the regions that carry it."""
 
 
 for command in (run, lab, editions, predict, table, score, head, finetune, data):

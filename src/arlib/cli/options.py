@@ -1,16 +1,37 @@
-"""What options of several commands take."""
+"""Options and types of options that several commands share."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 N = click.IntRange(min=1)
-
-
 WEIGHT = click.FloatRange(min=0)
-
-
 SECONDS = click.FloatRange(min=0, min_open=True)
-
-
 FILE = click.Path(path_type=Path)
+
+FORMAT = click.option(
+    "--format",
+    "form",
+    default="text",
+    type=click.Choice(["text", "json"]),
+    help="For people or for programs.",
+)
+
+
+def _as_yaml(_: click.Context, __: click.Parameter, pairs: tuple[tuple[str, str], ...]) -> Any:
+    import yaml
+
+    return {name: yaml.safe_load(value) for name, value in pairs}
+
+
+PARAMETERS = click.option(
+    "--parameter",
+    "-p",
+    "parameters",
+    nargs=2,
+    multiple=True,
+    metavar="NAME VALUE",
+    callback=_as_yaml,
+    help="A value in YAML, as often as needed.",
+)

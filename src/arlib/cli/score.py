@@ -1,4 +1,4 @@
-"""`arlib score`: scores of a dataset or a folder, in shards."""
+"""`arlib score`: score a dataset or a folder of images, in shards."""
 
 from pathlib import Path
 from typing import Any
@@ -10,21 +10,35 @@ from arlib.cli.options import FILE, SECONDS, WEIGHT, N
 
 @click.command()
 @click.option("--dataset", help="A name under ARLIB_DATA, or a path.")
-@click.option("--images", type=FILE, help="Instead: a folder of pictures, without labels.")
+@click.option("--images", type=FILE, help="Instead: a folder of images, without labels.")
 @click.option("--out", required=True, type=FILE, help="The store to write, e.g. scores.zarr.")
-@click.option("--head", type=FILE, help="Made by `arlib head`; by default the package's own.")
-@click.option("--backbone", help="Instead of a head: a network that judges by its own classes.")
+@click.option("--head", type=FILE, help="From `arlib head`; by default the package's own.")
+@click.option("--backbone", help="Instead of a head: a classifier by its own classes.")
 @click.option("--weights", default="auto", help="Of --backbone: auto, random, or a safetensors.")
 @click.option("--proposals", default="edge_boxes", help="Proposal method.")
 @click.option("--max-regions", default=100, type=N, help="N, how many proposals.")
-@click.option("--crop", default="warp", type=click.Choice(["warp", "square"]))
+@click.option(
+    "--crop", default="warp", type=click.Choice(["warp", "square"]), help="How regions are cropped."
+)
 @click.option("--context", default=0.0, type=WEIGHT, help="Padding, share of a region's sides.")
-@click.option("--features", default="crops", type=click.Choice(["crops", "shared"]))
-@click.option("--precision", default="float32", type=click.Choice(["float32", "bf16", "auto"]))
+@click.option(
+    "--features",
+    default="crops",
+    type=click.Choice(["crops", "shared"]),
+    help="A pass of the network for each crop, or one shared by all regions of an image.",
+)
+@click.option(
+    "--precision",
+    default="float32",
+    type=click.Choice(["float32", "bf16", "auto"]),
+    help="Number format of the network.",
+)
 @click.option("--deadline", type=SECONDS, help="Seconds that an image's proposals may take.")
 @click.option("--shard-size", default=1024, type=N, help="Images that are lost to a crash at most.")
 @click.option("--workers", default=1, type=N, help="Processes on this machine.")
-@click.option("--scheduler", help="Of Dask, tcp://HOST:8786: its workers score. Shared folders.")
+@click.option(
+    "--scheduler", help="Of Dask, tcp://HOST:8786: its workers score; folders are shared."
+)
 @click.option(
     "--resource",
     nargs=2,
@@ -44,14 +58,12 @@ def score(
     overwrite: bool,
     **named: Any,
 ) -> None:
-    """Score every image and its regions, once; everything after it is arithmetic.
+    """Score every full image and its regions.
 
-    Finished shards of images are kept in OUT.partial until all are there: after a crash, the same
-    command does the rest.
+    Everything after the scores is arithmetic. Finished shards of images are kept in OUT.partial
+    until all are complete: after a crash, the same command does the rest.
     """
-    from functools import partial
-
-    from arlib.scoring import named_job, score_in_shards
+    from arlib.scoring import score_in_shards
 
     if bool(named["dataset"]) == bool(images):
         raise click.UsageError("give one of --dataset NAME and --images FOLDER")
@@ -63,7 +75,7 @@ def score(
         if named[name] and Path(named[name]).exists():
             named[name] = str(Path(named[name]).resolve())
     scores, report = score_in_shards(
-        partial(named_job, images=images and str(images.resolve()), **named),
+        {**named, "images": images and str(images.resolve())},
         out.resolve(),
         shard_size=shard_size,
         processes=workers,
@@ -72,11 +84,10 @@ def score(
         overwrite=overwrite,
     )
     for number, errors in report.retried.items():
-        click.echo(
-            f"arlib: shard {number} came after {len(errors)} failures: {errors[-1]}", err=True
-        )
+        message = f"arlib: shard {number} succeeded after {len(errors)} failures: {errors[-1]}"
+        click.echo(message, err=True)
     left_out = len(scores.attrs["unreadable"])
     click.echo(
         f"{out}: {scores.sizes['image']} images scored, {left_out} left out; "
-        f"{report.reused} of {report.shards} shards were there"
+        f"{report.reused} of {report.shards} shards were kept from before"
     )

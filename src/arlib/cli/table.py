@@ -1,6 +1,7 @@
-"""`arlib table`: Table 1 of an edition or of runs."""
+"""Print Table 1 of an edition or of runs: `arlib table`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 import yaml
@@ -17,7 +18,7 @@ from arlib.cli.options import FILE, N
 @click.option("--seeds", default=1, type=N, help="Synthetic scenes: how many, pooled.")
 @click.option("--bootstrap", default=1000, type=N, help="Resamples behind each interval.")
 @click.option("--format", "form", default="text", type=click.Choice(["text", "csv", "json"]))
-@click.option("--predictions", type=FILE, help="Also write what each row says of each image.")
+@click.option("--predictions", type=FILE, help="Also write each row's prediction of each image.")
 def table(
     what: tuple[str, ...],
     compare: bool,
@@ -29,8 +30,8 @@ def table(
 ) -> None:
     """Print Table 1 with intervals: of an edition's runs, or of runs named by their folders.
 
-    Recorded runs are opened; those of the synthetic scenes are made where they are missing, in some
-    minutes, once. What cannot be had says why.
+    Recorded runs are opened; those of the synthetic scenes are computed where they are missing, in
+    some minutes, once. A row that is not available is a dash, with its reason below.
 
     \b
     arlib table scenes
@@ -38,32 +39,26 @@ def table(
     arlib table --compare book/results/RUN book/results/RUN
     """  # noqa: D301 - \b keeps click from filling the lines
     from arlib import evaluation, publishing
-    from arlib.experiments import open_run_results
+    from arlib.experiments import open_run
 
     if Path(what[0], "run.json").is_file() or compare:
         if parameter or seeds != 1:
             raise click.UsageError("-p and --seeds are for editions, not for runs")
-        found = [open_run_results(Path(name)) for name in what]
+        runs = [open_run(name).load() for name in what]
     else:
         if len(what) > 1:
             raise click.UsageError(f"{what[0]} is no run's folder; of editions give one")
         root = publishing.find_book()
         overrides = {name: yaml.safe_load(value) for name, value in parameter}
         edition = publishing.load_edition(root, what[0], overrides)
-        found = publishing.edition_runs(root, edition, seeds=range(seeds))
+        runs = publishing.edition_runs(root, edition, seeds=range(seeds))
+    result: Any
     if compare:
-        if len(found) != 2:
-            raise click.UsageError(f"--compare takes two runs, not {len(found)}")
-        apart = evaluation.compare_runs(*found, n_bootstrap=bootstrap)
-        shown = {
-            "text": apart.to_string(float_format="{:.3f}".format),
-            "csv": apart.to_csv(),
-            "json": evaluation.comparison_as_json(apart),
-        }
-        click.echo(shown[form])
+        if len(runs) != 2:
+            raise click.UsageError(f"--compare takes two runs, not {len(runs)}")
+        result = evaluation.compare_runs(*runs, n_bootstrap=bootstrap)
     else:
-        tables = evaluation.table_of(found, n_bootstrap=bootstrap)
-        write = {"text": evaluation.as_text, "csv": evaluation.as_csv, "json": evaluation.as_json}
-        click.echo(write[form](tables))
+        result = evaluation.table1(runs, n_bootstrap=bootstrap)
+    click.echo(evaluation.format_table(result, form))
     if predictions is not None:
-        evaluation.predictions(found).to_csv(predictions, index=False)
+        evaluation.predictions(runs).to_csv(predictions, index=False)

@@ -1,26 +1,29 @@
-"""`arlib head` and `arlib finetune`: networks that learn sentiment."""
+"""`arlib head` and `arlib finetune`: train classifiers of sentiment."""
 
 from pathlib import Path
+from typing import Any
 
 import click
-import yaml
 
-from arlib.cli.options import FILE, N
+from arlib.cli.options import FILE, PARAMETERS, N
 
 
 @click.command()
 @click.argument("dataset")
 @click.option("--out", required=True, type=FILE, help="X.safetensors; X.json goes beside it.")
 @click.option("--backbone", default="squeezenet1_1", help="torchvision's name of the network.")
-@click.option("--seed", default=0, help="Of the inner folds that pick C.")
+@click.option("--seed", default=0, help="Of the inner folds that select C.")
 def head(dataset: str, out: Path, backbone: str, seed: int) -> None:
-    """Fit a linear sentiment head on a frozen backbone's features of a labelled dataset."""
+    """Fit a linear sentiment head on a frozen backbone's features.
+
+    DATASET is labelled: a name under ARLIB_DATA, or a path.
+    """
     from arlib.experiments import fit_dataset_head
 
-    made = fit_dataset_head(dataset, backbone, seed=seed)
+    linear_head = fit_dataset_head(dataset, backbone, seed=seed)
     out.parent.mkdir(parents=True, exist_ok=True)
-    made.save(out)
-    click.echo(f"{out}: {made.provenance}")
+    linear_head.save(out)
+    click.echo(f"{out}: {linear_head.provenance}")
 
 
 @click.command()
@@ -32,11 +35,9 @@ def head(dataset: str, out: Path, backbone: str, seed: int) -> None:
 @click.option("--devices", default=1, type=N, help="Processes of a machine that share each batch.")
 @click.option("--nodes", default=1, type=N, help="Machines that share it, each under torchrun.")
 @click.option(
-    "--progressive", is_flag=True, help="Then drop undecided pictures, and train on: PCNN."
+    "--progressive", is_flag=True, help="Then drop low-confidence images, and train on: PCNN."
 )
-@click.option(
-    "--parameter", "-p", nargs=2, multiple=True, metavar="NAME VALUE", help="As often as needed."
-)
+@PARAMETERS
 def finetune(
     dataset: str,
     out: Path,
@@ -46,35 +47,41 @@ def finetune(
     devices: int,
     nodes: int,
     progressive: bool,
-    parameter: tuple[tuple[str, str], ...],
+    parameters: dict[str, Any],
 ) -> None:
-    """Fine-tune a pre-trained network on a labelled dataset; the same command again resumes.
+    """Fine-tune a pre-trained network on a labelled dataset.
 
-    Parameters are those of arlib.networks.training.Training, such as `-p epochs 3 -p lr 0.001`.
+    The same command again resumes. Parameters are those of arlib.networks.Training, such as
+    `-p epochs 3 -p lr 0.001`.
     """
     from arlib import datasets
-    from arlib.networks import finetune as train, learning_curve, load_backbone, parse_training
+    from arlib.networks import Training, finetune as train, learning_curve, load_backbone
 
-    plan = parse_training({name: yaml.safe_load(value) for name, value in parameter})
-    chosen = datasets.load(dataset)
-    held_out = chosen.folds == hold_out
+    # images to learn from, and the held-out fold
+    training = Training.parse(parameters)
+    images = datasets.load(dataset)
+    held_out = images.folds == hold_out
     if hold_out and not held_out.any():
-        there = sorted(set(chosen.folds.tolist()) - {-1})
+        folds = sorted(set(images.folds.tolist()) - {-1})
         raise datasets.DatasetError(
-            f"no picture of {dataset} is in fold {hold_out}; its folds: {there or 'none'}. "
+            f"no image of {dataset} is in fold {hold_out}; its folds: {folds or 'none'}. "
             "--hold-out 0 trains on everything"
         )
-    learn = chosen.subset((chosen.labels >= 0) & ~held_out)
-    validation = chosen.subset(held_out) if hold_out else None
-    network = load_backbone(backbone, classes=len(chosen.emotions), weights=weights, seed=plan.seed)
+    learn = images.subset((images.labels >= 0) & ~held_out)
+    validation = images.subset(held_out) if hold_out else None
+
+    # one classifier, and PCNN's second round from it
+    network = load_backbone(
+        backbone, classes=len(images.emotions), weights=weights, seed=training.seed
+    )
     trained = train(
-        network, learn, out, training=plan, validation=validation, devices=devices, nodes=nodes
+        network, learn, out, training=training, validation=validation, devices=devices, nodes=nodes
     )
     if progressive:
         from arlib.experiments import train_on
 
         out = out / "progressive"
-        done = train_on(trained, learn, out, training=plan, validation=validation)
-        click.echo(f"dropped {done.dropped:.1%} of {len(learn)} pictures, and trained on")
+        result = train_on(trained, learn, out, training=training, validation=validation)
+        click.echo(f"dropped {result.dropped:.1%} of {len(learn)} images, and trained on")
     last = {name: round(value, 4) for name, value in learning_curve(out)[-1].items()}
     click.echo(f"{out / 'network.safetensors'}: {last}")

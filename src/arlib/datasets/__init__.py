@@ -1,4 +1,4 @@
-"""Where images and labels are: one module a dataset family, one registry."""
+"""Where images and labels are: one module a dataset family, one registry, the one decoder."""
 
 import lazy_loader
 

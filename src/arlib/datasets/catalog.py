@@ -1,10 +1,11 @@
 """The catalogue: what is known of each dataset, how to get it, and whether it is here."""
 
+import json
 import os
 import re
 import textwrap
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -12,67 +13,48 @@ from typing import Any
 
 import yaml
 
-from arlib.datasets.dataset import DatasetError
+from arlib._support.settings import check_settings
+from arlib.datasets.files import DatasetError
 
 
 @dataclass(frozen=True)
 class Download:
-    """One file that a dataset is fetched from.
+    """One file that a dataset is fetched from."""
 
-    Attributes:
-        url: its address.
-        bytes: its size.
-        sha256: of its content.
-        take: path in the archive -> path in the dataset's folder; everything else is left.
-    """
-
-    url: str
-    bytes: int
-    sha256: str
-    take: Mapping[str, str]
+    url: str = ""
+    bytes: int = 0
+    sha256: str = ""
+    take: Mapping[str, str] = field(default_factory=dict)  # path in the archive -> in the folder
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of one dataset.
+    """What is known of one dataset."""
 
-    Attributes:
-        name: what `arlib data` calls it.
-        title: what people call it.
-        labelled: who labelled it, and how.
-        licence: what is allowed, in words.
-        traps: what has gone wrong with it before.
-        steps: how to obtain it, in order.
-        cite: keys in the book's `references.bib`.
-        year: of its publication; 0 = never published.
-        folder: its folder under ARLIB_DATA, as a glob pattern; "" = it has none.
-        emotions: its classes.
-        published: what its authors count: images, rows, pairs, and images of a class.
-        subsets: likewise for parts of it: images of each class.
-        known: counts that a reader gives and that are as they should be.
-        layout: its files, as a tree.
-        no_fetch: why it cannot be fetched; "" = it can.
-        fetch_into: the folder under ARLIB_DATA that it is fetched into.
-        downloads: what it is fetched from.
-    """
-
-    name: str
-    title: str
-    labelled: str
-    licence: str
-    traps: tuple[str, ...]
-    steps: tuple[str, ...]
-    cite: tuple[str, ...] = ()
-    year: int = 0
-    folder: str = ""
-    emotions: tuple[str, ...] = ()
+    name: str = ""  # what `arlib data` calls it
+    title: str = ""  # what people call it
+    labelled: str = ""  # who labelled it, and how
+    licence: str = ""  # what is allowed, in words
+    traps: list[str] = field(default_factory=list)  # what has gone wrong with it before
+    steps: list[str] = field(default_factory=list)  # how to obtain it, in order
+    cite: list[str] = field(default_factory=list)  # keys in the book's `references.bib`
+    year: int = 0  # of its publication; 0 = never published
+    folder: str = ""  # its folder under ARLIB_DATA, as a glob pattern; "" = it has none
+    emotions: list[str] = field(default_factory=list)
+    # counts that its authors publish: images, rows, pairs, and images of a class; then those of
+    # its parts, and those of a reader that are as they should be
     published: Mapping[str, int] = field(default_factory=dict)
     subsets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     known: Mapping[str, int] = field(default_factory=dict)
-    layout: str = ""
-    no_fetch: str = ""
-    fetch_into: str = ""
-    downloads: tuple[Download, ...] = ()
+    layout: str = ""  # its files, as a tree
+    no_fetch: str = ""  # why it cannot be fetched; "" = it can
+    fetch_into: str = ""  # the folder under ARLIB_DATA that it is fetched into
+    downloads: list[Download] = field(default_factory=list)
+
+    @property
+    def heading(self) -> str:
+        """The title, and the year where there is one."""
+        return self.title + (f" ({self.year})" if self.year else "")
 
     @property
     def majority(self) -> float | None:
@@ -80,38 +62,33 @@ class Entry:
         shares = [self.published[each] for each in self.emotions if each in self.published]
         return max(shares) / sum(shares) if shares else None
 
+    @property
+    def counts(self) -> str:
+        """What is published of it, in words; "" where nothing is."""
+        classes = [each for each in self.emotions if each in self.published]
+        words = {"rows": "images"}  # OASIS' table has a row for each image
+        totals = [f"{n:,} {words.get(k, k)}" for k, n in self.published.items() if k not in classes]
+        numbers = {self.published[each] for each in classes}
+        if len(numbers) == 1 and len(classes) > 2:
+            return f"{', '.join(totals)}: {len(classes)} × {numbers.pop()}"
+        split = ", ".join(f"{self.published[each]:,} {each}" for each in classes)
+        return ", ".join(totals) + (f": {split}" if split else "")
+
 
 def known() -> tuple[str, ...]:
-    """Name every dataset in the catalogue.
-
-    Example:
-        >>> known()
-        ('twitter1', 'twitter2', 'vso', 'oasis', 'fi', 'emotionroi', 'coco', ...)
-    """
+    """Name every dataset in the catalogue."""
     return tuple(_catalogue())
 
 
 def entry(name: str) -> Entry:
-    """Look up a dataset.
-
-    Raises:
-        DatasetError: the catalogue has no such name.
-
-    Example:
-        >>> entry("twitter2").published["positive"], round(entry("twitter2").majority, 3)
-        (470, 0.779)
-    """
+    """Look up a dataset."""
     if name not in _catalogue():
         raise DatasetError(f"no dataset {name!r} in the catalogue; there are {', '.join(known())}")
     return _catalogue()[name]
 
 
 def data_root() -> Path:
-    """Locate the folder that `ARLIB_DATA` names.
-
-    Raises:
-        DatasetError: it names none, or one that is not there.
-    """
+    """Locate the folder that `ARLIB_DATA` names."""
     data = os.environ.get("ARLIB_DATA")
     if not data:
         raise DatasetError("set ARLIB_DATA to the folder that holds, or shall hold, the datasets")
@@ -120,38 +97,17 @@ def data_root() -> Path:
     return Path(data)
 
 
-def here(name: str) -> tuple[Path, ...]:
-    """Find a dataset's folders under `ARLIB_DATA`; without that variable nothing is here.
-
-    Raises:
-        DatasetError: the catalogue has no such name, or ARLIB_DATA names no folder.
-
-    Example:
-        >>> here("scenes")
-        ()
-    """
+def folders_of(name: str) -> list[Path]:
+    """Find a dataset's folders under `ARLIB_DATA`; without that variable there is none."""
     pattern = entry(name).folder
     if not pattern or not os.environ.get("ARLIB_DATA"):
-        return ()
-    return tuple(sorted(path for path in data_root().glob(pattern) if path.is_dir()))
+        return []
+    return sorted(path for path in data_root().glob(pattern) if path.is_dir())
 
 
 def parse(text: str) -> dict[str, Entry]:
-    """Read a catalogue, strictly.
-
-    Raises:
-        DatasetError: naming the entry, and the key that is unknown, missing or of another type.
-
-    Example:
-        >>> parse("x: {titel: X}")
-        Traceback (most recent call last):
-        ...
-        arlib.datasets.dataset.DatasetError: catalogue, x: unknown keys ['titel']
-    """
-    raw = yaml.safe_load(text)
-    if not isinstance(raw, dict):
-        raise DatasetError("catalogue: not a mapping of names to entries")
-    return {name: _entry(name, facts) for name, facts in raw.items()}
+    """Read a catalogue; refuse keys that are unknown, missing or of another type."""
+    return {name: _entry(name, facts) for name, facts in yaml.safe_load(text).items()}
 
 
 @cache
@@ -159,124 +115,127 @@ def _catalogue() -> dict[str, Entry]:
     return parse(files("arlib.datasets").joinpath("datasets.yaml").read_text(encoding="utf-8"))
 
 
-def _entry(name: str, facts: Any) -> Entry:
-    _check_keys(name, facts, Entry, given={"name"})
-    rows = facts.get("downloads", [])
-    for row in rows:
-        _check_keys(f"{name}, downloads", row, Download)
-    downloads = tuple(Download(**row) for row in rows)
-    values: dict[str, Any] = {
-        key: tuple(v) if isinstance(v, list) else v for key, v in facts.items()
-    }
-    made = Entry(**(values | {"name": name, "downloads": downloads}))
-    if bool(made.downloads) == bool(made.no_fetch) or bool(made.downloads) != bool(made.fetch_into):
-        raise DatasetError(f"catalogue, {name}: give downloads with fetch_into, or no_fetch")
-    if extra := {key for part in made.subsets.values() for key in part} - {*made.emotions}:
-        raise DatasetError(f"catalogue, {name}: subsets count {sorted(extra)}, which is no emotion")
-    return made
+def _entry(name: str, facts: dict[str, Any]) -> Entry:
+    where = f"the catalogue's {name}"
+    defaults, of_download = asdict(Entry()), asdict(Download())
+    del defaults["name"]
+    facts = check_settings(facts, defaults, where)
+    rows = [check_settings(row, of_download, where) for row in facts.pop("downloads", [])]
+    result = Entry(**facts, name=name, downloads=[Download(**row) for row in rows])
+    required = ("title", "labelled", "licence", "traps", "steps")
+    missing = [key for key in required if key not in facts]
+    missing += [key for row in rows for key in of_download if key not in row]
+    if missing:
+        raise ValueError(f"{where} lacks {', '.join(missing)}")
+    if bool(rows) == bool(result.no_fetch) or bool(rows) != bool(result.fetch_into):
+        raise ValueError(f"{where} must have downloads with fetch_into, or no_fetch")
+    if extra := {key for part in result.subsets.values() for key in part} - {*result.emotions}:
+        raise ValueError(f"{where} has subsets of {sorted(extra)}, which is no emotion of it")
+    return result
 
 
-def _check_keys(where: str, facts: Any, kind: type, given: frozenset | set = frozenset()) -> None:
-    """Refuse keys that are unknown, missing, or of another type than the field's."""
-    if not isinstance(facts, dict):
-        raise DatasetError(f"catalogue, {where}: not a mapping: {facts!r}")
-    known_fields = {each.name: each for each in fields(kind) if each.name not in given}
-    if unknown := sorted(facts.keys() - known_fields.keys()):
-        raise DatasetError(f"catalogue, {where}: unknown keys {unknown}")
-    for key, each in known_fields.items():
-        required = each.default is MISSING and each.default_factory is MISSING
-        if required and key not in facts:
-            raise DatasetError(f"catalogue, {where}: no {key}")
-        wanted = {"str": str, "int": int, "tup": list, "Map": dict}[_kind(each.type)]
-        if key in facts and not isinstance(facts[key], wanted):
-            raise DatasetError(
-                f"catalogue, {where}: {key} must be {wanted.__name__}, not {facts[key]!r}"
-            )
+def describe(name: str | None = None, form: str = "text") -> str:
+    """Describe how to obtain a dataset, and its layout; or list all datasets, and which are here.
 
-
-def _kind(annotation: Any) -> str:
-    return str(getattr(annotation, "__name__", annotation))[:3]
-
-
-HEAD = ("dataset", "published", "majority", "who labelled it, and how", "licence", "get it")
-
-
-def as_markdown() -> str:
-    """Render the catalogue as the book shows it: a table, then a section for each dataset.
-
-    Example:
-        >>> print(as_markdown()[:37])
-        | dataset | published | majority | wh
-    """
-    entries = [entry(name) for name in known()]
-    lines = ["| " + " | ".join(HEAD) + " |", "|---" * len(HEAD) + "|"]
-    lines += ["| " + " | ".join(_cells(each)) + " |" for each in entries]
-    return "\n".join(lines) + "".join(f"\n\n{_section(each)}" for each in entries)
-
-
-def where(name: str) -> str:
-    """Say how to obtain a dataset, step by step, and the layout that is expected.
+    Args:
+        name: of the catalogue; None lists all: how large, licensed and cited they are.
+        form: of the list: "text"; "json"; or "markdown", the generated part of the book's page on
+            datasets: a table, then a section for each dataset. One dataset is described in text.
 
     Raises:
-        DatasetError: the catalogue has no such name.
+        DatasetError: the catalogue has no such name, or ARLIB_DATA names no folder.
+        ValueError: there is no such form.
 
     Example:
-        >>> print(where("scenes").splitlines()[0])
-        scenes, drawn by this library
+        >>> print(describe("scenes").splitlines()[0])
+        synthetic scenes, drawn by this library
+        >>> print(describe(form="markdown")[:37])
+        | dataset | published | majority | wh
     """
-    of = entry(name)
-    lines = [of.title + (f" ({of.year})" if of.year else "")]
+    forms = {"text": _as_text, "json": _as_json, "markdown": _as_markdown}
+    if form not in forms:
+        raise ValueError(f"form must be 'text', 'markdown' or 'json', not {form!r}")
+    if name is None:
+        return forms[form]([entry(each) for each in known()])
+    if form != "text":
+        raise ValueError(f"one dataset is described in text, not in {form}: form is for the list")
+    return _instructions(entry(name))
+
+
+def _as_text(entries: list[Entry]) -> str:
+    lines = []
+    for of in entries:
+        folders = [f"{path}, {size / 1e6:,.1f} MB" for path, size in _sizes(of).items()]
+        lines.append(f"{of.name:<12} {of.heading}")
+        facts = {
+            "published": of.counts,
+            "here": "; ".join(folders) or ("no" if of.folder else ""),
+            "licence": of.licence,
+            "citation": ", ".join(of.cite),
+        }
+        lines += [f"    {key:<10} {value}" for key, value in facts.items() if value]
+    return "\n".join(lines)
+
+
+def _as_json(entries: list[Entry]) -> str:
+    facts = [
+        {
+            "name": of.name,
+            "title": of.title,
+            "published": of.published,
+            "here": [{"path": path, "bytes": size} for path, size in _sizes(of).items()],
+            "licence": of.licence,
+            "citation": of.cite,
+            "fetch": bool(of.downloads),
+        }
+        for of in entries
+    ]
+    return json.dumps(facts, indent=2)
+
+
+def _as_markdown(entries: list[Entry]) -> str:
+    head = ("dataset", "published", "majority", "who labelled it, and how", "licence", "get it")
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    lines += [f"| {' | '.join(_cells(of))} |" for of in entries]
+    return "\n".join(lines) + "".join(f"\n\n{_section(of)}" for of in entries)
+
+
+def _instructions(of: Entry) -> str:
     facts = {
-        "published": counts(of),
+        "published": of.counts,
         "labelled by": of.labelled,
         "licence": of.licence,
         "citation": ", ".join(of.cite),
-        "fetch": f"arlib data fetch {name}" if of.downloads else f"no: {of.no_fetch}",
+        "fetch": f"arlib data fetch {of.name}" if of.downloads else f"no: {of.no_fetch}",
     }
+    lines = [of.heading]
     lines += [_filled(f"  {key:<12} ", value) for key, value in facts.items() if value]
     lines += ["", "How to get it:"]
-    lines += [_filled(f"  {n}. ", _plain(step)) for n, step in enumerate(of.steps, 1)]
+    lines += [_filled(f"  {n}. ", plain(step)) for n, step in enumerate(of.steps, 1)]
     if of.layout:
         place = "under $ARLIB_DATA" if of.folder else "anywhere"
         lines += ["", f"Its layout, {place}:", textwrap.indent(of.layout.rstrip(), "  ")]
     lines += ["", "What to look out for:"]
-    lines += [_filled("  - ", _plain(trap)) for trap in of.traps]
+    lines += [_filled("  - ", plain(trap)) for trap in of.traps]
     return "\n".join(lines)
 
 
-def counts(of: Entry) -> str:
-    """Put what is published of a dataset into words; "" where nothing is.
-
-    Example:
-        >>> counts(entry("twitter2"))
-        '603 images: 470 positive, 133 negative'
-    """
-    classes = [each for each in of.emotions if each in of.published]
-    words = {"rows": "images"}  # OASIS' table has a row for each image
-    whole = [
-        f"{n:,} {words.get(what, what)}" for what, n in of.published.items() if what not in classes
-    ]
-    numbers = {of.published[each] for each in classes}
-    if len(numbers) == 1 and len(classes) > 2:
-        return f"{', '.join(whole)}: {len(classes)} × {numbers.pop()}"
-    split = ", ".join(f"{of.published[each]:,} {each}" for each in classes)
-    return ", ".join(whole) + (f": {split}" if split else "")
+def plain(text: str) -> str:
+    """Take Markdown's marks out of a sentence."""
+    return re.sub(r"`([^`]*)`", r"\1", re.sub(r"<(\w+:[^>]*)>", r"\1", text))
 
 
-def _cells(of: Entry) -> list[str]:
+def _cells(of: Entry) -> tuple[str, ...]:
     cite = f" {{cite}}`{','.join(of.cite)}`" if of.cite else ""
-    majority = f"{of.majority:.1%}" if of.majority else "–"
     get = "`arlib data fetch`" if of.downloads else f"{{ref}}`by hand <data-{of.name}>`"
-    if not of.folder:
-        get = f"{{ref}}`how <data-{of.name}>`"
-    return [
+    return (
         f"**{of.name}** {of.title}{cite}",
-        counts(of) or "–",
-        majority,
+        of.counts or "–",
+        f"{of.majority:.1%}" if of.majority else "–",
         of.labelled,
         of.licence,
-        get,
-    ]
+        get if of.folder else f"{{ref}}`how <data-{of.name}>`",
+    )
 
 
 def _section(of: Entry) -> str:
@@ -296,9 +255,12 @@ def _section(of: Entry) -> str:
     return "\n".join(lines)
 
 
-def _plain(text: str) -> str:
-    """Take Markdown's marks out of a sentence."""
-    return re.sub(r"`([^`]*)`", r"\1", re.sub(r"<(\w+:[^>]*)>", r"\1", text))
+def _sizes(of: Entry) -> dict[str, int]:
+    """Measure a dataset's folders here: path -> bytes."""
+    return {
+        str(folder): sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        for folder in folders_of(of.name)
+    }
 
 
 def _filled(first: str, text: str) -> str:

@@ -1,15 +1,16 @@
-"""COCO-format ground truth: which boxes objects really have, to measure proposals against."""
+"""COCO-format ground truth: the boxes of objects, to measure proposals against."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 
-from arlib.datasets.dataset import DatasetError, GroundTruth
+from arlib.datasets.dataset import GroundTruth
+from arlib.datasets.files import DatasetError
 from arlib.datasets.images import read_image
 
 
-def coco(root: str | Path) -> GroundTruth:
+def load_coco(root: str | Path) -> GroundTruth:
     """Read `instances.json` and `images/`, as COCO lays them out (Lin et al. 2014).
 
     Crowds (`iscrowd`) are left out: one box around many objects is no object.
@@ -18,10 +19,11 @@ def coco(root: str | Path) -> GroundTruth:
         root: the folder that holds both.
 
     Returns:
-        The pictures in the file's order.
+        The images in the file's order: `read(i)` gives image i, (H, W, 3) uint8 RGB, `boxes[i]`
+        the boxes of its objects, (m, 4) float32 xyxy in pixels, and `len()` their number.
 
     Raises:
-        DatasetError: the file or a picture is missing, or the file is of another format.
+        DatasetError: the file or an image is missing, or the file is of another format.
     """
     root = Path(root)
     path = root / "instances.json"

@@ -1,5 +1,6 @@
-"""What a dataset is: where its images are, and what is known of them."""
+"""The dataset: where its images are, their labels and folds, and what else is known of them."""
 
+import csv
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,30 +10,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from arlib.datasets.files import DatasetError
+from arlib.datasets.folds import COLUMNS, stratified_folds
 from arlib.datasets.images import read_image
-
-POLARITY = ("positive", "negative")
-"""The two emotions of the paper, in the order of its P_Pos, P_Neg."""
-
-
-class DatasetError(ValueError):
-    """A dataset that is not there, or whose files contradict each other."""
+from arlib.datasets.labels import POLARITY
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images on disk, their labels and their folds.
+    """Images, their labels and their folds; pixels are read when they are asked for.
 
     Attributes:
         name: of the dataset.
         root: the folder that `files` are relative to.
         keys: (n,) str, unique: an image's name in the scores.
-        files: (n,) str, paths relative to `root`; where pictures are drawn, their numbers.
+        files: (n,) str, paths relative to `root`; of images that are drawn, their numbers.
         labels: (n,) int8, indices into `emotions`; -1 = unknown.
         folds: (n,) int8, the fold in which an image is tested; -1 = none.
         emotions: the M classes, in order.
-        counts: what was found on the way, such as rows without an image.
-        draw: number -> (H, W, 3) uint8 RGB, for pictures that are drawn; None reads files.
+        counts: what was counted while reading, such as rows without an image.
+        draw: number -> (H, W, 3) uint8 RGB, for images that are drawn; None reads files.
         regions: (n, R, 4) float32 xyxy in pixels, the regions that are known to carry the
             sentiment, NaN where an image has fewer; None where they are not known.
         tags: (n,) str, what people wrote to the images; None where nothing is known.
@@ -42,6 +39,12 @@ class Dataset:
 
     Raises:
         DatasetError: the arrays differ in length, a key comes twice, or a label is out of range.
+
+    Example:
+        >>> from arlib.datasets import load
+        >>> dataset = load("scenes-folded", n=50)
+        >>> len(dataset), dataset.emotions[dataset.labels[0]], dataset.read(0).shape
+        (50, 'positive', (128, 128, 3))
     """
 
     name: str
@@ -63,7 +66,7 @@ class Dataset:
         lengths = {name: len(array) for name, array in self._arrays().items()}
         if len(set(lengths.values())) != 1:
             raise DatasetError(f"{self.name}: arrays of different lengths: {lengths}")
-        twice = _twice(self.keys)
+        twice = repeated_key(self.keys)
         if twice is not None:
             raise DatasetError(f"{self.name}: the key {twice!r} comes twice")
         if len(self) and not -1 <= self.labels.min() <= self.labels.max() < len(self.emotions):
@@ -82,17 +85,17 @@ class Dataset:
 
         Raises:
             ImageError: the file is no image, or cannot be read.
-            DatasetError: what was drawn is no picture, such as one of floats, where NaN can hide.
+            DatasetError: what was drawn is no image, such as one of floats, where NaN can hide.
         """
         if self.draw is None:
             return read_image(self.path(index))
-        picture = self.draw(int(self.files[index]))
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        image = self.draw(int(self.files[index]))
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise DatasetError(
-                f"{self.name}: {self.keys[index]} is drawn as {picture.dtype} {picture.shape}; "
-                "a picture is (H, W, 3) uint8"
+                f"{self.name}: {self.keys[index]} is drawn as {image.dtype} {image.shape}; "
+                "an image is (H, W, 3) uint8"
             )
-        return picture
+        return image
 
     def read_map(self, index: int) -> np.ndarray:
         """Read the map of the regions that carry an image's emotion.
@@ -113,13 +116,66 @@ class Dataset:
     def subset(self, index: npt.ArrayLike) -> "Dataset":
         """Take some of the images, by indices, a mask or a slice; `counts` stays as it was."""
         index = index if isinstance(index, slice) else np.asarray(index)
-        taken: dict[str, Any] = {name: array[index] for name, array in self._arrays().items()}
+        arrays: dict[str, Any] = {name: array[index] for name, array in self._arrays().items()}
         if self.files is self.keys:  # one array stays one
-            taken["files"] = taken["keys"]
-        return replace(self, **taken)
+            arrays["files"] = arrays["keys"]
+        return replace(self, **arrays)
+
+    def by_tag(self) -> "Dataset":
+        """Label the images by what people wrote to them, instead of by their sentiment.
+
+        Raises:
+            ValueError: the images have no tags.
+
+        Example:
+            >>> from arlib.datasets import load
+            >>> load("scenes-tagged", n=40).by_tag().emotions[:2]
+            ('angry bean', 'angry cog')
+        """
+        if self.tags is None:
+            raise ValueError(f"{self.name} has no tags")
+        tags, labels = np.unique(self.tags, return_inverse=True)
+        return replace(
+            self,
+            name=f"{self.name} by tag",
+            labels=labels.astype(np.int16),
+            emotions=tuple(tags.tolist()),
+        )
+
+    def with_stratified_folds(self, n_folds: int, seed: int) -> "Dataset":
+        """Number the labelled images' folds anew, 1 ... n_folds, each with every label's share.
+
+        Args:
+            n_folds: at least 2, at most the images of the rarest label; 0 for none.
+            seed: of the shuffle.
+
+        Raises:
+            DatasetError: a label has fewer images than there are folds.
+        """
+        return replace(self, folds=stratified_folds(self.labels, n_folds, seed))
+
+    def save_folds(self, path: str | Path) -> None:
+        """Write the folds to a CSV file that `load(..., folds=path)` reads.
+
+        Args:
+            path: the file, overwritten where it exists; its columns are `image`, an image's key,
+                and `fold`, -1 = none.
+
+        Example:
+            >>> import tempfile
+            >>> from arlib.datasets import load
+            >>> path = Path(tempfile.mkdtemp(), "split.csv")
+            >>> load("scenes-tagged", n=40).save_folds(path)
+            >>> path.read_text().split()[:2]
+            ['image,fold', 'scenes-tagged-000000,-1']
+        """
+        with Path(path).open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            writer.writerows(zip(self.keys.tolist(), self.folds.tolist(), strict=True))
 
     def sha256(self) -> str:
-        """Hash keys, labels, folds and, of pictures in files, every byte: which data these were."""
+        """Hash keys, labels, folds and, of images in files, every byte: which data these were."""
         digest = hashlib.sha256()
         for array in (self.keys, self.labels, self.folds):
             digest.update("\n".join(map(str, array.tolist())).encode())
@@ -133,9 +189,9 @@ class Dataset:
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
-def _twice(keys: np.ndarray) -> str | None:
-    """A key that comes twice. Of half a million, hashes sort faster and smaller than strings."""
-    hashes = np.sort(np.fromiter(map(hash, keys), np.int64, len(keys)))
+def repeated_key(keys: np.ndarray, hash_of: Callable[[str], int] = hash) -> str | None:
+    """Find a key that comes twice; of half a million, hashes sort faster than strings."""
+    hashes = np.sort(np.fromiter(map(hash_of, keys), np.int64, len(keys)))
     if (hashes[1:] != hashes[:-1]).all():
         return None
     unique, count = np.unique(keys, return_counts=True)  # hashes of two keys may be equal
@@ -144,18 +200,13 @@ def _twice(keys: np.ndarray) -> str | None:
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """Pictures and the boxes of the objects in them.
+    """Images and the boxes of the objects in them."""
 
-    Attributes:
-        boxes: for each of n pictures, (m, 4) float32 xyxy in pixels; m may be 0.
-        read: number of a picture -> (H, W, 3) uint8 RGB.
-    """
-
-    boxes: tuple[np.ndarray, ...]
-    read: Callable[[int], np.ndarray]
+    boxes: tuple[np.ndarray, ...]  # of each image, (m, 4) float32 xyxy in pixels; m may be 0
+    read: Callable[[int], np.ndarray]  # number of an image -> (H, W, 3) uint8 RGB
 
     def __len__(self) -> int:
-        """Count the pictures."""
+        """Count the images."""
         return len(self.boxes)
 
 
@@ -164,13 +215,8 @@ def build(
     root: Path,
     rows: Mapping[str, tuple[str, int, int]],
     counts: Mapping[str, int],
-    emotions: tuple[str, ...] = POLARITY,
 ) -> Dataset:
-    """Assemble a dataset from key -> (file, label, fold), in the order given.
-
-    Raises:
-        DatasetError: there is no image.
-    """
+    """Make a dataset of positive and negative images from key -> (file, label, fold), in order."""
     if not rows:
         raise DatasetError(f"{name}: no image under {root}")
     files, labels, folds = zip(*rows.values(), strict=True)
@@ -181,6 +227,5 @@ def build(
         files=np.array(files),
         labels=np.array(labels, np.int8),
         folds=np.array(folds, np.int8),
-        emotions=emotions,
         counts=dict(counts),
     )

@@ -4,60 +4,25 @@ from pathlib import Path
 
 import numpy as np
 
-from arlib.datasets.dataset import Dataset, DatasetError
+from arlib.datasets.dataset import Dataset
+from arlib.datasets.files import DatasetError, is_image, lines, once, walk
 from arlib.datasets.folder import class_folders
-from arlib.datasets.label_files import lines, once
 from arlib.datasets.labels import view
-from arlib.datasets.listing import is_image, walk
 
 EMOTIONS = ("anger", "disgust", "fear", "joy", "sadness", "surprise")
 
 
 def emotionroi(root: str | Path, *, classes: str = "emotions") -> Dataset:
-    r"""Read EmotionROI (Peng et al. 2016) as its archive unpacks.
-
-    The layout is what programs that read the archive expect, for instance `Kahsolt/EmotionROI-ex`
-    on GitHub; no description by the authors could be found.
-
-    Args:
-        root: holds `images/<emotion>/<picture>`, `ground_truth/<emotion>/<picture>` (the emotion
-            stimuli maps, of any ending) and `training_testing_split/training.txt` and
-            `testing.txt` with lines `<emotion>/<picture>`.
-        classes: "emotions" for the six; "polarity" for positive (joy, surprise) and negative, as
-            `arlib.method.POLARITY_OF` maps them.
-
-    Returns:
-        The images, keyed by `<emotion>/<picture>`: fold 1 is the testing list, -1 the training
-        list. `maps` names each one's map; it is None without `ground_truth/`. `counts` has "rows"
-        of both lists, "rows without image", "images without map" and "other files".
-
-    Raises:
-        DatasetError: a folder or list is missing; naming the line, one that is of no class or
-            comes twice; an image is in neither list, or `classes` is none of the two; or as
-            `walk`.
-
-    Example:
-        >>> import tempfile
-        >>> root = Path(tempfile.mkdtemp())
-        >>> names = [f"{emotion}/{i}.jpg" for emotion in EMOTIONS for i in (1, 2)]
-        >>> for path in [root / "images" / name for name in names]:
-        ...     path.parent.mkdir(parents=True, exist_ok=True)
-        ...     path.touch()
-        >>> (root / "training_testing_split").mkdir()
-        >>> for name, part in (("training", names[::2]), ("testing", names[1::2])):
-        ...     path = root / "training_testing_split" / f"{name}.txt"
-        ...     _ = path.write_text("\n".join(part))
-        >>> made = emotionroi(root)
-        >>> made.folds[:4], made.maps is None
-        (array([-1,  1, -1,  1], dtype=int8), True)
-    """
+    """Read EmotionROI (Peng et al. 2016) as its archive unpacks; fold 1 is the testing list."""
+    # The layout is what programs that read the archive expect, for instance `Kahsolt/EmotionROI-ex`
+    # on GitHub; no description by the authors could be found.
     root = Path(root)
-    keys, labels, other = class_folders("emotionroi", root / "images", EMOTIONS)
-    tested = _split(root / "training_testing_split")
+    keys, labels, others = class_folders("emotionroi", root / "images", EMOTIONS)
+    tested = _read_split(root / "training_testing_split")
     names = keys.tolist()
-    if lost := [key for key in names if key not in tested]:
-        raise DatasetError(f"emotionroi: {len(lost)} images are in neither list: {lost[:5]}")
-    maps = _maps(root, names)
+    if missing := [key for key in names if key not in tested]:
+        raise DatasetError(f"emotionroi: {len(missing)} images are in neither list: {missing[:5]}")
+    maps = _list_maps(root, names)
     labels, emotions = view(labels, EMOTIONS, classes)
     return Dataset(
         name="emotionroi",
@@ -72,13 +37,13 @@ def emotionroi(root: str | Path, *, classes: str = "emotions") -> Dataset:
             "rows": len(tested),
             "rows without image": len(tested) - len(names),
             "images without map": len(names) if maps is None else int((maps == "").sum()),
-            "other files": other,
+            "other files": others,
         },
     )
 
 
-def _split(folder: Path) -> dict[str, bool]:
-    """An image -> whether it is for testing."""
+def _read_split(folder: Path) -> dict[str, bool]:
+    """Read both lists: an image -> whether it is for testing."""
     tested: dict[str, bool] = {}
     for name in ("training", "testing"):
         path = folder / f"{name}.txt"
@@ -96,11 +61,12 @@ def _split(folder: Path) -> dict[str, bool]:
     return tested
 
 
-def _maps(root: Path, keys: list[str]) -> np.ndarray | None:
+def _list_maps(root: Path, keys: list[str]) -> np.ndarray | None:
+    """Find each image's map, which may have another ending; None without `ground_truth/`."""
     if not (root / "ground_truth").is_dir():
         return None
-    found = {
+    maps = {
         path.rpartition(".")[0]: f"ground_truth/{path}"
         for path in filter(is_image, walk(root / "ground_truth"))
     }
-    return np.array([found.get(key.rpartition(".")[0], "") for key in keys])
+    return np.array([maps.get(key.rpartition(".")[0], "") for key in keys])

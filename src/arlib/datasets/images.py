@@ -1,8 +1,8 @@
 """File -> RGB uint8 array: the one decoder of the project.
 
 Pillow rather than `torchvision.io`, whose decoders are deprecated since 0.29, drop transparency,
-read no TIFF or BMP, and tell a picture's size only once it is decoded (compared in
-`tests/test_images.py`).
+read no TIFF or BMP, and give an image's size only once it is decoded (compared in
+`tests/datasets/test_images.py`).
 """
 
 import os
@@ -14,18 +14,16 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 80_000_000
-"""The default bound of a picture's size: 240 MB as an array."""
-
+"""The default bound of an image's size: 240 MB as an array."""
 
 MAX_BYTES = 2**28
 """The default bound of a file's size: what `MAX_PIXELS` take without any compression, and more."""
-
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own bound, which would warn first; `max_pixels` is ours
 
 
 class ImageError(ValueError):
-    """A file that is no readable picture.
+    """A file that is no readable image.
 
     Attributes:
         path: the file.
@@ -40,14 +38,14 @@ class ImageError(ValueError):
 def read_image(
     path: str | Path, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
 ) -> np.ndarray:
-    """Read a picture as people see it: upright by its EXIF tag, in RGB.
+    """Read an image as people see it: upright by its EXIF tag, in RGB.
 
-    Transparent pixels are shown over white, 16-bit grey is scaled by 255 / 65535, and of an
+    Transparent pixels are put over white, 16-bit grey is scaled by 255 / 65535, and of an
     animation the first frame is taken. Colour profiles are not applied.
 
     Args:
         path: a regular file in any format that Pillow reads.
-        max_pixels: the largest width x height; a larger picture is refused from its header.
+        max_pixels: the largest width x height; a larger image is refused from its header.
         max_bytes: the largest file. What is added to a file while it is read is not read.
 
     Returns:
@@ -101,19 +99,7 @@ def _bytes(path: Path, max_bytes: int) -> bytes:
 
 
 def rgb_of(image: Image.Image, path: Path) -> np.ndarray:
-    """Decode a picture that Pillow has opened, as `read_image` does.
-
-    Args:
-        image: opened, decoded or not.
-        path: its name, for errors.
-
-    Returns:
-        (H, W, 3) uint8 RGB, upright.
-
-    Raises:
-        ImageError: pixels of a type without a set range; and whatever Pillow raises of a damaged
-            file.
-    """
+    """Decode an image that Pillow has opened, as `read_image` does: (H, W, 3) uint8, upright."""
     image.load()
     deep = image.mode == "I" and image.format in ("PNG", "PPM")  # 0..65535, widened
     image = ImageOps.exif_transpose(image)

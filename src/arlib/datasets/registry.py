@@ -1,61 +1,48 @@
 """Datasets by name, and images of one's own by their path."""
 
-import importlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from arlib.datasets.dataset import Dataset, DatasetError
+from arlib.datasets.dataset import Dataset
 from arlib.datasets.emotionroi import emotionroi
 from arlib.datasets.fi import fi
-from arlib.datasets.folder import folder, pictures
-from arlib.datasets.folds import with_folds
-from arlib.datasets.huggingface import is_shards, shards
-from arlib.datasets.listing import files, folders, is_image
+from arlib.datasets.files import DatasetError, file_names, folder_names, is_image
+from arlib.datasets.folder import folder, unlabelled_images
+from arlib.datasets.folds import read_folds
 from arlib.datasets.oasis import oasis
+from arlib.datasets.shards import is_shards, shards
 from arlib.datasets.table import table
 from arlib.datasets.twitter1 import twitter1
 from arlib.datasets.twitter2 import twitter2
 from arlib.datasets.vso import vso
 
-_LOADERS: dict[str, tuple[Callable[..., Dataset], str]] = {
-    "twitter1": (twitter1, "the tweets of You et al. (2015): qzyou.github.io/projects/sa-ds"),
-    "twitter2": (
-        twitter2,
-        "the photo tweets of the Visual Sentiment Ontology (Borth et al. 2013)",
-    ),
-    "oasis": (oasis, "the Open Affective Standardized Image Set (benedekkurdi.com/#oasis)"),
-    "vso": (vso, "the Visual Sentiment Ontology's Flickr photographs (Borth et al. 2013)"),
-    "fi": (fi, "the emotion data of You et al. (2016): qzyou.github.io/projects/sa-ds"),
-    "emotionroi": (
-        emotionroi,
-        "EmotionROI of Peng et al. (2016): chenlab.ece.cornell.edu/downloads.html",
-    ),
-    "folder": (folder, "pictures of your own, one folder a class"),
+_READERS: dict[str, Callable[..., Dataset]] = {
+    "twitter1": twitter1,
+    "twitter2": twitter2,
+    "oasis": oasis,
+    "vso": vso,
+    "fi": fi,
+    "emotionroi": emotionroi,
+    "folder": folder,
 }
 
-
-_DRAWN = {
-    "scenes-objects": "objects",
-    "scenes-tagged": "tagged",
-    "scenes-annotated": "annotated",
-    "scenes-folded": "folded",
-}
-
+_SCENES = ("scenes-objects", "scenes-tagged", "scenes-annotated", "scenes-folded")
 
 _TABLES = (".csv", ".parquet")
 
 
 def names() -> list[str]:
-    """Every dataset that `load` knows by name.
+    """Name every dataset that `load` knows.
 
     Example:
         >>> names()
         ['emotionroi', 'fi', 'folder', 'oasis', 'scenes-annotated', 'scenes-folded',
          'scenes-objects', 'scenes-tagged', 'twitter1', 'twitter2', 'vso']
     """
-    return sorted([*_LOADERS, *_DRAWN])
+    return sorted([*_READERS, *_SCENES])
 
 
 def load(
@@ -65,62 +52,84 @@ def load(
     folds: str | Path | None = None,
     **settings: Any,
 ) -> Dataset:
-    """Load a dataset by name, or pictures of one's own by their path.
+    """Load a dataset by name, or images of one's own by their path.
 
     Args:
         name: one of `names()`; or the path of a table (`.csv`, `.parquet`), of a folder of class
-            folders, of shards (`datasets.Dataset.save_to_disk`), or of any other folder, whose
-            pictures then have no labels. Class folders are two folders or more, with no picture
-            beside them.
+            folders, of Arrow shards (what `save_to_disk` of Hugging Face's `datasets` writes), or
+            of any other folder, whose images then have no labels. Class folders are two folders
+            or more, with no image beside them.
         root: of a name, its folder; None takes `$ARLIB_DATA/<name>`.
-        folds: a file that `save_folds` wrote, whose folds are taken instead of the reader's.
-        settings: of its reader, such as `n_folds` of `oasis`. Scenes are drawn, not read: theirs
-            are `generator`, `n` (600) and `seed`.
+        folds: a file that `Dataset.save_folds` wrote, whose folds are taken instead.
+        settings: of the dataset, as below. `n_folds` numbers stratified folds from 1, shuffled by
+            `seed` (0); 0 is for none.
+
+            - "twitter1": `agree`, "five", "four" or "three" (the default): how many of five people,
+              at least, gave the label; `n_folds`, None for the folds of the lists, and for 5 where
+              those have none.
+            - "oasis": `positive_from` (4.5), the least mean valence of a positive image, and
+              `negative_to` (3.5), the greatest of a negative one; those between are left out;
+              `n_folds` (5).
+            - "vso": `n_folds` (10) and `held_out`: True (the default) numbers the first fold 1, for
+              testing, and all others -1, for training; False numbers every fold.
+            - "fi" and "emotionroi": `classes`, "emotions" or "polarity", positive and negative as
+              `arlib.method.POLARITY_OF` maps them; of "fi" also `n_folds` (5).
+            - "folder" and tables: `n_folds` (5), which tables use where they have no column `fold`;
+              tables also `emotions`, the classes in order.
+            - the path of a folder: `labels`; False takes all images in it and below, those of class
+              folders too, without labels and folds. Without labels, `emotions` are the classes of
+              the network that will score them, None for positive, negative.
+            - shards: `image` ("image"), `label` ("label") and `fold` ("fold" where there is one),
+              the columns; None leaves labels or folds unknown.
+            - scenes: `generator` (`scenes.SceneGenerator()`), `n` (600) and `seed`;
+              "scenes-annotated" also `agreement`, 3 (the default), 4 or 5 of five annotators;
+              "scenes-folded" also `positive` (0.78), the positive share.
 
     Returns:
         The dataset.
 
     Raises:
-        DatasetError: no such name or path; or the data is not there, saying what to get and where
-            to put it; or its files contradict each other.
+        DatasetError: no such name or path; or the data is not there, saying how to get it; or its
+            files contradict each other, naming file and line.
 
     Example:
         >>> load("flickr")
         Traceback (most recent call last):
         ...
-        arlib.datasets.dataset.DatasetError: no dataset 'flickr'; there are emotionroi, fi, ...
+        arlib.datasets.files.DatasetError: no dataset 'flickr'; there are emotionroi, fi, ...
         >>> import tempfile
         >>> photos = Path(tempfile.mkdtemp())
         >>> (photos / "sea.jpg").touch()
         >>> load(photos).keys.tolist()
         ['sea.jpg']
     """
-    made = _load(str(name), root, settings)
-    return made if folds is None else with_folds(made, folds)
+    dataset = _load(str(name), root, settings)
+    if folds is None:
+        return dataset
+    return replace(dataset, folds=read_folds(folds, dataset.name, dataset.keys.tolist()))
 
 
 def _load(name: str, root: str | Path | None, settings: dict[str, Any]) -> Dataset:
-    if name in _DRAWN:
-        scenes = importlib.import_module("arlib.datasets.scenes")
-        draw = getattr(scenes, _DRAWN[name])
-        return draw(**{"generator": scenes.SceneGenerator(), "n": 600, **settings})
-    if name not in _LOADERS:
-        return _own(name, root, settings)
-    loader, source = _LOADERS[name]
+    if name in _SCENES:
+        from arlib.datasets.scenes.benchmark import SETS  # its tables take time to compute
+
+        return SETS[name.removeprefix("scenes-")](**settings)
+    if name not in _READERS:
+        return _load_path(name, root, settings)
     if root is None:
         data = os.environ.get("ARLIB_DATA")
         if not data:
             raise DatasetError(
-                f"{name} is not here: get {source}, and set ARLIB_DATA to the folder that holds "
-                f"{name}/ (its layout is on the book's page on datasets)"
+                f"{name} is not here: get it (`arlib data where {name}` says how), and set "
+                f"ARLIB_DATA to the folder that holds {name}/"
             )
         root = Path(data, name)
     if not Path(root).is_dir():
-        raise DatasetError(f"{name} is not at {root}: get {source}, and put it there")
-    return loader(Path(root), **settings)
+        raise DatasetError(f"{name} is not at {root}: `arlib data where {name}` says how to get it")
+    return _READERS[name](Path(root), **settings)
 
 
-def _own(name: str, root: str | Path | None, settings: dict[str, Any]) -> Dataset:
+def _load_path(name: str, root: str | Path | None, settings: dict[str, Any]) -> Dataset:
     path = Path(name)
     is_table = path.suffix.lower() in _TABLES and not path.is_dir()
     if not (is_table or path.is_dir() or "/" in name or os.sep in name):
@@ -131,7 +140,11 @@ def _own(name: str, root: str | Path | None, settings: dict[str, Any]) -> Datase
         return table(path, **settings)
     if not path.is_dir():
         raise DatasetError(f"no folder {path}")
+    if not settings.pop("labels", True):
+        return unlabelled_images(path, **settings)
     if is_shards(path):
         return shards(path, **settings)
-    beside = any(is_image(each) for each in files(path))
-    return (pictures if beside or len(folders(path)) < 2 else folder)(path, **settings)
+    beside = any(is_image(each) for each in file_names(path))
+    return (unlabelled_images if beside or len(folder_names(path)) < 2 else folder)(
+        path, **settings
+    )

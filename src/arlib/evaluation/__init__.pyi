@@ -1,36 +1,16 @@
 from .boxes import box_iou as box_iou, locate as locate, recall_curves as recall_curves
-from .calibration import (
-    apply_temperature as apply_temperature,
-    expected_calibration_error as expected_calibration_error,
-    fit_temperature as fit_temperature,
-    reliability as reliability,
-)
-from .curves import ALL as ALL, curves as curves, hits as hits
-from .failures import CAUSES as CAUSES, causes as causes
-from .methods import REFERENCE as REFERENCE, Run as Run, methods as methods
+from .calibration import calibrate as calibrate, reliability as reliability
+from .failures import causes as causes
 from .metrics import evaluate as evaluate, majority_rate as majority_rate
 from .report import (
-    as_csv as as_csv,
-    as_json as as_json,
-    as_text as as_text,
-    cell as cell,
     compare_runs as compare_runs,
-    comparison_as_json as comparison_as_json,
+    format_table as format_table,
     predictions as predictions,
-    table_of as table_of,
 )
-from .sensitivity import overlap as overlap, sensitivity as sensitivity
-from .significance import (
-    can_change as can_change,
-    fold_means as fold_means,
-    label_changes as label_changes,
-)
+from .robustness import sensitivity as sensitivity
+from .rows import methods as methods
+from .runs import LabelsNeeded as LabelsNeeded, Run as Run
+from .selection import curves as curves
+from .significance import can_change as can_change, label_changes as label_changes
 from .sweeps import sweep as sweep
-from .table1 import (
-    COLUMNS as COLUMNS,
-    column as column,
-    columns_of as columns_of,
-    paper_column as paper_column,
-    paper_table as paper_table,
-    pool as pool,
-)
+from .tables import paper_table as paper_table, table1 as table1

@@ -1,4 +1,4 @@
-"""Why a fused prediction is wrong: one cause an image, the first that applies."""
+"""Find why fused predictions are wrong: one cause an image, the first that applies."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from arlib.method import affective_regions, predict_labels
 
 CAUSES = {
     "no region": "nothing was proposed, and the full image is wrong",
-    "broken by fusion": "the full image alone was right",
-    "outvoted": "the regions alone were right, the full image was surer",
+    "degraded by fusion": "the full image alone was right",
+    "outvoted": "the regions alone were right, the full image was more confident",
     "not proposed": "no proposal holds a region that carries the sentiment",
     "not chosen": "a proposal holds one, but it is not among the K",
-    "misread": "one of the K regions holds it, and the network reads it wrongly",
+    "misread": "one of the K regions holds it, and the network predicts it wrongly",
     "both wrong": "full image and regions agree; where the sentiment lies is not known",
 }
-"""Each cause with its meaning, in the order in which they are asked for."""
+"""Each cause with its meaning, in the order in which they are tried."""
 
 
 def causes(
@@ -43,12 +43,13 @@ def causes(
         beta: Eq. 3's tradeoff.
         base: Eq. 1's logarithm.
         known: (n, R, 4) xyxy in pixels, the regions that carry the sentiment, NaN where an image
-            has fewer; None where nothing is known.
+            has fewer; None where no region is known.
         iou: the overlap from which a box holds a known region.
 
     Returns:
-        A row for each wrong image, by its key: ``cause``, one of `CAUSES`; ``whole``, ``regions``
-        and ``fused``, the share that each gives the true emotion; the most certain failure first.
+        A row for each wrong image, by its key: ``cause``, whose meaning is in
+        ``attrs["meanings"]``; ``full_image``, ``regions`` and ``fused``, the share that each gives
+        the true emotion; the most certain failure first.
 
     Example:
         >>> scores = xr.Dataset({
@@ -58,35 +59,39 @@ def causes(
         ...     "global_probability": (("image", "emotion"), [[0.6, 0.4]]),
         ... }, coords={"image": ["a"]})
         >>> causes(scores, k=1).cause.to_dict()
-        {'a': 'broken by fusion'}
+        {'a': 'degraded by fusion'}
     """
     settings: dict[str, Any] = {"alpha": alpha, "base": base}
     chosen = affective_regions(scores, k, **settings)
     fused = predict_labels(scores, k, beta=beta, **settings)
     truth = scores.label.values
-    rows = np.arange(truth.size)
     shares = {
-        "whole": scores.global_probability.transpose("image", "emotion").values,
+        "full_image": scores.global_probability.transpose("image", "emotion").values,
         "regions": chosen.probability.mean("rank").transpose("image", "emotion").values,
         "fused": fused.probability.transpose("image", "emotion").values,
     }
-    wrong = (fused.label.values != truth) & (truth >= 0)
     right = {name: np.nan_to_num(share).argmax(-1) == truth for name, share in shares.items()}
-    there, proposed, taken = _held(scores, chosen, known, iou)
-    answers = [
+    is_known, is_proposed, is_chosen = _held(scores, chosen, known, iou)
+    conditions = [
         scores.objectness.isnull().all("region").values,
-        right["whole"],
+        right["full_image"],
         right["regions"],
-        there & ~proposed,
-        there & ~taken,
-        there,
+        is_known & ~is_proposed,
+        is_known & ~is_chosen,
+        is_known,
     ]
-    cause = np.select(answers, list(CAUSES)[:-1], "both wrong")
+    rows = np.arange(truth.size)
     table = pd.DataFrame(
-        {"cause": cause, **{name: share[rows, truth] for name, share in shares.items()}},
+        {
+            "cause": np.select(conditions, list(CAUSES)[:-1], "both wrong"),
+            **{name: share[rows, truth] for name, share in shares.items()},
+        },
         index=pd.Index(scores.image.values.tolist(), name="image"),
     )
-    return table[wrong].sort_values("fused", kind="stable")
+    wrong = (fused.label.values != truth) & (truth >= 0)
+    failed = table[wrong].sort_values("fused", kind="stable")
+    failed.attrs["meanings"] = dict(CAUSES)
+    return failed
 
 
 def _held(
@@ -94,11 +99,11 @@ def _held(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Whether a region is known, whether any proposal holds one, and whether any of the K does."""
     if known is None:
-        nothing = np.zeros(scores.sizes["image"], bool)
-        return nothing, nothing, nothing
-    there = ~np.isnan(np.asarray(known, float)).any(-1).all(-1)
-    proposed, taken = (
+        nowhere = np.zeros(scores.sizes["image"], bool)
+        return nowhere, nowhere, nowhere
+    is_known = ~np.isnan(np.asarray(known, float)).any(-1).all(-1)
+    is_proposed, is_chosen = (
         (np.nan_to_num(best_overlap(boxes.values, known)) >= iou).any(axis=1)
         for boxes in (scores.box, chosen.box)
     )
-    return there, proposed, taken
+    return is_known, is_proposed, is_chosen

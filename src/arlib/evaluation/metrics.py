@@ -1,4 +1,4 @@
-"""How good predictions are: metrics beside the majority line, with intervals."""
+"""Measure predictions: metrics beside the majority line, with intervals."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pandas as pd
 import xarray as xr
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
-_BLOCK = 2**20  # drawn images at once: bounds the bootstrap's memory for any number of images
+from arlib.evaluation.significance import interval_tails
 
 
 def majority_rate(labels: npt.ArrayLike | xr.DataArray) -> float:
-    """Give the accuracy of always answering the commonest label.
+    """Compute the accuracy of always predicting the commonest label.
 
     Args:
         labels: Shape (n,), integer; -1 is unknown and left out.
@@ -46,7 +46,7 @@ def evaluate(
 
     The AUC is of emotion 0, the positive one; with more than two emotions it is the mean over each
     against the rest. All intervals are percentile bootstraps over images, from the same resamples;
-    a resample that lacks an emotion says nothing of balanced accuracy and AUC, and is left out.
+    a resample that lacks an emotion has no balanced accuracy and no AUC, and is left out of theirs.
 
     Args:
         probability: Shape (image, emotion), finite; Eq. 3's response serves as well, if it has the
@@ -58,7 +58,7 @@ def evaluate(
 
     Returns:
         Rows ``accuracy``, ``balanced_accuracy``, ``auc``; columns ``estimate``, ``low``, ``high``,
-        ``majority`` (always answering the commonest label: its rate, 1 / M and 0.5), ``images``
+        ``majority`` (always predicting the commonest label: its rate, 1 / M and 0.5), ``images``
         (that count) and ``unknown`` (left out). Balanced accuracy and AUC are NaN where an emotion
         has no image.
 
@@ -70,10 +70,7 @@ def evaluate(
         >>> table.estimate.to_dict()
         {'accuracy': 0.75, 'balanced_accuracy': 0.75, 'auc': 0.75}
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be between 0 and 1, not {confidence}")
-    if n_bootstrap < 1:
-        raise ValueError(f"n_bootstrap must be at least 1, not {n_bootstrap}")
+    tails = interval_tails(confidence, n_bootstrap)
     probability, truth, unknown = known_images(probability, labels)
     n, m = probability.shape
     predicted = probability.argmax(-1)
@@ -82,7 +79,6 @@ def evaluate(
         areas = [roc_auc_score(truth == c, probability[:, c]) for c in _auc_emotions(m)]
         estimate[1:] = balanced_accuracy_score(truth, predicted), np.mean(areas)
     draws = _bootstrap(probability, truth, n_bootstrap, np.random.default_rng(seed))  # (3, draw)
-    tails = (1 - confidence) / 2, (1 + confidence) / 2
     kept = [draw[~np.isnan(draw)] for draw in draws]
     low, high = np.transpose([np.quantile(d, tails) if d.size else (np.nan,) * 2 for d in kept])
     return pd.DataFrame(
@@ -98,62 +94,10 @@ def evaluate(
     )
 
 
-def by_fold(
-    probability: npt.ArrayLike | xr.DataArray,
-    labels: npt.ArrayLike | xr.DataArray,
-    folds: npt.ArrayLike | xr.DataArray,
-) -> pd.DataFrame:
-    """Measure accuracy fold by fold; the paper's protocol is the mean of the column.
-
-    Args:
-        probability: Shape (image, emotion), as for `evaluate`.
-        labels: Shape (image,); -1 is left out.
-        folds: Shape (image,), integer; -1 is left out.
-
-    Returns:
-        A row a ``fold``, in ascending order: ``images``, ``accuracy`` and ``majority``, the rate of
-        the fold's own commonest label.
-
-    Raises:
-        ValueError: As for `evaluate`.
-
-    Example:
-        >>> by_fold([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]], [0, 1, 1], [1, 1, 2]).accuracy.to_dict()
-        {1: 0.5, 2: 1.0}
-    """
-    labels, folds = np.asarray(labels), np.asarray(folds)
-    if folds.shape != labels.shape:
-        raise ValueError(f"folds must have the shape of labels, {labels.shape}, not {folds.shape}")
-    probability, truth, _ = known_images(probability, np.where(folds >= 0, labels, -1))
-    images = pd.DataFrame({"truth": truth, "hit": probability.argmax(-1) == truth})
-    groups = images.groupby(folds[(labels >= 0) & (folds >= 0)])
-    table = groups.agg(
-        images=("hit", "size"), accuracy=("hit", "mean"), majority=("truth", majority_rate)
-    )
-    return table.rename_axis("fold")
-
-
 def known_images(
     probability: npt.ArrayLike | xr.DataArray, labels: npt.ArrayLike | xr.DataArray
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Check predictions and labels, keep the images whose label is known, and count the others.
-
-    Args:
-        probability: Shape (image, emotion), finite where the label is known.
-        labels: Shape (image,), integer, in [-1, M); -1 is unknown. Two DataArrays must agree in
-            their coordinates.
-
-    Returns:
-        The known images' ``probability`` (n, emotion) and ``labels`` (n,), intp, and how many other
-        images there are.
-
-    Raises:
-        ValueError: Where shapes or values are not as above, or no label is known.
-
-    Example:
-        >>> known_images([[0.75, 0.25], [0.5, 0.5]], [1, -1])
-        (array([[0.75, 0.25]]), array([1]), 1)
-    """
+    """Check predictions (image, emotion) and labels; keep the known ones, count the others."""
     if isinstance(probability, xr.DataArray):
         probability = probability.transpose("image", "emotion")
         if isinstance(labels, xr.DataArray):
@@ -187,14 +131,18 @@ def _auc_emotions(m: int) -> range:
 
 
 def _bootstrap(
-    probability: np.ndarray, truth: np.ndarray, n_bootstrap: int, rng: np.random.Generator
+    probability: np.ndarray,
+    truth: np.ndarray,
+    n_bootstrap: int,
+    rng: np.random.Generator,
+    block: int = 2**20,
 ) -> np.ndarray:
-    """Measure resamples of the images: accuracy, balanced accuracy and AUC, (3, n_bootstrap)."""
+    """Measure resamples: (accuracy, balanced accuracy, AUC; draw), `block` images at once."""
     n = truth.size
-    block = max(1, _BLOCK // n)
+    step = max(1, block // n)
     measured = []
-    for start in range(0, n_bootstrap, block):
-        b = min(block, n_bootstrap - start)
+    for start in range(0, n_bootstrap, step):
+        b = min(step, n_bootstrap - start)
         drawn = rng.integers(n, size=(b, n)) + n * np.arange(b)[:, None]
         weight = np.bincount(drawn.ravel(), minlength=b * n).reshape(b, n).astype(np.float64)
         measured.append(_weighted_metrics(probability, truth, weight))
@@ -214,7 +162,7 @@ def _weighted_metrics(probability: np.ndarray, truth: np.ndarray, weight: np.nda
 
 
 def _weighted_auc(score: np.ndarray, positive: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Give the share of (positive, negative) pairs in the right order, a tie counting half."""
+    """Compute the share of (positive, negative) pairs in the right order, a tie counting half."""
     order = np.argsort(score)
     score, positive, weight = score[order], positive[order], weight[:, order]
     ties = np.flatnonzero(np.r_[True, score[1:] != score[:-1]])  # where each group begins

@@ -1,15 +1,16 @@
-"""Algorithm 1 for many settings at once: the label for every K, and accuracy for K, alpha, beta."""
+"""Run Algorithm 1 for many settings at once: labels for every K, accuracy for K, alpha, beta."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 from arlib.evaluation.metrics import known_images
+from arlib.evaluation.significance import interval_tails
 from arlib.method import (
     affective_score,
     late_fusion,
@@ -20,7 +21,6 @@ from arlib.method import (
 )
 
 _TENTHS = tuple(i / 10 for i in range(11))
-
 
 _BLOCK = 1024  # images at once: bounds the memory for any number of images
 
@@ -43,50 +43,19 @@ def predicted_labels(
     *,
     alpha: float = 1.0,
     beta: float = 0.5,
-    base: float | str = "e",
-    rank_by: str = "both",
-    form: str = "euclidean",
-    fusion: str = "sum",
+    **others: Any,
 ) -> xr.DataArray:
-    """Predict each image's label by Algorithm 1, for every K at once.
-
-    Args:
-        scores: As for `arlib.method.predict_labels`; labels are not looked at.
-        k: Numbers of regions, each at least 1.
-        alpha: Eq. 2's tradeoff.
-        beta: Eq. 3's tradeoff.
-        base: Eq. 1's logarithm.
-        rank_by: ``"both"``, ``"objectness"`` or ``"sentiment"``.
-        form: Eq. 2's form, ``"euclidean"`` or ``"linear"``.
-        fusion: Eq. 3's form, ``"sum"`` or ``"convex"``.
-
-    Returns:
-        ``label`` (image, k), int8, the label of `arlib.method.respond`: of equal responses the
-        first.
-
-    Raises:
-        ValueError: As for `arlib.method.predict_labels`, and where no k is given.
-
-    Example:
-        >>> scores = xr.Dataset({
-        ...     "objectness": (("image", "region"), [[0.5, 0.4]]),
-        ...     "box": (("image", "region", "corner"), [[[0, 0, 9, 9], [2, 2, 5, 5]]]),
-        ...     "region_probability": (("image", "region", "emotion"), [[[0.5, 0.5], [1.0, 0.0]]]),
-        ...     "global_probability": (("image", "emotion"), [[0.375, 0.625]]),
-        ... })
-        >>> predicted_labels(scores, [1, 2], rank_by="objectness").values
-        array([[1, 0]], dtype=int8)
-    """
-    settings = _settings(scores, k, alpha, beta, base, rank_by, form, fusion)
-    whole = scores.global_probability.transpose("image", "emotion")
-    missing = whole.isnull().any("emotion").values
+    """Predict each image's label by Algorithm 1, for every K at once: (image, k), int8."""
+    settings = _settings(scores, k, alpha, beta, **others)
+    global_ = scores.global_probability.transpose("image", "emotion")
+    missing = global_.isnull().any("emotion").values
     if missing.any():
         i = int(missing.argmax())
         name = scores.image.values[i] if "image" in scores.coords else i
         raise ValueError(f"global_probability of image {str(name)!r} is NaN: it needs a prediction")
-    label = np.empty((whole.shape[0], settings.k.size), np.int8)
-    for block, _, answer in _answers(scores, np.arange(len(label)), whole.values, settings):
-        label[block] = answer[..., 0]
+    label = np.empty((global_.shape[0], settings.k.size), np.int8)
+    for block, _, labels in _predictions(scores, np.arange(len(label)), global_.values, settings):
+        label[block] = labels[..., 0]
     coords = {"k": settings.k} | ({"image": scores.image} if "image" in scores.coords else {})
     return xr.DataArray(label, coords, ("image", "k"), "label")
 
@@ -108,9 +77,9 @@ def sweep(
     """Measure Algorithm 1 for every K, alpha and beta.
 
     Regions are ranked once for each alpha; the running mean of their predictions, best first, then
-    answers for every K and beta at once. The intervals are percentile bootstraps over images, from
-    the same resamples for every setting (and as `evaluate` draws them), so that
-    one setting's interval can be held against another's.
+    serves every K and beta at once. The intervals are percentile bootstraps over images, from
+    the same resamples for every setting (and as `evaluate` draws them), so that one setting's
+    interval can be compared with another's.
 
     Args:
         scores: As for `arlib.method.predict_labels`, with ``label``; images with -1 are left out.
@@ -147,29 +116,31 @@ def sweep(
         >>> sweep(scores, [1], alpha=[1.0], beta=[0.0, 0.25, 0.5]).accuracy.values
         array([[[0.5, 0.5, 0.5]]])
     """
-    if n_bootstrap < 0:
-        raise ValueError(f"n_bootstrap must be at least 0, not {n_bootstrap}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be between 0 and 1, not {confidence}")
+    tails = interval_tails(confidence, n_bootstrap, least=0)
     settings = _settings(scores, k, alpha, beta, base, rank_by, form, fusion)
-    whole, truth, unknown = known_images(scores.global_probability, scores.label)
-    n, m = whole.shape
+    global_, truth, unknown = known_images(scores.global_probability, scores.label)
+    n, m = global_.shape
+
+    # how often each emotion and each resample counts each image
     known = np.flatnonzero(scores.label.values >= 0)
-    weight = np.empty((m + n_bootstrap, n), np.float32)  # how often a row counts each image
+    weight = np.empty((m + n_bootstrap, n), np.float32)
     weight[:m] = np.eye(m, dtype=np.float32)[truth].T
     rng = np.random.default_rng(seed)
     for row in weight[m:]:
         row[:] = np.bincount(rng.integers(n, size=n), minlength=n)
+
+    # hits of each (ranking; emotion or resample; K and beta)
     ranked = settings.alpha.size if rank_by == "both" else 1
     hits = np.zeros((ranked, m + n_bootstrap, settings.k.size * settings.beta.size))
-    for block, i, answer in _answers(scores, known, whole, settings):
-        right = (answer == truth[block, None, None]).astype(np.float32)
+    for block, i, labels in _predictions(scores, known, global_, settings):
+        right = (labels == truth[block, None, None]).astype(np.float32)
         hits[i] += weight[:, block] @ right.reshape(len(right), -1)
+
+    # accuracies, spread over (k, alpha, beta)
     with np.errstate(invalid="ignore"):
         balanced = (hits[:, :m] / weight[:m].sum(1, dtype=float)[:, None]).mean(1)
     measured = {"accuracy": hits[:, :m].sum(1) / n, "balanced_accuracy": balanced}
     if n_bootstrap:
-        tails = (1 - confidence) / 2, (1 + confidence) / 2
         low, high = np.quantile(hits[:, m:] / n, tails, axis=1)
         measured |= {"accuracy_low": low, "accuracy_high": high}
     coords = {"k": settings.k, "alpha": settings.alpha, "beta": settings.beta}
@@ -186,10 +157,10 @@ def _settings(
     k: Iterable[int],
     alpha: npt.ArrayLike,
     beta: npt.ArrayLike,
-    base: float | str,
-    rank_by: str,
-    form: str,
-    fusion: str,
+    base: float | str = "e",
+    rank_by: str = "both",
+    form: str = "euclidean",
+    fusion: str = "sum",
 ) -> _Settings:
     """Gather the settings, refusing what Algorithm 1 would refuse."""
     ks, alphas, betas = np.array(list(k)), np.atleast_1d(alpha), np.atleast_1d(beta)
@@ -198,24 +169,22 @@ def _settings(
             raise ValueError(f"{name} must hold at least one value")
     if ks.dtype.kind not in "iu" or ks.min() < 1:
         raise ValueError(f"k must hold whole numbers of at least 1, not {ks.tolist()}")
-    nobody = scores.isel(image=slice(0))
+    no_image = scores.isel(image=slice(0))
     for a, b in [(a, betas[0]) for a in alphas] + [(alphas[0], b) for b in betas]:
         predict_labels(
-            nobody, 1, alpha=a, beta=b, base=base, rank_by=rank_by, form=form, fusion=fusion
+            no_image, 1, alpha=a, beta=b, base=base, rank_by=rank_by, form=form, fusion=fusion
         )
     return _Settings(ks, alphas, betas, base, rank_by, form, fusion)
 
 
-def _answers(
-    scores: xr.Dataset, images: np.ndarray, whole: np.ndarray, settings: _Settings
+def _predictions(
+    scores: xr.Dataset, images: np.ndarray, global_: np.ndarray, settings: _Settings
 ) -> Iterator[tuple[slice, int, np.ndarray]]:
-    """Answer a block of `images` under one alpha at a time: which, which alpha, (image, k, beta).
-
-    `whole` is the global probability of `images`. One alpha stands for all that rank alike.
-    """
+    """Predict a block of images for one alpha at a time: block, alpha's index, (image, k, beta)."""
     objectness = scores.objectness.transpose("image", "region")
     probability = scores.region_probability.transpose("image", "region", "emotion")
     sentiment = sentiment_score(probability, "emotion", settings.base)
+    # one alpha stands for all that rank alike
     alphas = settings.alpha if settings.rank_by == "both" else settings.alpha[:1]
     for start in range(0, images.size, _BLOCK):
         block = slice(start, start + _BLOCK)
@@ -226,8 +195,8 @@ def _answers(
             chosen = take_regions(p, top_regions(score, int(settings.k.max())))
             mean = _running_mean(chosen)[:, settings.k - 1]  # (image, k, emotion)
             response = late_fusion(
-                whole[block, None, None], mean[:, :, None, None], settings.beta, settings.fusion
-            ).astype(np.result_type(whole, chosen))  # equal there is equal in Algorithm 1
+                global_[block, None, None], mean[:, :, None, None], settings.beta, settings.fusion
+            ).astype(np.result_type(global_, chosen))  # equal there is equal in Algorithm 1
             yield block, i, response.argmax(-1)
 
 

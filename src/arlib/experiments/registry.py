@@ -1,176 +1,142 @@
-"""Runs by name: recorded ones are opened, those of the synthetic scenes are made where missing."""
+"""Open runs by name, and make experiments from settings, as chapters and editions need them."""
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import xarray as xr
-
 from arlib import datasets
+from arlib._support.settings import check_settings
 from arlib.datasets import Dataset
+from arlib.datasets.scenes import SceneGenerator
 from arlib.evaluation import Run
-from arlib.experiments.runs import open_baselines, open_run
+from arlib.experiments.runs import open_run
 
 if TYPE_CHECKING:  # these load torch, which opening a run does without
     from arlib.experiments.photographs import Experiment
     from arlib.experiments.synthetic import SyntheticProtocol
 
-
-SHIPPED = "the head that comes with the package"
-
-
-class LabelsNeeded(ValueError):
-    """A run without labels, where a chapter goes on to compare with the truth."""
-
-
-def need_labels(scores: xr.Dataset, what: str) -> None:
-    """Stop a chapter where it needs labels that the run lacks.
-
-    Args:
-        scores: of the run.
-        what: for what they are needed, as the end of a sentence.
-
-    Raises:
-        LabelsNeeded: not one image has a label. A published chapter says so, and ends there.
-    """
-    if not (scores.label.values >= 0).any():
-        raise LabelsNeeded(
-            f"{what}: this needs labels, and of the run's {scores.sizes['image']} pictures none "
-            "has one. A table with the columns path and label gives them"
-        )
+SYNTHETIC_RUNS = ("scenes-annotated", "scenes-folded", "scenes-tagged")
+"""Runs that are trained and scored live where they are missing."""
 
 
 def find_run(
-    name: str, folder: str | Path = "results", *, progress: bool = True
-) -> tuple[xr.Dataset, dict[str, Any]]:
+    name: str, folder: str | Path = "results", *, baselines: bool = False, progress: bool = True
+) -> Run:
     """Open a run by its name.
 
     Args:
         name: a folder below `folder`; or "scenes-annotated", "scenes-folded" or "scenes-tagged",
-            which, where it is not there, is trained and scored live with the default settings: some
+            which, where it is missing, is trained and scored live with the default settings: some
             minutes, once.
         folder: where runs are; beside a chapter it is called `results`.
-        progress: show bars while it is made.
+        baselines: also measure the other rows of Table 1 of a run that is trained live.
+        progress: show bars meanwhile.
 
     Returns:
-        The scores, read when used, and what `run.json` says.
+        The run, as `open_run` gives it.
 
     Raises:
-        ValueError: no such run; it lists what there is.
+        ValueError: no such run; it lists those that there are.
 
     Example:
         >>> find_run("flickr", "nowhere")
         Traceback (most recent call last):
         ...
-        ValueError: no run 'flickr' in nowhere; there are scenes-folded, ...
-    """
-    place = Path(folder, name)
-    if (place / "run.json").is_file():
-        return open_run(place)
-    if not name.startswith("scenes-"):
-        there = [path.parent.name for path in Path(folder).glob("*/run.json")]
-        known = ", ".join(sorted({*there, "scenes-folded", "scenes-annotated", "scenes-tagged"}))
-        raise ValueError(f"no run {name!r} in {folder}; there are {known}")
-    from arlib.experiments.synthetic import SyntheticProtocol, live_runs, scored
-
-    live = live_runs(SyntheticProtocol(), progress=progress)
-    if name not in live:
-        raise ValueError(f"no run {name!r}; the embedded generator has {', '.join(sorted(live))}")
-    return open_run(scored(SyntheticProtocol(), name.removeprefix("scenes-"), progress=progress))
-
-
-def find_baselines(
-    name: str, folder: str | Path = "results", *, progress: bool = True
-) -> xr.Dataset | None:
-    """Open what a run measured beside its scores, by the run's name.
-
-    Args:
-        name: as for `find_run`; a run of the synthetic scenes that is not there is trained and
-            measured live.
-        folder: where runs are.
-        progress: show bars while it is made.
-
-    Returns:
-        What `measure_rows` gave; None where the run measured nothing.
+        ValueError: no run 'flickr' in nowhere; there are scenes-annotated, scenes-folded, ...
     """
     place = Path(folder, name)
     if not (place / "run.json").is_file():
-        find_run(name, folder, progress=progress)  # or says what there is
-        from arlib.experiments.synthetic import SyntheticProtocol, live_runs
+        if name not in SYNTHETIC_RUNS:
+            names = {path.parent.name for path in Path(folder).glob("*/run.json")}
+            known = ", ".join(sorted(names | set(SYNTHETIC_RUNS)))
+            raise ValueError(f"no run {name!r} in {folder}; there are {known}")
+        from arlib.experiments.synthetic import SyntheticProtocol
 
-        place = live_runs(SyntheticProtocol(), progress=progress)[name](place)
-    return open_baselines(place)
-
-
-def find_run_results(name: str, folder: str | Path = "results", *, progress: bool = True) -> Run:
-    """Open all that a run measured, as the rows of Table 1 need it.
-
-    Args:
-        name: as for `find_run`.
-        folder: where runs are.
-        progress: show bars while it is made.
-    """
-    scores, facts = find_run(name, folder, progress=progress)
-    baselines = find_baselines(name, folder, progress=progress)
-    return Run(name, scores.load(), None if baselines is None else baselines.load(), facts)
+        dataset = name.removeprefix("scenes-")
+        place = SyntheticProtocol().score(dataset, baselines=baselines, progress=progress)
+    return open_run(place)
 
 
-def images_of(facts: Mapping[str, Any]) -> Dataset:
-    """Find the pictures that a run scored: drawn again, or under `ARLIB_DATA`.
+def images_of(run: Run) -> Dataset:
+    """Find the images that a run scored: synthetic ones are drawn again, others read.
 
     Args:
-        facts: of the run, from `run.json`.
+        run: the run.
 
     Raises:
-        DatasetError: they are not here; the message says what to get.
+        DatasetError: they are not under `ARLIB_DATA`; the message says what to get.
     """
-    experiment = facts["experiment"]
+    experiment = run.facts["experiment"]
     if "synthetic" not in experiment:
         return datasets.load(experiment["dataset"], **experiment.get("reader", {}))
-    from arlib.experiments.synthetic import restore_synthetic, scored_set
+    from arlib.experiments.synthetic import restore_synthetic
 
     name = experiment["dataset"].removeprefix("scenes-")
-    return scored_set(restore_synthetic(experiment["synthetic"]), name)
+    return restore_synthetic(experiment["synthetic"]).scored_set(name)
 
 
-def network_of(facts: Mapping[str, Any]) -> str:
-    """Say in a few words which network made a run's scores.
+def experiment_settings(dataset: str) -> dict[str, Any]:
+    """List what an experiment may set, with the defaults.
 
     Args:
-        facts: of the run, from `run.json`.
+        dataset: "scenes" for the synthetic scenes; anything else is photographs.
+
+    Returns:
+        Name -> default, as YAML has it; of "dataset" and "backbones" of photographs, which an
+        experiment must set, an empty value.
 
     Example:
-        >>> network_of({"experiment": {"backbones": ["mobilenet_v2"]}})
-        'mobilenet_v2, frozen, under a linear head'
+        >>> experiment_settings("scenes")["local_share"], experiment_settings("oasis")["crop"]
+        (0.5, 'warp')
     """
-    experiment = facts["experiment"]
-    if "synthetic" in experiment:
-        return f"{experiment['miniature']['backbone']}, fine-tuned on tagged scenes"
-    name, (learned,) = experiment["backbones"][0], experiment.get("finetune_on", ["none"])
-    if learned in ("none", "shipped"):
-        return f"{name}, frozen, under {'a linear head' if learned == 'none' else SHIPPED}"
-    return f"{name}, fine-tuned on {'the other folds' if learned == 'folds' else learned}"
+    from arlib.experiments.photographs import Experiment
+    from arlib.experiments.synthetic import SyntheticProtocol
+
+    if dataset == "scenes":
+        protocol = SyntheticProtocol()
+        names = ("scale", "seed", "backbone", "proposals", "max_regions", "crop")
+        own = {name: getattr(protocol, name) for name in names}
+        return {"dataset": "scenes", "local_share": protocol.generator.local_share, **own}
+    defaults = asdict(Experiment(dataset="", backbones=()))
+    return {
+        name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()
+    }
 
 
-def open_run_results(folder: Path) -> Run:
-    """Open a run's folder.
+def parse_experiment(settings: Mapping[str, Any]) -> "Experiment | SyntheticProtocol":
+    """Make an experiment from names and values, as an edition or run.json has them.
+
+    Args:
+        settings: of `experiment_settings`; "scenes" as `dataset` asks for the synthetic scenes.
 
     Raises:
-        FileNotFoundError: there is no run.
+        ValueError: an unknown name, a value of another type, none for what must be named, or a
+            setting of training that does not exist; it lists what there is.
+
+    Example:
+        >>> parse_experiment({"dataset": "oasis", "backbones": ["vgg16"]}).backbones
+        ('vgg16',)
+        >>> parse_experiment({"dataset": "scenes", "local_share": 1.0}).generator.local_share
+        1.0
     """
-    if not (folder / "run.json").is_file():
-        raise FileNotFoundError(f"no run at {folder}: it has no run.json")
-    scores, facts = open_run(folder)
-    measured = open_baselines(folder)
-    return Run(folder.name, scores.load(), None if measured is None else measured.load(), facts)
+    from arlib.experiments.photographs import Experiment
+    from arlib.experiments.synthetic import SyntheticProtocol, restore_synthetic
+    from arlib.networks import Training
 
-
-def runs_of(experiment: "Experiment | SyntheticProtocol") -> dict[str, Callable[[Path], Path]]:
-    """Name an experiment's runs, each with what makes it, given the folder that it goes into."""
-    from arlib.experiments.synthetic import SyntheticProtocol, live_runs
-
-    progress = sys.stderr.isatty()
-    if isinstance(experiment, SyntheticProtocol):
-        return live_runs(experiment, progress=progress)
-    return experiment.runs(progress=progress)
+    if "synthetic" in settings:  # from run.json
+        return restore_synthetic(settings["synthetic"])
+    defaults = experiment_settings(settings.get("dataset", ""))
+    if settings.get("dataset") == "scenes":
+        values = check_settings(settings, defaults, "the synthetic scenes")
+        del values["dataset"]
+        share = float(values.pop("local_share", defaults["local_share"]))
+        return SyntheticProtocol(generator=SceneGenerator(local_share=share), **values)
+    missing = sorted({"dataset", "backbones"} - settings.keys())
+    if missing:
+        raise ValueError(f"an experiment on photographs needs {' and '.join(missing)}")
+    values = check_settings(settings, defaults, "an experiment")
+    Training.parse(values.get("training", {}))
+    for name in {"backbones", "finetune_on"} & values.keys():
+        values[name] = tuple(values[name])
+    return Experiment(**values)

@@ -1,7 +1,8 @@
-"""A run: what one network said of one dataset, and run.json that says what it amounts to.
+"""A run on disk: the scores of one dataset by one network, other rows of Table 1, and the facts.
 
 Its folder holds `scores.zarr`, the full images and their regions; `baselines.zarr`, the rows of
-Table 1 that scores cannot fill, and the controls; and `run.json`, what it was made from and with.
+Table 1 that scores cannot fill, and the controls; and `run.json`, the facts: its settings,
+data and code, and the results.
 """
 
 import json
@@ -14,13 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from arlib._support.provenance import machine, source_commit
 from arlib._support.storage import replace_folder
 from arlib.datasets import Dataset
-from arlib.evaluation import evaluate, majority_rate
+from arlib.evaluation import Run, evaluate, majority_rate
 from arlib.method import predict_labels, usable_base
 from arlib.scoring import open_scores
 
@@ -31,7 +31,33 @@ METHODS: dict[str, dict[str, Any]] = {
     "+ obj + senti (K = 1)": {"k": 1},
     "+ obj + senti (K = 8)": {"k": 8},
 }
-"""The rows of Table 1 that one set of scores can fill, as settings of `predict_labels`."""
+"""The rows of Table 1 that run.json sums up, as settings of `predict_labels`."""
+
+
+def open_run(folder: str | Path) -> Run:
+    """Open a run's folder; its scores and other rows are read when used.
+
+    Args:
+        folder: holds `run.json`, `scores.zarr` and, where other rows were measured,
+            `baselines.zarr`.
+
+    Returns:
+        The run, under the folder's name; `Run.load` reads all of it into memory.
+
+    Raises:
+        FileNotFoundError: there is no run.
+        ScoresError: its scores are not there, or not readable.
+    """
+    folder = Path(folder)
+    if not (folder / "run.json").is_file():
+        raise FileNotFoundError(f"no run at {folder}: it has no run.json")
+    store = folder / "baselines.zarr"
+    return Run(
+        folder.name,
+        open_scores(folder / "scores.zarr"),
+        xr.open_zarr(store, consolidated=False, chunks=None) if store.is_dir() else None,
+        json.loads((folder / "run.json").read_text()),
+    )
 
 
 def write_run(
@@ -43,22 +69,11 @@ def write_run(
     seconds: Mapping[str, float] | None = None,
     baselines: Callable[[xr.Dataset], xr.Dataset] | None = None,
 ) -> Path:
-    """Score, evaluate, and put the whole run in its place in one rename.
-
-    Args:
-        folder: the run's; replaced when it is there.
-        produce: writes scores to the path that it is given, and returns them.
-        experiment: the settings, for run.json; JSON values.
-        dataset: the images; its counts and its hash go into run.json.
-        seconds: how long earlier steps took.
-        baselines: scores -> what `measure_rows` gives; None writes none.
-
-    Returns:
-        `folder`, which now holds `scores.zarr`, `run.json` and, if asked for, `baselines.zarr`.
-    """
+    """Write scores, baselines and facts into a run's folder, in one rename; replace an old run."""
     fresh = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
+        # the scores, and then what is measured beside them
         started = time.perf_counter()
         scores = produce(fresh / "scores.zarr")
         taken = {**(seconds or {}), "scoring": time.perf_counter() - started}
@@ -66,7 +81,8 @@ def write_run(
             started = time.perf_counter()
             write_baselines(fresh, baselines(scores))
             taken["baselines"] = time.perf_counter() - started
-        found = {
+        # the facts: settings, data, results, machine
+        of_images = {
             "counts": dict(dataset.counts),
             "unreadable": scores.attrs["unreadable"],
             "sha256": dataset.sha256(),
@@ -77,8 +93,8 @@ def write_run(
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "experiment": experiment,
             "weights_sha256": scores.attrs["weights_sha256"],
-            "dataset": describe(scores) | found,
-            "results": results(scores),
+            "dataset": _counts(scores) | of_images,
+            "results": _results(scores),
             "seconds": {name: round(value, 1) for name, value in taken.items()},
             "machine": machine(),
         }
@@ -90,35 +106,17 @@ def write_run(
     return folder
 
 
-def open_run(folder: str | Path) -> tuple[xr.Dataset, dict[str, Any]]:
-    """Open a run: its scores, read when used, and what `run.json` says.
-
-    Raises:
-        ScoresError: no scores there.
-        FileNotFoundError: no run.json there.
-    """
-    folder = Path(folder)
-    return open_scores(folder / "scores.zarr"), json.loads((folder / "run.json").read_text())
-
-
 def write_baselines(folder: Path, baselines: xr.Dataset) -> None:
-    """Put what was measured beside the scores into a run's folder, in one rename."""
+    """Write what was measured beside the scores into a run's folder, in one rename."""
     fresh = folder / f".baselines.partial-{os.getpid()}"
     shutil.rmtree(fresh, ignore_errors=True)
     baselines.to_zarr(fresh, mode="w", consolidated=False)
     fresh.rename(folder / "baselines.zarr")
 
 
-def open_baselines(folder: str | Path) -> xr.Dataset | None:
-    """Open what a run measured beside its scores; None where it measured nothing."""
-    store = Path(folder) / "baselines.zarr"
-    return xr.open_zarr(store, consolidated=False, chunks=None) if store.is_dir() else None
-
-
-def describe(scores: xr.Dataset) -> dict[str, Any]:
+def _counts(scores: xr.Dataset) -> dict[str, Any]:
     """Count a run's images, by emotion, and its regions; without labels there is no majority."""
     labels = scores.label.values
-    known = bool((labels >= 0).any())
     return {
         "images": int(scores.sizes["image"]),
         **{
@@ -126,15 +124,12 @@ def describe(scores: xr.Dataset) -> dict[str, Any]:
             for index, name in enumerate(scores.emotion.values)
         },
         "regions": int(scores.objectness.notnull().sum()),
-        "majority": majority_rate(labels) if known else None,
+        "majority": majority_rate(labels) if (labels >= 0).any() else None,
     }
 
 
-def results(scores: xr.Dataset) -> dict[str, dict[str, dict[str, float]]]:
-    """Evaluate every method of `METHODS`: method -> metric -> estimate, low, high, majority.
-
-    Without labels there is nothing to evaluate.
-    """
+def _results(scores: xr.Dataset) -> dict[str, dict[str, dict[str, float]]]:
+    """Evaluate `METHODS`: method -> metric -> estimate, low, high, majority; without labels {}."""
     table: dict[str, dict[str, dict[str, float]]] = {}
     if not (scores.label.values >= 0).any():
         return table
@@ -147,37 +142,3 @@ def results(scores: xr.Dataset) -> dict[str, dict[str, dict[str, float]]]:
             for metric, row in frame.iterrows()
         }
     return table
-
-
-def compare(one: str | Path, other: str | Path) -> dict[str, float]:
-    """Tell how far two runs of the same experiment are apart.
-
-    Args:
-        one: a run's folder.
-        other: a run's folder.
-
-    Returns:
-        The largest absolute difference of each array of the scores and, as `results`, of every
-        estimate in run.json; infinite where images, regions or methods differ.
-    """
-    (ours, our_facts), (theirs, their_facts) = open_run(one), open_run(other)
-    if ours.sizes != theirs.sizes or (ours.image.values != theirs.image.values).any():
-        return {"images": np.inf}
-    apart = {}
-    for name in map(str, ours.data_vars):
-        a, b = ours[name].values.astype(float), theirs[name].values.astype(float)
-        same_gaps = (np.isnan(a) == np.isnan(b)).all()
-        apart[name] = float(np.nanmax(np.abs(a - b), initial=0)) if same_gaps else np.inf
-    apart["results"] = _results_apart(our_facts["results"], their_facts["results"])
-    return apart
-
-
-def _results_apart(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> float:
-    if ours.keys() != theirs.keys():
-        return float("inf")
-    apart = [
-        abs(row["estimate"] - theirs[method][metric]["estimate"])
-        for method, metrics in ours.items()
-        for metric, row in metrics.items()
-    ]
-    return max(apart, default=0.0)

@@ -13,12 +13,7 @@ from .finetuning import (
     show_rows as show_rows,
 )
 from .fusion import plot_decision as plot_decision, plot_label_changes as plot_label_changes
-from .images import (
-    draw_boxes as draw_boxes,
-    show_image as show_image,
-    show_pipeline as show_pipeline,
-    show_prediction as show_prediction,
-)
+from .images import show_pipeline as show_pipeline, show_prediction as show_prediction
 from .proposals import (
     plot_objectness as plot_objectness,
     plot_recall as plot_recall,
@@ -34,14 +29,9 @@ from .regions import (
     plot_sentiment_score as plot_sentiment_score,
     show_selection as show_selection,
 )
-from .style import NEGATIVE as NEGATIVE, POSITIVE as POSITIVE, new_figure as new_figure
 from .table1 import (
     plot_sensitivity as plot_sensitivity,
     plot_table as plot_table,
     table_html as table_html,
 )
-from .upload import (
-    photograph_classifier as photograph_classifier,
-    scenes_classifier as scenes_classifier,
-    upload_widget as upload_widget,
-)
+from .upload import load_classifier as load_classifier, upload_widget as upload_widget

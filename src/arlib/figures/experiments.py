@@ -1,4 +1,4 @@
-"""Chapter 6: results with their intervals, and sweeps."""
+"""Chapter 6: accuracy over K, sweeps, failures."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,40 +9,48 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from arlib.datasets import Dataset
-from arlib.evaluation import ALL
 from arlib.figures.images import draw_boxes, show_image
-from arlib.figures.style import COLOURS, LINES, MARKERS, NEGATIVE, NEUTRAL, POSITIVE, new_figure
+from arlib.figures.style import (
+    COLOURS,
+    LINES,
+    MARKERS,
+    NEGATIVE,
+    NEUTRAL,
+    POSITIVE,
+    new_figure,
+    new_note,
+)
 from arlib.method import affective_regions
 
 
 def plot_curves(columns: Mapping[str, xr.Dataset], majority: Mapping[str, float]) -> Figure:
-    """Plot accuracy against K for every way to choose regions, as the paper's Fig. 4.
+    """Plot accuracy against K for every selection rule, as the paper's Fig. 4.
 
     Args:
-        columns: column -> `arlib.evaluation.curves`; the first way is shown with its interval.
-        majority: column -> accuracy of always answering the commonest label.
+        columns: column -> `arlib.evaluation.curves`; the first rule is shown with its interval.
+        majority: column -> accuracy of always predicting the commonest label.
     """
     n = len(columns)
     wide = min(n, 2)
     figure, axes = new_figure(wide, -(-n // wide), width=7.5, height=0.8 + 2.6 * -(-n // wide))
     panels = np.ravel(axes)
-    # a way looks the same in every panel, also where others lack it
-    ways = list(dict.fromkeys(way for one in columns.values() for way in one.way.values.tolist()))
+    # a rule looks the same in every panel, also where others lack it
+    rules = list(dict.fromkeys(rule for c in columns.values() for rule in c.rule.values.tolist()))
     handles: dict[str, Any] = {}
-    for panel, (name, found) in zip(panels, columns.items(), strict=False):
-        first = found.isel(way=0)
-        panel.fill_between(found.k, 100 * first.low, 100 * first.high, alpha=0.2, color=COLOURS[0])
-        for way in found.way.values.tolist():
-            number, flat = ways.index(way), way == ALL
+    for panel, (name, curves) in zip(panels, columns.items(), strict=False):
+        first = curves.isel(rule=0)
+        panel.fill_between(curves.k, 100 * first.low, 100 * first.high, alpha=0.2, color=COLOURS[0])
+        for rule in curves.rule.values.tolist():
+            number, flat = rules.index(rule), rule == "all regions"
             panel.plot(
-                found.k,
-                100 * found.accuracy.sel(way=way),
+                curves.k,
+                100 * curves.accuracy.sel(rule=rule),
                 color=COLOURS[number % len(COLOURS)] if number and not flat else "black",
                 marker="" if flat else MARKERS[number % len(MARKERS)],
                 linestyle=LINES[number % len(LINES)],
                 markersize=3,
                 linewidth=1.8 if number == 0 else 1,
-                label=way,
+                label=rule,
             )
         panel.axhline(100 * majority[name], color=NEUTRAL, linestyle=LINES[1], label="majority")
         lines, labels = panel.get_legend_handles_labels()
@@ -81,46 +89,42 @@ def plot_sweeps(maps: Mapping[str, xr.DataArray]) -> Figure:
 
 def show_failures(
     failed: pd.DataFrame,
-    pictures: Dataset | None,
+    dataset: Dataset | None,
     scores: xr.Dataset,
     *,
     k: int = 8,
     alpha: float = 1.0,
     base: float | str = "e",
 ) -> Figure:
-    """Draw the most certain failure of each cause with its K regions; only of drawn pictures.
+    """Draw the most confident failure of each cause with its K regions; of synthetic scenes only.
 
     Args:
         failed: from `arlib.evaluation.causes`.
-        pictures: of the scores' images; photographs, or None, give a note instead: they may show
-            people, and carry licences of their own.
+        dataset: of the scores' images; photographs, or None, give a note instead: they may show
+            people, and have licences of their own.
         scores: of the images, two emotions.
         k: K.
         alpha: Eq. 2's tradeoff.
         base: Eq. 1's logarithm.
     """
-    if pictures is None or pictures.draw is None or failed.empty:
-        figure, axes = new_figure(height=1)
-        told = "nothing failed" if failed.empty else "only drawn pictures are shown"
-        axes.text(0.5, 0.5, told, ha="center", va="center", color=NEUTRAL)
-        axes.set_axis_off()
-        return figure
-    shown = failed.groupby("cause", sort=False).head(1)
-    figure, axes = new_figure(len(shown), width=1.9 * max(len(shown), 2), height=2.6)
-    keys = pictures.keys.tolist()
-    rows = [scores.image.values.tolist().index(key) for key in shown.index]
+    if dataset is None or dataset.draw is None or failed.empty:
+        return new_note("nothing failed" if failed.empty else "only synthetic scenes are shown")
+    first = failed.groupby("cause", sort=False).head(1)
+    figure, axes = new_figure(len(first), width=1.9 * max(len(first), 2), height=2.6)
+    keys = dataset.keys.tolist()
+    rows = [scores.image.values.tolist().index(key) for key in first.index]
     chosen = affective_regions(scores.isel(image=rows), k, alpha=alpha, base=base)
     for panel, (key, row), box, share in zip(
         np.ravel(axes),
-        shown.iterrows(),
+        first.iterrows(),
         chosen.box.values,
         chosen.probability.values[..., 0],
         strict=True,
     ):
-        show_image(panel, pictures.read(keys.index(key)))
-        there = ~np.isnan(share)
-        colours = np.where(share[there] >= 0.5, POSITIVE, NEGATIVE).tolist()
-        draw_boxes(panel, box[there], colours=colours, linewidth=1)
-        label = pictures.emotions[int(pictures.labels[keys.index(key)])]
-        panel.set_title(f"{row.cause}\ntruly {label}, given {row.fused:.0%}", fontsize=8)
+        show_image(panel, dataset.read(keys.index(key)))
+        valid = ~np.isnan(share)
+        colours = np.where(share[valid] >= 0.5, POSITIVE, NEGATIVE).tolist()
+        draw_boxes(panel, box[valid], colours=colours, linewidth=1)
+        label = dataset.emotions[int(dataset.labels[keys.index(key)])]
+        panel.set_title(f"{row.cause}\nlabelled {label}, predicted {row.fused:.0%}", fontsize=8)
     return figure

@@ -1,4 +1,4 @@
-/* The explorer: a picture, its regions, and controls after each of which the regions rank anew.
+/* The explorer: an image, its regions, and controls; the regions are ranked anew after each change.
    Python puts the method, the plane and this into one function, ended by startExplorers(html, css). */
 
 const COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"];
@@ -24,13 +24,13 @@ class Explorer {
     this.set({});
   }
 
-  build(picture) {
+  build(image) {
     const { data } = this;
     const [width, height] = data.size;
     this.$(".card").setAttribute("aria-label", data.title);
     this.$(".title").textContent = data.title;
     this.$(".stage").style.setProperty("--shape", width / height);
-    this.$(".stage").prepend(make("img", { src: picture.src, alt: picture.alt }));
+    this.$(".stage").prepend(make("img", { src: image.src, alt: image.alt }));
     if (Math.max(width, height) < 200) this.$(".stage img").classList.add("pixels");
     this.$(".plane").setAttribute("aria-label", "Every region by objectness, to the right, and "
       + "sentiment score, upwards; the table lists the same numbers.");
@@ -39,23 +39,23 @@ class Explorer {
       const place = { left: x0 / width, top: y0 / height,
         width: (x1 - x0) / width, height: (y1 - y0) / height };
       for (const [side, share] of Object.entries(place)) box.style[side] = `${100 * share}%`;
-      const says = data.probability[i].indexOf(Math.max(...data.probability[i]));
-      const colour = COLOURS[says % COLOURS.length];
-      box.style.setProperty("--says", colour);
-      box.style.setProperty("--on-it", says % COLOURS.length ? "#000" : "#fff");
-      if (says) box.classList.add("dashed");
+      const predicted = data.probability[i].indexOf(Math.max(...data.probability[i]));
+      const colour = COLOURS[predicted % COLOURS.length];
+      box.style.setProperty("--colour", colour);
+      box.style.setProperty("--on-it", predicted % COLOURS.length ? "#000" : "#fff");
+      if (predicted) box.classList.add("dashed");
       make("span", {}, box);
-      const point = make("path", { svg: true, d: SHAPES[says % SHAPES.length] }, this.$(".points"));
-      point.style.setProperty("--says", colour);
+      const point = make("path", { svg: true, d: SHAPES[predicted % SHAPES.length] }, this.$(".points"));
+      point.style.setProperty("--colour", colour);
       const row = make("tr", {}, this.$(".regions tbody"));
       const button = make("button", { type: "button", tabindex: -1, "aria-pressed": false },
         make("th", { scope: "row" }, row));
       const cells = [0, 1, 2, 3].map(() => make("td", {}, row));
-      return { box, point, row, button, cells, says, area: (x1 - x0) * (y1 - y0) };
+      return { box, point, row, button, cells, predicted, area: (x1 - x0) * (y1 - y0) };
     });
-    this.votes = data.emotions.map((emotion, m) => {
-      const row = make("tr", {}, this.$(".votes tbody"));
-      row.style.setProperty("--says", COLOURS[m % COLOURS.length]);
+    this.probabilities = data.emotions.map((emotion, m) => {
+      const row = make("tr", {}, this.$(".probabilities tbody"));
+      row.style.setProperty("--colour", COLOURS[m % COLOURS.length]);
       make("th", { scope: "row", text: emotion }, row);
       return [0, 1, 2].map((column) => make("td", column === 2 ? { class: "bar" } : {}, row));
     });
@@ -99,13 +99,13 @@ class Explorer {
     for (const area of [".stage", ".plane", ".regions tbody"]) {
       this.$(area).addEventListener("pointerleave", () => this.show(this.pinned));
     }
-    this.$(".regions").addEventListener("keydown", (event) => this.walk(event));
+    this.$(".regions").addEventListener("keydown", (event) => this.move(event));
     this.root.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.pin(null);
     });
   }
 
-  walk(event) {  // one stop for Tab; arrows go from row to row
+  move(event) {  // one stop for Tab; arrows go from row to row
     const { order } = this.result;
     const here = order.indexOf(this.parts.findIndex(({ button }) => button === event.target));
     const to = { ArrowDown: here + 1, ArrowUp: here - 1, Home: 0, End: order.length - 1 }[event.key];
@@ -151,7 +151,7 @@ class Explorer {
     });
     this.$(".card").classList.toggle("looking", region !== null);
     this.$(".readout").textContent = region === null
-      ? "Point at, tap, or tab to a region to find it in the picture, the plane and the table."
+      ? "Point at, tap, or tab to a region to find it in the image, the plane and the table."
       : `Rank ${this.result.order.indexOf(region) + 1}: ${this.words(region)}`;
     if (region === null || !scroll) return;
     this.$(".points").append(this.parts[region].point);  // on top
@@ -161,9 +161,9 @@ class Explorer {
     if (hidden) rows.scrollTop = row.offsetTop - rows.clientHeight / 2;
   }
 
-  words(region) {  // what it says first of all, so that no line of eight emotions comes and goes
-    const said = this.data.emotions.map((name, m) => [this.data.probability[region][m], name]);
-    const first = said.sort(([a], [b]) => b - a).slice(0, 3);
+  words(region) {  // its three most probable emotions, so that the line keeps its height
+    const shares = this.data.emotions.map((name, m) => [this.data.probability[region][m], name]);
+    const first = shares.sort(([a], [b]) => b - a).slice(0, 3);
     return first.map(([share, name]) => `${name} ${share.toFixed(3)}`).join(", ");
   }
 
@@ -171,9 +171,9 @@ class Explorer {
     const { data, state, parts } = this;
     const result = this.result = compute(data, state);
     for (const name of ["k", "alpha", "beta"]) {
-      const shown = name === "k" ? String(Math.min(state.k, parts.length)) : state[name].toFixed(2);
+      const value = name === "k" ? String(Math.min(state.k, parts.length)) : state[name].toFixed(2);
       this.$(`#${name}`).value = state[name];
-      this.$(`output[for=${name}]`).textContent = shown;
+      this.$(`output[for=${name}]`).textContent = value;
     }
     for (const radio of this.root.querySelectorAll("input[type=radio]")) {
       radio.checked = state[radio.name] === radio.value;
@@ -182,9 +182,9 @@ class Explorer {
     const share = result.probability[result.label];
     this.$(".label").textContent = label;
     this.$(".share").textContent = `${(100 * share).toFixed(1)} %`;
-    this.$(".verdict").style.setProperty("--says", COLOURS[result.label % COLOURS.length]);
-    this.votes.forEach((cells, m) => {
-      const values = [data.whole[m], result.mean[m], result.probability[m]];
+    this.$(".prediction").style.setProperty("--colour", COLOURS[result.label % COLOURS.length]);
+    this.probabilities.forEach((cells, m) => {
+      const values = [data.global[m], result.mean[m], result.probability[m]];
       cells.forEach((cell, i) => {
         cell.textContent = Number.isNaN(values[i]) ? "–" : values[i].toFixed(3);
       });
@@ -195,17 +195,17 @@ class Explorer {
     this.$(".regions tbody").append(...result.order.map((i) => parts[i].row));
     this.$(".regions caption").textContent = parts.length
       ? `${parts.length} regions, best first; the first ${result.chosen.length} are fused`
-      : "No region was proposed: the whole picture decides";
+      : "No region was proposed: the label is the full image's";
     this.stop(result.order[0]);
     drawPlane(this);
     this.show(this.pinned);
-    this.speak(`${label}, ${(100 * share).toFixed(1)} percent, from the whole picture and `
+    this.speak(`${label}, ${(100 * share).toFixed(1)} percent, from the full image and `
       + `${result.chosen.length} regions`);
     this.host.dispatchEvent(new CustomEvent("explorer-change", { detail: result }));
   }
 
   renderRegion(i, rank, chosen) {
-    const { box, point, row, button, cells, says } = this.parts[i];
+    const { box, point, row, button, cells, predicted } = this.parts[i];
     const { objectness, sentiment, affective, probability } = this.result.regions[i];
     for (const node of [box, point, row]) node.classList.toggle("chosen", chosen);
     box.style.zIndex = this.parts.length - rank;
@@ -214,10 +214,10 @@ class Explorer {
     [objectness, sentiment, affective].forEach((value, column) => {
       cells[column].textContent = value.toFixed(3);
     });
-    cells[3].textContent = `${this.data.emotions[says]} ${probability[says].toFixed(2)}`;
+    cells[3].textContent = `${this.data.emotions[predicted]} ${probability[predicted].toFixed(2)}`;
   }
 
-  speak(words) {  // once, when a slider rests
+  speak(words) {  // once, when a slider stops
     clearTimeout(this.timer);
     this.timer = setTimeout(() => { this.$(".spoken").textContent = words; }, 400);
   }

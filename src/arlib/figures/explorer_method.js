@@ -1,4 +1,4 @@
-/* The method on the scores of one picture: Eq. 1, Eq. 2, Algorithm 1 and Eq. 3. */
+/* The method on the scores of one image: Eq. 1, Eq. 2, Algorithm 1 and Eq. 3. */
 
 const BY = { objectness: "objectness", sentiment: "sentiment", both: "affective" };
 
@@ -21,7 +21,7 @@ function compute(data, { k, alpha, beta, base, rankBy }) {  // Algorithm 1, step
   const chosen = order.slice(0, k);
   const mean = data.emotions.map((_, m) =>
     sum(chosen.map((i) => regions[i].probability[m])) / chosen.length);
-  const response = data.whole.map((y, m) => (chosen.length ? y + beta * mean[m] : y));  // Eq. 3
+  const response = data.global.map((y, m) => (chosen.length ? y + beta * mean[m] : y));  // Eq. 3
   const total = sum(response);
   return {
     regions, order, chosen, mean, response, score,

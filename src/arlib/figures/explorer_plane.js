@@ -1,4 +1,4 @@
-/* The plane of objectness and sentiment score, with the line that parts chosen regions from others. */
+/* The plane of objectness and sentiment score, with the line that separates chosen regions from others. */
 
 const NS = "http://www.w3.org/2000/svg";
 const PLANE = { left: 44, right: 330, top: 12, bottom: 208 };
@@ -56,7 +56,7 @@ function drawPlane({ $, result, state, parts }) {
     parts[i].point.setAttribute("transform", `translate(${x(xs[i])} ${y(ys[i])})`);
     if (rank < chosen.length) $(".points").append(parts[i].point);
   });
-  const last = score[chosen.at(-1)];  // what the last chosen region has, a line of equal rank
+  const last = score[chosen.at(-1)];  // the line joins equal scores
   let line = "";
   if (rankBy === "objectness" || (rankBy === "both" && alpha === 0)) line = `M${x(last)} 0V246`;
   else if (rankBy === "sentiment") line = `M0 ${y(last)}H340`;

@@ -1,4 +1,4 @@
-"""Chapter 2: pictures of the synthetic scenes, learning curves, filters, calibration."""
+"""Chapter 2: synthetic scenes, learning curves, filters, calibration."""
 
 from collections.abc import Mapping
 
@@ -6,42 +6,34 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from arlib.figures.style import COLOURS, LINES, MARKERS, NEUTRAL, new_figure
+from arlib.figures.style import COLOURS, MARKERS, NEUTRAL, draw_lines, new_figure
 
 
 def show_rows(rows: Mapping[str, np.ndarray]) -> Figure:
-    """Show pictures in rows, each with a name.
+    """Show images in rows, each with a name.
 
     Args:
         rows: name -> (n, H, W, 3) uint8 RGB, the same n and size everywhere.
     """
     count = len(next(iter(rows.values())))
     figure, axes = new_figure(1, len(rows), width=8, height=0.35 + 8 / count * len(rows))
-    for panel, (name, pictures) in zip(np.ravel(axes), rows.items(), strict=True):
-        panel.imshow(np.concatenate(list(pictures), axis=1))
+    for panel, (name, images) in zip(np.ravel(axes), rows.items(), strict=True):
+        panel.imshow(np.concatenate(list(images), axis=1))
         panel.set_title(name, fontsize=10, loc="left")
         panel.set_axis_off()
     return figure
 
 
 def plot_learning(curves: Mapping[str, pd.DataFrame], chance: float) -> Figure:
-    """Plot accuracy on held-out pictures over the steps of training.
+    """Plot accuracy on held-out images over the steps of training.
 
     Args:
         curves: name -> columns `step` and `val_accuracy`, as `arlib.networks.learning_curve`.
         chance: accuracy of a guess.
     """
     figure, axes = new_figure(height=3.2)
-    for number, (name, curve) in enumerate(curves.items()):
-        axes.plot(
-            curve["step"] + 1,
-            curve["val_accuracy"],
-            color=COLOURS[number],
-            marker=MARKERS[number],
-            linestyle=LINES[number],
-            markersize=4,
-            label=name,
-        )
+    steps = {name: (curve["step"] + 1, curve["val_accuracy"]) for name, curve in curves.items()}
+    draw_lines(axes, steps, markersize=4)
     axes.axhline(chance, color=NEUTRAL, linestyle=":", label="chance")
     axes.set(xlabel="step of training", ylabel="accuracy, held out")
     axes.legend(fontsize=8, frameon=False)
@@ -57,12 +49,10 @@ def show_filters(filters: Mapping[str, np.ndarray], most: int = 16) -> Figure:
     """
     figure, axes = new_figure(1, len(filters), width=8, height=0.35 + 0.62 * len(filters))
     for panel, (name, weights) in zip(np.ravel(axes), filters.items(), strict=True):
-        shown = weights[:most]
-        low = shown.min(axis=(1, 2, 3), keepdims=True)
-        shown = (shown - low) / (shown.max(axis=(1, 2, 3), keepdims=True) - low)
-        tiles = np.pad(
-            shown.transpose(0, 2, 3, 1), ((0, 0), (0, 0), (0, 1), (0, 0)), constant_values=1
-        )
+        first = weights[:most]
+        low, high = (f(first, axis=(1, 2, 3), keepdims=True) for f in (np.min, np.max))
+        tiles = ((first - low) / (high - low)).transpose(0, 2, 3, 1)  # (n, h, w, 3)
+        tiles = np.pad(tiles, ((0, 0), (0, 0), (0, 1), (0, 0)), constant_values=1)
         panel.imshow(np.concatenate(list(tiles), axis=1), interpolation="nearest")
         panel.set_title(name, fontsize=10, loc="left")
         panel.set_axis_off()
@@ -70,29 +60,21 @@ def show_filters(filters: Mapping[str, np.ndarray], most: int = 16) -> Figure:
 
 
 def plot_reliability(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """Plot accuracy over confidence; on the diagonal a network is right as often as it says.
+    """Plot accuracy over confidence; on the diagonal the two are equal.
 
     Args:
         tables: name -> `arlib.evaluation.reliability`.
     """
     figure, axes = new_figure(width=4.2, height=3.6)
     axes.plot([0.5, 1], [0.5, 1], color=NEUTRAL, linestyle=":")
-    for number, (name, table) in enumerate(tables.items()):
-        axes.plot(
-            table.confidence,
-            table.accuracy,
-            color=COLOURS[number],
-            marker=MARKERS[number],
-            linestyle=LINES[number],
-            label=name,
-        )
+    draw_lines(axes, {name: (table.confidence, table.accuracy) for name, table in tables.items()})
     axes.set(xlabel="confidence", ylabel="accuracy")
     axes.legend(fontsize=8, frameon=False)
     return figure
 
 
 def plot_gain(gains: pd.DataFrame, summary: pd.DataFrame) -> Figure:
-    """Plot what fusion gains over the local share: every run, and the mean with its interval.
+    """Plot the gain of fusion over the local share: every run, and the mean with its interval.
 
     Args:
         gains: columns `share` and `gain`, a row a run.
@@ -118,6 +100,6 @@ def plot_gain(gains: pd.DataFrame, summary: pd.DataFrame) -> Figure:
         capsize=4,
         label="mean, 95 % interval",
     )
-    axes.set(xlabel="local share", ylabel="AUC, fused - whole")
+    axes.set(xlabel="local share", ylabel="AUC, fused - full image")
     axes.legend(fontsize=8, frameon=False)
     return figure

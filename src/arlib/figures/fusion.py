@@ -1,10 +1,10 @@
-"""Chapter 5: which labels fusion can change, and which it does."""
+"""Chapter 5: the labels that fusion can change, and those that it does."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from arlib.figures.style import COLOURS, LINES, MARKERS, NEGATIVE, NEUTRAL, POSITIVE, new_figure
+from arlib.figures.style import LINES, NEGATIVE, NEUTRAL, POSITIVE, draw_lines, new_figure
 
 
 def plot_label_changes(table: pd.DataFrame) -> Figure:
@@ -14,34 +14,25 @@ def plot_label_changes(table: pd.DataFrame) -> Figure:
         table: index = beta; columns `could` and `did`, shares of images in [0, 1].
     """
     figure, axes = new_figure(height=3)
-    for number, (column, label) in enumerate(
-        (("could", "could change at most"), ("did", "changed"))
-    ):
-        axes.plot(
-            table.index,
-            table[column],
-            color=COLOURS[number],
-            marker=MARKERS[number],
-            linestyle=LINES[number],
-            label=label,
-        )
+    names = {"could": "could change at most", "did": "changed"}
+    draw_lines(axes, {name: (table.index, table[column]) for column, name in names.items()})
     axes.set(xlabel="beta", ylabel="share of images", ylim=(0, None))
     axes.legend()
     return figure
 
 
 def plot_decision(
-    whole: np.ndarray,
+    global_: np.ndarray,
     regions: np.ndarray,
     label: np.ndarray,
     beta: float,
     sides: tuple[str, str] = ("positive", "negative"),
 ) -> Figure:
-    """Show images by what the whole says and what the regions say, with the line that decides.
+    """Show images by the predictions for the full image and its regions, with the decision lines.
 
     Args:
-        whole: (n,) P of the first side, by the full image.
-        regions: (n,) mean P of the first side, by the affective regions.
+        global_: (n,) P of the first side, of the full image.
+        regions: (n,) mean P of the first side, of the affective regions.
         label: (n,) 0 = first side, 1 = second side; -1 is not drawn.
         beta: of Eq. 3; above the line the response is for the first side.
         sides: their names.
@@ -51,10 +42,10 @@ def plot_decision(
         (0, f"labelled {sides[0]}", POSITIVE, "o"),
         (1, f"labelled {sides[1]}", NEGATIVE, "^"),
     ):
-        mine = label == value
+        of_side = label == value
         axes.plot(
-            whole[mine],
-            regions[mine],
+            global_[of_side],
+            regions[of_side],
             linestyle="",
             marker=marker,
             markersize=4,
@@ -63,10 +54,10 @@ def plot_decision(
             label=name,
         )
     x = np.linspace(0, 1, 101)
-    if beta > 0:  # whole - 1/2 + beta (regions - 1/2) = 0
+    if beta > 0:  # global - 1/2 + beta (regions - 1/2) = 0
         y = 0.5 - (x - 0.5) / beta
-        seen = (y >= 0) & (y <= 1)
-        axes.plot(x[seen], y[seen], color="black", label=f"Eq. 3 decides, beta = {beta:g}")
+        inside = (y >= 0) & (y <= 1)
+        axes.plot(x[inside], y[inside], color="black", label=f"Eq. 3 decides, beta = {beta:g}")
     axes.axvline(0.5, color=NEUTRAL, linestyle=LINES[1], label="the full image decides")
     axes.set(xlim=(0, 1), ylim=(0, 1))
     first = f"P({sides[0]})"

@@ -1,4 +1,4 @@
-"""Regions drawn on pictures."""
+"""Regions drawn on images: boxes, a prediction, the method step by step."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,18 +13,9 @@ from arlib.figures.style import COLOURS, NEGATIVE, NEUTRAL, POSITIVE, new_figure
 if TYPE_CHECKING:
     from arlib.scoring import Prediction
 
-if TYPE_CHECKING:
-    from arlib.scoring import Prediction
-
 
 def show_image(axes: Axes, image: np.ndarray, title: str = "") -> None:
-    """Show a picture without ticks.
-
-    Args:
-        axes: where.
-        image: (H, W, 3) uint8 RGB, or (H, W) in [0, 1].
-        title: above it.
-    """
+    """Show an image, (H, W, 3) uint8 RGB or (H, W) in [0, 1], without ticks."""
     axes.imshow(image, cmap="gray", vmin=0, vmax=1)
     axes.set_title(title, fontsize=10)
     axes.set_axis_off()
@@ -38,15 +29,7 @@ def draw_boxes(
     labels: Sequence[str] | None = None,
     linewidth: float = 2,
 ) -> None:
-    """Outline boxes, each with a white rim so that it shows on any ground.
-
-    Args:
-        axes: where a picture is shown.
-        boxes: (N, 4) xyxy in pixels.
-        colours: one for all or one each.
-        labels: a short text each, written in the box's upper left corner.
-        linewidth: of the coloured line, points.
-    """
+    """Outline boxes, (N, 4) xyxy in pixels, with a white rim and, if given, a label each."""
     each = [colours] * len(boxes) if isinstance(colours, str) else list(colours)
     for number, ((x0, y0, x1, y1), colour) in enumerate(zip(boxes, each, strict=True)):
         corner, width, height = (x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0
@@ -67,11 +50,20 @@ def draw_boxes(
             )
 
 
+def _agreement(prediction: "Prediction") -> tuple[np.ndarray, list[str], list[str]]:
+    """The K affective regions' boxes, ranks, and colours: blue if they agree, orange if not."""
+    label, regions = prediction.label, prediction.regions
+    agree = [region.probability[label] == max(region.probability.values()) for region in regions]
+    boxes = np.array([region.box for region in regions]).reshape(-1, 4)
+    ranks = [str(rank) for rank in range(1, len(regions) + 1)]
+    return boxes, ranks, [POSITIVE if same else NEGATIVE for same in agree]
+
+
 def show_prediction(image: np.ndarray, prediction: "Prediction") -> Figure:
-    """Draw a prediction: the K affective regions on the picture, and what each says.
+    """Draw a prediction: the K affective regions on the image, and the probability of each.
 
     Args:
-        image: (H, W, 3) uint8 RGB, the picture that was predicted.
+        image: (H, W, 3) uint8 RGB, the image that was predicted.
         prediction: from `arlib.predict`.
 
     Returns:
@@ -86,16 +78,12 @@ def show_prediction(image: np.ndarray, prediction: "Prediction") -> Figure:
     """
     height, width = image.shape[:2]
     figure, (left, right) = new_figure(2, width=9, height=min(6, max(3, 4.5 * height / width)))
-    label, regions = prediction.label, prediction.regions
-    numbers = [str(number) for number in range(1, len(regions) + 1)]
-    agree = [region.probability[label] == max(region.probability.values()) for region in regions]
-    colours = [POSITIVE if same else NEGATIVE for same in agree]
+    label, (boxes, ranks, colours) = prediction.label, _agreement(prediction)
     show_image(left, image, label)
-    boxes = np.array([region.box for region in regions]).reshape(-1, 4)
-    draw_boxes(left, boxes, colours=colours, labels=numbers)
-    names = ["fused", "full image", *(f"region {number}" for number in numbers)]
+    draw_boxes(left, boxes, colours=colours, labels=ranks)
+    names = ["fused", "full image", *(f"region {rank}" for rank in ranks)]
     parts = [prediction.probability, prediction.global_probability]
-    parts += [region.probability for region in regions]
+    parts += [region.probability for region in prediction.regions]
     values = [part[label] for part in parts]
     bars = right.barh(names, values, color=[NEUTRAL, NEUTRAL, *colours])
     right.bar_label(bars, fmt="%.2f", padding=2, fontsize=8)
@@ -112,14 +100,14 @@ def show_pipeline(
     sentiment: np.ndarray,
     prediction: "Prediction",
 ) -> Figure:
-    """Show a picture on its way: proposed, scored, ranked and fused (Sun et al. 2016, Fig. 2).
+    """Show the method on one image: propose, score, rank, fuse (Sun et al. 2016, Fig. 2).
 
     Args:
         image: (H, W, 3) uint8 RGB.
         boxes: (N, 4) xyxy in pixels, every proposal.
         objectness: (N,), of each.
         sentiment: (N,), its sentiment score, Eq. 1.
-        prediction: of that picture, from `arlib.predict` or `prediction_from_scores`.
+        prediction: of that image, from `arlib.predict` or `prediction_from_scores`.
 
     Returns:
         A figure of four panels; a region that agrees with the label is blue, another orange.
@@ -127,31 +115,27 @@ def show_pipeline(
     Example:
         >>> from arlib.scoring import Prediction
         >>> even, none = {"positive": 0.5, "negative": 0.5}, np.zeros(0)
-        >>> picture = np.zeros((9, 9, 3), np.uint8)
-        >>> found = Prediction("positive", even, even, even, ())
-        >>> len(show_pipeline(picture, np.zeros((0, 4)), none, none, found).axes)
+        >>> image = np.zeros((9, 9, 3), np.uint8)
+        >>> prediction = Prediction("positive", even, even, even, ())
+        >>> len(show_pipeline(image, np.zeros((0, 4)), none, none, prediction).axes)
         4
     """
     height, width = image.shape[:2]
     figure, panels = new_figure(2, 2, width=9, height=min(10, 1.4 + 8.4 * height / width))
     (start, proposed), (plane, fused) = panels
-    label, regions = prediction.label, prediction.regions
-    show_image(start, image, "1. The picture")
+    label, (best, ranks, colours) = prediction.label, _agreement(prediction)
+    # the image and its proposals
+    show_image(start, image, "1. The image")
     show_image(proposed, image, f"2. Its {len(boxes)} proposals")
     draw_boxes(proposed, boxes, colours=COLOURS[0], linewidth=0.6)
-
-    agree = [region.probability[label] == max(region.probability.values()) for region in regions]
-    colours = [POSITIVE if same else NEGATIVE for same in agree]
+    # the plane of both scores
     plane.scatter(objectness, sentiment, s=14, facecolors="none", edgecolors=NEUTRAL)
-    chosen = [(region.objectness, region.sentiment_score) for region in regions]
+    chosen = [(region.objectness, region.sentiment_score) for region in prediction.regions]
     plane.scatter(*np.reshape(chosen, (-1, 2)).T, s=36, c=colours, edgecolors="white")
     plane.set(xlabel="objectness", ylabel="sentiment score, Eq. 1")
-    plane.set_title(f"3. The {len(regions)} farthest from the origin, Eq. 2", fontsize=10)
-
+    plane.set_title(f"3. The {len(best)} farthest from the origin, Eq. 2", fontsize=10)
+    # the prediction
     shares = (prediction.global_probability[label], prediction.probability[label])
-    says = "4. {}: {:.2f} of the whole, {:.2f} fused, Eq. 3".format(label, *shares)
-    show_image(fused, image, says)
-    numbers = [str(number) for number in range(1, len(regions) + 1)]
-    corners = np.array([region.box for region in regions]).reshape(-1, 4)
-    draw_boxes(fused, corners, colours=colours, labels=numbers)
+    show_image(fused, image, "4. {}: {:.2f} full image, {:.2f} fused, Eq. 3".format(label, *shares))
+    draw_boxes(fused, best, colours=colours, labels=ranks)
     return figure

@@ -1,4 +1,4 @@
-"""Chapter 1: edge maps, proposed boxes, and how many objects they find."""
+"""Chapter 1: edge maps, proposed boxes, and their recall."""
 
 from collections.abc import Mapping
 
@@ -7,11 +7,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from arlib.figures.images import draw_boxes, show_image
-from arlib.figures.style import COLOURS, LINES, MARKERS, NEUTRAL, new_figure
+from arlib.figures.style import COLOURS, NEUTRAL, draw_lines, new_figure
 
 
 def show_edges(images: Mapping[str, np.ndarray], edges: Mapping[str, np.ndarray]) -> Figure:
-    """Put pictures above their edge maps; strong edges are dark.
+    """Show images above their edge maps; strong edges are dark.
 
     Args:
         images: name -> (H, W, 3) uint8 RGB.
@@ -26,7 +26,7 @@ def show_edges(images: Mapping[str, np.ndarray], edges: Mapping[str, np.ndarray]
 
 
 def show_proposals(image: np.ndarray, boxes: Mapping[str, np.ndarray]) -> Figure:
-    """Draw the boxes of several methods on copies of one picture, two a row.
+    """Draw the boxes of several methods on copies of one image, two in a row.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -34,45 +34,36 @@ def show_proposals(image: np.ndarray, boxes: Mapping[str, np.ndarray]) -> Figure
     """
     rows = -(-len(boxes) // 2)
     figure, axes = new_figure(min(2, len(boxes)), rows, width=7, height=2.6 * rows)
-    for panel, (name, some) in zip(np.ravel(axes), boxes.items(), strict=False):
+    for panel, (name, proposed) in zip(np.ravel(axes), boxes.items(), strict=False):
         show_image(panel, image, name)
-        draw_boxes(panel, some[1:], colours=COLOURS[0], linewidth=1)
-        draw_boxes(panel, some[:1], colours=COLOURS[1], linewidth=2.5)
+        draw_boxes(panel, proposed[1:], colours=COLOURS[0], linewidth=1)
+        draw_boxes(panel, proposed[:1], colours=COLOURS[1], linewidth=2.5)
     return figure
 
 
 def plot_objectness(objectness: Mapping[str, np.ndarray]) -> Figure:
-    """Plot objectness against rank, a line a picture.
+    """Plot objectness against rank, a line for each image.
 
     Args:
-        objectness: picture -> (N,) scores, best first.
+        objectness: image -> (N,) scores, best first.
     """
     figure, axes = new_figure(height=3)
-    for number, (name, scores) in enumerate(objectness.items()):
-        rank = np.arange(1, len(scores) + 1)
-        axes.plot(rank, scores, color=COLOURS[number], linestyle=LINES[number], label=name)
+    curves = {name: (np.arange(1, len(score) + 1), score) for name, score in objectness.items()}
+    draw_lines(axes, curves, markers=False)
     axes.set(xlabel="rank of the region", ylabel="objectness", ylim=(0, None))
     axes.legend()
     return figure
 
 
 def plot_recall(curves: pd.DataFrame, iou: float = 0.5) -> Figure:
-    """Plot the share of objects found against the number of boxes.
+    """Plot recall, the share of objects found, against the number of boxes.
 
     Args:
         curves: recall in [0, 1]; index = number of boxes an image, a column a method.
         iou: the overlap that counts as found.
     """
     figure, axes = new_figure()
-    for number, name in enumerate(curves.columns):
-        axes.plot(
-            curves.index,
-            curves[name],
-            color=COLOURS[number],
-            marker=MARKERS[number],
-            linestyle=LINES[number],
-            label=name,
-        )
+    draw_lines(axes, {name: (curves.index, curves[name]) for name in curves.columns})
     axes.axvline(100, color=NEUTRAL, linewidth=1)
     axes.set(xscale="log", ylim=(0, 1), xlabel="boxes an image", ylabel=f"recall at IoU {iou:g}")
     axes.legend()

@@ -1,13 +1,23 @@
-"""Chapters 3 and 4: how decided regions are, and which of them are chosen."""
+"""Chapters 3 and 4: sentiment scores, the regions that rank best, and where these are."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from arlib.figures.images import draw_boxes
-from arlib.figures.style import COLOURS, LINES, MARKERS, NEUTRAL, draw_intervals, new_figure
+from arlib.figures.style import (
+    COLOURS,
+    LINES,
+    MARKERS,
+    NEUTRAL,
+    draw_intervals,
+    draw_lines,
+    new_figure,
+    new_note,
+)
 
 
 def plot_sentiment_score(curves: Mapping[str, np.ndarray], probability: np.ndarray) -> Figure:
@@ -18,45 +28,37 @@ def plot_sentiment_score(curves: Mapping[str, np.ndarray], probability: np.ndarr
         probability: (n,) in [0, 1].
     """
     figure, axes = new_figure(height=3)
-    for number, (name, score) in enumerate(curves.items()):
-        axes.plot(probability, score, color=COLOURS[number], linestyle=LINES[number], label=name)
+    draw_lines(axes, {name: (probability, score) for name, score in curves.items()}, markers=False)
     axes.set(xlabel="P(positive)", ylabel="sentiment score")
     axes.legend()
     return figure
 
 
-def plot_confidence(whole: np.ndarray, regions: np.ndarray, bounds: tuple[float, float]) -> Figure:
+def plot_confidence(full: np.ndarray, regions: np.ndarray, bounds: tuple[float, float]) -> Figure:
     """Compare the sentiment scores of full images with those of regions, as shares of each.
 
     Args:
-        whole: (n,) sentiment scores of full images.
+        full: (n,) sentiment scores of full images.
         regions: (m,) those of regions, without NaN.
         bounds: the least and greatest possible score.
     """
     figure, axes = new_figure(height=3)
     bins = np.linspace(*bounds, 29)
-    styles = {"alpha": 0.75, "density": True}
-    axes.hist(regions, bins, color=COLOURS[1], label="regions", **styles)
-    axes.hist(
-        whole,
-        bins,
-        color=COLOURS[0],
-        label="full images",
-        histtype="step",
-        linewidth=2.5,
-        density=True,
-    )
+    filled: Any = {"color": COLOURS[1], "alpha": 0.75, "density": True}
+    axes.hist(regions, bins, label="regions", **filled)
+    outlined: Any = {"color": COLOURS[0], "histtype": "step", "linewidth": 2.5, "density": True}
+    axes.hist(full, bins, label="full images", **outlined)
     axes.set(xlabel="sentiment score", ylabel="density")
     axes.legend(loc="upper right")
     return figure
 
 
 def plot_accuracy_by_score(table: pd.DataFrame, majority: float) -> Figure:
-    """Plot how often full images are judged rightly, from the least to the most decided.
+    """Plot the accuracy on full images, from the lowest to the highest sentiment score.
 
     Args:
         table: a row a group, with `score` (its mean), `accuracy`, `low` and `high`.
-        majority: the accuracy of always answering the commonest label.
+        majority: the accuracy of always predicting the commonest label.
     """
     figure, axes = new_figure(height=3)
     errors = [table.accuracy - table.low, table.high - table.accuracy]
@@ -89,11 +91,11 @@ def plot_plane(
     figure, axes = new_figure(height=4.2)
     grid = {"gridsize": 45, "mincnt": 1, "bins": "log", "cmap": "Greys"}
     tiles = axes.hexbin(objectness[~chosen], sentiment[~chosen], **grid)
-    some = np.flatnonzero(chosen)
-    some = some[:: max(1, len(some) // 800)]
+    marked = np.flatnonzero(chosen)
+    marked = marked[:: max(1, len(marked) // 800)]
     axes.plot(
-        objectness[some],
-        sentiment[some],
+        objectness[marked],
+        sentiment[marked],
         linestyle="",
         marker=MARKERS[0],
         markersize=3,
@@ -112,21 +114,14 @@ def plot_plane(
 
 
 def plot_overlap(shares: pd.DataFrame) -> Figure:
-    """Plot, against alpha, what share of the chosen regions one score alone would choose too.
+    """Plot, against alpha, the share of the chosen regions that one score alone chooses too.
 
     Args:
         shares: index = alpha, a column a score.
     """
     figure, axes = new_figure(height=3)
-    for number, name in enumerate(shares.columns):
-        axes.plot(
-            shares.index,
-            shares[name],
-            color=COLOURS[number],
-            marker=MARKERS[number],
-            linestyle=LINES[number],
-            label=f"also chosen by {name}",
-        )
+    curves = {f"also chosen by {name}": (shares.index, shares[name]) for name in shares.columns}
+    draw_lines(axes, curves)
     axes.set(xlabel="alpha", ylabel="share of the K regions", ylim=(0, 1.02), xscale="symlog")
     axes.set_xlim(0, None)
     axes.legend()
@@ -134,32 +129,32 @@ def plot_overlap(shares: pd.DataFrame) -> Figure:
 
 
 def show_selection(
-    choices: Mapping[str, np.ndarray],
-    every: np.ndarray,
-    picture: np.ndarray | None = None,
+    selected: Mapping[str, np.ndarray],
+    boxes: np.ndarray,
+    image: np.ndarray | None = None,
     known: np.ndarray | None = None,
 ) -> Figure:
-    """Draw the few of an image's regions that each rule chooses, over the picture or over all.
+    """Draw the regions of one image that each selection rule chooses.
 
     Args:
-        choices: rule -> (K, 4) xyxy, best first.
-        every: (N, 4) xyxy of all of its regions, which set the canvas.
-        picture: (H, W, 3) uint8 RGB beneath the chosen ones; None draws all regions there instead.
+        selected: rule -> (K, 4) xyxy in pixels, best first.
+        boxes: (N, 4) xyxy of all of its regions, which set the canvas.
+        image: (H, W, 3) uint8 RGB beneath the chosen ones; None draws all regions there instead.
         known: (R, 4) xyxy, regions that are known to carry the sentiment; NaN rows for none.
     """
-    figure, axes = new_figure(len(choices), width=7.5, height=3)
-    for panel, (name, boxes) in zip(np.ravel(axes), choices.items(), strict=True):
-        if picture is None:
-            draw_boxes(panel, every, colours="#cccccc", linewidth=0.5)
+    figure, axes = new_figure(len(selected), width=7.5, height=3)
+    for panel, (name, best) in zip(np.ravel(axes), selected.items(), strict=True):
+        if image is None:
+            draw_boxes(panel, boxes, colours="#cccccc", linewidth=0.5)
         else:
-            panel.imshow(picture)
+            panel.imshow(image)
         if known is not None:
-            there = known[~np.isnan(known).any(axis=1)]
-            draw_boxes(panel, there, colours="black", linewidth=4)
-            draw_boxes(panel, there, colours=COLOURS[1], linewidth=2)
-        numbers = [str(rank) for rank in range(1, len(boxes) + 1)]
-        draw_boxes(panel, boxes, colours=COLOURS[0], labels=numbers, linewidth=1.5)
-        panel.set(xlim=(0, every[:, 2].max()), ylim=(every[:, 3].max(), 0), aspect="equal")
+            carriers = known[~np.isnan(known).any(axis=1)]
+            draw_boxes(panel, carriers, colours="black", linewidth=4)
+            draw_boxes(panel, carriers, colours=COLOURS[1], linewidth=2)
+        numbers = [str(rank) for rank in range(1, len(best) + 1)]
+        draw_boxes(panel, best, colours=COLOURS[0], labels=numbers, linewidth=1.5)
+        panel.set(xlim=(0, boxes[:, 2].max()), ylim=(boxes[:, 3].max(), 0), aspect="equal")
         panel.set_title(name, fontsize=10)
         panel.set(xticks=[], yticks=[])
         panel.grid(False)
@@ -170,17 +165,13 @@ MEASURES = ("hit rate", "mean IoU", "pointing game")
 
 
 def plot_localization(located: Mapping[str, pd.DataFrame]) -> Figure:
-    """Show each way's hit rate, mean IoU and pointing game with intervals; or that none is known.
+    """Show each selection rule's hit rate, mean IoU and pointing game with their intervals.
 
     Args:
-        located: way -> `arlib.evaluation.locate`; empty where no region is known.
+        located: rule -> `arlib.evaluation.locate`; empty where no region is known, for a note.
     """
     if not located:
-        figure, axes = new_figure(height=1)
-        told = "the regions that carry the sentiment are not known in this dataset"
-        axes.text(0.5, 0.5, told, ha="center", va="center", color=NEUTRAL)
-        axes.set_axis_off()
-        return figure
+        return new_note("the regions that carry the sentiment are not known in this dataset")
     figure, axes = new_figure(len(MEASURES), width=7.5, height=0.9 + 0.28 * len(located))
     place = np.arange(len(located))
     for number, (panel, measure) in enumerate(zip(axes, MEASURES, strict=True)):

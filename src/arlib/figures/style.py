@@ -1,5 +1,6 @@
-"""What all figures share: sizes, and colours that the colour-blind and grey print tell apart."""
+"""What all figures share: sizes, and colours that differ in grey and to the colour-blind too."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,53 +11,41 @@ from matplotlib.axes import Axes
 from arlib.figures.dark import BookFigure
 
 # Okabe and Ito's palette; positive is darker than negative, so that grey keeps them apart.
-POSITIVE, NEGATIVE = "#0072B2", "#E69F00"
-
-
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-
-
+POSITIVE, NEGATIVE = COLOURS[:2]
 MARKERS = ("o", "s", "^", "D", "v", "P")
-
-
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
-
-
 NEUTRAL = "#555555"
 
 
 def new_figure(columns: int = 1, rows: int = 1, *, width: float = 7, height: float = 3.6) -> Any:
-    """Make an empty figure in the book's style, on a white ground; shown, it has a dark form too.
-
-    Args:
-        columns: panels side by side.
-        rows: panels above each other.
-        width: of the whole, inches.
-        height: of the whole, inches.
-
-    Returns:
-        The figure and its axes, as `matplotlib.pyplot.subplots` gives them.
-
-    Example:
-        >>> figure, (left, right) = new_figure(2)
-        >>> len(figure.axes)
-        2
-    """
+    """Create a figure of width x height inches in the book's style, and its axes."""
     with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
         figure = BookFigure(figsize=(width, height), layout="constrained", facecolor="white")
         axes = figure.subplots(rows, columns)
     return figure, axes
 
 
-def draw_intervals(axes: Axes, table: pd.DataFrame, estimate: str, *, label: str = "") -> None:
-    """Draw a point with its interval for each row, the first row on top.
+def new_note(text: str) -> Any:
+    """Create a figure that shows a text in place of data."""
+    figure, axes = new_figure(height=1)
+    axes.text(0.5, 0.5, text, ha="center", va="center", color=NEUTRAL)
+    axes.set_axis_off()
+    return figure
 
-    Args:
-        axes: where.
-        table: a row a point, with `low`, `high` and the column that `estimate` names.
-        estimate: the column of the points.
-        label: for a legend.
-    """
+
+def draw_lines(
+    axes: Axes, curves: Mapping[str, tuple[Any, Any]], *, markers: bool = True, **style: Any
+) -> None:
+    """Draw a line for each name of x and y, each with its own colour, dashes and marker."""
+    for number, (name, (x, y)) in enumerate(curves.items()):
+        marker = MARKERS[number] if markers else ""
+        look: Any = {"color": COLOURS[number], "linestyle": LINES[number], "marker": marker}
+        axes.plot(x, y, label=name, **look, **style)
+
+
+def draw_intervals(axes: Axes, table: pd.DataFrame, estimate: str, *, label: str = "") -> None:
+    """Draw a table's column `estimate` with intervals from `low` to `high`, first row on top."""
     rows = table[[estimate, "low", "high"]].astype(float)
     axes.errorbar(
         rows[estimate],

@@ -1,4 +1,4 @@
-"""Chapter 6: Table 1 as a page's table whose cells open, and beside the paper's as a figure."""
+"""Chapter 6: Table 1 as HTML whose cells open, and as a figure beside the paper's; sensitivity."""
 
 from collections.abc import Mapping
 from html import escape
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from arlib.evaluation import Run, methods, paper_column, paper_table
+from arlib.evaluation import Run, methods, paper_table
 from arlib.figures.style import COLOURS, LINES, MARKERS, NEUTRAL, draw_intervals, new_figure
 
 _STYLE = """<style>
@@ -24,7 +24,7 @@ def table_html(tables: Mapping[str, pd.DataFrame], runs: Mapping[str, Run]) -> s
     """Write Table 1 as HTML whose every cell opens its provenance; no script is needed.
 
     Args:
-        tables: column -> `arlib.evaluation.column`'s table.
+        tables: columns, from `arlib.evaluation.table1`.
         runs: column -> what it was computed from.
 
     Returns:
@@ -51,19 +51,19 @@ def table_html(tables: Mapping[str, pd.DataFrame], runs: Mapping[str, Run]) -> s
     )
 
 
-def _number(value: float, how: str) -> str:
-    """Format a number; a dash where there is none, such as the AUC of one emotion alone."""
-    return "–" if np.isnan(value) else f"{value:{how}}"
+def _number(value: float, form: str) -> str:
+    """Format a number; NaN, such as the AUC of one emotion alone, is a dash."""
+    return "–" if np.isnan(value) else f"{value:{form}}"
 
 
 def _cell(row: pd.Series, run: Run, refers: str) -> str:
-    """A summary and, behind it, where it comes from."""
+    """A summary and, behind it, its provenance."""
     facts = run.facts
     if np.isnan(row.accuracy):
-        shown, told = "–", {"why not": row.note}
+        summary, details = "–", {"why not": row.note}
     else:
-        shown = f"{100 * row.accuracy:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]"
-        told = {
+        summary = f"{100 * row.accuracy:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]"
+        details = {
             "method": refers,
             "note": row.note,
             "images": f"{row.images:.0f}",
@@ -72,34 +72,34 @@ def _cell(row: pd.Series, run: Run, refers: str) -> str:
             ),
         }
         if not np.isnan(row.p):
-            told["against VGGNet + ft"] = (
-                f"{row.changed:.0f} labels changed, {row.fixed:.0f} mended, {row.broken:.0f} "
-                f"broken; McNemar's p {row.p:.3g}, Holm's {row.p_holm:.3g}"
+            details["against VGGNet + ft"] = (
+                f"{row.changed:.0f} labels changed, {row.corrected:.0f} corrected, "
+                f"{row.degraded:.0f} degraded; McNemar's p {row.p:.3g}, Holm's {row.p_holm:.3g}"
             )
         if not np.isnan(row.could):
-            told["Eq. 3 could change"] = f"{row.could:.0f} labels"
+            details["Eq. 3 could change"] = f"{row.could:.0f} labels"
         if not np.isnan(row.picked):
-            told["K picked on the tested images"] = (
+            details["K picked on the tested images"] = (
                 f"{row.picked_k:.0f}, accuracy {100 * row.picked:.1f}"
             )
-    told["run"] = run.name
+    details["run"] = run.name
     for name in ("command", "commit", "finished"):
-        told[name] = str(facts.get(name) or "not recorded")
-    told["data, SHA-256"] = str(facts.get("dataset", {}).get("sha256", "not recorded"))
-    told["weights, SHA-256"] = str(
+        details[name] = str(facts.get(name) or "not recorded")
+    details["data, SHA-256"] = str(facts.get("dataset", {}).get("sha256", "not recorded"))
+    details["weights, SHA-256"] = str(
         facts.get("weights_sha256") or run.scores.attrs.get("weights_sha256", "not recorded")
     )
     terms = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in told.items() if text
+        f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in details.items() if text
     )
-    return f"<details><summary>{escape(shown)}</summary><dl>{terms}</dl></details>"
+    return f"<details><summary>{escape(summary)}</summary><dl>{terms}</dl></details>"
 
 
 def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """Show every row of every column with its interval, and the paper's number as a hollow mark.
 
     Args:
-        tables: column -> `arlib.evaluation.column`'s table, at least one.
+        tables: columns, from `arlib.evaluation.table1`, at least one.
     """
     paper = paper_table()
     figure, axes = new_figure(1, len(tables), width=7.5, height=0.8 + 2.7 * len(tables))
@@ -113,7 +113,7 @@ def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
             linestyle=LINES[1],
             label="its majority line",
         )
-        other = paper_column(name)
+        other = _paper_column(name)
         if other is not None:
             theirs = 100 * paper[other].reindex(table.index)
             panel.plot(
@@ -138,11 +138,20 @@ def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
         panel.set_title(title, fontsize=9, loc="left")
     handles: dict[str, Any] = {}
     for panel in np.ravel(axes):
-        found = panel.get_legend_handles_labels()
-        handles |= dict(zip(found[1], found[0], strict=True))
+        lines, labels = panel.get_legend_handles_labels()
+        handles |= dict(zip(labels, lines, strict=True))
     figure.legend(handles.values(), handles, loc="outside lower center", ncols=2, fontsize=8)
     np.ravel(axes)[-1].set_xlabel("accuracy in %, 95 % interval")
     return figure
+
+
+def _paper_column(name: str) -> str | None:
+    """Look up the column of the paper's Table 1 that a column stands for, by its dataset."""
+    dataset, _, agreement = name.partition(", ")
+    if agreement.endswith("agree"):
+        return f"Twitter I, {agreement}"
+    stands = {"scenes-folded": "Twitter II", "twitter2": "Twitter II", "scenes-tagged": "Flickr"}
+    return next((column for start, column in stands.items() if dataset.startswith(start)), None)
 
 
 def plot_sensitivity(table: pd.DataFrame) -> Figure:

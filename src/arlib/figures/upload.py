@@ -1,4 +1,4 @@
-"""Your own photograph: who can judge it here, and the widget that takes it."""
+"""Your own photograph: the classifiers for it, and the widget that takes it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,15 +11,14 @@ import xarray as xr
 
 from arlib import proposals
 from arlib.datasets import ImageError, read_image
-from arlib.experiments import SyntheticProtocol, fine_tune
+from arlib.experiments import SyntheticProtocol
 from arlib.figures.explorer import explore
-from arlib.networks import Backbone, LinearHead, default_head, load_backbone, weights_at_hand
+from arlib.networks import Backbone, LinearHead, load_backbone, weights_at_hand
 from arlib.proposals import Propose
 from arlib.scoring import score_image
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
-
 
 METHODS = ("edge_boxes", "selective_search", "grid", "saliency")
 """Proposal methods that the widget offers."""
@@ -27,117 +26,110 @@ METHODS = ("edge_boxes", "selective_search", "grid", "saliency")
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network that judges pictures, and what it is.
+    """A network, its head if its own classes are not the emotions, and a description of it."""
 
-    Attributes:
-        said: which network this is, in a few words.
-        network: the network.
-        head: on its features; None takes its own classes, positive and negative.
-    """
-
-    said: str
+    description: str
     network: Backbone
     head: LinearHead | None = None
 
     def scores(self, image: np.ndarray, propose: Propose) -> xr.Dataset:
-        """Score a picture, (H, W, 3) uint8 RGB, and its proposals: scores of one image."""
+        """Score an image, (H, W, 3) uint8 RGB, and its proposals: scores of one image."""
         return score_image(image, propose, self.network, head=self.head)
 
 
-def scenes_classifier(settings: SyntheticProtocol) -> Classifier:
-    """Take the network of the synthetic scenes, trained live where it is not kept yet.
+def load_classifier(which: str, settings: SyntheticProtocol) -> Classifier:
+    """Load a classifier of single images; nothing is downloaded unless it is asked for by name.
 
     Args:
-        settings: of the chain; those of chapter 2 share its network.
-    """
-    network, _ = fine_tune(settings, progress=False)
-    return Classifier(f"{settings.backbone}, fine-tuned on tagged scenes", network)
+        which: "scenes", the network of the synthetic scenes, trained where it is not in the cache;
+            "squeezenet1_1", the package's default for photographs, downloaded where it is missing;
+            "auto", the latter where its weights are on this machine, else the former.
+        settings: of the synthetic scenes; those of chapter 2 share its network.
 
-
-def photograph_classifier(which: str, settings: SyntheticProtocol) -> Classifier:
-    """Take a network for photographs; nothing is downloaded unless it is asked for by name.
-
-    Args:
-        which: "squeezenet1_1", the package's default, downloaded where it is missing; "scenes",
-            the synthetic scenes's network; "auto", the former where its weights are at hand, else
-            the latter. `Classifier.said` tells which it was.
-        settings: of the synthetic scenes.
+    Returns:
+        The classifier; its `description` names the network.
 
     Raises:
         ValueError: no such choice.
-        WeightsError: the weights were asked for and cannot be had.
+        WeightsError: the weights were asked for and are not available.
 
     Example:
-        >>> photograph_classifier("vgg16", SyntheticProtocol())
+        >>> load_classifier("vgg16", SyntheticProtocol())
         Traceback (most recent call last):
         ...
         ValueError: network must be "auto", "squeezenet1_1" or "scenes", not 'vgg16'
     """
-    head = default_head()
+    head = LinearHead.default()
     if which not in ("auto", head.backbone, "scenes"):
         raise ValueError(f'network must be "auto", "{head.backbone}" or "scenes", not {which!r}')
     if which == "scenes" or (which == "auto" and not weights_at_hand(head.backbone)):
-        return scenes_classifier(settings)
-    said = f"{head.backbone}, frozen, under a linear head fitted on OASIS"
-    return Classifier(said, load_backbone(head.backbone), head)
+        network, _ = settings.fine_tune(progress=False)
+        return Classifier(f"{settings.backbone}, fine-tuned on tagged scenes", network)
+    description = f"{head.backbone}, frozen, under a linear head fitted on OASIS"
+    return Classifier(description, load_backbone(head.backbone), head)
 
 
 def upload_widget(
     classifiers: Mapping[str, Classifier], *, max_regions: int = 100, **settings: Any
 ) -> "VBox":
-    """Make the widget that takes a photograph and shows its explorer; it needs a live kernel.
+    """Create the widget that takes a photograph and shows its explorer; it needs a running kernel.
 
     The photograph stays in the kernel's memory; a temporary file holds it while it is decoded.
 
     Args:
-        classifiers: name to choose by -> judge; the first is chosen.
+        classifiers: name to choose by -> classifier, from `load_classifier`; the first is chosen.
         max_regions: N to begin with.
         settings: where the explorer's sliders begin, as `explore` takes them.
 
     Returns:
-        Upload, choices, a line that says what was done, and the explorer.
+        Upload, choices, a line of status, and the explorer.
 
     Raises:
         ImportError: ipywidgets is not installed.
 
     Example:
         >>> network = load_backbone("squeezenet1_1", classes=2, weights="random")
-        >>> made = upload_widget({"a guess": Classifier("random weights", network)})
-        >>> [type(part).__name__ for part in made.children]
+        >>> widget = upload_widget({"a guess": Classifier("random weights", network)})
+        >>> [type(part).__name__ for part in widget.children]
         ['FileUpload', 'Dropdown', 'Dropdown', 'IntSlider', 'Label', 'Output']
     """
     import ipywidgets as widgets
 
+    # the controls, a line of status, and the place of the explorer
     layout = {"style": {"description_width": "7em"}, "layout": {"width": "28em"}}
     upload = widgets.FileUpload(accept="image/*", description="Photograph")
-    who = widgets.Dropdown(options=list(classifiers), description="Network", **layout)
-    how = widgets.Dropdown(options=METHODS, description="Proposals", **layout)
+    classifier = widgets.Dropdown(options=list(classifiers), description="Network", **layout)
+    method = widgets.Dropdown(options=METHODS, description="Proposals", **layout)
     most = widgets.IntSlider(
         max_regions, 1, 300, description="N, at most", continuous_update=False, **layout
     )
-    told, shown = widgets.Label("Choose a photograph; it stays on this machine."), widgets.Output()
+    status = widgets.Label("Choose a photograph; it stays on this machine.")
+    output = widgets.Output()
 
-    def judge(_change: Any = None) -> None:
+    def update(_change: Any = None) -> None:
+        """Decode, propose, score, and show the explorer."""
         if not upload.value:
             return
         file = upload.value[0]
-        told.value = f"{file['name']}: proposing and scoring …"
-        shown.outputs = ()
+        status.value = f"{file['name']}: proposing and scoring …"
+        output.outputs = ()
         try:
             image = _decoded(file["content"])
         except ImageError as error:
-            told.value = f"{file['name']}: {error.reason}"
+            status.value = f"{file['name']}: {error.reason}"
             return
-        chosen = classifiers[who.value]
-        scores = chosen.scores(image, proposals.make(how.value, max_regions=most.value))
-        found = int(scores.objectness.notnull().sum())
-        told.value = f"{file['name']}: {found} regions, judged by {chosen.said}"
-        made = explore(image, scores, title=file["name"], alt="Your photograph", **settings)
-        shown.append_display_data(made)
+        chosen = classifiers[classifier.value]
+        scores = chosen.scores(
+            image, proposals.make_proposals(method.value, max_regions=most.value)
+        )
+        regions = int(scores.objectness.notnull().sum())
+        status.value = f"{file['name']}: {regions} regions, predicted by {chosen.description}"
+        explorer = explore(image, scores, title=file["name"], alt="Your photograph", **settings)
+        output.append_display_data(explorer)
 
-    for widget in (upload, who, how, most):
-        widget.observe(judge, "value")
-    return widgets.VBox([upload, who, how, most, told, shown])
+    for widget in (upload, classifier, method, most):
+        widget.observe(update, "value")
+    return widgets.VBox([upload, classifier, method, most, status, output])
 
 
 def _decoded(content: memoryview) -> np.ndarray:

@@ -1,17 +1,12 @@
 from .algorithm import (
-    K as K,
+    RULE_2018 as RULE_2018,
     affective_regions as affective_regions,
     predict_labels as predict_labels,
-    respond_2018 as respond_2018,
 )
 from .fusion import late_fusion as late_fusion
 from .polarity import (
-    POLARITY_OF as POLARITY_OF,
     first_side as first_side,
-    has_polarity as has_polarity,
-    in_polarity as in_polarity,
     polarities as polarities,
-    sums as sums,
     to_polarity as to_polarity,
 )
 from .ranking import (

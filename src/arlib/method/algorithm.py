@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
 from arlib.method.fusion import late_fusion
 from arlib.method.ranking import affective_score, normalize_objectness, take_regions, top_regions
 from arlib.method.sentiment import sentiment_range, sentiment_score
+
+RULE_2018: dict[str, Any] = {
+    "k": 8,
+    "alpha": 0.6,
+    "beta": 0.3,
+    "form": "linear",
+    "fusion": "convex",
+    "normalize": "minmax",
+}
+"""The authors' rule of 2018 (Yang et al., "Visual sentiment prediction based on automatic discovery
+of affective regions", IEEE Transactions on Multimedia 20) as settings of `predict_labels`."""
 
 
 def affective_regions(
@@ -18,6 +31,7 @@ def affective_regions(
     base: float | str = "e",
     rank_by: str = "both",
     form: str = "euclidean",
+    normalize: str = "none",
 ) -> xr.Dataset:
     """Choose each image's K most affective regions: Algorithm 1, steps 4 to 8.
 
@@ -30,17 +44,19 @@ def affective_regions(
         rank_by: ``"both"`` ranks by Eq. 2, ``"objectness"`` and ``"sentiment"`` by one of the two
             scores alone: "obj + senti", "obj" and "senti" in the paper's Table 1.
         form: Eq. 2's form, ``"euclidean"`` or ``"linear"``.
+        normalize: How Eq. 2 takes objectness and sentiment score, each within its image:
+            ``"none"`` as they are, or as for `normalize_objectness`.
 
     Returns:
         Best first along ``rank`` = 1 … K: ``region`` (image, rank), the index in `scores` or -1;
-        ``objectness``, ``sentiment_score``, ``affective_score`` (image, rank); ``box`` (image,
-        rank, corner); ``probability`` (image, rank, emotion). NaN where an image has no more
-        regions.
+        ``objectness`` and ``sentiment_score``, not normalised, and ``affective_score`` (image,
+        rank); ``box`` (image, rank, corner); ``probability`` (image, rank, emotion). NaN where an
+        image has no more regions.
 
     Raises:
         ValueError: Where a setting is none of the above, a region's probabilities are no
             distribution, or Eq. 2 would square a negative sentiment score, which can happen with
-            more than two emotions and ranks the least decided regions high.
+            more than two emotions and ranks the regions of the highest entropy high.
 
     Example:
         >>> scores = xr.Dataset({
@@ -55,25 +71,30 @@ def affective_regions(
     """
     objectness, probability = scores.objectness, scores.region_probability
     low, _ = sentiment_range(scores.sizes["emotion"], base)
-    if low < 0 and form == "euclidean" and rank_by == "both":
+    if low < 0 and form == "euclidean" and rank_by == "both" and normalize == "none":
         raise ValueError(
             f"with {scores.sizes['emotion']} emotions and base {base!r} Eq. 1 reaches {low:.2f}, "
             'which Eq. 2 would square: use base="classes", or form="linear"'
         )
     sentiment = sentiment_score(probability, "emotion", base)
-    affective = affective_score(objectness, sentiment, alpha, form)
+    affective = affective_score(
+        normalize_objectness(objectness, normalize),
+        normalize_objectness(sentiment, normalize),
+        alpha,
+        form,
+    )
     ranked = {"both": affective, "objectness": objectness, "sentiment": sentiment}
     if rank_by not in ranked:
         raise ValueError(f'rank_by must be "both", "objectness" or "sentiment", not {rank_by!r}')
     region = top_regions(ranked[rank_by], k)
-    every = {
+    quantities = {
         "objectness": objectness,
         "sentiment_score": sentiment,
         "affective_score": affective,
         "box": scores.box,
         "probability": probability,
     }
-    chosen = {name: take_regions(values, region) for name, values in every.items()}
+    chosen = {name: take_regions(values, region) for name, values in quantities.items()}
     return xr.Dataset({"region": region, **chosen}, coords={"rank": np.arange(1, k + 1)})
 
 
@@ -87,8 +108,9 @@ def predict_labels(
     rank_by: str = "both",
     form: str = "euclidean",
     fusion: str = "sum",
+    normalize: str = "none",
 ) -> xr.Dataset:
-    """Predict each image's label from the whole and its K most affective regions: Algorithm 1.
+    """Predict each image's label from it and its K most affective regions: Algorithm 1.
 
     Args:
         scores: As for `affective_regions`, with ``global_probability``.
@@ -99,6 +121,7 @@ def predict_labels(
         rank_by: ``"both"``, ``"objectness"`` or ``"sentiment"``, as for `affective_regions`.
         form: Eq. 2's form, ``"euclidean"`` or ``"linear"``.
         fusion: Eq. 3's form, ``"sum"`` or ``"convex"``.
+        normalize: Of objectness and sentiment score, as for `affective_regions`.
 
     Returns:
         ``response`` (image, emotion), Eq. 3's Y, which sums to 1 + beta (to 1 for an image without
@@ -120,13 +143,15 @@ def predict_labels(
         >>> prediction.response.values, prediction.label.values
         (array([[0.875, 0.625]]), array([0], dtype=int8))
     """
-    whole = scores.global_probability
-    missing = whole.isnull().any("emotion").values
+    global_probability = scores.global_probability
+    missing = global_probability.isnull().any("emotion").values
     if missing.any():
         name = scores.image.values[missing][0] if "image" in scores.coords else missing.argmax()
         raise ValueError(f"global_probability of image {str(name)!r} is NaN: it needs a prediction")
-    regions = affective_regions(scores, k, alpha=alpha, base=base, rank_by=rank_by, form=form)
-    response = late_fusion(whole, regions.probability, beta, fusion)
+    regions = affective_regions(
+        scores, k, alpha=alpha, base=base, rank_by=rank_by, form=form, normalize=normalize
+    )
+    response = late_fusion(global_probability, regions.probability, beta, fusion)
     return xr.Dataset(
         {
             "response": response,
@@ -134,40 +159,3 @@ def predict_labels(
             "label": response.argmax("emotion").astype(np.int8),
         }
     )
-
-
-K, OBJECTNESS_SHARE, REGION_SHARE = 8, 0.6, 0.3
-
-
-def respond_2018(scores: xr.Dataset, k: int = K, *, minmax: bool = True) -> xr.Dataset:
-    """Predict each image's label by the rule of 2018.
-
-    Args:
-        scores: as `arlib.scoring.scores` lays them out.
-        k: K.
-        minmax: normalise both scores within each image; without, they are taken as they are.
-
-    Returns:
-        ``region`` (image, rank), indices best first, -1 where there is none; ``response`` (image,
-        emotion), which sums to 1; ``label`` (image,) int8, the first of equals.
-
-    Example:
-        >>> scores = xr.Dataset({
-        ...     "objectness": (("image", "region"), [[0.5, 0.4, 0.1]]),
-        ...     "region_probability": (("image", "region", "emotion"),
-        ...                            [[[0.5, 0.5], [0.9, 0.1], [1.0, 0.0]]]),
-        ...     "global_probability": (("image", "emotion"), [[0.375, 0.625]]),
-        ... })
-        >>> respond_2018(scores, k=2).region.values
-        array([[1, 0]])
-    """
-    objectness, sentiment = scores.objectness, sentiment_score(scores.region_probability, "emotion")
-    if minmax:
-        objectness = normalize_objectness(objectness, "minmax")
-        sentiment = normalize_objectness(sentiment, "minmax")
-    score = affective_score(objectness, sentiment, OBJECTNESS_SHARE, "linear")
-    region = top_regions(score, k)
-    chosen = take_regions(scores.region_probability, region)
-    response = late_fusion(scores.global_probability, chosen, REGION_SHARE, "convex")
-    label = response.argmax("emotion").astype(np.int8)
-    return xr.Dataset({"region": region, "response": response, "label": label})

@@ -1,4 +1,4 @@
-"""Eq. 3: the full image's prediction and its affective regions' predictions, made one."""
+"""Eq. 3: fuse the full image's prediction with those of its affective regions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+
+from arlib.method.ranking import check_tradeoff
 
 
 def late_fusion(
@@ -44,15 +46,10 @@ def late_fusion(
     """
     if form not in ("sum", "convex"):
         raise ValueError(f'form must be "sum" or "convex", not {form!r}')
-    greatest = 1.0 if form == "convex" else np.finfo(np.float64).max
-    weights = np.asarray(beta)
-    wrong = ~((weights >= 0) & (weights <= greatest))
-    if wrong.any():
-        wanted = "between 0 and 1" if form == "convex" else "a number of at least 0"
-        raise ValueError(f"beta must be {wanted} for form {form!r}, not {weights[wrong][0]}")
+    check_tradeoff("beta", beta, form, share=form == "convex")
     if not isinstance(region_probability, xr.DataArray):
         arrays = np.asarray(global_probability), np.asarray(region_probability)
-        return _late_fusion(*arrays, weights, form)
+        return _late_fusion(*arrays, beta, form)
     dims = region_probability.dims
     ranks = [dim for dim in ("rank", "region") if dim in dims][:1]
     if not ranks or "emotion" not in dims:
@@ -68,8 +65,9 @@ def late_fusion(
     ).rename("response")
 
 
-def _late_fusion(whole: np.ndarray, regions: np.ndarray, beta: Any, form: str) -> np.ndarray:
-    dtype = np.result_type(whole, regions)
+def _late_fusion(global_: np.ndarray, regions: np.ndarray, beta: Any, form: str) -> np.ndarray:
+    """Fuse arrays (…, M) and (…, K, M)."""
+    dtype = np.result_type(global_, regions)
     dtype = dtype if dtype.kind == "f" else np.dtype(np.float64)
     exact = np.float64  # a sum of K in the given precision would lose digits
     beta = np.asarray(beta, exact)[..., None]  # (…, 1)
@@ -78,4 +76,4 @@ def _late_fusion(whole: np.ndarray, regions: np.ndarray, beta: Any, form: str) -
     total = regions.sum(-2, dtype=exact, where=exists)  # (…, M)
     mean = total / np.maximum(count, 1).astype(exact)
     share = 1 - beta if form == "convex" else np.ones_like(beta)
-    return np.where(count > 0, share * whole + beta * mean, whole).astype(dtype, copy=False)
+    return np.where(count > 0, share * global_ + beta * mean, global_).astype(dtype, copy=False)

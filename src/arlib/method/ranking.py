@@ -1,4 +1,4 @@
-"""Eq. 2: which regions are affective, and the choice of the best K of them."""
+"""Eq. 2: score how affective regions are, and choose the best K of them."""
 
 from __future__ import annotations
 
@@ -45,12 +45,7 @@ def affective_score(
     """
     if form not in _FORMS:
         raise ValueError(f'form must be "euclidean" or "linear", not {form!r}')
-    greatest = 1.0 if form == "linear" else np.finfo(np.float64).max
-    weights = np.asarray(alpha)
-    wrong = ~((weights >= 0) & (weights <= greatest))
-    if wrong.any():
-        wanted = "between 0 and 1" if form == "linear" else "a number of at least 0"
-        raise ValueError(f"alpha must be {wanted} for form {form!r}, not {weights[wrong][0]}")
+    check_tradeoff("alpha", alpha, form, share=form == "linear")
     # a list has no dtype; a Python number must stay one, so as not to widen a float32 array
     scores = [np.asarray(s) if isinstance(s, list | tuple) else s for s in (objectness, sentiment)]
     score = xr.apply_ufunc(_FORMS[form], *scores, alpha)
@@ -92,7 +87,7 @@ def top_regions(score: npt.ArrayLike | xr.DataArray, k: int) -> Any:
 
 
 def take_regions(values: npt.ArrayLike | xr.DataArray, index: npt.ArrayLike | xr.DataArray) -> Any:
-    """Look up what belongs to the regions that `top_regions` chose.
+    """Look up a quantity of the regions that `top_regions` chose.
 
     Args:
         values: Shape (…, N, …), where the leading axes are those of `index`: any quantity of a
@@ -121,6 +116,15 @@ def take_regions(values: npt.ArrayLike | xr.DataArray, index: npt.ArrayLike | xr
     rest = (1,) * (values.ndim - index.ndim)
     flat = index.reshape(index.shape[:-1] + rest + index.shape[-1:])  # (…, *1, K)
     return np.moveaxis(_take(np.moveaxis(values, axis, -1), flat), -1, axis)
+
+
+def check_tradeoff(name: str, value: Any, form: str, *, share: bool) -> None:
+    """Refuse a tradeoff that is negative or not finite, or a share above 1."""
+    values = np.asarray(value)
+    wrong = ~((values >= 0) & (values <= (1.0 if share else np.finfo(np.float64).max)))
+    if wrong.any():
+        wanted = "between 0 and 1" if share else "a number of at least 0"
+        raise ValueError(f"{name} must be {wanted} for form {form!r}, not {values[wrong][0]}")
 
 
 def _euclidean(objectness: Any, sentiment: Any, alpha: Any) -> Any:
@@ -183,7 +187,7 @@ def normalize_objectness(objectness: npt.ArrayLike | xr.DataArray, how: str = "n
         array([1.  , 0.67, 0.33,  nan])
     """
     if how not in _SCALES:
-        raise ValueError(f"how must be one of {', '.join(_SCALES)}, not {how!r}")
+        raise ValueError(f"normalise by one of {', '.join(_SCALES)}, not by {how!r}")
     if isinstance(objectness, xr.DataArray):
         core = [["region"]]
         return xr.apply_ufunc(

@@ -1,4 +1,4 @@
-"""Eq. 1: how much sentiment a region carries, whichever sentiment it is."""
+"""Eq. 1: score how much sentiment a region carries, whichever sentiment it is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def sentiment_score(
     axis: int | str = -1,
     base: float | str = "e",
 ) -> Any:
-    r"""Say how decided a sentiment distribution is: 1 for a certain one, least for a uniform one.
+    r"""Score how confident a sentiment distribution is: 1 if certain, least if uniform.
 
     .. math:: \mathit{Senti\_score} = 1 + \sum_{i=1}^{M} s_i \log s_i \qquad (0 \log 0 = 0)
 
@@ -64,7 +64,7 @@ def sentiment_score(
 
 
 def sentiment_range(n_emotions: int, base: float | str = "e") -> tuple[float, float]:
-    """Give the least and the greatest value of Eq. 1, (1 - log M, 1).
+    """Compute the least and the greatest value of Eq. 1, (1 - log M, 1).
 
     Args:
         n_emotions: M, at least 1.

@@ -1,29 +1,10 @@
 from .backbones import (
     Backbone as Backbone,
     WeightsError as WeightsError,
-    classifier_parameters as classifier_parameters,
     load_backbone as load_backbone,
-    save_weights as save_weights,
     weights_at_hand as weights_at_hand,
-    weights_file as weights_file,
-    weights_sha256 as weights_sha256,
 )
 from .finetuning import finetune as finetune, learning_curve as learning_curve
-from .heads import (
-    LinearHead as LinearHead,
-    cross_fit as cross_fit,
-    default_head as default_head,
-    fit_head as fit_head,
-    fit_svm as fit_svm,
-)
-from .precision import (
-    Precision as Precision,
-    best_device as best_device,
-    resolve_dtype as resolve_dtype,
-)
-from .training import (
-    TooFewError as TooFewError,
-    Training as Training,
-    TrainingError as TrainingError,
-    parse_training as parse_training,
-)
+from .heads import LinearHead as LinearHead
+from .precision import resolve_device as resolve_device
+from .training import TooFewError as TooFewError, Training as Training

@@ -24,23 +24,7 @@ class WeightsError(ValueError):
 
 
 def check_torch(torch_version: str, cuda: str | None, torchvision_version: str) -> None:
-    """Refuse a CPU-only torch beside PyPI's torchvision, which cannot be loaded with it.
-
-    Args:
-        torch_version: `torch.__version__`.
-        cuda: `torch.version.cuda`; None for a build without CUDA.
-        torchvision_version: the installed torchvision's version.
-
-    Raises:
-        ImportError: with the command that mends it.
-
-    Example:
-        >>> check_torch("2.15.0+cu132", "13.2", "0.29.2")
-        >>> check_torch("2.13.0+cpu", None, "0.29.2")
-        Traceback (most recent call last):
-        ...
-        ImportError: torch 2.13.0+cpu is built without CUDA and cannot load torchvision 0.29.2...
-    """
+    """Refuse a CPU-only torch beside PyPI's torchvision, which cannot be loaded with it."""
     if cuda is None and "+cpu" in torch_version and "+cpu" not in torchvision_version:
         raise ImportError(
             f"torch {torch_version} is built without CUDA and cannot load torchvision "
@@ -50,7 +34,7 @@ def check_torch(torch_version: str, cuda: str | None, torchvision_version: str) 
 
 
 def _torchvision_models():
-    """Import torchvision's model zoo, or say why it cannot be."""
+    """Import torchvision's models after checking that torch fits."""
     from importlib.metadata import version
 
     check_torch(torch.__version__, torch.version.cuda, version("torchvision"))
@@ -61,13 +45,7 @@ def _torchvision_models():
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a network expects of its input.
-
-    Attributes:
-        size: height and width in pixels.
-        mean: mean of each RGB channel, of values in [0, 1].
-        std: standard deviation of each RGB channel.
-    """
+    """A network's input: height and width in pixels; mean and deviation of RGB values in [0, 1]."""
 
     size: int
     mean: tuple[float, float, float]
@@ -101,8 +79,13 @@ class Backbone(nn.Module):
 
     @property
     def classes(self) -> int:
-        """How many classes the network tells apart."""
-        return _outputs(_classifier(self.network)[1])
+        """M, the number of the network's outputs."""
+        return _outputs(self.classifier)
+
+    @property
+    def classifier(self) -> nn.Module:
+        """The layer whose outputs are the logits."""
+        return _classifier(self.network)[1]
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Logits (N, M) float of a normalised batch (N, 3, size, size) float."""
@@ -115,7 +98,7 @@ class Backbone(nn.Module):
     def features_and_logits(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Both of them, from one pass: features (N, D) and logits (N, M)."""
         entering: list[torch.Tensor] = []
-        handle = _classifier(self.network)[1].register_forward_pre_hook(
+        handle = self.classifier.register_forward_pre_hook(
             lambda _module, inputs: entering.append(inputs[0])
         )
         try:
@@ -131,14 +114,28 @@ class Backbone(nn.Module):
         network = fuse(self.network.eval()).to(memory_format=torch.channels_last)
         return Backbone(self.name, network.requires_grad_(False), self.preprocessing).eval()
 
+    def save(self, path: str | Path) -> None:
+        """Write the weights as safetensors, under torchvision's names of them."""
+        state = {key: value.contiguous() for key, value in self.network.state_dict().items()}
+        write_atomic(Path(path), save(state))
+
+    def sha256(self) -> str:
+        """SHA-256 over every weight as loaded, in order of its name: it identifies the network.
+
+        Example:
+            >>> one, two = (load_backbone("vgg_tiny", weights="random", seed=s) for s in (0, 0))
+            >>> one.sha256() == two.sha256()
+            True
+        """
+        digest = hashlib.sha256()
+        for key, value in sorted(self.network.state_dict().items()):
+            digest.update(key.encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
 
 def names() -> list[str]:
-    """Every classification network that torchvision can build, and this project's small ones.
-
-    Example:
-        >>> {"vgg16", "mobilenet_v2", "squeezenet1_1", "vgg_tiny"} <= set(names())
-        True
-    """
+    """Every classification network that torchvision can build, and this project's small ones."""
     models = _torchvision_models()
     return sorted([*models.list_models(module=models), *NETWORKS])
 
@@ -153,7 +150,7 @@ def load_backbone(
     """Build a torchvision classification network with its weights, in evaluation mode.
 
     Args:
-        name: torchvision's name, one of `names()`.
+        name: torchvision's name, or "vgg_tiny" or "alexnet_tiny", the synthetic scenes' networks.
         classes: M; a classifier of another size is replaced by a new one. None keeps it.
         weights: "auto" takes `ARLIB_DATA/weights/<name>.safetensors` if it exists and otherwise
             torchvision's download (with progress); "random" initialises from `seed`; anything else
@@ -165,7 +162,7 @@ def load_backbone(
 
     Raises:
         ValueError: no such network.
-        WeightsError: the weights cannot be had, naming the file that was wanted, or do not fit.
+        WeightsError: the weights are not available, naming the file that was wanted, or do not fit.
 
     Example:
         >>> backbone = load_backbone("squeezenet1_1", classes=2, weights="random")
@@ -187,60 +184,32 @@ def load_backbone(
     return Backbone(name, network, _preprocessing(name)).eval()
 
 
-def classifier_parameters(
-    backbone: Backbone,
-) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Split a network's parameters: those of the pre-trained body, those of the classifier."""
-    head = list(_classifier(backbone.network)[1].parameters())
-    ours = {id(parameter) for parameter in head}
-    body = [parameter for parameter in backbone.network.parameters() if id(parameter) not in ours]
-    return body, head
-
-
-def save_weights(backbone: Backbone, path: str | Path) -> None:
-    """Write a network's weights as safetensors, in torchvision's key names."""
-    state = {key: value.contiguous() for key, value in backbone.network.state_dict().items()}
-    write_atomic(Path(path), save(state))
-
-
-def weights_sha256(backbone: Backbone) -> str:
-    """SHA-256 over every weight as loaded, in order of its name: which network this was.
-
-    Example:
-        >>> one, two = (load_backbone("squeezenet1_1", weights="random", seed=s) for s in (0, 0))
-        >>> weights_sha256(one) == weights_sha256(two)
-        True
-    """
-    digest = hashlib.sha256()
-    for key, value in sorted(backbone.network.state_dict().items()):
-        digest.update(key.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def weights_file(name: str) -> Path | None:
-    """Where `ARLIB_DATA` would hold a network's weights; None when it is not set."""
-    root = os.environ.get("ARLIB_DATA")
-    return Path(root, "weights", f"{name}.safetensors") if root else None
-
-
 def weights_at_hand(name: str) -> bool:
-    """Say whether a torchvision network's weights are here, so that loading downloads nothing.
+    """Check whether a network's weights are on this machine, so that loading downloads nothing.
 
     Args:
-        name: torchvision's name, one of `names()`.
+        name: as `load_backbone` takes it.
+
+    Returns:
+        Whether they are in `ARLIB_DATA/weights/` or in torch's own cache.
 
     Example:
         >>> weights_at_hand("vgg_tiny")  # has no published weights
         False
     """
-    local = weights_file(name)
+    local = _local_file(name)
     if local is not None and local.is_file():
         return True
     if name in NETWORKS:
         return False
     url = _torchvision_models().get_model_weights(name).DEFAULT.url
     return Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2]).is_file()
+
+
+def _local_file(name: str) -> Path | None:
+    """The place of a network's weights under `ARLIB_DATA`; None when it is not set."""
+    root = os.environ.get("ARLIB_DATA")
+    return Path(root, "weights", f"{name}.safetensors") if root else None
 
 
 def _build(name: str) -> nn.Module:
@@ -260,7 +229,7 @@ def _preprocessing(name: str) -> Preprocessing:
 def _find_weights(name: str, weights: str | Path) -> dict[str, torch.Tensor]:
     if weights != "auto":
         return _read(Path(weights))
-    local = weights_file(name)
+    local = _local_file(name)
     if local is not None and local.is_file():
         return _read(local)
     if name in NETWORKS:

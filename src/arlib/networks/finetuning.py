@@ -1,4 +1,4 @@
-"""Fine-tuning a pre-trained network to sentiment (Sun et al. 2016, Sec. 3), on Lightning."""
+"""Fine-tune a pre-trained network to sentiment (Sun et al. 2016, Sec. 3), on Lightning."""
 
 import csv
 import hashlib
@@ -23,15 +23,9 @@ from torch.utils.data import DataLoader
 from arlib import __version__
 from arlib._support.storage import write_atomic
 from arlib.datasets import Dataset
-from arlib.networks.backbones import Backbone, load_backbone, save_weights, weights_sha256
+from arlib.networks.backbones import Backbone, load_backbone
 from arlib.networks.loaders import Schedule, TrainingImages
-from arlib.networks.training import (
-    Finetuner,
-    LightningPrecision,
-    TooFewError,
-    Training,
-    TrainingError,
-)
+from arlib.networks.training import Finetuner, LightningPrecision, TooFewError, Training
 
 
 def finetune(
@@ -45,27 +39,28 @@ def finetune(
     nodes: int = 1,
     progress: bool = True,
 ) -> Backbone:
-    """Train a network on a labelled set; a run that was cut off goes on where it was.
+    """Train a network on a labelled set, or resume an interrupted run.
 
     Args:
-        network: as many classes as the set has; changed in place.
-        dataset: the training pictures.
+        network: with as many outputs as the set has classes; changed in place.
+        dataset: the training images.
         folder: takes `network.safetensors`, `network.json`, `checkpoints/`, `logs/` (CSV) and
             `board/` (TensorBoard); an unfinished run is resumed there, a finished one is loaded.
         training: the settings; None takes the defaults.
-        validation: held-out pictures; None reports training loss alone.
+        validation: held-out images; None reports training loss alone.
         devices: processes of this machine that share each batch (DDP).
-        nodes: machines that share it, each started by torchrun with one and the same folder, which
-            all of them reach.
+        nodes: machines that share it, each started by torchrun, with one folder that all reach.
         progress: show a bar.
 
     Returns:
         The trained network, in evaluation mode.
 
     Raises:
-        TrainingError: the settings and the set do not fit; the loss is no number; or the folder
+        TooFewError: the set has too few images, or images of one class only.
+        ValueError: network, settings and set do not fit; the loss is not finite; or the folder
             holds another run.
     """
+    # check the request, and that the folder is this run's
     folder = Path(folder)
     plan = (training or Training()).planned(len(dataset))
     _check(network, dataset, plan)
@@ -76,7 +71,7 @@ def finetune(
         "images": len(dataset),
         "images_sha256": _identity(dataset),
         "training": {name: value for name, value in asdict(plan).items() if name != "workers"},
-        "from_weights_sha256": weights_sha256(network),
+        "from_weights_sha256": network.sha256(),
         "arlib": __version__,
     }
     _claim(folder, facts)
@@ -84,28 +79,36 @@ def finetune(
         return load_backbone(
             network.name, classes=network.classes, weights=folder / "network.safetensors"
         )
+    # train, from the last checkpoint if there is one
     module = Finetuner(network, plan, _class_weights(dataset) if plan.class_weights else None)
     started = time.perf_counter()
     module.train()
     network.network.to(memory_format=torch.channels_last)
-    last = _last(folder, module)
+    checkpoint = _last_checkpoint(folder, module)
     with _quiet(), redirect_stdout(sys.stderr):  # where progress belongs
         trainer = _trainer(
             folder, plan, devices, nodes, progress, validating=validation is not None
         )
         loaders = _loaders(network, dataset, validation, plan, trainer)
-        trainer.fit(module, *loaders, ckpt_path=last, weights_only=True)
+        trainer.fit(module, *loaders, ckpt_path=checkpoint, weights_only=True)
+    # write the network and what it was trained on
     facts["seconds"] = round(time.perf_counter() - started, 1)
     facts["steps"] = trainer.global_step
     trained = module.network.cpu().eval()
     if trainer.is_global_zero:
-        save_weights(trained, folder / "network.safetensors")
+        trained.save(folder / "network.safetensors")
         write_atomic(folder / "network.json", json.dumps(facts, indent=1) + "\n")
     return trained
 
 
 def learning_curve(folder: str | Path) -> list[dict[str, float]]:
-    """Read what a run logged, one row a round: step, train_loss and, if validated, val_*.
+    """Read the log of a fine-tuning.
+
+    Args:
+        folder: as given to `finetune`.
+
+    Returns:
+        One row a round: step, train_loss and, if validated, val_loss and val_accuracy.
 
     Raises:
         FileNotFoundError: the folder holds no log.
@@ -115,36 +118,34 @@ def learning_curve(folder: str | Path) -> list[dict[str, float]]:
         raise FileNotFoundError(f"no log of a fine-tuning in {folder}")
     rows: dict[int, dict[str, float]] = {}
     for path in sorted(logs, key=lambda path: int(path.parent.name.rpartition("_")[2])):
-        with path.open() as file:  # one a start: a resumed run has several
+        with path.open() as file:  # a resumed run has one log a start
             for row in csv.DictReader(file):
-                found = {name: float(value) for name, value in row.items() if value}
-                rows.setdefault(int(found["step"]), {}).update(found)
+                values = {name: float(value) for name, value in row.items() if value}
+                rows.setdefault(int(values["step"]), {}).update(values)
     return [rows[step] for step in sorted(rows)]
 
 
 def _check(network: Backbone, dataset: Dataset, plan: Training) -> None:
-    """Refuse what cannot be trained, saying what would be right."""
+    """Refuse a network, set and settings that do not fit together."""
     if network.classes != len(dataset.emotions):
-        raise TrainingError(
-            f"{network.name} tells {network.classes} classes apart, {dataset.name} has "
-            f"{len(dataset.emotions)}: load it with classes={len(dataset.emotions)}"
+        raise ValueError(
+            f"{network.name} has {network.classes} outputs, {dataset.name} has "
+            f"{len(dataset.emotions)} classes: load it with classes={len(dataset.emotions)}"
         )
     if not len(dataset):
-        raise TooFewError(f"{dataset.name} holds no picture: is its training fold empty?")
+        raise TooFewError(f"{dataset.name} holds no image: is its training fold empty?")
     if (dataset.labels < 0).any():
-        raise TrainingError(
-            f"{(dataset.labels < 0).sum()} pictures of {dataset.name} have no label"
-        )
+        raise ValueError(f"{(dataset.labels < 0).sum()} images of {dataset.name} have no label")
     if np.unique(dataset.labels).size < 2:
-        raise TooFewError(f"{dataset.name} has one class only: {len(dataset)} pictures")
+        raise TooFewError(f"{dataset.name} has one class only: {len(dataset)} images")
     if plan.batch_size > len(dataset):
         raise TooFewError(
-            f"a batch of {plan.batch_size} is larger than {dataset.name}: {len(dataset)} pictures"
+            f"a batch of {plan.batch_size} is larger than {dataset.name}: {len(dataset)} images"
         )
 
 
 def _claim(folder: Path, facts: dict[str, Any]) -> None:
-    """Take the folder for this run, or find that it holds the same one."""
+    """Write the run's plan into its folder; refuse a folder of another run."""
     folder.mkdir(parents=True, exist_ok=True)
     plan = folder / "plan.json"
     if plan.exists():
@@ -153,7 +154,7 @@ def _claim(folder: Path, facts: dict[str, Any]) -> None:
             name for name in facts if theirs.get(name) != json.loads(json.dumps(facts[name]))
         ]
         if differs:
-            raise TrainingError(
+            raise ValueError(
                 f"{folder} holds another run (its {', '.join(differs)} differ): "
                 "name another folder, or remove it"
             )
@@ -161,7 +162,7 @@ def _claim(folder: Path, facts: dict[str, Any]) -> None:
 
 
 def _identity(dataset: Dataset) -> str:
-    """SHA-256 over keys, files and labels: which pictures a network learned from, and as what."""
+    """SHA-256 over the keys, files and labels that a network learns from."""
     digest = hashlib.sha256()
     for array in (dataset.keys, dataset.files, dataset.labels):
         digest.update("\n".join(map(str, array.tolist())).encode())
@@ -169,7 +170,7 @@ def _identity(dataset: Dataset) -> str:
 
 
 def _class_weights(dataset: Dataset) -> torch.Tensor:
-    """Weigh a class the more the rarer it is, n / (M n_m): (M,) float32."""
+    """The classes' weights, n / (M n_m): (M,) float32."""
     counts = np.bincount(dataset.labels, minlength=len(dataset.emotions))
     return torch.tensor(counts.sum() / (len(counts) * np.maximum(counts, 1)), dtype=torch.float32)
 
@@ -196,7 +197,7 @@ def _trainer(
         devices=devices,
         num_nodes=nodes,
         strategy="ddp" if devices * nodes > 1 else "auto",
-        precision=cast(LightningPrecision, plan.precision),  # settled by the plan
+        precision=cast(LightningPrecision, plan.precision),  # resolved by the plan
         sync_batchnorm=devices * nodes > 1 and torch.cuda.is_available(),  # has no CPU version
         callbacks=[keep, *extra],
         logger=logs,
@@ -226,22 +227,22 @@ def _loaders(
         rank=trainer.global_rank,
         processes=trainer.world_size,
     )
-    pictures = TrainingImages(dataset, size, resize=resize, mirror=plan.augment, seed=plan.seed)
-    how: dict[str, Any] = {
+    images = TrainingImages(dataset, size, resize=resize, mirror=plan.augment, seed=plan.seed)
+    loading: dict[str, Any] = {
         "num_workers": plan.workers,
         "persistent_workers": plan.workers > 0,
         "pin_memory": torch.cuda.is_available(),
     }
-    train = DataLoader(pictures, batch_sampler=schedule, **how)
+    train = DataLoader(images, batch_sampler=schedule, **loading)
     if validation is None:
         return train, None
-    whole = TrainingImages(validation, size, resize=None, mirror=False, seed=plan.seed)
-    return train, DataLoader(whole, batch_size=256, **how)
+    held_out = TrainingImages(validation, size, resize=None, mirror=False, seed=plan.seed)
+    return train, DataLoader(held_out, batch_size=256, **loading)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hush what Lightning says of itself: what it found, what it would like installed."""
+    """Suppress Lightning's notes about hardware, packages and non-empty folders."""
     log = logging.getLogger("lightning.pytorch")
     level = log.level
     log.setLevel(logging.WARNING)
@@ -255,22 +256,18 @@ def _quiet() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _last(folder: Path, module: Finetuner) -> Path | None:
-    """The newest checkpoint, if it is of this run.
-
-    Names rise with the step, and Lightning writes each in one rename.
-    """
-    found = sorted((folder / "checkpoints").glob("*.ckpt"))
-    if not found:
+def _last_checkpoint(folder: Path, module: Finetuner) -> Path | None:
+    """The newest checkpoint, checked to be of this network; Lightning writes each in one rename."""
+    paths = sorted((folder / "checkpoints").glob("*.ckpt"))  # their names rise with the step
+    if not paths:
         return None
-    fix = "remove it, and training goes on from the one before, or from the start"
+    path, fix = paths[-1], "remove it, and training resumes from the one before, or from the start"
     try:
-        with warnings.catch_warnings(action="ignore"):  # of damaged files, which are told below
-            state = torch.load(found[-1], map_location="cpu", weights_only=True)["state_dict"]
+        with warnings.catch_warnings(action="ignore"):  # a damaged file is reported below
+            state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
         theirs = {name: tensor.shape for name, tensor in state.items()}
     except Exception as error:  # damaged files raise nearly anything: IndexError, UnicodeError, ...
-        raise TrainingError(f"{found[-1]} is no checkpoint of a training: {fix}") from error
-    ours = {name: tensor.shape for name, tensor in module.state_dict().items()}
-    if theirs != ours:
-        raise TrainingError(f"{found[-1]} is a checkpoint of another network: {fix}")
-    return found[-1]
+        raise ValueError(f"{path} is no checkpoint of a training: {fix}") from error
+    if theirs != {name: tensor.shape for name, tensor in module.state_dict().items()}:
+        raise ValueError(f"{path} is a checkpoint of another network: {fix}")
+    return path

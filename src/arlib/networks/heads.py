@@ -1,7 +1,7 @@
-"""A linear sentiment head on frozen features: fitted by scikit-learn, applied by NumPy."""
+"""Linear sentiment heads on frozen features: fitted by scikit-learn, applied by NumPy."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ class LinearHead:
         return softmax(features @ self.weight.T + self.bias, axis=-1).astype(np.float32)
 
     def save(self, path: str | Path) -> None:
-        """Write `path` (safetensors) and, beside it, the same name with .json."""
+        """Write weight and bias to `path` (safetensors), the rest beside it as .json."""
         path = Path(path)
         weight = np.ascontiguousarray(self.weight)  # safetensors ignores strides
         data = safetensors({"weight": weight, "bias": np.ascontiguousarray(self.bias)})
@@ -69,7 +69,7 @@ class LinearHead:
         """Read what `save` wrote.
 
         Raises:
-            FileNotFoundError: the .safetensors or its .json is not there.
+            FileNotFoundError: the .safetensors or its .json is missing.
         """
         path = Path(path)
         tensors = load_file(path)
@@ -77,167 +77,79 @@ class LinearHead:
         emotions, backbone = tuple(facts.pop("emotions")), facts.pop("backbone")
         return cls(tensors["weight"], tensors["bias"], emotions, backbone, facts)
 
+    @classmethod
+    def default(cls) -> "LinearHead":
+        """Load the head that ships with the package: SqueezeNet 1.1 features, fitted on OASIS.
 
-def default_head() -> LinearHead:
-    """Load the head that ships with the package: SqueezeNet 1.1 features, fitted on OASIS.
+        Example:
+            >>> LinearHead.default().emotions
+            ('positive', 'negative')
+        """
+        return cls.load(Path(__file__).with_name("oasis-squeezenet1_1.safetensors"))
 
-    Example:
-        >>> default_head().emotions
-        ('positive', 'negative')
-    """
-    return LinearHead.load(Path(__file__).with_name("oasis-squeezenet1_1.safetensors"))
+    @classmethod
+    def fit(
+        cls,
+        features: np.ndarray,
+        labels: np.ndarray,
+        emotions: Sequence[str],
+        *,
+        backbone: str,
+        strengths: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0),
+        inner_folds: int = 5,
+        seed: int = 0,
+    ) -> "LinearHead":
+        """Fit a logistic regression on standardised features; inner cross-validation chooses C.
 
+        The standardisation is folded into weight and bias, so that the head reads raw features.
 
-def fit_head(
-    features: np.ndarray,
-    labels: np.ndarray,
-    emotions: Sequence[str],
-    *,
-    backbone: str,
-    strengths: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0),
-    inner_folds: int = 5,
-    seed: int = 0,
-) -> LinearHead:
-    """Fit a logistic regression on standardised features, its C chosen by inner cross-validation.
+        Args:
+            features: (n, D) penultimate features.
+            labels: (n,) int, indices into `emotions`; every class must occur in every inner fold.
+            emotions: the M classes, in order.
+            backbone: the network that made the features.
+            strengths: candidates for scikit-learn's C, the inverse of the L2 penalty.
+            inner_folds: stratified folds on which log loss picks C.
+            seed: of the folds' shuffle.
 
-    The standardisation is folded into weight and bias, so that the head reads raw features.
+        Returns:
+            The head; `provenance` holds C and n.
 
-    Args:
-        features: (n, D) penultimate features.
-        labels: (n,) int, indices into `emotions`; every class must occur in every inner fold.
-        emotions: the M classes, in order.
-        backbone: the network that made the features.
-        strengths: candidates for scikit-learn's C, the inverse of the L2 penalty.
-        inner_folds: stratified folds on which log loss picks C.
-        seed: of the folds' shuffle.
+        Raises:
+            ValueError: a class with fewer images than inner folds, or labels outside 0..M-1.
 
-    Returns:
-        The head; `provenance` holds C and n.
+        Example:
+            >>> rng = np.random.default_rng(0)
+            >>> labels = np.repeat([0, 1], 50)
+            >>> features = rng.normal(size=(100, 3)) + labels[:, None]
+            >>> head = LinearHead.fit(features, labels, ("sad", "glad"), backbone="squeezenet1_1")
+            >>> float(head.probability(np.array([-1.0, -1.0, -1.0]))[0]) > 0.9
+            True
+        """
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import GridSearchCV, StratifiedKFold
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
 
-    Raises:
-        ValueError: a class with fewer images than inner folds, or labels outside 0..M-1.
-
-    Example:
-        >>> rng = np.random.default_rng(0)
-        >>> labels = np.repeat([0, 1], 50)
-        >>> head = fit_head(rng.normal(size=(100, 3)) + labels[:, None], labels,
-        ...                 ("positive", "negative"), backbone="squeezenet1_1")
-        >>> float(head.probability(np.array([-1.0, -1.0, -1.0]))[0]) > 0.9
-        True
-    """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV, StratifiedKFold
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    labels = np.asarray(labels)
-    if labels.min() < 0 or labels.max() >= len(emotions):
-        raise ValueError(f"labels must lie in 0..{len(emotions) - 1}: {np.unique(labels)}")
-    counts = np.bincount(labels, minlength=len(emotions))
-    if counts.min() < inner_folds:
-        few = emotions[int(counts.argmin())]
-        raise ValueError(f"{counts.min()} images of {few!r} do not fill {inner_folds} inner folds")
-    folds = StratifiedKFold(inner_folds, shuffle=True, random_state=seed)
-    search = GridSearchCV(
-        make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
-        {"logisticregression__C": list(strengths)},
-        scoring="neg_log_loss",
-        cv=folds,
-    ).fit(features.astype(np.float64), labels)
-    chosen = {"C": search.best_params_["logisticregression__C"], "images": len(labels)}
-    scaler, regression = search.best_estimator_
-    return _unscaled(scaler, regression, emotions, backbone, chosen)
-
-
-def fit_svm(
-    features: np.ndarray,
-    labels: np.ndarray,
-    emotions: Sequence[str],
-    *,
-    backbone: str,
-    C: float = 1.0,
-    seed: int = 0,
-) -> LinearHead:
-    """Fit a linear support vector machine on standardised features.
-
-    Args:
-        features: (n, D) features.
-        labels: (n,) int, indices into `emotions`; every class must occur.
-        emotions: the M classes, in order.
-        backbone: the network that made the features.
-        C: scikit-learn's, the inverse of the L2 penalty.
-        seed: of the solver.
-
-    Returns:
-        The head. With two classes its probability is the logistic function of the margin: a
-        monotone score that calls the same label as the machine, not a calibrated chance.
-
-    Raises:
-        ValueError: a class has no image.
-
-    Example:
-        >>> labels = np.repeat([0, 1], 50)
-        >>> features = np.random.default_rng(0).normal(size=(100, 3)) + 2 * labels[:, None]
-        >>> head = fit_svm(features, labels, ("positive", "negative"), backbone="any")
-        >>> float((head.probability(features).argmax(1) == labels).mean()) > 0.9
-        True
-    """
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    from sklearn.svm import LinearSVC
-
-    labels = np.asarray(labels)
-    lost = sorted(set(range(len(emotions))) - set(labels.tolist()))
-    if lost:
-        raise ValueError(f"no image of {emotions[lost[0]]!r} to learn from")
-    scaler, machine = StandardScaler(), LinearSVC(C=C, random_state=seed, max_iter=20_000)
-    make_pipeline(scaler, machine).fit(features.astype(np.float64), labels)
-    return _unscaled(scaler, machine, emotions, backbone, {"C": C, "images": len(labels)})
-
-
-def cross_fit(
-    features: np.ndarray,
-    labels: np.ndarray,
-    folds: np.ndarray,
-    fit: Callable[[np.ndarray, np.ndarray], LinearHead],
-) -> np.ndarray:
-    """Judge every image by a head that was fitted on the other folds.
-
-    Args:
-        features: (n, D); an image with NaN is neither learned from nor judged.
-        labels: (n,) int; -1 is not learned from.
-        folds: (n,) int; -1 is in no fold, and its image is judged by a head fitted on all folds.
-        fit: features and labels of the other folds -> head.
-
-    Returns:
-        (n, M) float32; NaN where features are.
-
-    Raises:
-        ValueError: from `fit`, or there are fewer than two folds.
-
-    Example:
-        >>> rng = np.random.default_rng(0)
-        >>> labels, folds = np.tile([0, 1], 40), np.repeat([1, 2], 40)
-        >>> features = rng.normal(size=(80, 2)) + 3 * labels[:, None]
-        >>> fit = lambda x, y: fit_svm(x, y, ("positive", "negative"), backbone="any")
-        >>> found = cross_fit(features, labels, folds, fit)
-        >>> float((found.argmax(1) == labels).mean()) > 0.9
-        True
-    """
-    labels, folds = np.asarray(labels), np.asarray(folds)
-    if np.unique(folds[folds >= 0]).size < 2:
-        raise ValueError("to judge images by other folds needs at least two folds")
-    usable = np.isfinite(features).all(axis=1)
-    judged: np.ndarray | None = None
-    for fold in np.unique(folds).tolist():
-        learn = usable & (labels >= 0) & (folds != fold) & (folds >= 0)
-        mine = usable & (folds == fold)
-        found = fit(features[learn], labels[learn]).probability(features[mine])
-        if judged is None:
-            judged = np.full((len(labels), found.shape[1]), np.nan, np.float32)
-        judged[mine] = found
-    assert judged is not None
-    return judged
+        labels = np.asarray(labels)
+        if labels.min() < 0 or labels.max() >= len(emotions):
+            raise ValueError(f"labels must lie in 0..{len(emotions) - 1}: {np.unique(labels)}")
+        counts = np.bincount(labels, minlength=len(emotions))
+        if counts.min() < inner_folds:
+            few = emotions[int(counts.argmin())]
+            raise ValueError(
+                f"{counts.min()} images of {few!r} do not fill {inner_folds} inner folds"
+            )
+        folds = StratifiedKFold(inner_folds, shuffle=True, random_state=seed)
+        search = GridSearchCV(
+            make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
+            {"logisticregression__C": list(strengths)},
+            scoring="neg_log_loss",
+            cv=folds,
+        ).fit(features.astype(np.float64), labels)
+        chosen = {"C": search.best_params_["logisticregression__C"], "images": len(labels)}
+        scaler, regression = search.best_estimator_
+        return _unscaled(scaler, regression, emotions, backbone, chosen)
 
 
 def _unscaled(

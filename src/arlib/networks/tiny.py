@@ -1,21 +1,13 @@
-"""Small networks for the synthetic scenes, at 48 pixels: the ideas of VGG and of AlexNet."""
+"""Small networks for the synthetic scenes, at 48 pixels, after VGG and AlexNet."""
 
 from torch import nn
 
 SIZE = 48
-"""Height and width of the pictures that they take, in pixels."""
+"""Height and width of their input, in pixels."""
 
 
 def vgg_tiny(num_classes: int = 36) -> nn.Sequential:
-    """Build VGG's idea (Simonyan and Zisserman 2015): small kernels, again and again.
-
-    Args:
-        num_classes: M.
-
-    Example:
-        >>> sum(p.numel() for p in vgg_tiny(2).parameters())
-        832578
-    """
+    """Build a small VGG (Simonyan and Zisserman 2015): a stack of small kernels."""
     features = nn.Sequential(
         *_convolution(3, 32, kernel=5, stride=2),  # 24 x 24
         *_convolution(32, 64),
@@ -34,16 +26,9 @@ def vgg_tiny(num_classes: int = 36) -> nn.Sequential:
 
 
 def alexnet_tiny(num_classes: int = 36) -> nn.Sequential:
-    """Build AlexNet's idea (Krizhevsky et al. 2012): large kernels, poolings that overlap, dropout.
+    """Build a small AlexNet (Krizhevsky et al. 2012): large kernels, overlapping pooling, dropout.
 
     It stands for CaffeNet, which is AlexNet with pooling and normalisation in the other order.
-
-    Args:
-        num_classes: M.
-
-    Example:
-        >>> sum(p.numel() for p in alexnet_tiny(2).parameters())
-        418978
     """
     features = nn.Sequential(
         *_convolution(3, 32, kernel=7, stride=2),  # 24 x 24

@@ -1,9 +1,9 @@
-"""How a network learns: the settings of a run, its loss, its optimiser, as Lightning wants them."""
+"""Settings, loss and optimiser of a fine-tuning, as a Lightning module."""
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import lightning as L
 import torch
@@ -11,17 +11,13 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch.nn.functional import cross_entropy
 
 from arlib._support.settings import check_settings
-from arlib.networks.backbones import Backbone, classifier_parameters
+from arlib.networks.backbones import Backbone
 
 LightningPrecision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
-class TrainingError(ValueError):
-    """Training that cannot start, or whose loss is no number."""
-
-
-class TooFewError(TrainingError):
-    """A set that holds too few pictures to train on, or pictures of one class only."""
+class TooFewError(ValueError):
+    """A set with too few images to train on, or with images of one class only."""
 
 
 @dataclass(frozen=True)
@@ -31,26 +27,30 @@ class Training:
     Attributes:
         iterations: steps of SGD; 0 takes `epochs`.
         epochs: passes over the set, when `iterations` is 0.
-        batch_size: pictures a step, of all processes together. 2018: 32
+        batch_size: images in a step, of all processes together. 2018: 32
         lr: learning rate of the pre-trained layers. 2018: 1e-4
         head_factor: the new classifier learns this many times faster. 2018: 10
         momentum: of SGD. 2018: 0.9
         weight_decay: of SGD. 2018: 5e-4
-        step: share of the run after which the learning rates drop; again after as much. 0: never.
-        gamma: what they are then multiplied by.
-        class_weights: weigh classes by the inverse of their share.
+        step: share of the run after which the learning rates drop, each time it passes. 0: never.
+        gamma: the factor by which they drop.
+        class_weights: weight classes by the inverse of their share.
         augment: random crop of `resize` times the network's size, and mirror.
-        resize: 256 / 224, the paper's and everyone's.
+        resize: 256 / 224, as the paper and common practice.
         precision: "32-true", "bf16-mixed" or "16-mixed", Lightning's names; "auto" takes bf16 on a
             GPU that has it, and float32 elsewhere.
         ema: decay of an exponential moving average of the weights; 0: none.
         round: iterations between two validations and checkpoints, about; 0: one pass over the set.
-        frozen_norm: leave batch norms as they were pre-trained, scale and shift aside: for small
-            sets, and for weights whose norms were folded into the convolutions.
-        patience: stop after so many rounds without a lower validation loss; 0: never.
+        frozen_norm: keep the batch norms' pre-trained mean and variance; only scale and shift are
+            trained: for small sets, and for weights whose norms were folded into the convolutions.
+        patience: stop after this many rounds without a lower validation loss; 0: never.
         seed: of shuffling, augmentation and dropout.
-        workers: processes that load; 0 loads in this one; -1 takes all cores but one beside a GPU,
-            and none otherwise, where they would only take time from the network.
+        workers: processes that load images; 0 loads in this one; -1 takes all cores but one beside
+            a GPU, and none otherwise, where they would only take time from the network.
+
+    Example:
+        >>> Training.parse({"epochs": 3}).epochs
+        3
     """
 
     iterations: int = 0
@@ -73,8 +73,24 @@ class Training:
     seed: int = 0
     workers: int = -1
 
-    def planned(self, n: int) -> "Training":
-        """Settle what depends on the set of n pictures, in rounds of equal length, and the machine.
+    @classmethod
+    def parse(cls, settings: Mapping[str, Any]) -> Self:
+        """Create settings from names and values, as a command line or an edition has them.
+
+        Raises:
+            ValueError: an unknown name, or a value of another type; it lists the known names.
+
+        Example:
+            >>> Training.parse({"epoch": 3})
+            Traceback (most recent call last):
+            ...
+            ValueError: no setting 'epoch' of training; there are...
+        """
+        defaults = {field.name: field.default for field in fields(cls)}
+        return cls(**check_settings(settings, defaults, "training"))
+
+    def planned(self, n: int) -> Self:
+        """Resolve what depends on the n images, in rounds of equal length, and on the machine.
 
         Example:
             >>> plan = Training(epochs=2, batch_size=32, round=100).planned(3000)
@@ -99,35 +115,8 @@ class Training:
         )
 
 
-def parse_training(settings: Mapping[str, Any]) -> Training:
-    """Make settings from names and values, as a command line has them.
-
-    Raises:
-        TrainingError: an unknown name, or a value of another type; it lists what there is.
-
-    Example:
-        >>> parse_training({"epochs": 3}).epochs
-        3
-        >>> parse_training({"epoch": 3})
-        Traceback (most recent call last):
-        ...
-        arlib.networks.training.TrainingError: no setting 'epoch' of training; there are...
-    """
-    defaults = {field.name: field.default for field in fields(Training)}
-    try:
-        return Training(**check_settings(settings, defaults, "training"))
-    except ValueError as error:
-        raise TrainingError(str(error)) from error
-
-
 class Finetuner(L.LightningModule):
-    """A network, its loss and its schedule.
-
-    Args:
-        network: with its new classifier.
-        training: the settings, planned.
-        class_weights: (M,) float, or None.
-    """
+    """A network with its new classifier, its loss and its schedule, by planned settings."""
 
     def __init__(
         self, network: Backbone, training: Training, class_weights: torch.Tensor | None = None
@@ -137,7 +126,7 @@ class Finetuner(L.LightningModule):
         self.class_weights = class_weights
 
     def train(self, mode: bool = True) -> "Finetuner":
-        """Switch to training, where batch norms may have to stay as they are."""
+        """Switch to training, where batch norms may have to stay in evaluation mode."""
         super().train(mode)
         if self.settings.frozen_norm:
             for module in self.modules():
@@ -146,15 +135,15 @@ class Finetuner(L.LightningModule):
         return self
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Start dropout anew in every step, so that whoever resumes drops the same."""
+        """Seed dropout in every step, so that a resumed run drops the same."""
         torch.manual_seed(self.settings.seed * 1_000_003 + self.global_step)
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> torch.Tensor:
-        """Cross-entropy of one batch."""
+        """Return the cross-entropy of one batch."""
         weights = None if self.class_weights is None else self.class_weights.to(self.device)
         loss = cross_entropy(self._logits(batch[0]), batch[1], weights)
         if not torch.isfinite(loss):
-            raise TrainingError(
+            raise ValueError(
                 f"the loss is {loss.item()} at step {self.global_step}: lower lr "
                 f"({self.settings.lr}) or use precision='32-true'"
             )
@@ -162,7 +151,7 @@ class Finetuner(L.LightningModule):
         return loss
 
     def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> None:
-        """Loss and accuracy on held-out pictures."""
+        """Log loss and accuracy on held-out images."""
         logits, labels = self._logits(batch[0]), batch[1]
         right = (logits.argmax(dim=1) == labels).float().mean()
         loss = cross_entropy(logits.float(), labels)
@@ -170,9 +159,11 @@ class Finetuner(L.LightningModule):
             self.log(name, value, batch_size=len(labels), sync_dist=True, prog_bar=True)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """SGD; the new classifier learns faster; both rates drop in steps."""
+        """Create SGD, whose rate is higher for the new classifier; both rates drop in steps."""
         s = self.settings
-        body, head = classifier_parameters(self.network)
+        head = list(self.network.classifier.parameters())
+        new = set(map(id, head))
+        body = [parameter for parameter in self.network.parameters() if id(parameter) not in new]
         groups = [{"params": body, "lr": s.lr}, {"params": head, "lr": s.lr * s.head_factor}]
         optimizer = torch.optim.SGD(
             [group for group in groups if group["params"]],

@@ -1,11 +1,27 @@
-"""EdgeBoxes (Zitnick and Dollar 2014): a box is good if outlines lie wholly inside it."""
+"""EdgeBoxes (Zitnick and Dollar 2014): boxes scored by the contours that they enclose."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from arlib.proposals.edges import check_image, edge_map, structured_edges
-from arlib.proposals.types import Proposals, check_between, check_count, clipped, working_copy
+from arlib.proposals.edges import edge_map, structured_edges
+from arlib.proposals.types import (
+    Proposals,
+    check_between,
+    check_count,
+    check_image,
+    clipped,
+    working_copy,
+)
+
+_RANGES = (
+    (("alpha", "beta"), 0, 1, "()"),
+    (("eta",), 0, 1, "(]"),
+    (("edge_min_mag",), 0, 1, "[)"),
+    (("min_score", "cluster_min_mag"), 0, np.inf, "[)"),
+    (("max_aspect_ratio", "min_box_area"), 1, np.inf, "[)"),
+    (("edge_merge_thr", "gamma", "kappa", "sigma"), 0, np.inf, "()"),
+)
 
 
 @dataclass(frozen=True)
@@ -13,12 +29,12 @@ class EdgeBoxes:
     """Propose boxes from a thinned colour edge map, or from a structured forest's.
 
     OpenCV does the search (`cv2.ximgproc.createEdgeBoxes`). Every call makes a detector of its own:
-    a reused one remembers, and returns other boxes for the same image. A picture without an edge
+    a reused one keeps state, and returns other boxes for the same image. An image without an edge
     has no proposals.
 
     Attributes:
         max_regions: N, the most boxes an image.
-        alpha: IoU of neighbouring windows in the search, in (0, 1).
+        alpha: IoU of neighbouring boxes in the search, in (0, 1).
         beta: IoU at which the worse of two boxes is dropped, in (0, 1).
         eta: factor by which `beta` falls after each box, in (0, 1].
         min_score: boxes below that are dropped, >= 0.
@@ -30,7 +46,7 @@ class EdgeBoxes:
         gamma: affinity's sensitivity to direction, > 0.
         kappa: the exponent by which large boxes are penalised, > 0.
         sigma: smoothing before edges are taken, in pixels of the working copy, > 0.
-        max_side: a larger picture is worked on in a copy with this longer side, >= 16.
+        max_side: a larger image is worked on in a copy with this longer side, >= 16.
         model: path of a structured-forest model; None takes our own edge map.
 
     Raises:
@@ -38,9 +54,9 @@ class EdgeBoxes:
             or never return.
 
     Example:
-        >>> picture = np.full((120, 160, 3), 255, np.uint8)
-        >>> picture[30:90, 40:110] = 0
-        >>> EdgeBoxes(max_regions=1)(picture).boxes.round(-1)
+        >>> image = np.full((120, 160, 3), 255, np.uint8)
+        >>> image[30:90, 40:110] = 0
+        >>> EdgeBoxes(max_regions=1)(image).boxes.round(-1)
         array([[ 40.,  30., 110.,  90.]], dtype=float32)
     """
 
@@ -64,16 +80,9 @@ class EdgeBoxes:
         """Check every setting."""
         check_count("max_regions", self.max_regions, 1)
         check_count("max_side", self.max_side, 16)
-        for name in ("alpha", "beta"):
-            check_between(name, getattr(self, name), 0, 1)
-        check_between("eta", self.eta, 0, 1, include_high=True)
-        check_between("edge_min_mag", self.edge_min_mag, 0, 1, include_low=True)
-        for name in ("min_score", "cluster_min_mag"):
-            check_between(name, getattr(self, name), 0, np.inf, include_low=True)
-        for name in ("max_aspect_ratio", "min_box_area"):
-            check_between(name, getattr(self, name), 1, np.inf, include_low=True)
-        for name in ("edge_merge_thr", "gamma", "kappa", "sigma"):
-            check_between(name, getattr(self, name), 0, np.inf)
+        for names, low, high, ends in _RANGES:
+            for name in names:
+                check_between(name, getattr(self, name), low, high, ends)
 
     def __call__(self, image: np.ndarray) -> Proposals:
         """Propose boxes for an image (H, W, 3) uint8 RGB."""
@@ -99,9 +108,9 @@ class EdgeBoxes:
             gamma=self.gamma,
             kappa=self.kappa,
         )
-        found, scores = detector.getBoundingBoxes(magnitude, orientation)
+        raw, scores = detector.getBoundingBoxes(magnitude, orientation)
         if scores is None:
             return clipped([], [], image, self.max_regions)
-        boxes = np.array(found, np.float64)
+        boxes = np.array(raw, np.float64)
         boxes[:, 2:] += boxes[:, :2]  # xywh -> xyxy
         return clipped(boxes * scale, np.ravel(scores), image, self.max_regions)

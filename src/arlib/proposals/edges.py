@@ -1,10 +1,12 @@
-"""Image -> thinned edge map: how strong an edge runs through each pixel, and in which direction."""
+"""Image -> thinned edge map: strength and direction of the edge through each pixel."""
 
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from arlib.proposals.types import check_image
 
 
 def edge_map(image: np.ndarray, sigma: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
@@ -13,23 +15,23 @@ def edge_map(image: np.ndarray, sigma: float = 2.0) -> tuple[np.ndarray, np.ndar
     The tensor (Di Zenzo 1986) adds up the gradients of L*, a* and b* whatever their signs, so that
     an edge between two colours of one lightness counts too. A pixel is kept where its strength is
     the greatest across the edge (Canny 1986). The map is divided by its 99.5th percentile, so that
-    an edge means the same in every picture.
+    an edge means the same in all images.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        sigma: of the Gaussian that smooths the picture first, in pixels, > 0: finer texture goes.
+        sigma: of the Gaussian that smooths the image first, in pixels, > 0: finer texture goes.
 
     Returns:
-        magnitude (H, W) float32 in [0, 1], 0 off the ridges; all 0 for a flat picture.
+        magnitude (H, W) float32 in [0, 1], 0 off the ridges; all 0 for a flat image.
         orientation (H, W) float32 in [0, pi), the direction across the edge, in radians.
 
     Raises:
         ValueError: the image is of another shape or dtype, or sigma is not positive.
 
     Example:
-        >>> picture = np.zeros((32, 32, 3), np.uint8)
-        >>> picture[:, 16:] = 255
-        >>> magnitude, orientation = edge_map(picture)
+        >>> image = np.zeros((32, 32, 3), np.uint8)
+        >>> image[:, 16:] = 255
+        >>> magnitude, orientation = edge_map(image)
         >>> np.unique(np.nonzero(magnitude)[1]), float(orientation[8, 16])
         (array([15]), 0.0)
     """
@@ -51,18 +53,7 @@ def edge_map(image: np.ndarray, sigma: float = 2.0) -> tuple[np.ndarray, np.ndar
 
 
 def structured_edges(image: np.ndarray, model: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """Find edges by a structured forest (Dollar and Zitnick 2013), as OpenCV evaluates it.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        model: a trained forest, such as OpenCV's `model.yml.gz`.
-
-    Returns:
-        As `edge_map`.
-
-    Raises:
-        ValueError: the image is of another shape or dtype, or the model cannot be read.
-    """
+    """Find edges, as `edge_map`, by a structured forest (Dollar and Zitnick 2013)."""
     check_image(image)
     detector = _structured_forest(str(model))
     edges = detector.detectEdges(image.astype(np.float32) / 255)
@@ -71,17 +62,10 @@ def structured_edges(image: np.ndarray, model: str | Path) -> tuple[np.ndarray, 
 
 
 def thin(strength: np.ndarray, orientation: np.ndarray) -> np.ndarray:
-    """Keep a pixel where no neighbour across the edge is stronger; set the others to 0.
-
-    Args:
-        strength: (H, W) float32, at least 0.
-        orientation: (H, W) float32, the direction across the edge, in radians.
-
-    Returns:
-        (H, W) float32. The neighbours lie one pixel away, interpolated bilinearly.
-    """
+    """Keep a pixel where no neighbour across the edge is stronger; set the others to 0."""
     import cv2
 
+    # the neighbours lie one pixel away, interpolated bilinearly
     x, y = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in strength.shape[::-1]))
     dx, dy = np.cos(orientation), np.sin(orientation)
 
@@ -90,12 +74,6 @@ def thin(strength: np.ndarray, orientation: np.ndarray) -> np.ndarray:
 
     before, after = shifted(x - dx, y - dy), shifted(x + dx, y + dy)
     return np.where((strength >= before) & (strength >= after), strength, 0).astype(np.float32)
-
-
-def check_image(image: np.ndarray) -> None:
-    """Raise ValueError for anything but (H, W, 3) uint8 with a pixel in it."""
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise ValueError(f"image must be (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}")
 
 
 @lru_cache(maxsize=1)

@@ -1,16 +1,16 @@
 """Proposal methods by name."""
 
-from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
-import numpy as np
-
+from arlib._support.settings import check_settings
+from arlib.proposals.cached import Cached
 from arlib.proposals.controls import CenterCrops, FiveCrops, Grid, RandomBoxes
 from arlib.proposals.edge_boxes import EdgeBoxes
 from arlib.proposals.saliency import Saliency
 from arlib.proposals.selective_search import SelectiveSearch
-from arlib.proposals.types import Proposals
+from arlib.proposals.timeout import Deadline
+from arlib.proposals.types import Propose
 
 _METHODS: dict[str, Any] = {
     "edge_boxes": EdgeBoxes,
@@ -23,25 +23,39 @@ _METHODS: dict[str, Any] = {
 }
 
 
-def make(name: str, **settings: Any) -> Callable[[np.ndarray], Proposals]:
+def make_proposals(
+    name: str, *, cached: bool = False, deadline: float | None = None, **settings: Any
+) -> Propose:
     """Make a proposal method by name.
 
     Args:
-        name: "edge_boxes", "selective_search", "grid", "random_boxes", "center_crops",
-            "five_crops" or "saliency".
-        settings: its fields.
+        name: "edge_boxes", "selective_search", "grid", "random_boxes", "saliency"; "center_crops",
+            boxes around the centre, each smaller than the one before; or "five_crops", the centre
+            and the four corners at 224/256 of the sides, ten-crop (Krizhevsky et al. 2012) without
+            its mirror images.
+        cached: keep proposals on disk (`ARLIB_CACHE`), found by the image's pixels, the settings,
+            the code and the versions that it uses; an image that is there is not searched again.
+        deadline: seconds that an image may take, > 0; None sets no limit. The method then runs in
+            a process that is killed when the time is up, and the image counts as unreadable.
+        settings: its fields, such as `max_regions`.
+
+    Returns:
+        The method, a frozen dataclass: image (H, W, 3) uint8 RGB -> `Proposals`.
 
     Raises:
         ValueError: no such method or setting, or a setting out of its range.
 
     Example:
-        >>> make("grid", max_regions=5)
+        >>> make_proposals("grid", max_regions=5)
         Grid(max_regions=5)
+        >>> import numpy as np
+        >>> propose = make_proposals("grid", deadline=60, max_regions=5)
+        >>> len(propose(np.zeros((40, 60, 3), np.uint8)))
+        5
     """
     if name not in _METHODS:
         raise ValueError(f"no proposal method {name!r}; there are {', '.join(_METHODS)}")
-    known = [field.name for field in fields(_METHODS[name])]
-    unknown = sorted(settings.keys() - set(known))
-    if unknown:
-        raise ValueError(f"{name} has no setting {unknown[0]!r}; there are {', '.join(known)}")
-    return _METHODS[name](**settings)
+    defaults = {field.name: field.default for field in fields(_METHODS[name])}
+    method = _METHODS[name](**check_settings(settings, defaults, name))
+    method = Cached(method) if cached else method
+    return method if deadline is None else Deadline(method, deadline)

@@ -1,41 +1,30 @@
-"""Saliency (Hou and Zhang 2007): what stands out from the picture's own spectrum."""
+"""Saliency (Hou and Zhang 2007): the residual of an image's log spectrum."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from arlib.proposals.edges import check_image
-from arlib.proposals.types import Proposals, check_between, check_count, clipped
+from arlib.proposals.types import Proposals, check_between, check_count, check_image, clipped
 
 
 def saliency_map(image: np.ndarray) -> np.ndarray:
-    """Find what stands out, by OpenCV's spectral residual.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-
-    Returns:
-        (H, W) float32 in [0, 1]; all 0 for a flat picture.
-
-    Raises:
-        ValueError: the image is of another shape or dtype.
-    """
+    """Compute OpenCV's spectral residual: (H, W) float32 in [0, 1]; all 0 for a flat image."""
     import cv2
 
     check_image(image)
     if (image == image[0, 0]).all():  # its spectrum is empty, and OpenCV answers with NaN
         return np.zeros(image.shape[:2], np.float32)
-    found, salient = cv2.saliency.StaticSaliencySpectralResidual.create().computeSaliency(
+    succeeded, salient = cv2.saliency.StaticSaliencySpectralResidual.create().computeSaliency(
         np.ascontiguousarray(image[..., ::-1])  # BGR
     )
-    if not found:
-        raise ValueError(f"OpenCV finds no saliency in a picture of {image.shape}")
+    if not succeeded:
+        raise ValueError(f"OpenCV finds no saliency in an image of {image.shape}")
     return np.nan_to_num(salient.astype(np.float32))
 
 
 @dataclass(frozen=True)
 class Saliency:
-    """Propose boxes around what stands out; a control that knows of no sentiment.
+    """Propose boxes around salient parts; a control that knows of no sentiment.
 
     The map is cut at several shares of its greatest value, and each connected part becomes a box,
     whose objectness is the part's mean saliency.
@@ -44,6 +33,13 @@ class Saliency:
         max_regions: N, the most boxes an image.
         levels: how many cuts, evenly spaced between 0.2 and 0.8.
         min_box_area: of a box in pixels, >= 1.
+
+    Example:
+        >>> image = np.zeros((64, 64, 3), np.uint8)
+        >>> image[20:24, 40:44] = 255
+        >>> x0, y0, x1, y1 = Saliency()(image).boxes[0]
+        >>> x0 < 42 < x1 and y0 < 22 < y1
+        np.True_
     """
 
     max_regions: int = 100
@@ -54,7 +50,7 @@ class Saliency:
         """Check the settings."""
         check_count("max_regions", self.max_regions, 1)
         check_count("levels", self.levels, 1)
-        check_between("min_box_area", self.min_box_area, 1, np.inf, include_low=True)
+        check_between("min_box_area", self.min_box_area, 1, np.inf, "[)")
 
     def __call__(self, image: np.ndarray) -> Proposals:
         """Propose boxes for an image (H, W, 3) uint8 RGB; none for a flat one."""
@@ -76,9 +72,9 @@ def most_salient_point(image: np.ndarray) -> tuple[float, float]:
     """Find x, y of the most salient pixel, in pixels: its centre.
 
     Example:
-        >>> picture = np.zeros((64, 64, 3), np.uint8)
-        >>> picture[20:24, 40:44] = 255
-        >>> x, y = most_salient_point(picture)
+        >>> image = np.zeros((64, 64, 3), np.uint8)
+        >>> image[20:24, 40:44] = 255
+        >>> x, y = most_salient_point(image)
         >>> 36 < x < 48, 16 < y < 28
         (True, True)
     """

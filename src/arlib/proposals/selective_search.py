@@ -1,11 +1,10 @@
-"""Selective Search (Uijlings et al. 2013): boxes of segments, merged again and again."""
+"""Selective Search (Uijlings et al. 2013): boxes of a hierarchy of merged segments."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from arlib.proposals.edges import check_image
-from arlib.proposals.types import Proposals, check_count, clipped, working_copy
+from arlib.proposals.types import Proposals, check_count, check_image, ranked, working_copy
 
 LEAST_SIDE = 8
 """Pixels; OpenCV's segmentation needs a neighbourhood."""
@@ -17,17 +16,23 @@ class SelectiveSearch:
 
     The boxes come without a score. The paper's order is a random number times the place in the
     hierarchy, large segments first; OpenCV draws it from a generator that cannot be seeded. Here
-    the place is that by area and the number comes from `seed`, so that the same picture always has
-    the same proposals. The objectness is the place in that order: 1 for the best, 1/n for the last.
+    the place is that by area and the number comes from `seed`, so that the same image always has
+    the same proposals. The objectness is the rank in that order: 1 for the best, 1/n for the last.
 
     Attributes:
         max_regions: N, the most boxes an image.
         mode: "fast" or "quality", which takes about ten times as long.
         seed: of the order.
-        max_side: a larger picture is worked on in a copy with this longer side, >= 16.
+        max_side: a larger image is worked on in a copy with this longer side, >= 16.
 
     Raises:
         ValueError: a setting is none of the above.
+
+    Example:
+        >>> image = np.zeros((60, 80, 3), np.uint8)
+        >>> image[:, 40:] = 255
+        >>> SelectiveSearch()(image).boxes[0]
+        array([40.,  0., 80., 60.], dtype=float32)
     """
 
     max_regions: int = 100
@@ -50,18 +55,16 @@ class SelectiveSearch:
         check_image(image)
         small, scale = working_copy(image, self.max_side)
         if min(small.shape[:2]) < LEAST_SIDE:
-            return clipped([], [], image, self.max_regions)
+            return ranked(np.empty((0, 4)), image, self.max_regions)
         search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
         search.setBaseImage(np.ascontiguousarray(small[..., ::-1]))  # BGR
         if self.mode == "fast":
             search.switchToSelectiveSearchFast()
         else:
             search.switchToSelectiveSearchQuality()
-        found = np.unique(np.reshape(search.process(), (-1, 4)), axis=0).astype(np.float64)
-        place = np.argsort(np.argsort(-found[:, 2] * found[:, 3], kind="stable")) + 1
-        drawn = np.random.default_rng(self.seed).random(len(found)) * place
-        order = np.argsort(drawn, kind="stable")
-        boxes = found[order]
+        boxes = np.unique(np.reshape(search.process(), (-1, 4)), axis=0).astype(np.float64)
+        place = np.argsort(np.argsort(-boxes[:, 2] * boxes[:, 3], kind="stable")) + 1
+        drawn = np.random.default_rng(self.seed).random(len(boxes)) * place
+        boxes = boxes[np.argsort(drawn, kind="stable")]
         boxes[:, 2:] += boxes[:, :2]  # xywh -> xyxy
-        objectness = 1 - np.arange(len(boxes)) / max(1, len(boxes))
-        return clipped(boxes * scale, objectness, image, self.max_regions)
+        return ranked(boxes * scale, image, self.max_regions)

@@ -1,4 +1,4 @@
-"""Proposals under a deadline, in a process that can be killed: what hangs, or dies, hangs alone."""
+"""Proposals under a deadline, in a process that is killed when the time is up."""
 
 import os
 import socket
@@ -19,33 +19,16 @@ from arlib.proposals.types import Proposals, check_between
 _START = "import sys; from arlib.proposals.timeout import serve; serve(int(sys.argv[1]))"
 
 
-class DeadlineError(ImageError):
-    """An image whose proposals took too long, or ended the process that made them."""
-
-
 @dataclass(frozen=True)
 class Deadline:
-    """Propose what another method proposes, but for no longer than it may take.
+    """Propose what another method proposes, but for no longer than it may take."""
 
-    The method runs in a process beside this one, which is killed when the time is up; the image is
-    then left out of the scores, like an unreadable one. An image's way there and back takes a
-    few milliseconds. Each thread that asks at the same time has a process of its own.
+    # The method runs in a process beside this one, which is killed when the time is up; the image
+    # is then left out of the scores, like an unreadable one. An image's way there and back takes a
+    # few milliseconds. Threads that ask at the same time have a process each.
 
-    Attributes:
-        method: image -> Proposals, a frozen dataclass of an importable module.
-        seconds: that an image may take, > 0. The first one of a process has its start on top.
-
-    Raises:
-        ValueError: the seconds are none.
-
-    Example:
-        >>> from arlib.proposals import Grid
-        >>> len(Deadline(Grid(max_regions=5), seconds=60)(np.zeros((40, 60, 3), np.uint8)))
-        5
-    """
-
-    method: Any
-    seconds: float = 30.0
+    method: Any  # a frozen dataclass of an importable module
+    seconds: float = 30.0  # > 0; the first image of a process has its start on top
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -60,7 +43,7 @@ class Deadline:
         """Propose boxes for an image (H, W, 3) uint8 RGB.
 
         Raises:
-            DeadlineError: the method took too long, or ended its process.
+            ImageError: the method took too long, or ended its process.
             Exception: what the method raised.
         """
         with _LOCK:
@@ -68,7 +51,7 @@ class Deadline:
             server = idle.pop() if idle else None
         server = server or _Server(self.method)
         try:
-            found, error = server.ask(image, self.seconds)
+            proposals, error = server.ask(image, self.seconds)
         except BaseException:
             server.kill()
             raise
@@ -76,7 +59,7 @@ class Deadline:
             idle.append(server)
         if error is not None:
             raise error
-        return found
+        return proposals
 
 
 class _Server:
@@ -101,11 +84,11 @@ class _Server:
         try:
             self.line.send(image)
             if not self.line.poll(seconds):
-                raise DeadlineError("proposals", f"took longer than {seconds:g} s")
+                raise ImageError("proposals", f"took longer than {seconds:g} s")
             return self.line.recv()
         except (EOFError, ConnectionError) as error:
             code = self.process.wait()
-            raise DeadlineError("proposals", f"ended their process (status {code})") from error
+            raise ImageError("proposals", f"ended their process (status {code})") from error
 
     def kill(self) -> None:
         self.process.kill()
@@ -118,8 +101,6 @@ class _Server:
 
 
 _IDLE: dict[Deadline, list[_Server]] = defaultdict(list)
-
-
 _LOCK = threading.Lock()
 
 

@@ -1,4 +1,4 @@
-"""What every proposal method returns, and what is done to its scores."""
+"""Proposals: the type that methods return, and the checks that they share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,17 +45,14 @@ class Proposals:
         return len(self.objectness)
 
 
+Propose = Callable[[np.ndarray], Proposals]
+"""A proposal method: image (H, W, 3) uint8 RGB -> `Proposals`."""
+
+
 def clipped(
     boxes: npt.ArrayLike, objectness: npt.ArrayLike, image: np.ndarray, max_regions: int
 ) -> Proposals:
-    """Make proposals of raw boxes: inside the image, none twice, best first, at most `max_regions`.
-
-    Args:
-        boxes: (N, 4) xyxy in pixels; may reach beyond the image.
-        objectness: (N,).
-        image: (H, W, ...), whose size counts.
-        max_regions: how many are kept.
-    """
+    """Clip raw boxes (N, 4) xyxy to the image, and keep `max_regions` distinct ones, best first."""
     height, width = image.shape[:2]
     inside = np.clip(np.reshape(boxes, (-1, 4)), 0, [width, height, width, height])
     inside = inside.astype(np.float32)
@@ -67,39 +64,14 @@ def clipped(
     return Proposals(inside[kept], scores[kept])
 
 
-def check_count(name: str, value: int, least: int) -> None:
-    """Raise ValueError unless value is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
-
-
-def check_between(
-    name: str,
-    value: float,
-    low: float,
-    high: float,
-    *,
-    include_low: bool = False,
-    include_high: bool = False,
-) -> None:
-    """Raise ValueError unless value lies between low and high."""
-    above = value >= low if include_low else value > low
-    below = value <= high if include_high else value < high
-    if not (above and below):
-        interval = f"{'[' if include_low else '('}{low}, {high}{']' if include_high else ')'}"
-        raise ValueError(f"{name} must be in {interval}, not {value!r}")
+def ranked(boxes: np.ndarray, image: np.ndarray, max_regions: int) -> Proposals:
+    """Clip raw boxes that are best first; the objectness is 1 for the first, 1/n for the last."""
+    rank = np.arange(len(boxes)) / max(1, len(boxes))
+    return clipped(boxes, 1 - rank, image, max_regions)
 
 
 def working_copy(image: np.ndarray, max_side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Shrink a picture whose longer side exceeds `max_side`.
-
-    Args:
-        image: (H, W, 3) uint8.
-        max_side: pixels.
-
-    Returns:
-        The copy, or the image itself; and the factors (4,) that bring its xyxy boxes back.
-    """
+    """Shrink an image whose longer side exceeds `max_side`; the factors (4,) bring boxes back."""
     import cv2
 
     height, width = image.shape[:2]
@@ -111,4 +83,21 @@ def working_copy(image: np.ndarray, max_side: int) -> tuple[np.ndarray, np.ndarr
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.tile(factors, 2)
 
 
-Propose = Callable[[np.ndarray], Proposals]
+def check_image(image: np.ndarray) -> None:
+    """Raise ValueError for anything but (H, W, 3) uint8 with a pixel in it."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise ValueError(f"image must be (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}")
+
+
+def check_count(name: str, value: int, least: int) -> None:
+    """Raise ValueError unless value is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+
+
+def check_between(name: str, value: float, low: float, high: float, ends: str = "()") -> None:
+    """Raise ValueError unless value lies between low and high; `ends` "[)" includes low."""
+    above = value >= low if ends[0] == "[" else value > low
+    below = value <= high if ends[1] == "]" else value < high
+    if not (above and below):
+        raise ValueError(f"{name} must be in {ends[0]}{low}, {high}{ends[1]}, not {value!r}")

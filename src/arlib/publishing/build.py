@@ -6,6 +6,7 @@ execution off; the finished site takes its place in one rename.
 
 import json
 import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,25 +16,23 @@ from typing import Any
 
 from jupyter_core.utils import ensure_event_loop
 
+from arlib import experiments
 from arlib._support.storage import exclusive_lock, replace_folder, write_atomic
-from arlib.experiments import (
-    Experiment,
-    SyntheticProtocol,
-    compare,
-    open_run,
-    parse_experiment,
-    runs_of,
-)
 from arlib.method import usable_base
-from arlib.publishing.chapters import NOBODY_THERE, TIMEOUT, execute_chapter
-from arlib.publishing.editions import Edition, EditionError, chapters, declared_parameters, pages_of
-from arlib.publishing.hosting import Public
+from arlib.publishing.chapters import STATIC, TIMEOUT, execute_chapter
+from arlib.publishing.editions import (
+    Edition,
+    EditionError,
+    chapter_paths,
+    declared_parameters,
+)
 from arlib.publishing.pages import editions_page, status_page
 from arlib.publishing.records import facts_of
-from arlib.publishing.site import NOWHERE, build_site, configured
-from arlib.publishing.site_figures import extract_dark_figures, gallery
+from arlib.publishing.site import build_site, checked_address
+from arlib.publishing.site_images import extract_dark_figures, gallery_page
 
 Say = Callable[[str], None]
+Makers = Mapping[str, Callable[[Path], Path]]  # run's name -> what makes it, given a folder for it
 
 
 def run_edition(
@@ -41,9 +40,10 @@ def run_edition(
     edition: Edition,
     *,
     record: bool = False,
-    chapters_too: bool = True,
+    only_measure: bool = False,
     timeout: float = TIMEOUT,
-    public: Public = NOWHERE,
+    repository: str | None = None,
+    address: str | None = None,
     say: Say = print,
 ) -> Path:
     """Score if the edition has an experiment, execute every chapter, build and publish the site.
@@ -52,51 +52,111 @@ def run_edition(
         root: the book's folder.
         edition: from `load_edition`.
         record: also put the fresh runs under `book/results/`, where they are committed.
-        chapters_too: execute chapters and build the site; otherwise runs are measured alone.
+        only_measure: measure the runs; execute no chapter and build no site.
         timeout: seconds that a cell of a chapter may take.
-        public: where others find the book; its pages link to its repository, if it has one.
-        say: told about every step.
+        repository: the book's public one on GitHub or GitLab, to which pages link, such as
+            "https://github.com/OWNER/NAME"; None where it has none.
+        address: the site's public one, such as "https://OWNER.github.io/NAME"; links to a page show
+            its image only where it is known.
+        say: called with a line for every step.
 
     Returns:
-        The site's first page, `_build/<edition>/html/index.html`; the folder of the runs where no
-        chapter is asked for.
+        The site's front page, `_build/<edition>/html/index.html`; with `only_measure` the folder of
+        the runs.
 
     Raises:
-        EditionError: a chapter failed, naming it and the cell; the site did not build; or `record`
-            is asked of an edition without an experiment on photographs; or no chapters of one
-            without any experiment.
+        EditionError: a chapter failed, naming it and the cell; the site did not build; an address
+            is none; or `record` is asked of an edition without an experiment on photographs, or
+            `only_measure` of one without any experiment.
         BusyError: the edition is being run already.
     """
-    if record and not isinstance(edition.experiment, Experiment):
+    if record and not isinstance(edition.experiment, experiments.Experiment):
         raise EditionError(f"edition {edition.name} scores no photographs: nothing to record")
-    if not chapters_too and edition.experiment is None:
+    if only_measure and edition.experiment is None:
         raise EditionError(f"edition {edition.name} has no experiment: nothing to measure")
+    repository = checked_address("repository", repository)
+    address = checked_address("address", address)
     build = root / "_build" / edition.name
     with exclusive_lock(build / "lock"):
-        runs = _measure_all(root, edition, build, record=record, say=say)
-        if not chapters_too:
+        # the expensive half: the edition's own runs, and those that chapters would make
+        bars = sys.stderr.isatty()
+        makers = edition.experiment.runs(progress=bars) if edition.experiment else {}
+        runs = measure_runs(root, build / "results", makers, record=record, say=say)
+        if only_measure:
             return build / "results"
-        parameters = edition.parameters | _base_for(edition, runs, say)
-        runs += _live_runs(root, edition, {run.name for run in runs}, say)
-        stage = _staged(root, build, runs)
-        seconds = _execute_all(root, stage, parameters, timeout, say)
+        parameters = edition.parameters | choose_base(edition, runs, say)
+        live = experiments.SyntheticProtocol().runs(progress=bars)
+        missing = {name: make for name, make in live.items() if name not in makers}
+        runs += make_live_runs(root, declared_parameters(root) | parameters, missing, say)
+
+        # the chapters
+        stage = _stage_sources(root, build / "source", runs)
+        seconds = _execute_chapters(root, stage, parameters, timeout, say)
         extract_dark_figures(stage)
-        declared = declared_parameters(root)
-        given = {name: (declared | NOBODY_THERE | parameters)[name] for name in declared}
-        measured = stage / "book" / "results" / str(given.get("run")) / "run.json"
-        said = json.loads(measured.read_text()) if measured.is_file() else None
-        facts = facts_of(edition, given, seconds, (run.name for run in runs), said)
+
+        # the pages about them, and the site
+        facts = _gather_facts(root, stage, edition, parameters, seconds, runs)
         _write_pages(root, stage, edition.name, facts)
-        configured(stage, public)
         say("building the site")
-        site = build_site(stage, build, public)
+        site = build_site(stage, build, repository=repository, address=address)
         write_atomic(build / "edition.json", json.dumps(facts, indent=1) + "\n")
     return site
 
 
-def _staged(root: Path, build: Path, runs: list[Path]) -> Path:
+def measure_runs(
+    root: Path, results: Path, makers: Makers, *, record: bool, say: Say
+) -> list[Path]:
+    """Make an experiment's runs, and say how they compare with the recorded ones."""
+    runs = []
+    for name, make in makers.items():
+        say(f"scoring: {name}")
+        run = make(results)
+        recorded = root / "book" / "results" / name
+        if recorded.is_dir():
+            say(_differences(run, recorded))
+        if record:
+            fresh = recorded.with_name(f".{name}.fresh")
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.copytree(run, fresh)
+            replace_folder(fresh, recorded)
+            say(f"recorded: {recorded.relative_to(root)}")
+        runs.append(run)
+    return runs
+
+
+def _differences(run: Path, recorded: Path) -> str:
+    """Say how far a fresh run is from the recorded one of the same name."""
+    opened = [experiments.open_run(folder) for folder in (run, recorded)]
+    settings = [experiments.parse_experiment(each.facts["experiment"]) for each in opened]
+    if settings[0] != settings[1]:
+        return f"the recorded {recorded.name} has other settings: not compared"
+    largest = opened[0].differences(opened[1])
+    numbers = ", ".join(f"{name} {value:.2g}" for name, value in largest.items())
+    return f"largest differences from the recorded {recorded.name}: {numbers}"
+
+
+def choose_base(edition: Edition, runs: list[Path], say: Say) -> dict[str, Any]:
+    """Choose Eq. 1's logarithm where base e would make it negative: with three emotions or more."""
+    most = max((experiments.open_run(run).scores.sizes["emotion"] for run in runs), default=2)
+    base = usable_base(most)
+    if base == "e" or "base" in edition.parameters:
+        return {}
+    say(f"{most} emotions: Eq. 1 with base {base!r}, since with base e it could be negative")
+    return {"base": base}
+
+
+def make_live_runs(
+    root: Path, parameters: Mapping[str, Any], makers: Makers, say: Say
+) -> list[Path]:
+    """Make those runs that chapters name, once, before two chapters want them at the same time."""
+    names = {parameters.get("run"), *parameters.get("runs", [])} & makers.keys()
+    for name in sorted(names):
+        say(f"scoring: {name}")
+    return [makers[name](root) for name in sorted(names)]
+
+
+def _stage_sources(root: Path, stage: Path, runs: list[Path]) -> Path:
     """Copy what chapters and the site are made from, and the runs beside it."""
-    stage = build / "source"
     shutil.rmtree(stage, ignore_errors=True)
     shutil.copytree(root / "book", stage / "book", ignore=shutil.ignore_patterns(".ipynb_*"))
     shutil.copytree(root / "src", stage / "src", ignore=shutil.ignore_patterns("__pycache__"))
@@ -107,24 +167,12 @@ def _staged(root: Path, build: Path, runs: list[Path]) -> Path:
     return stage
 
 
-def _write_pages(root: Path, stage: Path, name: str, facts: Mapping[str, Any]) -> None:
-    """Put what the run says of itself in the place of the pages that stand for it."""
-    for page, text in (
-        ("status", status_page(name, facts)),
-        ("editions", editions_page(root, name, facts, stage / "book")),
-    ):
-        if f"book/{page}" in pages_of(root):
-            (stage / "book" / f"{page}.md").write_text(text, encoding="utf-8")
-    if (stage / "book" / "gallery.md").is_file():
-        (stage / "book" / "gallery.md").write_text(gallery(stage), encoding="utf-8")
-
-
-def _execute_all(
+def _execute_chapters(
     root: Path, stage: Path, parameters: Mapping[str, Any], timeout: float, say: Say
 ) -> dict[str, float]:
     """Execute every chapter, two at a time, since most of each is one core's work: seconds."""
-    todo = chapters(root)
-    done = count(1)
+    paths = chapter_paths(root)
+    number = count(1)
 
     def execute(chapter: Path) -> float:
         started = time.perf_counter()
@@ -133,67 +181,41 @@ def _execute_all(
         finally:
             ensure_event_loop().close()  # nbclient leaves this thread's open
         seconds = round(time.perf_counter() - started, 1)
-        say(f"[{next(done)}/{len(todo)}] {chapter}, {seconds:.0f} s")
+        say(f"[{next(number)}/{len(paths)}] {chapter}, {seconds:.0f} s")
         return seconds
 
     with ThreadPoolExecutor(2) as pool:
-        futures = {str(chapter): pool.submit(execute, chapter) for chapter in todo}
+        futures = {str(chapter): pool.submit(execute, chapter) for chapter in paths}
         try:
             return {chapter: future.result() for chapter, future in futures.items()}
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _measure_all(
-    root: Path, edition: Edition, build: Path, *, record: bool, say: Say
-) -> list[Path]:
-    """Make the experiment's runs and say how they compare with the recorded ones."""
-    experiment = edition.experiment
-    if experiment is None:
-        return []
-    recorded = root / "book" / "results"
-    runs = []
-    for name, make in runs_of(experiment).items():
-        say(f"scoring: {name}")
-        run = make(build / "results")
-        old = recorded / name
-        if old.is_dir():
-            say(_comparison(run, old))
-        if record:
-            fresh = recorded / f".{name}.fresh"
-            shutil.rmtree(fresh, ignore_errors=True)
-            shutil.copytree(run, fresh)
-            replace_folder(fresh, old)
-            say(f"recorded: {old.relative_to(root)}")
-        runs.append(run)
-    return runs
+def _gather_facts(
+    root: Path,
+    stage: Path,
+    edition: Edition,
+    parameters: Mapping[str, Any],
+    seconds: Mapping[str, float],
+    runs: list[Path],
+) -> dict[str, Any]:
+    """Gather the facts of an edition, with the values that every parameter of a chapter had."""
+    declared = declared_parameters(root)
+    values = {name: {**declared, **STATIC, **parameters}[name] for name in declared}
+    path = stage / "book" / "results" / str(values.get("run")) / "run.json"
+    run = json.loads(path.read_text()) if path.is_file() else None
+    return facts_of(edition, values, seconds, (run.name for run in runs), run)
 
 
-def _base_for(edition: Edition, runs: list[Path], say: Say) -> dict[str, Any]:
-    """Choose Eq. 1's logarithm where base e would make it negative: with three emotions or more."""
-    most = max((open_run(run)[0].sizes["emotion"] for run in runs), default=2)
-    base = usable_base(most)
-    if base == "e" or "base" in edition.parameters:
-        return {}
-    say(f"{most} emotions: Eq. 1 with base {base!r}, since with base e it could be negative")
-    return {"base": base}
-
-
-def _live_runs(root: Path, edition: Edition, there: set[str], say: Say) -> list[Path]:
-    """Make what chapters would make of the synthetic scenes, once, before they want it at once."""
-    named: dict[str, Any] = declared_parameters(root) | edition.parameters
-    wanted = {named.get("run"), *named.get("runs", [])} - there
-    missing = {name: make for name, make in runs_of(SyntheticProtocol()).items() if name in wanted}
-    for name in missing:
-        say(f"scoring: {name}")
-    return [make(root) for make in missing.values()]
-
-
-def _comparison(run: Path, recorded: Path) -> str:
-    """Say how far a fresh run lies from the recorded one of the same name."""
-    facts = [open_run(folder)[1]["experiment"] for folder in (run, recorded)]
-    settings = [parse_experiment(f) if "backbones" in f else f for f in facts]
-    if settings[0] != settings[1]:
-        return f"the recorded {recorded.name} has other settings: not compared"
-    apart = ", ".join(f"{name} {value:.2g}" for name, value in compare(run, recorded).items())
-    return f"largest differences from the recorded {recorded.name}: {apart}"
+def _write_pages(root: Path, stage: Path, name: str, facts: Mapping[str, Any]) -> None:
+    """Write the pages that the book has placeholders for."""
+    texts = {
+        "status": lambda: status_page(name, facts),
+        "editions": lambda: editions_page(root, name, facts, stage / "book"),
+        "gallery": lambda: gallery_page(stage),
+    }
+    for page, write in texts.items():
+        path = stage / "book" / f"{page}.md"
+        if path.is_file():
+            path.write_text(write(), encoding="utf-8")

@@ -1,8 +1,9 @@
-"""Editions of the book: one set of parameters for every chapter, and what is scored first."""
+"""Read an edition of the book: its parameters, checked against the chapters, and its experiment."""
 
 import ast
 import logging
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import chain
@@ -12,28 +13,19 @@ from typing import Any
 import nbformat
 import yaml
 
-from arlib import datasets
+from arlib import datasets, evaluation, experiments
 from arlib._support.settings import fits
-from arlib.evaluation import Run, pool
-from arlib.experiments import (
-    SETTINGS,
-    Experiment,
-    SyntheticProtocol,
-    open_run_results,
-    parse_experiment,
-    parse_synthetic,
-)
 
 log = logging.getLogger(__name__)
 
 
 class EditionError(ValueError):
-    """An edition that is not there, is not well formed, or did not run to its end."""
+    """An edition that does not exist, is not well formed, or did not run to its end."""
 
 
 @dataclass(frozen=True)
 class Edition:
-    """What `editions/<name>.yaml` says.
+    """The settings of `editions/<name>.yaml`.
 
     Attributes:
         name: the file's name.
@@ -46,7 +38,7 @@ class Edition:
     name: str
     title: str
     parameters: dict[str, Any] = field(default_factory=dict)
-    experiment: Experiment | SyntheticProtocol | None = None
+    experiment: "experiments.Experiment | experiments.SyntheticProtocol | None" = None
 
 
 def find_book(start: str | Path = ".") -> Path:
@@ -62,9 +54,21 @@ def find_book(start: str | Path = ".") -> Path:
     raise EditionError(f"no book at {start} or above: run this inside a clone of its repository")
 
 
-def available(root: Path) -> list[str]:
+def edition_names(root: Path) -> list[str]:
     """Names of the editions of the book at `root`."""
     return sorted(path.stem for path in (root / "editions").glob("*.yaml"))
+
+
+def read_edition(root: Path, name: str) -> dict[str, Any]:
+    """Read an edition's file, whose keys are checked and whose values are not."""
+    names = edition_names(root)
+    if name not in names:
+        raise EditionError(f"no edition {name!r}; there are {', '.join(names)}")
+    raw = yaml.safe_load((root / "editions" / f"{name}.yaml").read_text()) or {}
+    _refuse_unknown(raw, {f.name for f in fields(Edition)} - {"name"}, f"editions/{name}.yaml")
+    if "title" not in raw:
+        raise EditionError(f"editions/{name}.yaml has no title")
+    return raw
 
 
 def load_edition(root: Path, name: str, overrides: Mapping[str, Any] | None = None) -> Edition:
@@ -80,96 +84,89 @@ def load_edition(root: Path, name: str, overrides: Mapping[str, Any] | None = No
         EditionError: no such edition, an unknown key, or a parameter that no chapter declares or
             whose type is another; the message lists the right ones.
     """
-    if name not in available(root):
-        raise EditionError(f"no edition {name!r}; there are {', '.join(available(root))}")
-    raw = yaml.safe_load((root / "editions" / f"{name}.yaml").read_text())
-    _refuse_unknown(raw, {f.name for f in fields(Edition)} - {"name"}, f"editions/{name}.yaml")
-    parameters, experiment = dict(raw.get("parameters") or {}), raw.get("experiment")
-    settings = _experiment_settings(experiment)
-    _refuse_unknown(experiment or {}, settings, f"the experiment of editions/{name}.yaml")
+    raw = read_edition(root, name)
+    parameters, settings = dict(raw.get("parameters") or {}), raw.get("experiment")
+    known = _known_settings(settings)
+    _refuse_unknown(settings or {}, known, f"the experiment of editions/{name}.yaml")
     declared = declared_parameters(root)
+
+    # an override is the experiment's where the experiment has such a setting
     for key, value in (overrides or {}).items():
-        (experiment if key in settings else parameters)[key] = value
-    made = _experiment(experiment)
-    if isinstance(made, Experiment) and not parameters.keys() & {"run", "runs"}:
-        names = list(made.runs())  # of an edition that names none: its own
-        theirs = {"run": names[0], "runs": names}
-        parameters |= {key: value for key, value in theirs.items() if key in declared}
+        (settings if settings is not None and key in known else parameters)[key] = value
+    experiment = _experiment(settings)
+
+    # chapters show the experiment's own runs, unless the edition names others
+    if isinstance(experiment, experiments.Experiment) and not parameters.keys() & {"run", "runs"}:
+        names = list(experiment.runs())
+        own = {"run": names[0], "runs": names}
+        parameters |= {key: value for key, value in own.items() if key in declared}
+
     for key, value in parameters.items():
         if key not in declared:
             raise EditionError(
                 f"no parameter {key!r} in edition {name}; "
-                f"there are {sorted(declared.keys() | settings)}"
+                f"there are {sorted(declared.keys() | known)}"
             )
         _check_type(key, value, declared[key])
-    shared = {key: value for key, value in (experiment or {}).items() if key in declared}
-    return Edition(name, raw["title"], shared | parameters, made)
+    shared = {key: value for key, value in (settings or {}).items() if key in declared}
+    return Edition(name, raw["title"], shared | parameters, experiment)
 
 
-def _experiment_settings(experiment: Mapping[str, Any] | None) -> set[str]:
+def _known_settings(settings: Mapping[str, Any] | None) -> set[str]:
     """Names of what an experiment may set; chapters that declare one of them get its value."""
-    if experiment is None:
+    if settings is None:
         return set()
-    if experiment.get("dataset") == "scenes":
-        return {"dataset", *SETTINGS}
-    return {f.name for f in fields(Experiment)}
+    return set(experiments.experiment_settings(settings.get("dataset", "")))
 
 
-def _experiment(settings: Mapping[str, Any] | None) -> Experiment | SyntheticProtocol | None:
+def _experiment(
+    settings: Mapping[str, Any] | None,
+) -> "experiments.Experiment | experiments.SyntheticProtocol | None":
+    """Make the experiment of an edition's settings; a dataset's path becomes absolute."""
     if settings is None:
         return None
-    if settings.get("dataset") == "scenes":
-        given = {name: value for name, value in settings.items() if name != "dataset"}
-        try:
-            return parse_synthetic(given)
-        except ValueError as error:
-            raise EditionError(str(error)) from error
     dataset = settings.get("dataset")
     try:
-        if isinstance(dataset, str) and dataset not in datasets.names():
+        if isinstance(dataset, str) and dataset not in ("scenes", *datasets.names()):
             if not Path(dataset).exists():
                 raise ValueError(
                     f"no dataset {dataset!r}, and no such file; there are {datasets.names()}"
                 )
             dataset = str(Path(dataset).resolve())  # chapters run elsewhere
-        return parse_experiment({**settings, "dataset": dataset})
+        return experiments.parse_experiment({**settings, "dataset": dataset})
     except ValueError as error:
         raise EditionError(str(error)) from error
 
 
-def pages_of(root: Path) -> list[str]:
-    """Every page of a book's table of contents, in order, such as "book/01_proposals"."""
+def page_names(root: Path) -> list[str]:
+    """Names of the pages of a book's table of contents, in order, such as "book/01_proposals"."""
     toc = yaml.safe_load((root / "_toc.yml").read_text())
     top = [page for part in toc["parts"] for page in part["chapters"]]
     below = [[page["file"], *(each["file"] for each in page.get("sections", []))] for page in top]
     return [toc["root"], *chain.from_iterable(below)]
 
 
-def chapters(root: Path) -> list[Path]:
-    """Chapters in the order of the table of contents, relative to `root`."""
-    pages = pages_of(root)
+def chapter_paths(root: Path) -> list[Path]:
+    """Paths of the chapters, in the order of the table of contents, relative to `root`."""
+    pages = page_names(root)
     return [Path(f"{page}.ipynb") for page in pages if (root / f"{page}.ipynb").is_file()]
 
 
 def declared_parameters(root: Path) -> dict[str, Any]:
     """Every parameter that a chapter declares, with its default value."""
     declared: dict[str, Any] = {}
-    for chapter in chapters(root):
+    for chapter in chapter_paths(root):
         declared.update(chapter_parameters(root / chapter))
     return declared
 
 
 def chapter_parameters(path: Path) -> dict[str, Any]:
-    """Names and default values in a chapter's cell tagged `parameters`.
-
-    Raises:
-        EditionError: the cell is missing, or a line of it is no `name = literal`.
-    """
+    """Names and default values in a chapter's cell tagged `parameters`, which holds literals."""
     cells = nbformat.read(path, as_version=4).cells
     tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     if len(tagged) != 1:
         raise EditionError(f"{path.name} has {len(tagged)} cells tagged 'parameters', not one")
-    found = {}
+    parameters = {}
     for line in ast.parse(tagged[0].source).body:
         target = line.targets[0] if isinstance(line, ast.Assign) else None
         if isinstance(line, ast.AnnAssign):
@@ -177,14 +174,14 @@ def chapter_parameters(path: Path) -> dict[str, Any]:
         if not isinstance(target, ast.Name):
             raise EditionError(f"{path.name}, parameters: {ast.unparse(line)!r} sets no name")
         try:
-            found[target.id] = ast.literal_eval(line.value)
+            parameters[target.id] = ast.literal_eval(line.value)
         except ValueError as error:
             raise EditionError(f"{path.name}: {ast.unparse(line)!r} is no literal") from error
-    return found
+    return parameters
 
 
-def _refuse_unknown(given: Mapping[str, Any], known: set[str], where: str) -> None:
-    unknown = sorted(given.keys() - known)
+def _refuse_unknown(settings: Mapping[str, Any], known: set[str], where: str) -> None:
+    unknown = sorted(settings.keys() - known)
     if unknown:
         raise EditionError(f"{where}: unknown key(s) {unknown}; there are {sorted(known)}")
 
@@ -199,8 +196,10 @@ def _check_type(name: str, value: Any, default: Any) -> None:
         )
 
 
-def edition_runs(root: Path, edition: "Edition", *, seeds: Sequence[int] = (0,)) -> list[Run]:
-    """Open the runs of an edition: fresh ones, else recorded ones; the synthetic scenes is made.
+def edition_runs(
+    root: Path, edition: Edition, *, seeds: Sequence[int] = (0,)
+) -> "list[evaluation.Run]":
+    """Open the runs of an edition: fresh ones, else recorded ones; synthetic ones are made.
 
     Args:
         root: the book's folder.
@@ -212,31 +211,29 @@ def edition_runs(root: Path, edition: "Edition", *, seeds: Sequence[int] = (0,))
             names no run; or seeds are asked of photographs. Where some are missing, a warning
             names them.
     """
-    from arlib.experiments import SyntheticProtocol, runs_of
-    from arlib.publishing.editions import (
-        EditionError,  # these load torch, which runs by name do without
-    )
-
-    experiment = edition.experiment
-    if isinstance(experiment, SyntheticProtocol):
-        generators = [replace(experiment, seed=experiment.seed + seed) for seed in seeds]
-        made = [runs_of(generator) for generator in generators]
-        return [pool(open_run_results(runs[name](root)) for runs in made) for name in made[0]]
+    experiment, bars = edition.experiment, sys.stderr.isatty()
+    if isinstance(experiment, experiments.SyntheticProtocol):
+        seeded = [replace(experiment, seed=experiment.seed + seed) for seed in seeds]
+        makers = [protocol.runs(progress=bars) for protocol in seeded]
+        return [
+            evaluation.Run.pool(experiments.open_run(make[name](root)).load() for make in makers)
+            for name in makers[0]
+        ]
     if tuple(seeds) != (0,):
         raise EditionError(f"--seeds is for the synthetic scenes; {edition.name} has photographs")
-    names = runs_of(experiment) if experiment else edition.parameters.get("runs")
+    names = experiment.runs() if experiment else edition.parameters.get("runs")
     if not names:
         raise EditionError(f"edition {edition.name} names no runs: give some with -p runs")
-    places = {name: _find(root, edition.name, name) for name in names}
-    lost = ", ".join(name for name, place in places.items() if place is None)
-    fix_page = f"no run {lost}, fresh or recorded: `arlib run {edition.name}` makes it"
-    if not any(places.values()):
-        raise EditionError(fix_page)
-    if lost:
-        log.warning("a column is missing: %s", fix_page)
-    return [open_run_results(place) for place in places.values() if place is not None]
+    folders = {name: _find_run(root, edition.name, name) for name in names}
+    missing = ", ".join(name for name, folder in folders.items() if folder is None)
+    message = f"no run {missing}, fresh or recorded: `arlib run {edition.name}` makes it"
+    if not any(folders.values()):
+        raise EditionError(message)
+    if missing:
+        log.warning("a column is missing: %s", message)
+    return [experiments.open_run(folder).load() for folder in folders.values() if folder]
 
 
-def _find(root: Path, edition: str, name: str) -> Path | None:
+def _find_run(root: Path, edition: str, name: str) -> Path | None:
     places = [root / "_build" / edition / "results" / name, root / "book" / "results" / name]
     return next((place for place in places if (place / "run.json").is_file()), None)

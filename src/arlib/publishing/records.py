@@ -1,10 +1,11 @@
-"""Editions that were built here: which there are, and where two of them differ."""
+"""What is known of the editions that were built here, and where two of them differ."""
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,24 +14,103 @@ import nbformat
 
 from arlib._support.provenance import machine, source_commit
 from arlib.publishing.chapters import INJECTED
-from arlib.publishing.editions import Edition, EditionError
+from arlib.publishing.editions import Edition, EditionError, edition_names, read_edition
 
-Printed = dict[tuple[str, str, int], str]
+PUBLISHERS = ("jupyter-book", "papermill", "sphinx-book-theme")
+"""Packages that make pages of chapters: their versions are noted beside the method's own."""
+
+
+@dataclass(frozen=True)
+class EditionRecord:
+    """An edition of the book, and the facts that were noted when it was built here, if it was."""
+
+    name: str
+    title: str
+    facts: Mapping[str, Any] | None
+    chapters: Path
+
+    @property
+    def when(self) -> str:
+        """When it was built, in UTC to the minute."""
+        return "not built" if self.facts is None else finished(self.facts)
+
+    @property
+    def obstacle(self) -> str | None:
+        """The reason why it cannot be compared, as the end of a sentence."""
+        if self.facts is None:
+            return "was not built here (arlib run)"
+        if "parameters" not in self.facts:
+            return "was built before parameters were noted: build it again"
+        return None if self.chapters.is_dir() else "no longer has its site: build it again"
+
+    @cached_property
+    def outputs(self) -> dict[tuple[str, str, int], str]:
+        """Chapter, source, number of earlier cells with this source -> the printed text."""
+        texts = {}
+        for path in sorted(self.chapters.glob("*.ipynb")):
+            seen: Counter[str] = Counter()
+            for cell in nbformat.read(path, as_version=4).cells:
+                if cell.cell_type != "code" or INJECTED in cell.metadata.get("tags", []):
+                    continue
+                parts = [text for output in cell.outputs for text in _texts(output)]
+                texts[path.stem, cell.source, seen[cell.source]] = "\n".join(parts)
+                seen[cell.source] += 1
+        return texts
+
+
+def list_editions(root: Path) -> list[EditionRecord]:
+    """List the editions of the book at `root`, those built here with what was noted then.
+
+    Args:
+        root: the book's folder.
+
+    Returns:
+        Records by name: `name`, `title`, `when` and `facts`, the content of `edition.json`, which
+        is None where the edition was not built here.
+
+    Raises:
+        EditionError: an edition or a file `edition.json` is broken; it is named.
+    """
+    built = {path.parent.name: path for path in (root / "_build").glob("*/edition.json")}
+    records = []
+    for name in sorted({*edition_names(root), *built}):
+        facts = _read_facts(root, built[name]) if name in built else None
+        title = (facts or read_edition(root, name))["title"]
+        chapters = root / "_build" / name / "html" / "_sources" / "book"  # complete, or absent
+        records.append(EditionRecord(name, title, facts, chapters))
+    return records
+
+
+def _read_facts(root: Path, path: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads(path.read_text())
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict) or not {"title", "seconds"} <= facts.keys():
+        raise EditionError(
+            f"{path.relative_to(root)} does not hold the facts of an edition: remove it"
+        )
+    return facts
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A code cell whose text output differs.
-
-    Attributes:
-        chapter: such as "03_sentiment_score".
-        source: its code; of a cell that only one edition has, that one's.
-        outputs: what each of the two editions printed there; None where one has no such cell.
-    """
+    """A code cell whose text output differs; None stands for an edition without such a cell."""
 
     chapter: str
     source: str
     outputs: tuple[str | None, str | None]
+
+    @property
+    def first_line(self) -> str:
+        """Its code's first line."""
+        return self.source.strip().partition("\n")[0]
+
+    @property
+    def excerpts(self) -> tuple[str, str]:
+        """The first lines of both outputs."""
+        one, other = ("(no such cell)" if t is None else _excerpt(t) for t in self.outputs)
+        return one, other
 
 
 @dataclass(frozen=True)
@@ -49,29 +129,17 @@ class Comparison:
     cells: list[Cell]
     same: int
 
-
-def built(root: Path) -> dict[str, dict[str, Any]]:
-    """Facts of every edition that was built here: name -> what `edition.json` says.
-
-    Raises:
-        EditionError: one of these files is broken; it is named.
-    """
-    found = {}
-    for path in sorted((root / "_build").glob("*/edition.json")):
-        try:
-            facts = json.loads(path.read_text())
-            whole = isinstance(facts, dict) and {"title", "seconds"} <= facts.keys()
-        except ValueError:
-            whole = False
-        if not whole:
-            where = path.relative_to(root)
-            raise EditionError(f"{where} does not say what an edition was made with: remove it")
-        found[path.parent.name] = facts
-    return found
+    @property
+    def summary(self) -> str:
+        """How much differs, in one line."""
+        return (
+            f"{len(self.parameters)} parameters differ; {len(self.cells)} cells print "
+            f"something else, {self.same} the same"
+        )
 
 
 def compare_editions(root: Path, one: str, other: str) -> Comparison:
-    """Set two built editions side by side: their parameters, and what their cells printed.
+    """Compare two built editions: their parameters, and the text that their cells printed.
 
     Args:
         root: the book's folder.
@@ -79,95 +147,42 @@ def compare_editions(root: Path, one: str, other: str) -> Comparison:
         other: likewise.
 
     Raises:
-        EditionError: one of them was not built here; it lists those that were. Or it was built
-            by a version that noted no parameters, or its site was removed.
+        EditionError: one of them was not built here, naming those that were; or it was built by a
+            version that noted no parameters, or its site was removed.
     """
-    facts = built(root)
+    records = {record.name: record for record in list_editions(root)}
+    built = ", ".join(name for name, record in records.items() if record.facts) or "none"
     for name in (one, other):
-        if name not in facts:
-            there = ", ".join(facts) or "none"
-            raise EditionError(f"edition {name!r} was not built here (arlib run); built: {there}")
-        if "parameters" not in facts[name]:
-            raise EditionError(
-                f"edition {name!r} is of before parameters were noted: build it again"
-            )
-        if not published(root, name).is_dir():
-            raise EditionError(f"the site of edition {name!r} is no longer here: build it again")
-    first, second = (printed(published(root, name)) for name in (one, other))
+        obstacle = records[name].obstacle if name in records else "was not built here (arlib run)"
+        if obstacle:
+            raise EditionError(f"edition {name!r} {obstacle}; built: {built}")
+    return compare_records(records[one], records[other])
+
+
+def compare_records(one: EditionRecord, other: EditionRecord) -> Comparison:
+    """Compare two editions that have no `obstacle`."""
+    first, second = ((record.facts or {})["parameters"] for record in (one, other))
+    names = sorted(first.keys() | second.keys())
+    parameters = {n: (first.get(n), second.get(n)) for n in names if first.get(n) != second.get(n)}
     cells, same = [], 0
-    for key in sorted(first | second, key=lambda key: key[0]):  # within a chapter, as they come
-        outputs = (first.get(key), second.get(key))
+    for key in sorted(one.outputs | other.outputs, key=lambda key: key[0]):  # in a chapter's order
+        outputs = (one.outputs.get(key), other.outputs.get(key))
         if outputs[0] == outputs[1]:
             same += 1
         else:
             cells.append(Cell(key[0], key[1], outputs))
-    told = [facts[name]["parameters"] for name in (one, other)]
-    return Comparison((one, other), differing(*told), cells, same)
+    return Comparison((one.name, other.name), parameters, cells, same)
 
 
-def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Names whose values differ, with both.
-
-    Example:
-        >>> differing({"k": 8, "seed": 0}, {"k": 4, "seed": 0, "beta": 0.5})
-        {'beta': (None, 0.5), 'k': (8, 4)}
-    """
-    names = sorted(one.keys() | other.keys())
-    return {n: (one.get(n), other.get(n)) for n in names if one.get(n) != other.get(n)}
-
-
-def moment(facts: Mapping[str, Any]) -> str:
-    """Tell when an edition or a run was finished, in UTC to the minute.
-
-    Example:
-        >>> moment({"finished": "2026-11-25T13:39:04+00:00"}), moment({})
-        ('2026-11-25 13:39', 'before that was noted')
-    """
-    if "finished" not in facts:
-        return "before that was noted"
-    return f"{datetime.fromisoformat(facts['finished']):%Y-%m-%d %H:%M}"
-
-
-def printed(folder: Path) -> Printed:
-    """Read what each code cell of executed chapters printed, and the values that it glued.
-
-    Args:
-        folder: holds the notebooks.
-
-    Returns:
-        (chapter, source, how many cells before it in the chapter say the same) -> text.
-    """
-    found: Printed = {}
-    for path in sorted(folder.glob("*.ipynb")):
-        seen: Counter[str] = Counter()
-        for cell in nbformat.read(path, as_version=4).cells:
-            if cell.cell_type != "code" or INJECTED in cell.metadata.get("tags", []):
-                continue
-            texts = [text for output in cell.outputs for text in _texts(output)]
-            found[path.stem, cell.source, seen[cell.source]] = "\n".join(texts)
-            seen[cell.source] += 1
-    return found
-
-
-def published(root: Path, name: str) -> Path:
-    """Folder of the executed chapters that the site of an edition offers: whole, or not there."""
-    return root / "_build" / name / "html" / "_sources" / "book"
-
-
-def beginning(text: str, lines: int = 6) -> str:
-    r"""Shorten what a cell printed to its first lines, and say how many follow.
-
-    Example:
-        >>> beginning("a\nb\nc", lines=2)
-        'a\nb\n... and 1 lines more'
-    """
-    every = text.strip().splitlines()
-    more = [f"... and {len(every) - lines} lines more"] if len(every) > lines else []
-    return "\n".join([*every[:lines], *more])
+def _excerpt(text: str, most: int = 6) -> str:
+    """The first lines of a text, and how many follow."""
+    lines = text.strip().splitlines() or ["(nothing)"]
+    more = [f"... and {len(lines) - most} lines more"] if len(lines) > most else []
+    return "\n".join([*lines[:most], *more])
 
 
 def _texts(output: Mapping[str, Any]) -> Iterator[str]:
-    """Text of one output of a cell; of a glued value, which is not shown there, with its name."""
+    """Texts of one output of a cell; of a glued value, which is hidden there, with its name."""
     if "text" in output:
         yield "".join(output["text"])
     glued = output.get("metadata", {}).get("scrapbook", {}).get("name")
@@ -178,8 +193,11 @@ def _texts(output: Mapping[str, Any]) -> Iterator[str]:
             yield f"{glued} = {''.join(data)}"
 
 
-PUBLISHERS = ("jupyter-book", "papermill", "sphinx-book-theme")
-"""Packages that make pages of chapters: their versions are noted beside the method's own."""
+def finished(facts: Mapping[str, Any]) -> str:
+    """When an edition or a run was finished, in UTC to the minute."""
+    if "finished" not in facts:
+        return "before that was noted"
+    return f"{datetime.fromisoformat(facts['finished']):%Y-%m-%d %H:%M}"
 
 
 def facts_of(
@@ -187,21 +205,9 @@ def facts_of(
     parameters: Mapping[str, Any],
     seconds: Mapping[str, float],
     runs: Iterable[str],
-    measured: Mapping[str, Any] | None = None,
+    run: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Gather what `edition.json` says of an edition whose chapters have just run.
-
-    Args:
-        edition: it.
-        parameters: name -> value, of every chapter.
-        seconds: chapter -> how long it took.
-        runs: names of the runs that were measured for it.
-        measured: what `run.json` says of the run that its parameter `run` names, if it has one.
-
-    Returns:
-        JSON values: title, finished (UTC), commit, parameters, experiment, runs, headline, seconds,
-        machine.
-    """
+    """Gather the facts for `edition.json`; `run` is the run.json that the parameter `run` names."""
     return {
         "title": edition.title,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -209,26 +215,18 @@ def facts_of(
         "parameters": dict(parameters),
         "experiment": None if edition.experiment is None else asdict(edition.experiment),
         "runs": list(runs),
-        "headline": None if measured is None else headline(measured),
+        "headline": None if run is None else headline(run),
         "seconds": dict(seconds),
         "machine": machine() | {package: version(package) for package in PUBLISHERS},
     }
 
 
 def headline(run: Mapping[str, Any]) -> dict[str, float | None]:
-    """Pick the numbers that stand for a run: None where it has no labels.
-
-    Args:
-        run: what `run.json` says.
-
-    Example:
-        >>> headline({"dataset": {"images": 12, "majority": None}, "results": {}})
-        {'images': 12, 'majority': None, 'whole': None, 'fused': None}
-    """
+    """Pick the numbers that stand for a run.json: None where the run has no labels."""
     data, results = run["dataset"], run["results"]
-    ways = {"whole": "full image", "fused": "+ obj + senti (K = 8)"}
+    rows = {"global": "full image", "fused": "+ obj + senti (K = 8)"}
     accuracy = {
-        name: results[way]["accuracy"]["estimate"] if way in results else None
-        for name, way in ways.items()
+        name: results[row]["accuracy"]["estimate"] if row in results else None
+        for name, row in rows.items()
     }
     return {"images": data["images"], "majority": data["majority"], **accuracy}

@@ -1,11 +1,9 @@
 from .cross_fold import (
     Classifiers as Classifiers,
-    check_heads as check_heads,
     classify_boxes as classify_boxes,
 )
 from .distributed import score_in_shards as score_in_shards
 from .inference import box_outputs as box_outputs, global_outputs as global_outputs
-from .jobs import named_job as named_job
 from .prediction import (
     Prediction as Prediction,
     predict as predict,

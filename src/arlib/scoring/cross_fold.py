@@ -15,25 +15,7 @@ Heads = LinearHead | Mapping[int, LinearHead] | None
 
 
 def check_heads(dataset: Dataset, network: Backbone, head: Heads) -> None:
-    """Refuse a network and heads that do not predict the dataset's emotions in every fold.
-
-    Args:
-        dataset: the images.
-        network: the backbone; without a head, its own classes must be the emotions.
-        head: None, one head, or a mapping fold -> head.
-
-    Raises:
-        ValueError: names what does not fit.
-
-    Example:
-        >>> from arlib.datasets import load
-        >>> from arlib.networks import load_backbone
-        >>> network = load_backbone("vgg_tiny", classes=3, weights="random")
-        >>> check_heads(load("scenes-annotated", n=20), network, None)
-        Traceback (most recent call last):
-        ...
-        ValueError: vgg_tiny has 3 outputs, scenes-annotated has 2 emotions: fine-tune it, ...
-    """
+    """Refuse a network and heads that do not predict the dataset's emotions in every fold."""
     if head is None:
         if network.classes != len(dataset.emotions):
             raise ValueError(
@@ -96,7 +78,22 @@ class Classifiers:
     def one(
         cls, network: Backbone, dataset: Dataset, heads: Mapping[int, LinearHead] | None = None
     ) -> "Classifiers":
-        """Let one network classify every fold of a dataset."""
+        """Let one network classify every fold of a dataset.
+
+        Raises:
+            ValueError: the heads do not fit the network, the emotions or the folds.
+
+        Example:
+            >>> from arlib.datasets import load
+            >>> from arlib.networks import load_backbone
+            >>> network = load_backbone("vgg_tiny", weights="random")
+            >>> Classifiers.one(network, load("scenes-annotated", n=20), heads={})
+            Traceback (most recent call last):
+            ...
+            ValueError: no head for fold(s) [1, 2, 3, 4, 5] of scenes-annotated
+        """
+        if heads is not None:
+            check_heads(dataset, network, heads)
         return cls(dict.fromkeys(np.unique(dataset.folds).tolist(), network), heads)
 
     def groups(self, dataset: Dataset) -> Iterator[tuple[Backbone, np.ndarray]]:

@@ -11,13 +11,15 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 from tqdm.auto import tqdm
 
 from arlib._support.storage import exclusive_lock, place_folder
-from arlib.scoring.jobs import Job
+from arlib.scoring.jobs import Job, named_job
 from arlib.scoring.scores import ScoresError, open_scores
 from arlib.scoring.shards import Part, ShardWork, assemble
 from arlib.scoring.workers import Outcome, by_dask, in_this_process
@@ -45,7 +47,7 @@ class Report:
 
 
 def score_in_shards(
-    make: Callable[[], Job],
+    make: Mapping[str, Any] | Callable[[], Job],
     out: str | Path,
     *,
     shard_size: int = 1024,
@@ -58,8 +60,17 @@ def score_in_shards(
     """Score a dataset shard by shard into one Zarr store, and go on where a run was cut off.
 
     Args:
-        make: makes the job, here and once in each worker; picklable where there are workers,
-            such as `functools.partial(named_job, dataset="oasis")`.
+        make: what to score, by names, from which each worker makes the same job; or a function
+            that makes the job, here and once in each worker, picklable where there are workers.
+            The names are settings of `score`, a precision "auto" being resolved here, and
+
+            - `dataset`, a name in `arlib.datasets.load`, with its further arguments in
+              `dataset_settings`; or else `images`, a folder of images without labels;
+            - `head`, a linear head's file, None for the package's own; or else `backbone`, a
+              network that predicts by its own classes, and its `weights` ("auto"), as in
+              `arlib.networks.load_backbone`;
+            - `proposals` ("edge_boxes"), `max_regions` (100) and `deadline` (None), as in
+              `arlib.proposals.make_proposals`.
         out: the store; `OUT.partial` beside it holds finished shards until all are there. On a
             cluster, every machine must see both under the same path.
         shard_size: images in a shard.
@@ -77,26 +88,27 @@ def score_in_shards(
     Raises:
         BusyError: another run is at work on `out`.
         FileExistsError: `out` holds something else, and `overwrite` is false.
-        ValueError: shards failed too often, a disk is full, or a worker has other code or
+        ValueError: both or neither of `dataset` and `images`, both `head` and `backbone`, or no
+            such name; shards failed too often, a disk is full, or a worker has other code or
             weights; nothing is at `out`, finished shards are kept.
         ScoresError: no image could be read.
         ImportError: Dask is needed and not installed.
 
     Example:
         >>> import tempfile
-        >>> from functools import partial
-        >>> from arlib.scoring.jobs import named_job
-        >>> make = partial(named_job, dataset="scenes-annotated", dataset_settings={"n": 20},
-        ...                backbone="vgg_tiny", weights="random", proposals="grid", max_regions=2)
+        >>> names = {"dataset": "scenes-annotated", "dataset_settings": {"n": 20},
+        ...          "backbone": "vgg_tiny", "weights": "random", "proposals": "grid"}
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     scores, report = score_in_shards(
-        ...         make, Path(folder, "scores.zarr"), shard_size=8, progress=False
+        ...         names, Path(folder, "scores.zarr"), shard_size=8, progress=False
         ...     )
         >>> scores.sizes["image"], report.shards
         (20, 3)
     """
     if shard_size < 1 or processes < 1:
         raise ValueError(f"shard_size and processes must be 1 or more: {shard_size}, {processes}")
+    if isinstance(make, Mapping):
+        make = partial(named_job, **make)
     out, job = Path(out), make()
     folder = out.with_name(f"{out.name}.partial")
     shards = -(-len(job.dataset) // shard_size)

@@ -8,19 +8,22 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
 from arlib.datasets import Dataset, ImageError
-from arlib.networks import Backbone, Precision, best_device, resolve_dtype
+from arlib.networks import Backbone, resolve_device
 from arlib.scoring.crops import CropMode, crop_regions
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+Precision = Literal["float32", "bf16", "auto"]
+"""Of weights and activations: "auto" is bf16 where the device has it in hardware."""
 
 Forward = Callable[[torch.Tensor], np.ndarray]
 """Uint8 crops (B, 3, size, size) -> features (B, D), or probabilities (B, M), float32."""
@@ -147,8 +150,7 @@ def make_forward(
     precision: Precision = "float32",
 ) -> Forward:
     """Make the function that runs a network: folded batch norms, channels last, no gradients."""
-    where = best_device(device)
-    dtype = resolve_dtype(precision, where)
+    where, dtype = resolve_device(device, precision)
     fast = network.for_inference().to(where, dtype)
 
     @torch.inference_mode()
@@ -170,7 +172,7 @@ def cutter(
 ) -> Callable[[np.ndarray, np.ndarray], torch.Tensor]:
     """Make the function (image, boxes) -> crops for the network, cut where the network runs."""
     size, fill = network.preprocessing.size, network.preprocessing.fill
-    where = best_device(device)
+    where, _ = resolve_device(device)
 
     def cut(image: np.ndarray, boxes: np.ndarray) -> torch.Tensor:
         return crop_regions(image, boxes, size, crop=crop, context=context, fill=fill, device=where)

@@ -15,16 +15,8 @@ import torch
 from arlib import datasets
 from arlib._support.provenance import code_sha256
 from arlib.datasets import Dataset
-from arlib.networks import (
-    Backbone,
-    LinearHead,
-    best_device,
-    default_head,
-    load_backbone,
-    resolve_dtype,
-    weights_sha256,
-)
-from arlib.proposals import Deadline, Propose, make
+from arlib.networks import Backbone, LinearHead, load_backbone, resolve_device
+from arlib.proposals import Propose, make_proposals
 from arlib.scoring.cross_fold import Heads, check_heads
 
 _NO_SCORE = {"workers", "progress"}  # settings of `score` that change no score
@@ -51,7 +43,7 @@ class Job:
         facts = {
             "code": code_sha256("scoring"),
             "proposals": [kind.__module__, kind.__qualname__, asdict(self.proposals)],  # type: ignore[call-overload]
-            "weights": [self.network.name, weights_sha256(self.network)],
+            "weights": [self.network.name, self.network.sha256()],
             "head": _head_facts(self.head),
             "dataset": [self.dataset.name, *self.dataset.emotions],
             "settings": {k: v for k, v in self.settings.items() if k not in _NO_SCORE},
@@ -89,41 +81,16 @@ def named_job(
     deadline: float | None = None,
     **settings: Any,
 ) -> Job:
-    """Make a job from names, so that any process on any machine can make the same one.
-
-    Args:
-        dataset: a name in `arlib.datasets.load`; or else give `images`.
-        dataset_settings: further arguments of `arlib.datasets.load`.
-        images: a folder of images without labels.
-        head: a linear head's file; None takes the package's own.
-        backbone: a network that predicts by its own classes, without a head.
-        weights: of `backbone`, as in `arlib.networks.load_backbone`.
-        proposals: a name in `arlib.proposals.make`.
-        max_regions: N.
-        deadline: seconds that an image's proposals may take; None sets no limit.
-        settings: of `score`; a precision "auto" is resolved here.
-
-    Returns:
-        The job: what `score_in_shards` asks its `make` for.
-
-    Raises:
-        ValueError: both or neither of `dataset` and `images`, both `head` and `backbone`, or no
-            such name.
-
-    Example:
-        >>> job = named_job(dataset="scenes-annotated", dataset_settings={"n": 30},
-        ...                 backbone="vgg_tiny", weights="random", proposals="grid")
-        >>> len(job.dataset), job.network.classes
-        (30, 2)
-    """
+    """Make a job from names, as `score_in_shards` describes them: the same on any machine."""
     # the images, and the head that knows its network
     if head and backbone:
         raise ValueError("give a head, which names its network, or a backbone, not both")
-    linear = None if backbone else LinearHead.load(head) if head else default_head()
+    linear = None if backbone else LinearHead.load(head) if head else LinearHead.default()
     if dataset and not images:
         source = datasets.load(dataset, **(dataset_settings or {}))
     elif images and not dataset:
-        source = datasets.pictures(Path(images), linear.emotions if linear else datasets.POLARITY)
+        emotions = linear.emotions if linear else None
+        source = datasets.load(Path(images).absolute(), labels=False, emotions=emotions)
     else:
         raise ValueError("give one of a dataset's name and a folder of images")
     # the network, its precision and the proposals
@@ -133,11 +100,9 @@ def named_job(
         assert backbone is not None
         network = load_backbone(backbone, classes=len(source.emotions), weights=weights)
     if settings.get("precision") == "auto":  # as this machine has it: others may have it otherwise
-        fast = resolve_dtype("auto", best_device()) == torch.bfloat16
-        settings["precision"] = "bf16" if fast else "float32"
-    method = make(proposals, max_regions=max_regions)
-    if deadline is not None:
-        method = Deadline(method, deadline)
+        _, dtype = resolve_device(precision="auto")
+        settings["precision"] = "bf16" if dtype == torch.bfloat16 else "float32"
+    method = make_proposals(proposals, deadline=deadline, max_regions=max_regions)
     return Job(source, method, network, linear, settings)
 
 

@@ -1,5 +1,6 @@
 """Algorithm 1 for one image: propose, score, rank, fuse."""
 
+import os
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,17 +11,11 @@ import xarray as xr
 
 from arlib.datasets import Dataset, read_image
 from arlib.method import affective_regions, predict_labels, usable_base
-from arlib.networks import (
-    Backbone,
-    LinearHead,
-    Precision,
-    default_head,
-    load_backbone,
-    weights_file,
-)
+from arlib.networks import Backbone, LinearHead, load_backbone
 from arlib.proposals import EdgeBoxes, Propose
 from arlib.scoring.crops import CropMode
 from arlib.scoring.cross_fold import check_heads, probability_of
+from arlib.scoring.inference import Precision
 from arlib.scoring.scorer import Features, Scoring
 from arlib.scoring.scores import pack, row
 
@@ -102,7 +97,7 @@ def predict(
         >>> from skimage.data import coffee
         >>> from arlib.networks import load_backbone
         >>> network = load_backbone("squeezenet1_1", weights="random")
-        >>> prediction = predict(coffee(), network=network, head=default_head(), k=2)
+        >>> prediction = predict(coffee(), network=network, head=LinearHead.default(), k=2)
         >>> prediction.label in ("positive", "negative"), len(prediction.regions)
         (True, 2)
         >>> round(sum(prediction.response.values()), 5)
@@ -154,12 +149,12 @@ def score_image(
         >>> from arlib.proposals import Grid
         >>> network = load_backbone("squeezenet1_1", weights="random")
         >>> image = np.zeros((60, 80, 3), np.uint8)
-        >>> dict(score_image(image, Grid(max_regions=5), network, head=default_head()).sizes)
+        >>> dict(score_image(image, Grid(max_regions=5), network, head=LinearHead.default()).sizes)
         {'image': 1, 'region': 5, 'corner': 4, 'emotion': 2}
     """
     # the default network and proposals, where none are given
     if network is None:
-        network, head = default_network(), head or default_head()
+        network, head = default_network(), head or LinearHead.default()
     proposals = proposals or EdgeBoxes()
     image = image_or_path if isinstance(image_or_path, np.ndarray) else read_image(image_or_path)
     # a dataset of this image alone: no label, no fold
@@ -234,9 +229,9 @@ def prediction_from_scores(
 
 def default_network() -> Backbone:
     """Load the default network, SqueezeNet 1.1 trained on ImageNet, once for each `ARLIB_DATA`."""
-    return _load(weights_file("squeezenet1_1"))
+    return _load(os.environ.get("ARLIB_DATA"))
 
 
 @lru_cache(maxsize=1)
-def _load(_weights: Path | None) -> Backbone:
+def _load(_data: str | None) -> Backbone:
     return load_backbone("squeezenet1_1")

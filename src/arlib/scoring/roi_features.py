@@ -13,7 +13,8 @@ from torch import nn
 from torchvision.ops import roi_align
 from torchvision.transforms.v2.functional import resize
 
-from arlib.networks import Backbone, Precision, best_device, resolve_dtype
+from arlib.networks import Backbone, resolve_device
+from arlib.scoring.inference import Precision
 
 SIDE = 2.0
 """The longer side of the image in the shared pass, as a multiple of the network's own."""
@@ -70,8 +71,7 @@ def shared_forward(
     """Make the function (image, boxes (N, 4) xyxy) -> outputs (N, D or M) of one feature map."""
     if not side > 0:
         raise ValueError(f"side must be positive, not {side}")
-    where = best_device(device)
-    dtype = resolve_dtype(precision, where)
+    where, dtype = resolve_device(device, precision)
     first, second, size = split(network)
     preprocessing = network.preprocessing
     trunk = Backbone(network.name, first, preprocessing).for_inference().to(where, dtype).network

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from arlib import __version__
 from arlib.datasets import Dataset
-from arlib.networks import Backbone, Precision, best_device, resolve_dtype, weights_sha256
+from arlib.networks import Backbone, resolve_device
 from arlib.proposals import Proposals, Propose
 from arlib.scoring.crops import CropMode
 from arlib.scoring.cross_fold import (
@@ -24,7 +24,7 @@ from arlib.scoring.cross_fold import (
     head_provenance,
     probability_of,
 )
-from arlib.scoring.inference import cutter, image_box, in_batches, make_forward, prefetch
+from arlib.scoring.inference import Precision, cutter, image_box, in_batches, make_forward, prefetch
 from arlib.scoring.roi_features import SIDE, shared_forward
 from arlib.scoring.scores import (
     CHUNK,
@@ -125,7 +125,7 @@ def score(
             dataset=dataset.name,
             proposals=proposals_provenance(proposals),
             backbone=network.name,
-            weights_sha256=weights_sha256(network),
+            weights_sha256=network.sha256(),
             head=head_provenance(head),
             arlib=__version__,
             unreadable=unreadable,
@@ -219,7 +219,7 @@ class Scoring:
         """Refuse an unknown kind of features or precision before any image is read."""
         if self.features not in ("crops", "shared"):
             raise ValueError(f"features must be 'crops' or 'shared', not {self.features!r}")
-        resolve_dtype(self.precision, best_device(self.device))
+        resolve_device(self.device, self.precision)
 
     def preparer(
         self, proposals: Propose
@@ -259,7 +259,7 @@ class Scoring:
     def parameters(self) -> dict[str, Any]:
         """Settings that decide the scores, as JSON values; of precision, what is not float32."""
         parameters: dict[str, Any] = {"crop": self.crop, "context": self.context}
-        dtype = resolve_dtype(self.precision, best_device(self.device))
+        _, dtype = resolve_device(self.device, self.precision)
         if dtype != torch.float32:
             parameters["precision"] = str(dtype).removeprefix("torch.")
         if self.features == "shared":

@@ -18,7 +18,7 @@ import xarray as xr
 
 from arlib._support.storage import place_folder
 from arlib.datasets import Dataset
-from arlib.proposals import Proposals, uncached
+from arlib.proposals import Proposals
 
 CHUNK = 256
 """Images in one chunk of the store."""
@@ -224,5 +224,7 @@ def pack(rows: list[dict[str, Any]], dataset: Dataset, regions: int) -> xr.Datas
 
 def proposals_provenance(proposals: Any) -> dict[str, Any]:
     """Name a proposal method, a dataclass, and its settings: JSON values."""
-    method = uncached(proposals)
+    method = proposals
+    while callable(inner := getattr(method, "method", None)):  # that of `Cached` or `Deadline`
+        method = inner
     return {"method": type(method).__name__, **asdict(method)}

@@ -34,7 +34,7 @@ def make_job(root: Path, n: int = 11, seed: int = 0) -> Job:
         Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(path)
     (root / "positive" / "0002.png").write_bytes(b"no image")
     network = load_backbone("vgg_tiny", classes=2, weights="random", seed=seed)
-    chosen = datasets.folder(root, n_folds=2)
+    chosen = datasets.load("folder", root, n_folds=2)
     return Job(chosen, Grid(max_regions=3), network, settings={"workers": 1, "device": "cpu"})
 
 

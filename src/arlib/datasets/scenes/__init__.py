@@ -1,30 +1,5 @@
-"""A world of its own: drawn pictures whose sentiment, and the regions that carry it, are known."""
+"""Synthetic scenes: drawn images whose sentiment, and the regions that carry it, are known."""
 
-from arlib.datasets.scenes.benchmark import (
-    ADJECTIVES,
-    OBJECTS,
-    annotated,
-    folded,
-    ground_truth,
-    objects,
-    tagged,
-)
-from arlib.datasets.scenes.generator import SceneGenerator, Scenes, draw_scenes
-from arlib.datasets.scenes.rendering import render
-from arlib.datasets.scenes.shapes import SHAPES, SURFACES
+import lazy_loader
 
-__all__ = [
-    "ADJECTIVES",
-    "OBJECTS",
-    "SHAPES",
-    "SURFACES",
-    "SceneGenerator",
-    "Scenes",
-    "annotated",
-    "draw_scenes",
-    "folded",
-    "ground_truth",
-    "objects",
-    "render",
-    "tagged",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,32 +1,29 @@
-"""From what is in a picture to its pixels, many pictures at once, in NumPy alone."""
+"""Content of images -> their pixels, many images at once, in NumPy alone."""
 
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from arlib.datasets.scenes.generator import WINDOW, Scenes
+from arlib.datasets.scenes.generator import PATCH, Scenes
 from arlib.datasets.scenes.shapes import ANGLES, RADII
 
-_BLOCK = 32  # pictures at once: their canvases fit the processor's cache
+_BLOCK = 32  # images at once: their canvases fit the processor's cache
 
-
-_Y, _X = np.mgrid[:WINDOW, :WINDOW].astype(np.float32) - np.float32((WINDOW - 1) / 2)
-
+_Y, _X = np.mgrid[:PATCH, :PATCH].astype(np.float32) - np.float32((PATCH - 1) / 2)
 
 _RHO = np.hypot(_X, _Y)
-
 
 _ANGLE = np.round(np.arctan2(_Y, _X) / (2 * np.pi) * ANGLES).astype(np.int32)
 
 
 def render(scenes: Scenes, index: npt.ArrayLike) -> np.ndarray:
-    """Draw pictures: background, objects back to front, then the light and the weather on all.
+    """Draw images: background, objects back to front, then the light and the weather on all.
 
-    A picture's pixels depend on its own row alone, not on which others are drawn with it.
+    An image's pixels depend on its own row alone, not on which others are drawn with it.
 
     Args:
-        scenes: what is in the pictures.
+        scenes: their content, as `draw_scenes` gives it.
         index: (b,) int, which to draw.
 
     Returns:
@@ -39,43 +36,42 @@ def render(scenes: Scenes, index: npt.ArrayLike) -> np.ndarray:
     """
     index = np.asarray(index, dtype=np.intp).reshape(-1)
     size = scenes.generator.size
-    pictures = np.empty((len(index), size, size, 3), np.uint8)
+    images = np.empty((len(index), size, size, 3), np.uint8)
     for start in range(0, len(index), _BLOCK):
         rows = index[start : start + _BLOCK]
         canvas = _background(scenes, rows)
         for place in range(scenes.present.shape[1]):
             _add_objects(canvas, scenes, rows, place)
-        lit = _light(canvas[:, :, WINDOW:-WINDOW, WINDOW:-WINDOW], scenes, rows)
-        pictures[start : start + _BLOCK] = (
-            np.clip(lit, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
-        )
-    return pictures
+        lit = _light(canvas[:, :, PATCH:-PATCH, PATCH:-PATCH], scenes, rows)
+        pixels = np.clip(lit, 0, 255).astype(np.uint8)
+        images[start : start + _BLOCK] = pixels.transpose(0, 2, 3, 1)  # (b, H, W, RGB)
+    return images
 
 
 def _background(scenes: Scenes, rows: np.ndarray) -> np.ndarray:
-    """Slow colours on the ground: (b, 3, size + 2 WINDOW, size + 2 WINDOW), margins empty."""
+    """Draw slow colours on the ground: (b, 3, size + 2 PATCH, size + 2 PATCH), margins empty."""
     size = scenes.generator.size
-    canvas = np.zeros((len(rows), 3, size + 2 * WINDOW, size + 2 * WINDOW), np.float32)
+    canvas = np.zeros((len(rows), 3, size + 2 * PATCH, size + 2 * PATCH), np.float32)
     up = _smooth(scenes.texture.shape[-1], size)
     slow = np.matmul(np.matmul(up, scenes.texture[rows]), up.T)
-    canvas[:, :, WINDOW:-WINDOW, WINDOW:-WINDOW] = slow + scenes.ground[rows][:, :, None, None]
+    canvas[:, :, PATCH:-PATCH, PATCH:-PATCH] = slow + scenes.ground[rows][:, :, None, None]
     return canvas
 
 
 def _add_objects(canvas: np.ndarray, scenes: Scenes, rows: np.ndarray, place: int) -> None:
-    """Put what stands at one place into every picture that has something there."""
-    here = np.flatnonzero(scenes.present[rows, place])
-    if not here.size:
+    """Draw the object at one place into each image that has one there."""
+    with_object = np.flatnonzero(scenes.present[rows, place])
+    if not with_object.size:
         return
-    cover, paint = _sprites(scenes, rows[here], place)
-    corners = scenes.center[rows[here], place] + WINDOW // 2  # + the margin - half a window
-    for picture, (x, y), share, colour in zip(here, corners, cover, paint, strict=True):
-        window = canvas[picture, :, y : y + WINDOW, x : x + WINDOW]
-        window += share * (colour - window)
+    cover, paint = _sprites(scenes, rows[with_object], place)
+    corners = scenes.center[rows[with_object], place] + PATCH // 2  # + the margin - half a patch
+    for image, (x, y), share, colour in zip(with_object, corners, cover, paint, strict=True):
+        patch = canvas[image, :, y : y + PATCH, x : x + PATCH]
+        patch += share * (colour - patch)
 
 
 def _sprites(scenes: Scenes, rows: np.ndarray, place: int) -> tuple[np.ndarray, np.ndarray]:
-    """One object a picture: cover (b, 1, WINDOW, WINDOW) in [0, 1], paint (b, 3, ...)."""
+    """Draw one object an image: cover (b, 1, PATCH, PATCH) in [0, 1], paint (b, 3, ...)."""
 
     def of(array: np.ndarray) -> np.ndarray:
         return array[rows, place][:, None, None]
@@ -100,7 +96,7 @@ def _sprites(scenes: Scenes, rows: np.ndarray, place: int) -> tuple[np.ndarray, 
 
 
 def _surface(surface: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """How much darker stripes and dots make an object: (b, WINDOW, WINDOW) in [0, 1]."""
+    """Shade stripes and dots, by how much darker they are: (b, PATCH, PATCH) in [0, 1]."""
     shade = np.zeros_like(u)
     striped, dotted = surface == 1, surface == 2
     shade[striped] = 0.25 * (np.mod(3 * (u[striped] + v[striped]), 1) < 0.35)
@@ -110,7 +106,7 @@ def _surface(surface: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _face(u: np.ndarray, v: np.ndarray, mood: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Ink of eyes, brows and mouth, by signed distance: mood -1 frowns, +1 smiles."""
+    """Draw eyes, brows and mouth by signed distance: mood -1 frowns, +1 smiles."""
     side = np.abs(u)
     eyes = np.hypot(side - 0.28, v + 0.22) - 0.11
     bend = 0.24 * mood * (1 - 2 * (u / 0.46) ** 2)
@@ -122,7 +118,7 @@ def _face(u: np.ndarray, v: np.ndarray, mood: np.ndarray, radius: np.ndarray) ->
 
 
 def _light(canvas: np.ndarray, scenes: Scenes, rows: np.ndarray) -> np.ndarray:
-    """Light and warmth over everything, then rain or sunshine, then the camera's noise."""
+    """Apply light and warmth, then rain or sunshine, then the camera's noise."""
     size = scenes.generator.size
     ramp = np.linspace(-1, 1, size, dtype=np.float32)
     fall = scenes.gradient[rows][:, :, None, None]  # (b, 2, 1, 1)
@@ -131,19 +127,19 @@ def _light(canvas: np.ndarray, scenes: Scenes, rows: np.ndarray) -> np.ndarray:
     tint = np.stack([1 + warmth, np.ones_like(warmth), 1 - warmth], axis=1)[:, :, None, None]
     lit = canvas * light[:, None] * tint
     rain, sun, grain = _weather(size)
-    for picture, row in enumerate(rows):
+    for image, row in enumerate(rows):
         weather = min(max(scenes.weather[row], -1.5), 1.5)
-        lit[picture] += np.float32(35 * max(weather, 0)) * sun
+        lit[image] += np.float32(35 * max(weather, 0)) * sun
         y, x = scenes.grain[row]
-        there = np.s_[y : y + size, x : x + size]
-        lit[picture] += np.float32(40 * max(-weather, 0)) * rain[there]
-        lit[picture] += np.float32(scenes.generator.pixel_noise) * grain[there]
+        part = np.s_[y : y + size, x : x + size]
+        lit[image] += np.float32(40 * max(-weather, 0)) * rain[part]
+        lit[image] += np.float32(scenes.generator.pixel_noise) * grain[part]
     return lit
 
 
 @lru_cache(maxsize=4)
 def _weather(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rain, sunshine and grain: fixed patterns, of which each picture sees a part of its own."""
+    """Draw rain, sunshine and grain: fixed patterns, of which each image gets a part of its own."""
     rng = np.random.default_rng(20160711)
     wide = size + 64
     grain = rng.normal(size=(wide, wide)).astype(np.float32)
@@ -158,7 +154,7 @@ def _weather(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=4)
 def _smooth(knots: int, size: int) -> np.ndarray:
-    """Weights (size, knots) that interpolate smoothly between knots."""
+    """Compute weights (size, knots) that interpolate smoothly between knots."""
     at = (np.arange(size) + 0.5) / size * (knots - 1)
     low = np.minimum(at.astype(int), knots - 2)
     share = at - low

@@ -1,10 +1,9 @@
-"""What objects look like: outlines in polar form, and surfaces."""
+"""Shapes of objects: outlines in polar form, surfaces, colours."""
 
 import numpy as np
 
 ANGLES = 720
 """Directions in which an outline's radius is tabulated."""
-
 
 SURFACES = ("plain", "striped", "dotted")
 
@@ -34,7 +33,6 @@ def _outlines() -> dict[str, np.ndarray]:
 
 SHAPES = tuple(_outlines())
 
-
 RADII = np.stack([r / r.max() for r in _outlines().values()]).astype(np.float32)
 """(shape, angle): how far the outline is from the centre, at most 1; angles run from x to y."""
 
@@ -47,8 +45,7 @@ def _extents() -> np.ndarray:
 
 
 EXTENTS = _extents()
-"""(shape, turn, corner): the tight box xyxy around an outline of radius 1, by how it is turned."""
-
+"""(shape, turn, corner): the tight box xyxy around an outline of radius 1, by its turn."""
 
 COLOURS = np.random.default_rng(2016).uniform(40, 230, (len(SHAPES), len(SURFACES), 3))
 """(shape, surface, RGB): the typical colour of each class."""

@@ -1,4 +1,4 @@
-"""Low-level features of a picture: colour, GIST, local binary patterns and visual words."""
+"""Low-level features of an image: colour, GIST, local binary patterns and visual words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,28 +15,13 @@ _PATCHES = 20_000  # at most, that the visual words are learned from
 
 @dataclass(frozen=True)
 class Descriptor:
-    """Settings of the low-level features.
+    """Settings of the low-level features."""
 
-    Attributes:
-        size: side in pixels of the square that pictures are warped to; a multiple of 8.
-        bins: of the colour histogram, a channel, at most 256, as many as Borth et al. use.
-        words: visual words; Borth et al. use 1,000.
-        step: pixels between the patches of dense SIFT; divides `size`.
-        patch: side in pixels of the 4 x 4 cells of a SIFT descriptor.
-
-    Raises:
-        ValueError: a setting outside its range.
-
-    Example:
-        >>> Descriptor().length
-        1667
-    """
-
-    size: int = 128
-    bins: int = 32
-    words: int = 200
-    step: int = 8
-    patch: int = 16
+    size: int = 128  # side in pixels of the square that images are warped to; a multiple of 8
+    bins: int = 32  # of the colour histogram, a channel; at most 256, Borth et al.'s number
+    words: int = 200  # visual words; Borth et al. use 1,000
+    step: int = 8  # pixels between the patches of dense SIFT; divides `size`
+    patch: int = 16  # side in pixels of the 4 x 4 cells of a SIFT descriptor
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -47,12 +32,12 @@ class Descriptor:
 
     @property
     def length(self) -> int:
-        """How many features D a picture has."""
+        """The number D of features of an image."""
         return 3 * self.bins + 512 + 59 + 5 * self.words
 
 
 def low_level(image: np.ndarray, descriptor: Descriptor) -> tuple[np.ndarray, np.ndarray]:
-    """Global features (D - 5 words,) float32 in 0..1, and RootSIFT (K, 128) float16.
+    """Compute global features (D - 5 words,) float32 in 0..1, and RootSIFT (K, 128) float16.
 
     The first are the histograms of R, G and B, GIST, and the shares of 59 local binary patterns
     (Ojala et al. 2002: 58 uniform ones and the rest); square roots of all, as Hellinger's distance
@@ -67,12 +52,12 @@ def low_level(image: np.ndarray, descriptor: Descriptor) -> tuple[np.ndarray, np
     colour = [cv2.calcHist([image], [c], None, [bins], [0, 256]).ravel() for c in range(3)]
     pattern = local_binary_pattern(grey, P=8, R=1, method="nri_uniform").astype(np.intp)
     patterns = np.bincount(pattern.ravel(), minlength=59)
-    whole = np.concatenate([*(h / size**2 for h in colour), gist(grey), patterns / size**2])
-    return np.sqrt(whole).astype(np.float32), sift(grey, descriptor.step, descriptor.patch)
+    features = np.concatenate([*(h / size**2 for h in colour), gist(grey), patterns / size**2])
+    return np.sqrt(features).astype(np.float32), sift(grey, descriptor.step, descriptor.patch)
 
 
 def gist(grey: np.ndarray) -> np.ndarray:
-    """GIST (Oliva and Torralba 2001): magnitudes of Gabor responses over a 4 x 4 grid: (512,).
+    """Compute GIST (Oliva and Torralba 2001): Gabor magnitudes over a 4 x 4 grid: (512,).
 
     Order: scale from fine to coarse, orientation, grid row, grid column.
     """
@@ -90,7 +75,7 @@ def gist(grey: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _transfer(side: int) -> np.ndarray:
-    """Transfer functions of Gabor filters, 4 scales x 8 orientations: (32, side, side)."""
+    """Compute transfer functions of Gabor filters, 4 scales x 8 orientations: (32, side, side)."""
     from scipy.fft import fft2
     from skimage.filters import gabor_kernel
 
@@ -104,28 +89,28 @@ def _transfer(side: int) -> np.ndarray:
 
 
 def sift(grey: np.ndarray, step: int, patch: int) -> np.ndarray:
-    """SIFT (Lowe 2004) of upright patches, row by row: (K, 128) float16.
+    """Compute SIFT (Lowe 2004) of upright patches, row by row: (K, 128) float16.
 
     As RootSIFT (Arandjelovic and Zisserman 2012), square roots of shares; a flat patch is zeros.
     """
     import cv2
 
-    places = np.arange(step / 2, len(grey), step).tolist()
-    points = [cv2.KeyPoint(x, y, patch / 6, 0) for y in places for x in places]  # 4 cells of 1.5
-    found = cv2.SIFT.create().compute(grey, points)[1]
-    total = found.sum(axis=1, keepdims=True)
-    return np.sqrt(found / np.maximum(total, 1)).astype(np.float16)
+    centres = np.arange(step / 2, len(grey), step).tolist()
+    points = [cv2.KeyPoint(x, y, patch / 6, 0) for y in centres for x in centres]  # 4 cells of 1.5
+    histograms = cv2.SIFT.create().compute(grey, points)[1]
+    total = histograms.sum(axis=1, keepdims=True)
+    return np.sqrt(histograms / np.maximum(total, 1)).astype(np.float16)
 
 
 def learn_words(patches: Sequence[np.ndarray], words: int, seed: int) -> np.ndarray:
-    """Visual words (words, 128) float32: centres of k-means on as many patches of each picture."""
+    """Learn visual words (words, 128) float32: centres of k-means on patches of each image."""
     from sklearn.cluster import MiniBatchKMeans
 
     rng = np.random.default_rng([seed, 0, 1])
     share = -(-_PATCHES // max(len(patches), 1))
     drawn = [p[rng.permutation(len(p))[:share]] for p in patches]
     if (n := sum(map(len, drawn))) < words:
-        raise ValueError(f"{n} patches of {len(patches)} readable pictures make no {words} words")
+        raise ValueError(f"{n} patches of {len(patches)} readable images make no {words} words")
     means = MiniBatchKMeans(
         words, batch_size=1024, max_iter=10, n_init=1, max_no_improvement=None, random_state=seed
     )
@@ -133,15 +118,15 @@ def learn_words(patches: Sequence[np.ndarray], words: int, seed: int) -> np.ndar
 
 
 def pooled(patches: np.ndarray, vocabulary: np.ndarray) -> np.ndarray:
-    """Which words are there, in the picture and in each quarter: (5 words,) float32 of 0 and 1.
+    """Mark the words that occur, in the image and in each quarter: (5 words,) float32 of 0 and 1.
 
     Max pooling over a spatial pyramid (Lazebnik et al. 2006) of two levels.
     """
     likeness = patches.astype(np.float32) @ vocabulary.T - (vocabulary**2).sum(axis=1) / 2
     word = likeness.argmax(axis=1)  # the nearest
     side = isqrt(len(patches))
-    late = np.arange(side) >= side / 2
-    quarter = (2 * late[:, None] + late).ravel()
-    there = np.zeros((5, len(vocabulary)), np.float32)
-    there[0, word] = there[1 + quarter, word] = 1
-    return there.ravel()
+    second = np.arange(side) >= side / 2
+    quarter = (2 * second[:, None] + second).ravel()
+    present = np.zeros((5, len(vocabulary)), np.float32)
+    present[0, word] = present[1 + quarter, word] = 1
+    return present.ravel()

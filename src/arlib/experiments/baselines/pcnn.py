@@ -1,7 +1,6 @@
-"""PCNN, progressive fine-tuning on noisy labels (You et al. 2015): train, drop, train on."""
+"""PCNN, progressive fine-tuning on noisy labels (You et al. 2015)."""
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,16 +13,16 @@ from arlib.scoring import global_outputs
 
 
 def drop_probability(probability: npt.ArrayLike) -> np.ndarray:
-    r"""Say how likely a training picture is dropped: the less decided, the likelier.
+    r"""Compute the probability that a training image is dropped, from the network's responses.
 
     .. math:: p_i = \max(0,\; 2 - e^{|s_{i1} - s_{i2}|})
 
-    The rule of You et al. (2015): surely dropped when the two responses are equal, surely kept
+    The rule of You et al. (2015): an image is dropped when the two responses are equal, and kept
     when they differ by log 2 = 0.69 or more. With more than two classes the two greatest responses
     are compared.
 
     Args:
-        probability: (n, M) responses in [0, 1] of the network to its training pictures.
+        probability: (n, M) responses in [0, 1] of the network to its training images.
 
     Returns:
         (n,) in [0, 1].
@@ -42,27 +41,17 @@ def drop_probability(probability: npt.ArrayLike) -> np.ndarray:
     return np.maximum(0, 2 - np.exp(first - second))
 
 
-UNIFORM_SHARE = 2 * math.log(2) - 1
-"""The share that is dropped, 38.6 %, where the responses' difference is uniform on [0, 1]."""
-
-
 @dataclass(frozen=True)
 class Progress:
-    """What one progressive round did.
-
-    Attributes:
-        network: trained on.
-        kept: (n,) bool, which training pictures it was trained on with.
-        expected: mean drop probability.
-    """
+    """The result of one progressive round."""
 
     network: Backbone
-    kept: np.ndarray
-    expected: float
+    kept: np.ndarray  # (n,) bool, the training images that were not dropped
+    expected: float  # mean drop probability
 
     @property
     def dropped(self) -> float:
-        """The share of pictures that were dropped."""
+        """The share of images that were dropped."""
         return float(1 - self.kept.mean())
 
 
@@ -75,19 +64,23 @@ def train_on(
     validation: Dataset | None = None,
     progress: bool = True,
 ) -> Progress:
-    """Drop pictures by the rule and train on with those that are left: one progressive round.
+    """Drop images by the rule and train on with those that are left: one progressive round.
 
     Args:
-        network: fine-tuned on the set already; trained on in place.
-        dataset: the training pictures.
+        network: fine-tuned on the set already; changed in place.
+        dataset: the training images.
         folder: takes `dropped.json` and what `arlib.networks.finetune` writes; the same call
             again resumes.
-        training: the settings of the second training; its seed also draws who is dropped.
-        validation: held-out pictures.
+        training: the settings of the second training; its seed also draws the images to drop.
+        validation: held-out images.
         progress: show bars.
 
+    Returns:
+        The trained `network`, `kept` (n,) bool, `expected`, the mean drop probability, and
+        `dropped`, the share of images that were dropped.
+
     Raises:
-        TrainingError: too few pictures are left, or all of one class.
+        TrainingError: too few images are left, or all of one class.
     """
     training, folder = training or Training(), Path(folder)
     probability = global_outputs(dataset, network, progress=progress)
@@ -102,6 +95,6 @@ def train_on(
         progress=progress,
     )
     done = Progress(trained, kept, float(chance.mean()))
-    facts = {"pictures": len(dataset), "dropped": done.dropped, "expected": done.expected}
+    facts = {"images": len(dataset), "dropped": done.dropped, "expected": done.expected}
     (folder / "dropped.json").write_text(json.dumps(facts, indent=1) + "\n")
     return done

@@ -1,60 +1,57 @@
-"""Regions that nobody chose: what affective regions must beat at equal cost."""
+"""The rows of Table 1 that scores cannot fill, and the controls: crops of fixed places."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 import xarray as xr
 
 from arlib.datasets import Dataset
+from arlib.experiments.baselines.cross_fit import Predictor, cross_fit
 from arlib.experiments.baselines.former_fusion import former_fusion
 from arlib.experiments.baselines.sentibank import SentiBank
 from arlib.method import affective_regions, usable_base
-from arlib.networks import Backbone, LinearHead, cross_fit, fit_head
-from arlib.proposals import CenterCrops, FiveCrops, Grid, Proposals
+from arlib.networks import Backbone, LinearHead, TooFewError
+from arlib.proposals import Propose, make_proposals
 from arlib.scoring import Classifiers, classify_boxes, global_outputs
 
 MOST = 20
-"""The most regions of a control: as many as the largest K that is looked at."""
+"""The most crops of a control: as many as the largest K that is evaluated."""
 
-
-WINDOWS: dict[str, Callable[[np.ndarray], Proposals]] = {
-    "grid": Grid(MOST),
-    "centre crops": CenterCrops(MOST),
+CONTROL_CROPS: dict[str, Propose] = {
+    "grid": make_proposals("grid", max_regions=MOST),
+    "centre crops": make_proposals("center_crops", max_regions=MOST),
 }
-"""Windows that do not look at the picture, in their own order; ten-crop comes beside them."""
+"""Crops that do not depend on the image, in their own order; ten-crop is added."""
 
 
 def control_probabilities(
-    dataset: Dataset, classifiers: Classifiers, *, progress: bool = True
+    dataset: Dataset,
+    classifiers: Classifiers,
+    *,
+    crops: Mapping[str, Propose] = CONTROL_CROPS,
+    progress: bool = True,
 ) -> xr.DataArray:
-    """Judge the windows of each control in every image.
+    """Classify the crops of each control in every image: (control, image, rank, emotion) float32.
 
-    Args:
-        dataset: the images.
-        classifiers: who judges which fold.
-        progress: show bars.
-
-    Returns:
-        (control, image, rank, emotion) float32, in each control's own order; NaN beyond its
-        windows and where the image is unreadable; where a picture is too small for different
-        windows, the last is repeated. "ten-crop" holds the middle, its mirror image, a
-        corner, its mirror image, and so on (Krizhevsky et al. 2012).
+    Rows are in each control's own order; NaN beyond its crops and where the image is unreadable.
+    Where an image is too small for different crops, the last is repeated. "ten-crop" (Krizhevsky et
+    al. 2012) holds the middle, its mirror image, a corner, its mirror image, and so on.
     """
-    said = {name: _judged(classifiers, dataset, make, progress) for name, make in WINDOWS.items()}
-    five = [
-        _judged(classifiers, dataset, FiveCrops(), progress, mirror) for mirror in (False, True)
-    ]
+    classify = partial(_classified, classifiers, dataset, progress)
+    controls = {name: classify(propose) for name, propose in crops.items()}
+    five = [classify(make_proposals("five_crops"), mirror) for mirror in (False, True)]
     ten = np.stack(five, axis=2)  # (image, crop, mirrored, emotion)
-    said["ten-crop"] = ten.reshape(len(ten), -1, ten.shape[-1])
-    rows = np.full((len(said), len(dataset), MOST, len(dataset.emotions)), np.nan, np.float32)
-    for row, one in zip(rows, said.values(), strict=True):
-        row[:, : one.shape[1]] = one
+    controls["ten-crop"] = ten.reshape(len(ten), -1, ten.shape[-1])
+    shape = (len(controls), len(dataset), MOST, len(dataset.emotions))
+    values = np.full(shape, np.nan, np.float32)
+    for row, probability in zip(values, controls.values(), strict=True):
+        row[:, : probability.shape[1]] = probability
     return xr.DataArray(
-        rows,
+        values,
         dims=("control", "image", "rank", "emotion"),
         coords={
-            "control": np.array(list(said), object),
+            "control": np.array(list(controls), object),
             "image": dataset.keys.astype(object),
             "rank": np.arange(1, MOST + 1),
             "emotion": np.array(dataset.emotions, object),
@@ -63,29 +60,29 @@ def control_probabilities(
     )
 
 
-def _judged(
+def _classified(
     classifiers: Classifiers,
     dataset: Dataset,
-    propose: Callable[[np.ndarray], Proposals],
     progress: bool,
+    propose: Propose,
     mirror: bool = False,
 ) -> np.ndarray:
-    """(n, R, M): R windows in every image."""
+    """Probabilities of R crops in every image: (n, R, M)."""
     most = int(propose.max_regions)  # type: ignore[attr-defined]
 
     def boxes(_: int, image: np.ndarray) -> np.ndarray:
-        found = propose(image).boxes
-        return found[np.minimum(np.arange(most), len(found) - 1)]
+        proposed = propose(image).boxes
+        return proposed[np.minimum(np.arange(most), len(proposed) - 1)]
 
     return classify_boxes(classifiers, dataset, boxes, mirror=mirror, progress=progress)
 
 
 class Missing(Exception):
-    """A row that cannot be measured where the reader is; the text says what is missing."""
+    """A row that cannot be measured where the reader is; the text gives the reason."""
 
 
 Row = Callable[[], np.ndarray]
-"""Measures one row: (n, M) probabilities; raises `Missing`."""
+"""Measure one row: (n, M) probabilities; raises `Missing`."""
 
 
 def rows_for(
@@ -99,28 +96,20 @@ def rows_for(
     pcnn: Mapping[str, Callable[[], Classifiers]],
     progress: bool = True,
 ) -> dict[str, Row]:
-    """Tell how each row is measured; nothing is measured yet.
+    """List how each row is measured; nothing is measured yet.
 
-    Args:
-        dataset: the images, in the order of the scores, without unreadable ones.
-        scores: of the images by the judges; their best region goes into former fusion.
-        classifiers: who judges which fold.
-        plain: the backbone as it was before fine-tuning.
-        bank: gives the SentiBank.
-        deep: gives the network that tells adjective-noun pairs apart.
-        pcnn: row -> gives its judges.
-        progress: show bars.
+    The images are those of the scores, in their order. `plain` is the backbone before fine-tuning,
+    `deep` the one fine-tuned on adjective-noun pairs; `pcnn` trains a row's classifiers.
     """
     base = usable_base(len(dataset.emotions))
 
-    def mid_level(responses: np.ndarray, name: str) -> np.ndarray:
-        fit = partial(_fit, dataset.emotions, name)
-        return cross_fit(responses, dataset.labels, dataset.folds, fit)
+    def on_features(features: np.ndarray, name: str) -> np.ndarray:
+        return cross_fit(dataset, features, partial(_fit, name))
 
     return {
-        "SentiBank": lambda: mid_level(bank().responses(dataset, progress=progress), "sentibank"),
-        **{row: partial(_judge, dataset, give, progress) for row, give in pcnn.items()},
-        "VGGNet": lambda: mid_level(
+        "SentiBank": lambda: on_features(bank().responses(dataset, progress=progress), "sentibank"),
+        **{row: partial(_pcnn, dataset, give, progress) for row, give in pcnn.items()},
+        "VGGNet": lambda: on_features(
             global_outputs(dataset, plain, features=True, progress=progress), plain.name
         ),
         "VGGNet + ft + obj + senti + ff (K = 1)": lambda: former_fusion(
@@ -129,7 +118,7 @@ def rows_for(
             affective_regions(scores, 1, base=base).box.values,
             progress=progress,
         ),
-        "DeepSentiBank": lambda: mid_level(
+        "DeepSentiBank": lambda: on_features(
             global_outputs(dataset, deep(), progress=progress), "deepsentibank"
         ),
     }
@@ -140,51 +129,48 @@ def measure_rows(
     classifiers: Classifiers,
     rows: Mapping[str, Row],
     *,
+    crops: Mapping[str, Propose] = CONTROL_CROPS,
     progress: bool = True,
 ) -> xr.Dataset:
-    """Measure rows and controls; what is missing is written down with its reason.
+    """Measure rows and controls; a row that is missing is noted with its reason.
 
-    Args:
-        dataset: the images.
-        classifiers: who judges the controls' windows.
-        rows: from `rows_for`.
-        progress: show bars.
-
-    Returns:
-        ``probability`` (method, image, emotion) float32 of the rows that could be measured,
-        ``control_probability`` as `control_probabilities` gives it and, where it is
-        known, ``agreement`` (image,); the attribute ``missing`` maps each other row to its reason.
+    ``probability`` (method, image, emotion) float32 holds the measured rows, and
+    ``control_probability`` what `control_probabilities` gives; ``agreement`` (image,) is there
+    where it is known; the attribute ``missing`` maps each other row to its reason.
     """
-    found: dict[str, np.ndarray] = {}
+    measured: dict[str, np.ndarray] = {}
     missing: dict[str, str] = {}
     for name, measure in rows.items():
         try:
-            found[name] = measure()
+            measured[name] = measure()
         except Missing as reason:
             missing[name] = str(reason)
     extra = {} if dataset.agreement is None else {"agreement": ("image", dataset.agreement)}
-    shape = (len(found), len(dataset), len(dataset.emotions))
-    probability = np.array(list(found.values()), np.float32).reshape(shape)
+    shape = (len(measured), len(dataset), len(dataset.emotions))
+    probability = np.array(list(measured.values()), np.float32).reshape(shape)
+    controls = control_probabilities(dataset, classifiers, crops=crops, progress=progress)
     return xr.Dataset(
         {
             "probability": (("method", "image", "emotion"), probability),
-            "control_probability": control_probabilities(dataset, classifiers, progress=progress),
+            "control_probability": controls,
             **extra,
         },
-        coords={"method": np.array(list(found), object)},
+        coords={"method": np.array(list(measured), object)},
         attrs={"missing": missing},
     )
 
 
-def _judge(dataset: Dataset, give: Callable[[], Classifiers], progress: bool) -> np.ndarray:
-    return classify_boxes(give(), dataset, _whole, progress=progress)[:, 0]
+def _pcnn(dataset: Dataset, train: Callable[[], Classifiers], progress: bool) -> np.ndarray:
+    try:
+        classifiers = train()
+    except TooFewError as error:
+        raise Missing(f"PCNN dropped too much to train on: {error}") from error
+    return classify_boxes(classifiers, dataset, _image_box, progress=progress)[:, 0]
 
 
-def _whole(_: int, image: np.ndarray) -> np.ndarray:
+def _image_box(_: int, image: np.ndarray) -> np.ndarray:
     return np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
 
 
-def _fit(
-    emotions: tuple[str, ...], name: str, features: np.ndarray, labels: np.ndarray
-) -> LinearHead:
-    return fit_head(features, labels, emotions, backbone=name)
+def _fit(name: str, features: np.ndarray, labels: np.ndarray, emotions: Sequence[str]) -> Predictor:
+    return LinearHead.fit(features, labels, emotions, backbone=name).probability

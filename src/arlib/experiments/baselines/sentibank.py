@@ -1,8 +1,9 @@
 """SentiBank (Borth et al. 2013): one linear detector for each adjective-noun pair.
 
 The detectors read low-level features: a colour histogram, GIST, local binary patterns and a bag of
-dense SIFT words. Their responses are mid-level features, on which `arlib.networks.fit_head` puts a
-sentiment classifier. Borth et al. also read 2,000 attributes, which are not available here.
+dense SIFT words. Their responses are mid-level features of a sentiment classifier, from
+`arlib.networks.LinearHead.fit`. Borth et al. also read 2,000 attributes, which are not available
+here.
 """
 
 import json
@@ -23,62 +24,40 @@ from arlib.experiments.baselines.lowlevel import Descriptor, learn_words, low_le
 log = logging.getLogger(__name__)
 
 
-_SAMPLE = 1_000  # pictures, at most, that the visual words are learned from
+_SAMPLE = 1_000  # images, at most, that the visual words are learned from
 
 
 _LEAST_SPREAD = 0.01  # of a feature: what hardly varies is not blown up by standardisation
 
 
-_AHEAD = 256  # pictures that the threads describe before they wait for whoever takes them
+_AHEAD = 256  # images that the threads describe before they wait for the consumer
 
 
 @dataclass(frozen=True)
 class SentiBank:
-    """A bank of detectors: a picture responds to each pair by a linear map of its features.
+    """A bank of detectors: each responds to an image by a linear map of its features."""
 
-    Attributes:
-        anps: the A adjective-noun pairs, in order.
-        descriptor: settings of the features.
-        vocabulary: (words, 128) float32, the visual words among RootSIFT descriptors.
-        weight: (A, D) float32, on raw features.
-        bias: (A,) float32.
-        counts: (A,) int, how many pictures of its pair each detector learned from.
-
-    Raises:
-        ValueError: parts that do not belong together.
-    """
-
-    anps: tuple[str, ...]
+    anps: tuple[str, ...]  # the A adjective-noun pairs, in order
     descriptor: Descriptor
-    vocabulary: np.ndarray
-    weight: np.ndarray
-    bias: np.ndarray
-    counts: np.ndarray
+    vocabulary: np.ndarray  # (words, 128) float32, the visual words among RootSIFT descriptors
+    weight: np.ndarray  # (A, D) float32, on raw features
+    bias: np.ndarray  # (A,) float32
+    counts: np.ndarray  # (A,) int, the images of its pair that each detector learned from
 
     def __post_init__(self) -> None:
         """Check that the parts belong together."""
         n, parts = len(self.anps), (self.vocabulary, self.weight, self.bias, self.counts)
         wanted = [(self.descriptor.words, 128), (n, self.descriptor.length), (n,), (n,)]
-        if (found := [part.shape for part in parts]) != wanted:
-            raise ValueError(f"vocabulary, weight, bias, counts must be {wanted}, not {found}")
+        if (shapes := [part.shape for part in parts]) != wanted:
+            raise ValueError(f"vocabulary, weight, bias, counts must be {wanted}, not {shapes}")
 
     def responses(self, dataset: Dataset, *, workers: int = 2, progress: bool = True) -> np.ndarray:
-        """Tell how strongly every picture responds to each pair.
-
-        Args:
-            dataset: the pictures.
-            workers: threads that decode and describe; the result does not depend on them.
-            progress: show a bar.
-
-        Returns:
-            (n, A) float32 decision values, positive where a detector finds its pair; NaN rows for
-            unreadable pictures, which are logged.
-        """
-        found = np.full((len(dataset), len(self.anps)), np.nan, np.float32)
-        for row, whole, patches in _described(dataset, self.descriptor, workers, progress):
-            features = np.concatenate([whole, pooled(patches, self.vocabulary)])
-            found[row] = self.weight @ features + self.bias
-        return found
+        """Compute decision values (n, A) float32; NaN for unreadable images, which are logged."""
+        values = np.full((len(dataset), len(self.anps)), np.nan, np.float32)
+        for row, global_, patches in _described(dataset, self.descriptor, workers, progress):
+            features = np.concatenate([global_, pooled(patches, self.vocabulary)])
+            values[row] = self.weight @ features + self.bias
+        return values
 
     def save(self, path: str | Path) -> None:
         """Write `path` (safetensors) and, beside it, the same name with .json."""
@@ -91,11 +70,7 @@ class SentiBank:
 
     @classmethod
     def load(cls, path: str | Path) -> "SentiBank":
-        """Read what `save` wrote.
-
-        Raises:
-            FileNotFoundError: the .safetensors or its .json is not there.
-        """
+        """Read what `save` wrote."""
         path = Path(path)
         tensors = load_file(path)
         facts = json.loads(path.with_suffix(".json").read_text())
@@ -114,45 +89,21 @@ def train_bank(
 ) -> SentiBank:
     """Learn visual words, then one linear support vector machine a pair, on standardised features.
 
-    The machines have C = 1 and balanced class weights. The standardisation is folded into weight
-    and bias, so that the bank reads raw features.
-
-    Args:
-        dataset: training pictures; `tags` holds each one's pair. Unreadable ones are left out.
-        descriptor: settings of the features.
-        least: pictures that a pair needs to get a detector.
-        negatives: for each picture of a pair, how many of other pairs its detector learns from.
-        seed: of the visual words, of the negatives and of the solver.
-        workers: threads that decode and describe; the result does not depend on them.
-        progress: show a bar.
-
-    Returns:
-        The bank, its pairs in alphabetical order.
-
-    Raises:
-        ValueError: no tags, fewer than two pairs with enough pictures, or fewer patches than words.
-
-    Example:
-        >>> from arlib.datasets import load
-        >>> few = load("scenes-tagged", n=60).subset(slice(40))
-        >>> bank = train_bank(few, descriptor=Descriptor(words=8), least=2, progress=False)
-        >>> bank.weight.shape == (len(bank.anps), 707)
-        True
-        >>> bank.responses(few, progress=False).shape == (40, len(bank.anps))
-        True
+    A detector learns from the images of its pair, at least `least` of them, and `negatives` times
+    as many of other pairs, with C = 1 and balanced class weights. Unreadable images are left out.
     """
     if dataset.tags is None:
         raise ValueError(f"{dataset.name} has no tags to learn pairs from")
     descriptor = descriptor or Descriptor()
-    _pairs(dataset.tags, least)  # asked now, lest every picture is described in vain
+    _pairs(dataset.tags, least)  # raises before every image is described in vain
     shuffled = dataset.subset(np.random.default_rng(seed).permutation(len(dataset)))
     stream = _described(shuffled, descriptor, workers, progress)
     sample = list(islice(stream, _SAMPLE))
     vocabulary = learn_words([patches for *_, patches in sample], descriptor.words, seed)
     rows: list[int] = []
     features = np.empty((len(dataset), descriptor.length), np.float32)
-    for row, whole, patches in chain(sample, stream):
-        features[len(rows)] = np.concatenate([whole, pooled(patches, vocabulary)])
+    for row, global_, patches in chain(sample, stream):
+        features[len(rows)] = np.concatenate([global_, pooled(patches, vocabulary)])
         rows.append(row)
     assert shuffled.tags is not None
     features, tags = features[: len(rows)], shuffled.tags[rows]
@@ -162,18 +113,18 @@ def train_bank(
 
 
 def _pairs(tags: np.ndarray, least: int) -> tuple[tuple[str, ...], np.ndarray]:
-    """Which pairs have at least `least` pictures, and how many they have."""
+    """Find the pairs with at least `least` images, and count those."""
     anps, counts = np.unique(tags, return_counts=True)
     enough = counts >= least
     if (n := int(enough.sum())) < 2:
-        raise ValueError(f"{n} of {len(anps)} pairs have {least} pictures; a bank needs two")
+        raise ValueError(f"{n} of {len(anps)} pairs have {least} images; a bank needs two")
     return tuple(anps[enough].tolist()), counts[enough]
 
 
 def _detectors(
     features: np.ndarray, tags: np.ndarray, anps: tuple[str, ...], negatives: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weight (A, D) and bias (A,), pair by pair: liblinear's random numbers are one stream."""
+    """Fit weight (A, D) and bias (A,), pair by pair: liblinear's random numbers are one stream."""
     from sklearn.svm import LinearSVC
 
     mean = features.mean(0, dtype=np.float64)
@@ -181,9 +132,9 @@ def _detectors(
     weight = np.empty((len(anps), features.shape[1]), np.float32)
     bias = np.empty(len(anps), np.float32)
     for number, anp in enumerate(anps):
-        mine, others = np.flatnonzero(tags == anp), np.flatnonzero(tags != anp)
-        drawn = np.random.default_rng([seed, number]).permutation(others)
-        rows = np.concatenate([mine, drawn[: negatives * len(mine)]])
+        positive, others = np.flatnonzero(tags == anp), np.flatnonzero(tags != anp)
+        shuffled = np.random.default_rng([seed, number]).permutation(others)
+        rows = np.concatenate([positive, shuffled[: negatives * len(positive)]])
         machine = LinearSVC(C=1.0, class_weight="balanced", random_state=seed, max_iter=20_000)
         machine.fit((features[rows] - mean) / spread, tags[rows] == anp)
         unscaled = machine.coef_[0] / spread
@@ -194,9 +145,9 @@ def _detectors(
 def _described(
     dataset: Dataset, descriptor: Descriptor, workers: int, progress: bool
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Row, global features and RootSIFT of each readable picture, in order; log the others."""
+    """Yield row, global features and RootSIFT of each readable image, in order; log the others."""
 
-    def work(row: int) -> tuple[np.ndarray, np.ndarray] | ImageError:
+    def describe(row: int) -> tuple[np.ndarray, np.ndarray] | ImageError:
         try:
             return low_level(dataset.read(row), descriptor)
         except ImageError as error:
@@ -208,9 +159,9 @@ def _described(
     with bar, ThreadPoolExecutor(workers) as pool:
         for start in range(0, n, _AHEAD):
             rows = range(start, min(start + _AHEAD, n))
-            for row, found in zip(rows, pool.map(work, rows), strict=True):
+            for row, described in zip(rows, pool.map(describe, rows), strict=True):
                 bar.update()
-                if isinstance(found, ImageError):
-                    log.warning("left out: %s", found)
+                if isinstance(described, ImageError):
+                    log.warning("left out: %s", described)
                 else:
-                    yield row, *found
+                    yield row, *described

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 import xarray as xr
 from scipy.stats import binomtest
 
-from arlib.evaluation.methods import REFERENCE, Run, methods
-from arlib.evaluation.table1 import COLUMNS, column, columns_of, paper_table, pool
+from arlib.evaluation.rows import REFERENCE, methods
+from arlib.evaluation.runs import Run
+from arlib.evaluation.tables import COLUMNS, paper_table, table1
 
 N, REGIONS = 60, 5
 MEASURED = ("PCNN + VGGNet", "SentiBank", "VGGNet")
@@ -21,8 +23,17 @@ GONE = {
     "PCNN + CaffeNet": "not measured in this run",
     "VGGNet + ft + obj + senti + ff (K = 1)": "not measured in this run",
 }
-JUDGED = [method.name for method in methods() if method.name not in GONE]
+PREDICTED = [method.name for method in methods() if method.name not in GONE]
 ROWS = {method.name: method for method in methods()}
+
+
+def column(run, rows=None, **settings):
+    """The table of a run that is one column, whatever its annotators agreed on."""
+    baselines = (
+        None if run.baselines is None else run.baselines.drop_vars("agreement", errors="ignore")
+    )
+    (table,) = table1([replace(run, baselines=baselines)], rows, **settings).values()
+    return table
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +47,8 @@ def make_run(make_scores):
         measured = rng.dirichlet([1, 1], (len(MEASURED), n))
         truth = np.maximum(scores.label.values, 0)
         for row, share in enumerate((0.95, 0.05)):
-            answer = np.where(rng.random(n) < share, truth, 1 - truth)
-            measured[row] = np.where(np.eye(2)[answer], 0.8, 0.2)
+            label = np.where(rng.random(n) < share, truth, 1 - truth)
+            measured[row] = np.where(np.eye(2)[label], 0.8, 0.2)
         baselines = xr.Dataset(
             {
                 "probability": (("method", "image", "emotion"), measured.astype(np.float32)),
@@ -61,18 +72,18 @@ def table(run):
     return column(run, n_bootstrap=200)
 
 
-def answers(run, name):
-    """(label said, true label, fold) of every image whose label is known."""
-    said = ROWS[name].judge(run).response.argmax(-1).tolist()
-    every = zip(said, run.labels.tolist(), run.folds.tolist(), strict=True)
-    return [one for one in every if one[1] >= 0]
+def predictions(run, name):
+    """(predicted label, true label, fold) of every image whose label is known."""
+    predicted = ROWS[name].predict(run).response.argmax(-1).tolist()
+    images = zip(predicted, run.labels.tolist(), run.folds.tolist(), strict=True)
+    return [image for image in images if image[1] >= 0]
 
 
 def mean_over_folds(images):
     folds = sorted({fold for *_, fold in images})
     rates = []
     for fold in folds:
-        hits = [said == label for said, label, where in images if where == fold]
+        hits = [predicted == label for predicted, label, where in images if where == fold]
         rates.append(sum(hits) / len(hits))
     return sum(rates) / len(rates)
 
@@ -83,10 +94,10 @@ def test_a_column_has_the_papers_rows_and_all_its_numbers(table):
     assert table.columns.tolist() == COLUMNS
 
 
-@pytest.mark.parametrize("name", JUDGED)
+@pytest.mark.parametrize("name", PREDICTED)
 def test_accuracy_is_the_mean_over_folds_within_its_interval(run, table, name):
     row = table.loc[name]
-    assert row.accuracy == pytest.approx(mean_over_folds(answers(run, name)))
+    assert row.accuracy == pytest.approx(mean_over_folds(predictions(run, name)))
     assert row.low < row.accuracy < row.high
 
 
@@ -96,42 +107,43 @@ def test_more_images_make_a_narrower_interval(make_run, table):
     assert (few.high - few.low) / (many.high - many.low) == pytest.approx(4, rel=0.3)
 
 
-@pytest.mark.parametrize("name", JUDGED)
+@pytest.mark.parametrize("name", PREDICTED)
 def test_the_other_measures_are_over_all_images(run, table, name):
     """The majority line, recall averaged over emotions, and AUC pair by pair."""
-    row, images = table.loc[name], answers(run, name)
+    row, images = table.loc[name], predictions(run, name)
     recall = [
-        np.mean([said == emotion for said, label, _ in images if label == emotion])
+        np.mean([predicted == emotion for predicted, label, _ in images if label == emotion])
         for emotion in (0, 1)
     ]
     labels = [label for _, label, _ in images]
     assert row.images == len(images) == (run.labels >= 0).sum()
     assert row.majority == max(labels.count(0), labels.count(1)) / len(labels)
     assert row.balanced_accuracy == pytest.approx(np.mean(recall))
-    share = ROWS[name].judge(run).response[:, 0]
+    share = ROWS[name].predict(run).response[:, 0]
     first, second = (share[run.labels == emotion].tolist() for emotion in (0, 1))
     won = [(a > b) + (a == b) / 2 for a in first for b in second]
     assert row.auc == pytest.approx(np.mean(won))
 
 
-@pytest.mark.parametrize("name", [name for name in JUDGED if name != REFERENCE])
+@pytest.mark.parametrize("name", [name for name in PREDICTED if name != REFERENCE])
 def test_what_changed_is_counted_image_by_image_and_tested(run, table, name):
-    changed = fixed = broken = 0
-    before, after = answers(run, REFERENCE), answers(run, name)
+    changed = corrected = degraded = 0
+    before, after = predictions(run, REFERENCE), predictions(run, name)
     for (old, label, _), (new, *_) in zip(before, after, strict=True):
         changed += old != new
-        fixed += old != label == new
-        broken += old == label != new
+        corrected += old != label == new
+        degraded += old == label != new
     row = table.loc[name]
-    assert [row.changed, row.fixed, row.broken] == [changed, fixed, broken]
-    expected = binomtest(fixed, fixed + broken).pvalue if fixed + broken else 1
+    assert [row.changed, row.corrected, row.degraded] == [changed, corrected, degraded]
+    n = corrected + degraded
+    expected = binomtest(corrected, n).pvalue if n else 1
     assert row.p == pytest.approx(expected)
 
 
 def test_holms_p_is_over_the_columns_rows(table):
     """Smallest first: times the number not yet taken, never less than the one before."""
     p = table.p.dropna().sort_values(kind="stable")
-    assert sorted(p.index) == sorted(set(JUDGED) - {REFERENCE})
+    assert sorted(p.index) == sorted(set(PREDICTED) - {REFERENCE})
     before = 0.0
     for place, (name, value) in enumerate(p.items()):
         before = max(before, min(1.0, value * (len(p) - place)))
@@ -142,26 +154,26 @@ def test_holms_p_is_over_the_columns_rows(table):
 
 
 @pytest.mark.parametrize("beta", [0.5, 0.2, 0.0])
-def test_a_label_can_change_where_the_whole_image_is_not_sure(run, beta):
+def test_a_label_can_change_where_the_full_image_is_not_sure(run, beta):
     """Of two emotions, where the greater probability is less than (1 + beta) / 2."""
-    found = column(run, beta=beta, n_bootstrap=2)
+    table = column(run, beta=beta, n_bootstrap=2)
     known = run.labels >= 0
     sure = run.scores.global_probability.values.max(-1)
     unsure = int((sure < (1 + beta) / 2)[known].sum())
     assert 0 < int((sure < 0.6)[known].sum()) < int((sure < 0.75)[known].sum()) < known.sum()
-    assert found.could[LATE].tolist() == [unsure] * len(LATE)
-    assert (found.changed[LATE] <= found.could[LATE]).all()
-    assert found.could.drop(LATE).isna().all()
+    assert table.could[LATE].tolist() == [unsure] * len(LATE)
+    assert (table.changed[LATE] <= table.could[LATE]).all()
+    assert table.could.drop(LATE).isna().all()
 
 
-def test_the_last_row_says_its_ks_and_what_picking_would_give(run, table):
-    row, prediction = table.loc[LAST], ROWS[LAST].judge(run)
+def test_the_last_row_notes_its_ks_and_what_picking_would_give(run, table):
+    row, prediction = table.loc[LAST], ROWS[LAST].predict(run)
     assert row.note == prediction.note
     assert (row.picked_k, row.picked) == prediction.picked
     assert row.picked >= row.accuracy
 
 
-def test_a_row_that_is_not_to_be_had_is_nan_and_says_why(table):
+def test_a_row_that_is_not_available_is_nan_and_notes_the_reason(table):
     for name, reason in GONE.items():
         assert table.loc[name].drop("note").isna().all()
         assert table.note[name] == reason
@@ -169,16 +181,16 @@ def test_a_row_that_is_not_to_be_had_is_nan_and_says_why(table):
 
 def test_no_other_number_is_missing(table):
     """Only late fusion has a bound, only the last row a K, and the reference no comparison."""
-    there = table.loc[JUDGED]
-    compared = ["p", "p_holm", "changed", "fixed", "broken"]
+    rows = table.loc[PREDICTED]
+    compared = ["p", "p_holm", "changed", "corrected", "degraded"]
     picked = ["picked_k", "picked"]
-    assert there.drop(columns=[*compared, *picked, "could"]).notna().all(axis=None)
-    assert there[compared].drop(REFERENCE).notna().all(axis=None)
-    assert there.loc[REFERENCE, compared].isna().all()
-    assert there.loc[LATE, "could"].notna().all()
-    assert there.loc[LAST, picked].notna().all()
-    assert there[picked].drop(LAST).isna().all(axis=None)
-    assert (there.note.drop(LAST) == "").all()
+    assert rows.drop(columns=[*compared, *picked, "could"]).notna().all(axis=None)
+    assert rows[compared].drop(REFERENCE).notna().all(axis=None)
+    assert rows.loc[REFERENCE, compared].isna().all()
+    assert rows.loc[LATE, "could"].notna().all()
+    assert rows.loc[LAST, picked].notna().all()
+    assert rows[picked].drop(LAST).isna().all(axis=None)
+    assert (rows.note.drop(LAST) == "").all()
 
 
 def test_images_without_a_label_count_nowhere(run, table):
@@ -188,38 +200,38 @@ def test_images_without_a_label_count_nowhere(run, table):
     assert alone.equals(table)
 
 
-def test_images_that_a_row_could_not_judge_are_left_out_of_that_row(run, table):
+def test_images_that_a_row_could_not_predict_are_left_out_of_that_row(run, table):
     unread = int(np.flatnonzero(run.labels >= 0)[0])
     measured = run.baselines.copy(deep=True)
     measured.probability[MEASURED.index("VGGNet"), unread] = np.nan
-    found = column(Run("gap", run.scores, measured), n_bootstrap=200)
-    assert found.images["VGGNet"] == found.images[REFERENCE] - 1
+    gap = column(Run("gap", run.scores, measured), n_bootstrap=200)
+    assert gap.images["VGGNet"] == gap.images[REFERENCE] - 1
     rest = run.select(np.arange(N) != unread, "rest")
-    own = [one.loc["VGGNet"].drop("p_holm") for one in (found, column(rest, n_bootstrap=200))]
+    own = [each.loc["VGGNet"].drop("p_holm") for each in (gap, column(rest, n_bootstrap=200))]
     assert own[0].equals(own[1])
-    others = [one.drop("VGGNet").drop(columns="p_holm") for one in (found, table)]
+    others = [each.drop("VGGNet").drop(columns="p_holm") for each in (gap, table)]
     assert others[0].equals(others[1])
 
 
 def test_without_the_reference_row_nothing_is_compared(run):
-    found = column(run, [ROWS["VGGNet"], ROWS[LAST]], n_bootstrap=2)
-    assert found.index.tolist() == ["VGGNet", LAST]
-    assert found.accuracy.notna().all()
-    assert found[["p", "p_holm", "could", "changed"]].isna().all(axis=None)
+    table = column(run, [ROWS["VGGNet"], ROWS[LAST]], n_bootstrap=2)
+    assert table.index.tolist() == ["VGGNet", LAST]
+    assert table.accuracy.notna().all()
+    assert table[["p", "p_holm", "could", "changed"]].isna().all(axis=None)
 
 
 def test_a_run_is_split_by_how_many_people_agreed(run):
-    columns = columns_of(run)
-    assert [one.name for one in columns] == [
+    columns = run.columns()
+    assert [column.name for column in columns] == [
         "random, five agree",
         "random, four agree",
         "random, three agree",
     ]
     agreement = run.baselines.agreement.values.tolist()
-    keys = [one.scores.image.values.tolist() for one in columns]
-    for least, there in zip((5, 4, 3), keys, strict=True):
+    keys = [column.scores.image.values.tolist() for column in columns]
+    for least, selected in zip((5, 4, 3), keys, strict=True):
         images = zip(run.scores.image.values.tolist(), agreement, strict=True)
-        assert there == [key for key, people in images if people >= least]
+        assert selected == [key for key, people in images if people >= least]
     assert set(keys[0]) < set(keys[1]) < set(keys[2])
     assert len(keys[2]) == N
 
@@ -227,8 +239,8 @@ def test_a_run_is_split_by_how_many_people_agreed(run):
 def test_a_run_of_one_annotator_is_one_column(run):
     bare = Run("bare", run.scores)
     unknown = Run("x", run.scores, run.baselines.drop_vars("agreement"))
-    assert columns_of(bare) == [bare]
-    assert columns_of(unknown) == [unknown]
+    assert bare.columns() == [bare]
+    assert unknown.columns() == [unknown]
 
 
 @pytest.fixture(scope="module")
@@ -237,61 +249,59 @@ def seeds(make_run):
 
 
 def test_pooled_runs_keep_every_fold_apart(seeds):
-    pooled = pool(seeds)
+    pooled = Run.pool(seeds)
     assert (pooled.name, pooled.facts) == ("scenes", {"seed": 1})
     own = [set(pooled.folds[:60].tolist()), set(pooled.folds[60:].tolist())]
     assert [len(folds) for folds in own] == [5, 5]
     assert not own[0] & own[1]
-    for folds, one in zip((pooled.folds[:60], pooled.folds[60:]), seeds, strict=True):
+    for folds, run in zip((pooled.folds[:60], pooled.folds[60:]), seeds, strict=True):
         together = folds[:, None] == folds  # of every two images, whether they share a fold
-        np.testing.assert_array_equal(together, one.folds[:, None] == one.folds)
+        np.testing.assert_array_equal(together, run.folds[:, None] == run.folds)
     assert len(set(pooled.scores.image.values.tolist())) == 105
 
 
 def test_a_pooled_accuracy_is_the_mean_over_all_folds_of_all_runs(seeds):
-    tables = [column(one, n_bootstrap=2) for one in (pool(seeds), *seeds)]
-    alone = [name for name in JUDGED if name != LAST]
+    tables = [column(run, n_bootstrap=2) for run in (Run.pool(seeds), *seeds)]
+    alone = [name for name in PREDICTED if name != LAST]
     pooled, first, second = (table.accuracy[alone] for table in tables)
     np.testing.assert_allclose(pooled, (first + second) / 2)
-    known = sum(int((one.labels >= 0).sum()) for one in seeds)
+    known = sum(int((run.labels >= 0).sum()) for run in seeds)
     assert (tables[0].images[alone] == known).all()
     assert tables[0].note[LAST].endswith(" in folds 0 to 9")
 
 
 def test_pooled_runs_split_by_agreement_like_one(seeds):
-    pooled = columns_of(pool(seeds))
-    alone = [columns_of(one) for one in seeds]
-    for all_of_it, one, other in zip(pooled, *alone, strict=True):
-        expected = [*one.labels.tolist(), *other.labels.tolist()]
-        assert all_of_it.labels.tolist() == expected
+    alone = [run.columns() for run in seeds]
+    for pooled, one, other in zip(Run.pool(seeds).columns(), *alone, strict=True):
+        assert pooled.labels.tolist() == [*one.labels.tolist(), *other.labels.tolist()]
 
 
 def test_one_run_is_its_own_pool(run):
-    assert pool([run]) is run
+    assert Run.pool([run]) is run
 
 
 @pytest.mark.parametrize("bare", [0, 1])
-def test_rows_that_one_of_the_runs_lacks_are_not_to_be_had(seeds, bare):
-    given = list(seeds)
-    given[bare] = Run("scenes", seeds[bare].scores)
-    found = column(pool(given), n_bootstrap=2)
-    assert found.loc[list(MEASURED), "accuracy"].isna().all()
-    assert found.loc["VGGNet", "note"] == "not measured in this run: it holds scores alone"
-    alone = [column(one, [ROWS[REFERENCE]], n_bootstrap=2).accuracy.item() for one in seeds]
-    assert found.accuracy[REFERENCE] == pytest.approx(np.mean(alone))
+def test_rows_that_one_of_the_runs_lacks_are_not_available(seeds, bare):
+    runs = list(seeds)
+    runs[bare] = Run("scenes", seeds[bare].scores)
+    table = column(Run.pool(runs), n_bootstrap=2)
+    assert table.loc[list(MEASURED), "accuracy"].isna().all()
+    assert table.loc["VGGNet", "note"] == "not measured in this run: it holds scores alone"
+    alone = [column(run, [ROWS[REFERENCE]], n_bootstrap=2).accuracy.item() for run in seeds]
+    assert table.accuracy[REFERENCE] == pytest.approx(np.mean(alone))
 
 
 def test_pooled_runs_without_folds_are_a_fold_each(seeds):
-    whole = [
-        Run("x", one.scores.assign(fold=one.scores.fold * 0 - 1), one.baselines) for one in seeds
+    unfolded = [
+        Run("x", run.scores.assign(fold=run.scores.fold * 0 - 1), run.baselines) for run in seeds
     ]
-    assert pool(whole).folds.tolist() == [0] * 60 + [1] * 45
+    assert Run.pool(unfolded).folds.tolist() == [0] * 60 + [1] * 45
 
 
 def test_an_image_that_is_in_no_fold_is_in_none_of_a_pool(seeds):
     scores = seeds[1].scores.copy(deep=True)
     scores.fold[3] = -1
-    pooled = pool([seeds[0], Run("x", scores, seeds[1].baselines)])
+    pooled = Run.pool([seeds[0], Run("x", scores, seeds[1].baselines)])
     assert np.flatnonzero(pooled.folds < 0).tolist() == [63]
 
 
@@ -349,34 +359,55 @@ def test_several_emotions_are_also_a_column_of_polarity(make_scores):
     names = ["anger", "disgust", "fear", "joy", "sadness", "surprise"]
     scores = make_scores(N, REGIONS, n_emotions=6).assign_coords(emotion=np.array(names, object))
     rng = np.random.default_rng(0)
-    said = rng.dirichlet(np.ones(6), (1, N)).astype(np.float32)
-    windows = rng.dirichlet(np.ones(6), (1, N, 3)).astype(np.float32)
+    probability = rng.dirichlet(np.ones(6), (1, N)).astype(np.float32)
+    crops = rng.dirichlet(np.ones(6), (1, N, 3)).astype(np.float32)
     measured = xr.Dataset(
         {
-            "probability": (("method", "image", "emotion"), said),
-            "control_probability": (("control", "image", "window", "emotion"), windows),
+            "probability": (("method", "image", "emotion"), probability),
+            "control_probability": (("control", "image", "rank", "emotion"), crops),
         },
         {"method": ["SentiBank"], "control": ["grid"], "emotion": np.array(names, object)},
         {"missing": {}},
     )
     for baselines in (None, measured, measured.drop_vars("emotion")):
-        polarity, whole = columns_of(Run("roi", scores, baselines))
-        assert (polarity.name, whole.name) == ("roi, polarity", "roi")
+        polarity, emotions = Run("roi", scores, baselines).columns()
+        assert (polarity.name, emotions.name) == ("roi, polarity", "roi")
         assert polarity.scores.emotion.values.tolist() == ["positive", "negative"]
-        assert whole.scores is scores
+        assert emotions.scores is scores
     joyful = [3, 5]
     np.testing.assert_allclose(
-        polarity.baselines.probability[0, :, 0], said[0][:, joyful].sum(-1), rtol=1e-6
+        polarity.baselines.probability[0, :, 0], probability[0][:, joyful].sum(-1), rtol=1e-6
     )
     np.testing.assert_allclose(
-        polarity.baselines.control_probability[..., 0], windows[..., joyful].sum(-1), rtol=1e-6
+        polarity.baselines.control_probability[..., 0], crops[..., joyful].sum(-1), rtol=1e-6
     )
     assert polarity.baselines.attrs == {"missing": {}}
-    truth, right = polarity.labels, said[0][:, joyful].sum(-1) > 0.5
+    truth, right = polarity.labels, probability[0][:, joyful].sum(-1) > 0.5
     known = truth >= 0
-    table = column(polarity, n_bootstrap=20)
+    tables = table1([emotions], n_bootstrap=20)
+    assert list(tables) == ["roi, polarity", "roi"]
+    table = tables["roi, polarity"]
     hits = (right == (truth == 0))[known]
     folds = scores.fold.values[known]
     expected = np.mean([hits[folds == fold].mean() for fold in range(5)])
     assert table.accuracy["SentiBank"] == pytest.approx(expected)
-    assert np.isfinite(column(whole, n_bootstrap=20).accuracy[LAST])  # in six emotions too
+    assert np.isfinite(tables["roi"].accuracy[LAST])  # in six emotions too
+
+
+@pytest.mark.parametrize(
+    "names", [["cat", "dog", "cow"], ["awe", "joy", "amusement"], ["positive", "x", "negative"]]
+)
+def test_emotions_of_no_stated_polarity_are_one_column(make_scores, names):
+    scores = make_scores(4, 2, n_emotions=3).assign_coords(emotion=np.array(names, object))
+    run = Run("roi", scores)
+    assert run.columns() == [run]
+
+
+def test_every_run_fills_its_columns_once(run, make_scores):
+    bare = Run("bare", make_scores(20, 3))
+    tables = table1([run, bare], n_bootstrap=5)
+    expected = [*(f"random, {n} agree" for n in ("five", "four", "three")), "bare"]
+    assert list(tables) == expected
+    assert tables["bare"].equals(column(bare, n_bootstrap=5))
+    with pytest.raises(ValueError, match=r"^two columns are called bare: use --compare"):
+        table1([bare, bare], n_bootstrap=1)

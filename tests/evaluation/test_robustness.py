@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given, strategies as st
 
-from arlib.evaluation.methods import Run
-from arlib.evaluation.sensitivity import sensitivity
+from arlib.evaluation.robustness import overlap, sensitivity
+from arlib.evaluation.runs import Run
 from arlib.evaluation.significance import fold_means
-from arlib.method import affective_regions, predict_labels, respond_2018
+from arlib.method import RULE_2018, affective_regions, predict_labels
 
 N, REGIONS = 60, 24
 DEFAULT = {"k": 4, "alpha": 1.0, "beta": 0.5, "base": "e"}
@@ -29,7 +30,7 @@ def scored_otherwise(make_scores):
 
 @pytest.fixture(scope="module")
 def others(scored_otherwise):
-    """In another order, and with an image that the evidence lacks."""
+    """In another order, and with an image that the run lacks."""
     order = np.random.default_rng(0).permutation(N)
     more = scored_otherwise.isel(image=[0]).assign_coords(image=["elsewhere.jpg"])
     together = xr.concat([scored_otherwise.isel(image=order), more], "image", join="outer")
@@ -49,13 +50,13 @@ def rescaled(scores, how):
     """Each image's objectness brought to [0, 1], by hand."""
     rows = []
     for values in scores.objectness.values.tolist():
-        there = [v for v in values if v == v]
+        known = [v for v in values if v == v]
         if how == "minmax":
-            low, spread = min(there, default=0), max(there, default=0) - min(there, default=0)
+            low, spread = min(known, default=0), max(known, default=0) - min(known, default=0)
             rows.append([(v - low) / spread if spread else v * 0 + 1 for v in values])
         else:
             rows.append(
-                [v * 0 + 1 - sum(w > v for w in there) / max(len(there), 1) for v in values]
+                [v * 0 + 1 - sum(w > v for w in known) / max(len(known), 1) for v in values]
             )
     objectness = np.array(rows, np.float32)
     return scores.assign(objectness=(("image", "region"), objectness))
@@ -74,29 +75,30 @@ def rows_by_hand(scores, settings):
     }
     rows |= {f"alpha = {value:g}": (scores, {"alpha": value}) for value in (0, 0.1, 10)}
     rows |= {f"beta = {value:g}": (scores, {"beta": value}) for value in (0.25, 1, 2)}
-    return {name: (given, {**settings, **changed}) for name, (given, changed) in rows.items()}
+    rows = {name: (source, {**settings, **changed}) for name, (source, changed) in rows.items()}
+    return {**rows, f"rule of 2018, K = {k}": (scores, {**RULE_2018, "k": k})}
 
 
-def by_hand(scores, whole, fused):
+def by_hand(scores, global_labels, fused):
     """A row's numbers from two labels an image: loops over folds and images."""
     hits = {}
-    changed = fixed = broken = 0
+    changed = corrected = degraded = 0
     for fold, truth, before, after in zip(
-        scores.fold.values.tolist(), scores.label.values.tolist(), whole, fused, strict=True
+        scores.fold.values.tolist(), scores.label.values.tolist(), global_labels, fused, strict=True
     ):
         if truth >= 0:
             hits.setdefault(fold, []).append((before == truth, after == truth))
             changed += before != after
-            fixed += before != after and after == truth
-            broken += before != after and before == truth
+            corrected += before != after and after == truth
+            degraded += before != after and before == truth
     before, after = np.mean([np.mean(of, axis=0) for of in hits.values()], axis=0)
     return {
-        "whole": before,
+        "full_image": before,
         "fused": after,
         "gain": after - before,
         "changed": changed,
-        "fixed": fixed,
-        "broken": broken,
+        "corrected": corrected,
+        "degraded": degraded,
     }
 
 
@@ -104,24 +106,22 @@ def check(row, expected):
     np.testing.assert_allclose(row[list(expected)].astype(float), list(expected.values()))
 
 
-def whole_labels(scores):
+def global_labels(scores):
     return scores.global_probability.values.argmax(-1).tolist()
 
 
 @pytest.mark.parametrize("settings", [DEFAULT, OTHER])
 def test_each_row_is_algorithm_1_with_one_setting_changed(run, settings):
     scores = run.scores
-    found = measured(run, settings)
-    for name, (given, told) in rows_by_hand(scores, settings).items():
-        fused = predict_labels(given, **told).label.values.tolist()
-        check(found.loc[name], by_hand(scores, whole_labels(scores), fused))
-    last = f"rule of 2018, K = {settings['k']}"
-    fused = respond_2018(scores, settings["k"]).label.values.tolist()
-    check(found.loc[last], by_hand(scores, whole_labels(scores), fused))
-    assert found.index.tolist() == [*rows_by_hand(scores, settings), last]
+    table = measured(run, settings)
+    rows = rows_by_hand(scores, settings)
+    for name, (source, changed) in rows.items():
+        fused = predict_labels(source, **changed).label.values.tolist()
+        check(table.loc[name], by_hand(scores, global_labels(scores), fused))
+    assert table.index.tolist() == list(rows)
 
 
-def test_settings_change_answers(table):
+def test_settings_change_predictions(table):
     """Else a row that ignores its setting would pass unseen."""
     assert table.fused.nunique() > 4
     assert table.same.nunique() > 4
@@ -132,39 +132,37 @@ def test_same_is_the_share_of_the_defaults_regions(run, settings):
     known = run.scores.isel(image=run.labels >= 0)
     rows = rows_by_hand(known, settings)
 
-    def chosen(given, told):
-        ranking = {name: value for name, value in told.items() if name != "beta"}
-        return affective_regions(given, **ranking).region.values.tolist()
+    def chosen(source, changed):
+        ranking = {name: changed[name] for name in changed if name not in ("beta", "fusion")}
+        return affective_regions(source, **ranking).region.values.tolist()
 
     choices = {name: chosen(*row) for name, row in rows.items()}
-    last = f"rule of 2018, K = {settings['k']}"
-    choices[last] = respond_2018(known, settings["k"]).region.values.tolist()
     default, *_ = choices.values()
-    found = measured(run, settings).same
+    same = measured(run, settings).same
     for name, choice in choices.items():
         shares = []
         for one, other in zip(default, choice, strict=True):
             one, other = set(one) - {-1}, set(other) - {-1}
             if one:
                 shares.append(len(one & other) / len(one))
-        assert found[name] == pytest.approx(np.mean(shares))
-    assert found.iloc[0] == 1
+        assert same[name] == pytest.approx(np.mean(shares))
+    assert same.iloc[0] == 1
 
 
 def test_beta_changes_no_choice(table):
     assert (table.same[[f"beta = {value}" for value in ("0.25", "1", "2")]] == 1).all()
 
 
-def test_the_whole_image_is_the_same_whatever_is_done_to_its_regions(table):
-    assert table.whole.drop("other crops").nunique() == 1
+def test_the_full_image_is_the_same_whatever_is_done_to_its_regions(table):
+    assert table.full_image.drop("other crops").nunique() == 1
 
 
 def test_other_scores_are_aligned_by_the_images_keys(run, scored_otherwise, table):
     fused = predict_labels(scored_otherwise, **DEFAULT).label.values.tolist()
-    expected = by_hand(run.scores, whole_labels(scored_otherwise), fused)
+    expected = by_hand(run.scores, global_labels(scored_otherwise), fused)
     check(table.loc["other crops"], expected)
     assert np.isnan(table.same["other crops"])
-    assert table.whole["other crops"] != table.whole.iloc[0]
+    assert table.full_image["other crops"] != table.full_image.iloc[0]
 
 
 def test_images_without_a_label_are_left_out(run, others, table):
@@ -179,10 +177,9 @@ def test_images_without_a_label_are_left_out(run, others, table):
 def test_an_interval_is_that_of_the_differences_between_right_and_wrong(run, table):
     known = run.labels >= 0
     truth = run.labels[known]
-    whole = np.array(whole_labels(run.scores))[known] == truth
-    fused = predict_labels(run.scores, **{**DEFAULT, "beta": 2.0}).label.values[known] == truth
-    apart = fused.astype(int) - whole
-    expected = fold_means(apart, run.folds[known], n_bootstrap=20, seed=2)
+    before = np.array(global_labels(run.scores))[known] == truth
+    after = predict_labels(run.scores, **{**DEFAULT, "beta": 2.0}).label.values[known] == truth
+    expected = fold_means(after.astype(int) - before, run.folds[known], n_bootstrap=20, seed=2)
     row = table.loc["beta = 2"]
     assert (row.gain, row.low, row.high) == pytest.approx([float(v) for v in expected])
     assert row.low < row.high
@@ -205,8 +202,8 @@ def test_fewer_proposals_are_at_least_k_and_less_than_all(make_scores, regions, 
     assert names == [f"N = {n} best proposals" for n in expected]
 
 
-def test_the_whole_image_as_the_mean_of_ten_crops(run, table):
-    """Where a run measured the crops: theirs is the full image's answer, the regions stay."""
+def test_the_full_image_as_the_mean_of_ten_crops(run, table):
+    """Where a run measured the crops: theirs is the global prediction, the regions stay."""
     scores = run.scores
     rng = np.random.default_rng(1)
     crops = rng.dirichlet([1, 1], (2, N, 20)).astype(np.float32)  # (control, image, rank, emotion)
@@ -225,5 +222,34 @@ def test_the_whole_image_as_the_mean_of_ten_crops(run, table):
         mean = [sum(float(c[e]) for c in crops[1, i, :10]) / 10 for e in (0, 1)]
         hits.append(float(int(mean[1] > mean[0]) == scores.label.values[i]))
     expected, _, _ = fold_means(np.array(hits), folds[known], n_bootstrap=1)
-    assert row["whole"] == pytest.approx(float(expected))
+    assert row["full_image"] == pytest.approx(float(expected))
     assert row["same"] == 1
+
+
+@st.composite
+def choices(draw):
+    """Indices without repeats, -1 behind them, of two rules on the same images."""
+    k, n = draw(st.integers(1, 5)), draw(st.integers(1, 6))
+    regions = st.lists(st.integers(0, 7), max_size=k, unique=True)
+    images = st.lists(regions.map(lambda r: r + [-1] * (k - len(r))), min_size=n, max_size=n)
+    return np.array(draw(images)), np.array(draw(images))
+
+
+@given(choices())
+def test_the_overlap_is_that_of_sets(case):
+    shares = []
+    for one, other in zip(*(rule.tolist() for rule in case), strict=True):
+        one, other = set(one) - {-1}, set(other) - {-1}
+        if one and other:
+            shares.append(len(one & other) / min(len(one), len(other)))
+    if not shares:
+        with pytest.raises(ValueError, match=r"^no image has a region$"):
+            overlap(*case)
+        return
+    assert overlap(*case) == pytest.approx(np.mean(shares))
+    assert overlap(*case[::-1]) == overlap(*case)
+
+
+def test_an_overlap_needs_one_shape():
+    with pytest.raises(ValueError, match=r"^both must have one shape, not \(1, 2\) and \(1, 3\)$"):
+        overlap(np.zeros((1, 2), int), np.zeros((1, 3), int))

@@ -1,4 +1,4 @@
-"""JupyterLab in a real browser: every chapter from top to bottom, as a reader of a bare clone."""
+"""Every chapter in JupyterLab, in a real browser, from top to bottom, in a bare clone."""
 
 import re
 import time
@@ -12,13 +12,13 @@ from skimage import data
 from tests.book.conftest import copy_sources
 from tests.lab_server import TOKEN, ask, lab_server
 
-from arlib import publishing
-from arlib.publishing import EditionError, verify
+from arlib.publishing.chapters import verify
+from arlib.publishing.editions import EditionError, chapter_paths
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lab_browser")]
 
 ROOT = Path(__file__).parents[2]
-CHAPTERS = [path.name for path in publishing.chapters(ROOT)]
+CHAPTERS = [path.name for path in chapter_paths(ROOT)]
 PATIENCE = 1500  # seconds; the second chapter trains what all others score by
 
 
@@ -41,7 +41,7 @@ def page(lab, browser):
 
 
 def incomplete(done, source, name):
-    """What is missing before a chapter is run whole, or ""."""
+    """What is missing before all of a chapter has run, or ""."""
     try:
         verify(done, source, name)
     except EditionError as error:
@@ -58,7 +58,7 @@ def has_kernel(address, name):
 
 
 def run_all(page, lab, name):
-    """Shift+Enter from the first cell to the last; the notebook as it then lies on the disk."""
+    """Press Shift+Enter from the first cell to the last: the notebook as it is then saved."""
     address, root = lab
     path, source = root / "book" / name, nbformat.read(ROOT / "book" / name, as_version=4)
     page.goto(f"{address}/lab/tree/{name}?token={TOKEN}&reset")
@@ -118,7 +118,7 @@ def the_explorer_answers(page):
 
 
 def a_photograph_is_taken(page):
-    """The widget's button, a file, and an explorer of it; then another way to propose."""
+    """The widget's button, a file, and an explorer of it; then another proposal method."""
     file = BytesIO()
     Image.fromarray(data.coffee()).save(file, "png")
     button = page.locator(".jp-OutputArea button.widget-upload")
@@ -128,11 +128,10 @@ def a_photograph_is_taken(page):
     choosing.value.set_files(
         {"name": "my cup.png", "mimeType": "image/png", "buffer": file.getvalue()}
     )
-    told = page.locator(".jp-OutputArea .widget-label", has_text="my cup.png: 100 regions")
-    told.wait_for()
-    mine = page.locator(".arlib-explorer", has_text="my cup.png")
-    mine.wait_for()
-    assert mine.get_by_label("K, regions").is_visible()
+    page.locator(".jp-OutputArea .widget-label", has_text="my cup.png: 100 regions").wait_for()
+    explorer = page.locator(".arlib-explorer", has_text="my cup.png")
+    explorer.wait_for()
+    assert explorer.get_by_label("K, regions").is_visible()
     page.locator(".widget-dropdown select").nth(1).select_option("saliency")
     fewer = re.compile(r"my cup\.png: [1-9]\d? regions")
     page.locator(".jp-OutputArea .widget-label", has_text=fewer).wait_for()

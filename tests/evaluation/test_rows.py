@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from arlib.evaluation.methods import KS, REFERENCE, Run, Unavailable, methods
-from arlib.evaluation.table1 import paper_table
+from arlib.evaluation.rows import KS, REFERENCE, Unavailable, methods
+from arlib.evaluation.runs import Run
+from arlib.evaluation.tables import paper_table
 
 N, REGIONS = 40, 6
 MEASURED = ("VGGNet", "SentiBank", "PCNN + VGGNet")
@@ -42,23 +43,23 @@ def run(make_scores):
 
 def algorithm_1(scores, image, k, rank_by="both", alpha=1.0, beta=0.5, base=math.e):
     """One image's label distribution: Eq. 1 and 2 for every proposal, the best K, Eq. 3."""
-    one = scores.isel(image=image)
+    of = scores.isel(image=image)
     proposals = []
-    for obj, s in zip(one.objectness.values, one.region_probability.values, strict=True):
+    for obj, s in zip(of.objectness.values, of.region_probability.values, strict=True):
         if math.isnan(obj):
             continue
         senti = 1 + sum(float(p) * math.log(p, base) for p in s if p > 0)
         ar = math.sqrt(float(obj) ** 2 + alpha * senti**2)
         proposals.append(({"both": ar, "objectness": obj, "sentiment": senti}[rank_by], s))
     best = [s for _, s in sorted(proposals, key=lambda proposal: -proposal[0])[:k]]
-    y = [float(p) for p in one.global_probability.values]
+    y = [float(p) for p in of.global_probability.values]
     for s in best:
         y = [y_i + beta / len(best) * float(s_i) for y_i, s_i in zip(y, s, strict=True)]
     return [y_i / sum(y) for y_i in y]
 
 
-def judge(name, run, **settings):
-    return next(method for method in methods(**settings) if method.name == name).judge(run)
+def predict(name, run, **settings):
+    return next(method for method in methods(**settings) if method.name == name).predict(run)
 
 
 def relabelled(run, labels):
@@ -76,11 +77,11 @@ def test_the_rows_are_the_papers_in_its_order_and_one_more():
 @pytest.mark.parametrize("name", FUSED)
 @pytest.mark.parametrize("equations", [{}, {"alpha": 0.3, "beta": 1.5, "base": 2}])
 def test_a_late_fusion_row_is_algorithm_1_image_by_image(run, name, equations):
-    told = {**equations, **FUSED[name]}
-    expected = [algorithm_1(run.scores, i, 1, **told) for i in range(N)]
-    found = judge(name, run, **equations)
-    np.testing.assert_allclose(found.response, expected, atol=1e-6)
-    assert (found.note, found.picked) == ("", None)
+    settings = {**equations, **FUSED[name]}
+    expected = [algorithm_1(run.scores, i, 1, **settings) for i in range(N)]
+    prediction = predict(name, run, **equations)
+    np.testing.assert_allclose(prediction.response, expected, atol=1e-6)
+    assert (prediction.note, prediction.picked) == ("", None)
 
 
 @pytest.mark.parametrize("name", MEASURED)
@@ -88,8 +89,8 @@ def test_a_measured_row_is_what_was_measured_whatever_the_order_of_dimensions(ru
     turned = run.baselines.transpose("emotion", "image", "method")
     expected = run.baselines.probability.values[MEASURED.index(name)]
     for measured in (run.baselines, turned):
-        found = judge(name, Run("random", run.scores, measured)).response
-        np.testing.assert_array_equal(found, expected)
+        response = predict(name, Run("random", run.scores, measured)).response
+        np.testing.assert_array_equal(response, expected)
 
 
 @pytest.mark.parametrize(
@@ -100,10 +101,10 @@ def test_a_measured_row_is_what_was_measured_whatever_the_order_of_dimensions(ru
         ("PCNN + CaffeNet", True, "not measured in this run"),
     ],
 )
-def test_a_row_that_is_not_to_be_had_says_why(run, name, measured, reason):
-    given = run if measured else Run("bare", run.scores)
+def test_a_row_that_is_not_available_gives_the_reason(run, name, measured, reason):
+    source = run if measured else Run("bare", run.scores)
     with pytest.raises(Unavailable, match=f"^{reason}$"):
-        judge(name, given)
+        predict(name, source)
 
 
 def right_by_hand(run, ks, **equations):
@@ -134,30 +135,30 @@ def test_the_last_rows_k_is_best_on_the_other_folds(run, settings):
     equations = {name: value for name, value in settings.items() if name != "ks"}
     shares = right_by_hand(run, ks, **equations)
     chosen = {fold: best_k(shares, set(range(5)) - {fold}) for fold in range(5)}
-    found = judge(LAST, run, **settings)
-    assert found.note == f"K = {', '.join(map(str, chosen.values()))} in folds 0 to 4"
+    prediction = predict(LAST, run, **settings)
+    assert prediction.note == f"K = {', '.join(map(str, chosen.values()))} in folds 0 to 4"
     assert len(set(chosen.values())) > 1, "one K for all folds would not show whose it is"
     for i in np.flatnonzero(run.labels >= 0).tolist():
         k = chosen[int(run.folds[i])]
         expected = algorithm_1(run.scores, i, k, **equations)
-        np.testing.assert_allclose(found.response[i], expected, atol=1e-6)
+        np.testing.assert_allclose(prediction.response[i], expected, atol=1e-6)
 
 
 def test_an_image_without_a_label_gets_the_k_that_is_best_over_all_folds(run):
-    """It is in no fold's accuracy, but what the row says of it is written down too."""
+    """It is in no fold's accuracy, but its prediction is written down too."""
     overall = best_k(right_by_hand(run, KS), range(5))
     assert overall != KS[0], "the first K would be right by chance"
-    found = judge(LAST, run).response
+    response = predict(LAST, run).response
     for i in np.flatnonzero(run.labels < 0).tolist():
         expected = algorithm_1(run.scores, i, overall)
-        np.testing.assert_allclose(found[i], expected, atol=1e-6)
+        np.testing.assert_allclose(response[i], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("fold", range(5))
 def test_a_folds_own_labels_do_not_choose_its_k(run, fold):
     own = run.folds == fold
     labels = np.where(own & (run.labels >= 0), 1 - run.labels, run.labels)
-    before, after = judge(LAST, run), judge(LAST, relabelled(run, labels))
+    before, after = predict(LAST, run), predict(LAST, relabelled(run, labels))
     known = own & (labels >= 0)
     np.testing.assert_array_equal(after.response[known], before.response[known])
     ks = [prediction.note.removeprefix("K = ").split(",")[fold] for prediction in (before, after)]
@@ -167,13 +168,13 @@ def test_a_folds_own_labels_do_not_choose_its_k(run, fold):
 def test_but_they_choose_the_ks_of_other_folds(run):
     own = run.folds == 0
     labels = np.where(own & (run.labels >= 0), 1 - run.labels, run.labels)
-    assert judge(LAST, relabelled(run, labels)).note != judge(LAST, run).note
+    assert predict(LAST, relabelled(run, labels)).note != predict(LAST, run).note
 
 
 def test_picked_on_test_is_the_greatest_mean_over_folds_of_any_k(run):
     shares = right_by_hand(run, KS)
     means = {k: sum(of.values()) / 5 for k, of in shares.items()}
-    k, accuracy = judge(LAST, run).picked
+    k, accuracy = predict(LAST, run).picked
     assert accuracy == pytest.approx(float(max(means.values())))
     assert means[k] == max(means.values())
 
@@ -184,9 +185,9 @@ def test_a_choice_of_k_needs_two_folds(run):
     unfolded = Run("unfolded", scores)
     assert (unfolded.folds == 0).all()
     with pytest.raises(Unavailable, match=r"^a choice needs two folds, .*: not 1$"):
-        judge(LAST, unfolded)
+        predict(LAST, unfolded)
     np.testing.assert_array_equal(
-        judge(REFERENCE, unfolded).response, judge(REFERENCE, run).response
+        predict(REFERENCE, unfolded).response, predict(REFERENCE, run).response
     )
 
 
@@ -196,8 +197,8 @@ def test_some_images_keep_what_belongs_to_them(run):
     assert few.facts == run.facts
     assert few.scores.image.values.tolist() == run.scores.image.values[2::5].tolist()
     for name in ("VGGNet", "VGGNet + ft + obj + lf (K = 1)"):
-        expected = judge(name, run).response[2::5]
-        np.testing.assert_array_equal(judge(name, few).response, expected)
+        expected = predict(name, run).response[2::5]
+        np.testing.assert_array_equal(predict(name, few).response, expected)
     assert Run("bare", run.scores).select(run.folds == 2, "x").baselines is None
 
 
@@ -205,10 +206,10 @@ def test_a_frozen_network_alone_is_what_its_run_holds(run):
     facts = {"experiment": {"backbones": ["x"], "finetune_on": ["none"]}}
     frozen = Run("frozen", run.scores, None, facts)
     assert frozen.frozen
-    said = judge("VGGNet", frozen).response
-    np.testing.assert_array_equal(said, run.scores.global_probability.values)
+    response = predict("VGGNet", frozen).response
+    np.testing.assert_array_equal(response, run.scores.global_probability.values)
     tuned = {"experiment": {"backbones": ["x"], "finetune_on": ["folds"]}}
     other = Run("tuned", run.scores, None, tuned)
     assert not other.frozen
     with pytest.raises(Unavailable, match="it holds scores alone"):
-        judge("VGGNet", other)
+        predict("VGGNet", other)

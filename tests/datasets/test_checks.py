@@ -1,20 +1,17 @@
 """Checks of datasets that were broken on purpose, and of real ones where they are at hand."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from arlib.datasets.check import Finding, Report, check
-from arlib.datasets.dataset import DatasetError
-
-real = pytest.mark.skipif(not os.environ.get("ARLIB_DATA"), reason="needs ARLIB_DATA")
+from arlib.datasets.checks import Finding, Report, check, check_folder
+from arlib.datasets.files import DatasetError
 
 
-def picture(path, seed, form="JPEG"):
+def save_image(path, seed, form="JPEG"):
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
     Image.fromarray(pixels).save(path, form)
@@ -27,13 +24,13 @@ def texts(report, severity):
 
 @pytest.fixture
 def table(tmp_path):
-    """Ten sound pictures in two folds and two classes, listed in a table; what to add to it."""
+    """Ten sound images in two folds and two classes, listed in a table; what to add to it."""
     rows = ["path,label,fold"]
 
     def add(name, seed, label, fold, form="JPEG"):
         rows.append(f"{name},{label},{fold}")
         (tmp_path / "all.csv").write_text("\n".join(rows))
-        return picture(tmp_path / name, seed, form)
+        return save_image(tmp_path / name, seed, form)
 
     for i in range(10):
         add(f"{i}.jpg", i, ("positive", "negative")[i % 5 > 2], i % 2 + 1)
@@ -42,12 +39,12 @@ def table(tmp_path):
 
 @pytest.fixture
 def twitter2(tmp_path):
-    """Two pictures a partition, one positive and one negative, and a row without a picture."""
+    """Two images a partition, one positive and one negative, and a row without an image."""
     rows = ["Image\tSentiment", "gone.jpg\tpositive"]
     for fold in range(1, 6):
         for sentiment in ("positive", "negative"):
             name = f"{fold}{sentiment[0]}.jpg"
-            picture(
+            save_image(
                 tmp_path / f"twitter2/partition{fold}/{name}", 2 * fold + (sentiment == "negative")
             )
             rows.append(f"{name}\t{sentiment}")
@@ -55,12 +52,13 @@ def twitter2(tmp_path):
     return tmp_path / "twitter2"
 
 
-def of_table(tmp_path):
-    return check(str(tmp_path / "all.csv"), tmp_path / "all.csv")
+def check_table(tmp_path):
+    (report,) = check(str(tmp_path / "all.csv"))
+    return report
 
 
 def test_a_sound_table_has_facts_and_no_finding(table, tmp_path):
-    report = of_table(tmp_path)
+    report = check_table(tmp_path)
     assert report.findings == ()
     assert not report.failed
     assert report.facts == {
@@ -76,17 +74,17 @@ def test_a_sound_table_has_facts_and_no_finding(table, tmp_path):
 
 def test_a_copy_in_the_same_fold_with_the_same_label_is_a_note(table, tmp_path):
     table("copy.jpg", 0, "positive", 1)
-    (finding,) = of_table(tmp_path).findings
+    (finding,) = check_table(tmp_path).findings
     assert finding == Finding(
         "note",
-        "1 groups of equal pictures (byte by byte)",
+        "1 groups of equal images (byte by byte)",
         ("0.jpg (positive) = copy.jpg (positive)",),
     )
 
 
 def test_a_copy_in_another_fold_is_a_leak(table, tmp_path):
     table("copy.jpg", 0, "positive", 2)
-    report = of_table(tmp_path)
+    report = check_table(tmp_path)
     (leak,) = [each for each in report.findings if "leak" in each.text]
     assert leak.severity == "warning"
     assert leak.examples == ("0.jpg (1) = copy.jpg (2)",)
@@ -95,14 +93,14 @@ def test_a_copy_in_another_fold_is_a_leak(table, tmp_path):
 
 def test_a_copy_for_training_alone_is_a_leak_too(table, tmp_path):
     table("copy.jpg", 0, "positive", "")
-    (leak,) = [each for each in of_table(tmp_path).findings if "leak" in each.text]
+    (leak,) = [each for each in check_table(tmp_path).findings if "leak" in each.text]
     assert leak.examples == ("0.jpg (1) = copy.jpg (-1)",)
 
 
 def test_a_copy_with_another_label_contradicts(table, tmp_path):
     table("copy.jpg", 0, "negative", 1)
     table("blank.jpg", 1, "", 2)
-    report = of_table(tmp_path)
+    report = check_table(tmp_path)
     (contradict,) = [each for each in report.findings if "different labels" in each.text]
     assert contradict.severity == "warning"
     assert contradict.examples == (
@@ -118,7 +116,7 @@ def test_files_that_cannot_be_read_are_an_error(table, tmp_path):
     half = table("half.jpg", 51, "positive", 1)
     half.write_bytes(half.read_bytes()[:300])
     table("page.jpg", 52, "positive", 1).write_text("<html>")
-    report = of_table(tmp_path)
+    report = check_table(tmp_path)
     assert report.failed
     (error,) = report.findings
     assert error.text == "3 files cannot be read; replace or remove them"
@@ -130,23 +128,23 @@ def test_files_of_another_format_are_a_note(table, tmp_path):
     table("odd.jpg", 50, "positive", 1, "PNG")
     table("fine.PNG", 51, "positive", 1, "PNG")
     two = table("multi.jpg", 52, "positive", 1)
-    with Image.open(picture(tmp_path / "more", 54)) as more, Image.open(two) as first:
+    with Image.open(save_image(tmp_path / "more", 54)) as more, Image.open(two) as first:
         first.save(two, "MPO", save_all=True, append_images=[more])
     table("fine.jfif", 53, "positive", 1, "JPEG")
-    (note,) = of_table(tmp_path).findings
+    (note,) = check_table(tmp_path).findings
     assert (note.severity, note.examples) == ("note", ("odd.jpg: PNG",))
 
 
-def test_rows_without_picture_are_a_warning(table, tmp_path):
+def test_rows_without_image_are_a_warning(table, tmp_path):
     table("gone.jpg", 50, "positive", 1).unlink()
-    report = of_table(tmp_path)
+    report = check_table(tmp_path)
     assert texts(report, "warning") == ["1 rows have no image: are files missing?"]
     assert report.facts["rows without image"] == 1
 
 
 def test_what_the_reader_refuses_is_an_error(table, tmp_path):
     table("5.jpg", 50, "positive", 1)
-    report = of_table(tmp_path)
+    report = check_table(tmp_path)
     assert report.failed
     assert report.facts == {}
     assert "5.jpg came already" in texts(report, "error")[0]
@@ -154,13 +152,13 @@ def test_what_the_reader_refuses_is_an_error(table, tmp_path):
 
 def test_a_folder_of_class_folders_is_checked_by_its_path(tmp_path):
     for i in range(12):
-        picture(tmp_path / ("joy", "fear")[i % 2] / f"{i}.jpg", i)
-    report = check(str(tmp_path), tmp_path)
+        save_image(tmp_path / ("joy", "fear")[i % 2] / f"{i}.jpg", i)
+    (report,) = check(str(tmp_path))
     assert (report.facts["fear"], report.facts["joy"], report.findings) == (6, 6, ())
 
 
 def test_counts_are_held_against_the_published_ones(twitter2):
-    report = check("twitter2", twitter2)
+    report = check_folder("twitter2", twitter2)
     assert texts(report, "warning") == [
         "1 rows have no image: are files missing?",
         "not as published: 10 images (-593), 5 positive (-465), 5 negative (-128)",
@@ -169,11 +167,11 @@ def test_counts_are_held_against_the_published_ones(twitter2):
     assert not report.failed
 
 
-def test_as_many_rows_without_picture_as_known_are_a_note(twitter2):
+def test_as_many_rows_without_image_as_known_are_a_note(twitter2):
     labels = twitter2 / "groundTruthLabel.txt"
     gone = "".join(f"\r\ngone{i}.jpg\tpositive" for i in range(206))
     labels.write_text(labels.read_text() + gone)
-    report = check("twitter2", twitter2)
+    report = check_folder("twitter2", twitter2)
     assert texts(report, "note") == ["207 rows have no image, as is known of this dataset"]
 
 
@@ -186,80 +184,86 @@ class TestTwitter1:
         return root
 
     def test_lists_alone_are_counted_and_a_warning(self, tmp_path):
-        report = check("twitter1", self.lists(tmp_path, {"three": 20, "four": 15, "five": 10}))
+        report = check_folder(
+            "twitter1", self.lists(tmp_path, {"three": 20, "four": 15, "five": 10})
+        )
         assert report.facts["images"] == 0
         assert report.facts["four agree, rows"] == "15 (8 positive, 7 negative)"
         warnings = texts(report, "warning")
         assert "five agree: not as published: 5 positive (-576), 5 negative (-296)" in warnings
-        assert "no pictures, labels alone: `arlib data where twitter1` says how" in warnings[-1]
+        assert "no images, labels alone: `arlib data where twitter1` says how" in warnings[-1]
         assert not report.failed
 
-    def test_with_pictures_they_are_checked(self, tmp_path):
+    def test_with_images_they_are_checked(self, tmp_path):
         self.lists(tmp_path, {"three": 20, "four": 15, "five": 10})
         for i in range(20):
-            picture(tmp_path / f"Agg_AMT_Candidates/{i}.jpg", i)
+            save_image(tmp_path / f"Agg_AMT_Candidates/{i}.jpg", i)
         (tmp_path / "Agg_AMT_Candidates/3.jpg").write_bytes(b"")
-        report = check("twitter1", tmp_path)
+        report = check_folder("twitter1", tmp_path)
         assert (report.facts["images"], report.facts["positive"]) == (20, 10)
         assert report.findings[0].examples == ("Agg_AMT_Candidates/3.jpg: an empty file",)
         assert report.failed
 
     def test_a_subset_without_list_is_an_error(self, tmp_path):
-        report = check("twitter1", self.lists(tmp_path, {"three": 20, "five": 10}))
+        report = check_folder("twitter1", self.lists(tmp_path, {"three": 20, "five": 10}))
         assert "four_agrees/ nor four_agree.txt" in texts(report, "error")[0]
         assert "three agree, rows" in report.facts
 
-    def test_an_empty_folder_of_pictures_is_an_error(self, tmp_path):
+    def test_an_empty_folder_of_images_is_an_error(self, tmp_path):
         self.lists(tmp_path, {"three": 20, "four": 15, "five": 10})
         (tmp_path / "images").mkdir()
-        report = check("twitter1", tmp_path)
+        report = check_folder("twitter1", tmp_path)
         assert report.failed
         assert "none of the 20 images is in" in texts(report, "error")[0]
 
 
 class TestBoxes:
     def coco(self, root, *boxes):
-        picture(root / "images/a.jpg", 1)
+        save_image(root / "images/a.jpg", 1)
         marks = [{"image_id": 1, "bbox": box} for box in boxes]
         images = [{"id": 1, "file_name": "a.jpg"}]
         (root / "instances.json").write_text(json.dumps({"images": images, "annotations": marks}))
         return root
 
     def test_boxes_within_are_counted(self, tmp_path):
-        report = check("coco", self.coco(tmp_path, [0, 0, 8.5, 8], [1, 1, 2, 2]))
+        report = check_folder("coco", self.coco(tmp_path, [0, 0, 8.5, 8], [1, 1, 2, 2]))
         assert report.facts == {"images": 1, "boxes": 2, "images without box": 0}
         assert texts(report, "warning") == ["not as published: 1 images (-4,999)"]
 
     @pytest.mark.parametrize("box", [[0, 0, 10, 8], [0, 1, 8, 9], [-2, 0, 5, 5], [0, -2, 5, 5]])
-    def test_a_box_beyond_its_picture_is_an_error(self, box, tmp_path):
-        report = check("coco", self.coco(tmp_path, [1, 1, 2, 2], box))
+    def test_a_box_beyond_its_image_is_an_error(self, box, tmp_path):
+        report = check_folder("coco", self.coco(tmp_path, [1, 1, 2, 2], box))
         assert report.failed
-        assert "1 boxes reach beyond their picture" in texts(report, "error")[0]
+        assert "1 boxes reach beyond their image" in texts(report, "error")[0]
 
-    def test_a_picture_that_cannot_be_read_is_an_error(self, tmp_path):
+    def test_an_image_that_cannot_be_read_is_an_error(self, tmp_path):
         root = self.coco(tmp_path, [1, 1, 2, 2])
         (root / "images/a.jpg").write_bytes(b"")
-        assert texts(check("coco", root), "error") == ["1 pictures cannot be read; replace them"]
+        assert texts(check_folder("coco", root), "error") == [
+            "1 images cannot be read; replace them"
+        ]
 
 
 def test_what_is_drawn_has_no_folder(tmp_path):
-    with pytest.raises(DatasetError, match="scenes has no folder to check; give the path of pic"):
-        check("scenes", tmp_path)
+    with pytest.raises(DatasetError, match="scenes has no folder to check; give the path of ima"):
+        check_folder("scenes", tmp_path)
 
 
-def test_a_report_shows_five_examples_and_tells_of_more():
-    found = Finding("note", "7 files", tuple(map(str, range(7))))
-    report = Report("x", Path("x"), {}, (found,))
+def test_a_report_has_five_examples_and_counts_the_rest():
+    finding = Finding("note", "7 files", tuple(map(str, range(7))))
+    report = Report("x", Path("x"), {}, (finding,))
     assert report.as_text().splitlines()[-2:] == ["      4", "      ... and 2 more"]
     assert json.loads(json.dumps(report.as_dict()))["findings"][0]["examples"][-1] == "6"
 
 
-@real
-def test_real_data_are_reported_truthfully():
-    root = Path(os.environ["ARLIB_DATA"])
-    if not (root / "twitter2").is_dir():
-        pytest.skip("no Twitter II under ARLIB_DATA")
-    report = check("twitter2", root / "twitter2")
+def test_everything_under_arlib_data_is_checked(twitter2, monkeypatch):
+    monkeypatch.setenv("ARLIB_DATA", str(twitter2.parent))
+    for reports in (check(), check("twitter2")):
+        assert [(report.name, report.root) for report in reports] == [("twitter2", twitter2)]
+
+
+def test_real_data_are_reported_as_they_are(data_root):
+    report = check_folder("twitter2", data_root / "twitter2")
     facts = [report.facts[key] for key in ("images", "positive", "negative", "rows without image")]
     assert facts == [603, 470, 133, 207]
     assert not report.failed

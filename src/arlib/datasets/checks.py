@@ -1,0 +1,260 @@
+"""Checks of datasets: what is there, and what is odd about it, for people and for machines."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm.auto import tqdm
+
+from arlib.datasets.catalog import Entry, data_root, entry, folders_of, known
+from arlib.datasets.coco import load_coco
+from arlib.datasets.dataset import Dataset
+from arlib.datasets.files import DatasetError
+from arlib.datasets.images import ImageError, read_image
+from arlib.datasets.registry import load
+from arlib.datasets.twitter1 import IMAGE_FOLDERS, read_lists, select_subset
+
+EXAMPLES = 5  # of a finding, in the text; JSON has all of them
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something odd in a dataset."""
+
+    severity: str  # error, warning or note
+    text: str
+    examples: tuple[str, ...] = ()  # files or rows
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is in a dataset's folder."""
+
+    name: str  # of the dataset, or the path that was checked
+    root: Path
+    facts: Mapping[str, Any]  # what was counted, by name
+    findings: tuple[Finding, ...]  # errors first
+    published: Mapping[str, int] = field(default_factory=dict)  # counts by the facts' names
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is an error among the findings."""
+        return any(each.severity == "error" for each in self.findings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give it as JSON values."""
+        return {**asdict(self), "root": str(self.root), "failed": self.failed}
+
+    def as_text(self) -> str:
+        """Give the facts, then the findings with their first examples."""
+        lines = [f"{self.name} at {self.root}"]
+        for key, value in self.facts.items():
+            text = f"{value:,}" if isinstance(value, int) else str(value)
+            if key in self.published:
+                text += f"  (published: {self.published[key]:,})"
+            lines.append(f"  {key:<26} {text}")
+        for each in self.findings:
+            lines.append(f"  {each.severity}: {each.text}")
+            lines += [f"      {example}" for example in each.examples[:EXAMPLES]]
+            if (more := len(each.examples) - EXAMPLES) > 0:
+                lines.append(f"      ... and {more} more")
+        return "\n".join(lines)
+
+
+def check(name: str | None = None) -> Iterator[Report]:
+    """Check datasets: counts, balance, missing, unreadable, odd and double files, leaks.
+
+    Every image is decoded and hashed, with a progress bar on stderr where that is a terminal.
+
+    Args:
+        name: of the catalogue, or the path of a folder or table of one's own; None checks
+            everything under `$ARLIB_DATA`.
+
+    Returns:
+        A report for each folder, made when it is asked for: `as_text()`, `as_dict()` and `failed`,
+        which is True where an error was found. What a reader refuses is such an error.
+
+    Raises:
+        DatasetError: there is nothing to check.
+
+    Example:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> Image.new("RGB", (4, 3)).save(root / "sea.png")
+        >>> (report,) = check(str(root))
+        >>> report.facts["images"], report.failed
+        (1, False)
+    """
+    if name is None:
+        folders = [(each, root) for each in known() for root in folders_of(each)]
+        if not folders:
+            raise DatasetError(f"no dataset under {data_root()}; `arlib data list`")
+    elif name in known() and entry(name).folder:
+        folders = [(name, root) for root in folders_of(name)]
+        if not folders:
+            raise DatasetError(f"{name} is not here: `arlib data where {name}` says how to get it")
+    elif Path(name).exists() or name in known():
+        folders = [(name, Path(name))]
+    else:
+        raise DatasetError(
+            f"{name} is neither a path nor in the catalogue; there are {', '.join(known())}"
+        )
+    for each, root in folders:
+        yield check_folder(each, root)
+
+
+def check_folder(name: str, root: Path) -> Report:
+    """Check a dataset of the catalogue, or a path, in a folder."""
+    of = entry(name) if name in known() else None
+    if of and not of.folder:
+        raise DatasetError(f"{name} has no folder to check; give the path of images of your own")
+    try:
+        if name == "coco":
+            facts, findings = _check_boxes(root)
+        elif of and of.subsets:
+            facts, findings = _check_twitter1(root, of)
+        else:
+            facts, findings = _check_dataset(load(name, root if of else None), of)
+    except DatasetError as error:
+        facts, findings = {}, [Finding("error", str(error))]
+    if of and facts.get("images") != 0:  # else a finding names it already
+        findings += _compare(of.published, facts)
+    order = ("error", "warning", "note")
+    findings.sort(key=lambda each: order.index(each.severity))
+    return Report(name, root, facts, tuple(findings), of.published if of else {})
+
+
+def _check_dataset(dataset: Dataset, of: Entry | None) -> tuple[dict[str, Any], list[Finding]]:
+    facts = {"images": len(dataset), **_balance(dataset), **dataset.counts}
+    findings = []
+    lost = dataset.counts.get("rows without image", 0)
+    if of and lost == of.known.get("rows without image"):
+        text = f"{lost:,} rows have no image, as is known of this dataset"
+        findings.append(Finding("note", text))
+    elif lost:
+        findings.append(Finding("warning", f"{lost:,} rows have no image: are files missing?"))
+    return facts, findings + _check_files(dataset)
+
+
+def _balance(dataset: Dataset) -> dict[str, Any]:
+    """Count images of each class and fold, and the share of the largest class."""
+    labels = Counter(dataset.labels[dataset.labels >= 0].tolist())
+    facts: dict[str, Any] = {name: labels[i] for i, name in enumerate(dataset.emotions)}
+    if labels:
+        facts["majority"] = f"{max(labels.values()) / labels.total():.1%}"
+    if unlabelled := int((dataset.labels < 0).sum()):
+        facts["without label"] = unlabelled
+    folds = sorted(set(dataset.folds.tolist()))
+    if folds != [-1]:
+        sizes = (f"{'none' if k < 0 else k}: {int((dataset.folds == k).sum()):,}" for k in folds)
+        facts["folds"] = ", ".join(sizes)
+    return facts
+
+
+def _check_files(dataset: Dataset) -> list[Finding]:
+    """Decode and hash every file: unreadable, misnamed, double, contradictory, leaking."""
+    # decode each file, note its format and hash its bytes
+    endings = Image.registered_extensions()
+    unreadable, misnamed = [], []
+    same: dict[str, list[int]] = defaultdict(list)
+    for index in _with_bar(range(len(dataset)), dataset.name):
+        path = dataset.path(index)
+        try:
+            read_image(path)
+        except ImageError as error:
+            unreadable.append(f"{dataset.files[index]}: {error.reason}")
+            continue
+        same[hashlib.sha256(path.read_bytes()).hexdigest()].append(index)
+        with Image.open(path) as image:
+            form = "JPEG" if image.format == "MPO" else image.format  # a JPEG with more behind it
+        if form != endings.get(path.suffix.lower()):
+            misnamed.append(f"{dataset.files[index]}: {form}")
+    # of equal files, find those whose labels or folds differ
+    double = [group for group in same.values() if len(group) > 1]
+    contradict = [group for group in double if len(set(dataset.labels[group].tolist())) > 1]
+    leaks = [group for group in double if len(set(dataset.folds[group].tolist())) > 1]
+
+    def named(groups: list[list[int]], values: np.ndarray) -> list[str]:
+        return [" = ".join(f"{dataset.files[i]} ({values[i]})" for i in group) for group in groups]
+
+    emotions = np.array([*dataset.emotions, "no label"])[dataset.labels]
+    findings = [
+        ("error", "files cannot be read; replace or remove them", unreadable),
+        ("warning", "groups of equal images lie in different folds: a leak from training "
+         "into testing", named(leaks, dataset.folds)),
+        ("warning", "groups of equal images have different labels", named(contradict, emotions)),
+        ("note", "groups of equal images (byte by byte)", named(double, emotions)),
+        ("note", "files hold another format than their ending says; they are read all the same",
+         misnamed),
+    ]  # fmt: skip
+    return _findings(*findings)
+
+
+def _check_twitter1(root: Path, of: Entry) -> tuple[dict[str, Any], list[Finding]]:
+    """Check the lists of each subset, and the images where they are there."""
+    facts: dict[str, Any] = {}
+    findings = []
+    lists = read_lists(root)
+    for agree, published in of.subsets.items():
+        try:
+            labels = [label for label, _ in select_subset(root, lists, agree).values()]
+        except DatasetError as error:
+            findings.append(Finding("error", str(error)))
+            continue
+        counts = {emotion: labels.count(label) for label, emotion in enumerate(of.emotions)}
+        split = ", ".join(f"{count:,} {emotion}" for emotion, count in counts.items())
+        facts[f"{agree} agree, rows"] = f"{len(labels):,} ({split})"
+        findings += _compare(published, counts, f"{agree} agree: ")
+    if facts and not any((root / name).is_dir() for name in IMAGE_FOLDERS):
+        missing = f"no images, labels alone: `arlib data where {of.name}` says how to get them"
+        return {"images": 0, **facts}, [*findings, Finding("warning", missing)]
+    of_images, more = _check_dataset(load(of.name, root), of)
+    return {**of_images, **facts}, findings + more
+
+
+def _check_boxes(root: Path) -> tuple[dict[str, Any], list[Finding]]:
+    """Check COCO's ground truth: images that cannot be read, boxes outside of theirs."""
+    truth = load_coco(root)
+    unreadable, outside = [], []
+    for index in _with_bar(range(len(truth)), "coco"):
+        boxes = truth.boxes[index]
+        try:
+            height, width = truth.read(index).shape[:2]
+        except ImageError as error:
+            unreadable.append(str(error))
+            continue
+        beyond = (boxes[:, :2] < -1) | (boxes[:, 2:] > np.array([width, height]) + 1)  # rounding
+        outside += [f"image {index}: {box.tolist()}" for box in boxes[beyond.any(axis=1)]]
+    sizes = [len(boxes) for boxes in truth.boxes]
+    facts = {"images": len(truth), "boxes": sum(sizes), "images without box": sizes.count(0)}
+    return facts, _findings(
+        ("error", "images cannot be read; replace them", unreadable),
+        ("error", "boxes reach beyond their image: other images, or scaled ones?", outside),
+    )
+
+
+def _findings(*rows: tuple[str, str, list[str]]) -> list[Finding]:
+    """Turn severity, text and examples into findings, where there are examples."""
+    return [Finding(how, f"{len(x):,} {text}", tuple(x)) for how, text, x in rows if x]
+
+
+def _compare(
+    published: Mapping[str, int], facts: Mapping[str, Any], prefix: str = ""
+) -> list[Finding]:
+    """Warn of counts that are not the published ones."""
+    apart = [
+        f"{facts[key]:,} {key} ({facts[key] - number:+,})"
+        for key, number in published.items()
+        if key in facts and facts[key] != number
+    ]
+    text = f"{prefix}not as published: {', '.join(apart)}"
+    return [Finding("warning", text)] if apart else []
+
+
+def _with_bar(indices: Iterable[int], name: str) -> Iterable[int]:
+    return tqdm(indices, desc=f"checking {name}", unit=" files", leave=False, disable=None)

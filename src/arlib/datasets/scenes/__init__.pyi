@@ -1,0 +1,3 @@
+from .benchmark import ground_truth as ground_truth
+from .generator import SceneGenerator as SceneGenerator, draw_scenes as draw_scenes
+from .rendering import render as render

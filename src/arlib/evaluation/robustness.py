@@ -1,0 +1,139 @@
+"""Measure whether the conclusion depends on what the paper leaves open, a setting at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from arlib.evaluation.runs import Run
+from arlib.evaluation.significance import fold_means, label_changes
+from arlib.method import RULE_2018, affective_regions, normalize_objectness, predict_labels
+
+Case = tuple[xr.Dataset, dict[str, Any]]
+"""Scores, and the settings of `predict_labels` for them."""
+
+
+def sensitivity(
+    run: Run,
+    *,
+    k: int = 8,
+    alpha: float = 1.0,
+    beta: float = 0.5,
+    base: float | str = "e",
+    others: Mapping[str, xr.Dataset] | None = None,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Measure what fusion adds to the full image when one setting differs from the default.
+
+    Args:
+        run: With labels.
+        k: K of the default.
+        alpha: Eq. 2's tradeoff of the default.
+        beta: Eq. 3's tradeoff of the default.
+        base: Eq. 1's logarithm of the default.
+        others: Name -> scores of the same images, scored otherwise, such as with other crops.
+        n_bootstrap: Resamples behind each interval.
+        seed: Of the resampling.
+
+    Returns:
+        A row a setting: ``full_image`` and ``fused``, mean accuracy over folds; ``gain``, ``low``,
+        ``high``, their difference with its 95 % interval over images; ``changed``, ``corrected``,
+        ``degraded`` in images; ``same``, the mean share of the default's K regions that are
+        selected too (NaN for other scores, whose regions are others).
+
+    Raises:
+        ValueError: No image has a label or a region, or `others` lack an image.
+    """
+    run = run.labelled()
+    default: dict[str, Any] = {"k": k, "alpha": alpha, "beta": beta, "base": base}
+    first = _selected(run.scores, default)
+    rows = {}
+    for name, (scores, settings) in _cases(run, default).items():
+        rows[name] = _row(run, scores, settings, n_bootstrap, seed)
+        rows[name]["same"] = overlap(first, _selected(scores, settings))
+    for name, scores in (others or {}).items():
+        rows[name] = _row(run, _aligned(scores, run.scores), default, n_bootstrap, seed)
+        rows[name]["same"] = np.nan
+    return pd.DataFrame(rows).T.rename_axis("setting")
+
+
+def _cases(run: Run, default: dict[str, Any]) -> dict[str, Case]:
+    """Name -> scores of the same regions and settings, one thing other than by default."""
+    scores, k, most = run.scores, default["k"], run.scores.sizes["region"]
+
+    def scaled(how: str) -> xr.Dataset:
+        return scores.assign(objectness=normalize_objectness(scores.objectness, how))
+
+    cases: dict[str, Case] = {
+        f"as set: K = {k}, alpha = {default['alpha']:g}, beta = {default['beta']:g}": (
+            scores,
+            default,
+        ),
+        "Eq. 1 with the logarithm to base M": (scores, {**default, "base": "classes"}),
+        "objectness min-max in each image": (scaled("minmax"), default),
+        "objectness by rank in each image": (scaled("rank"), default),
+    }
+    for n in (10, 20, 50):
+        if k <= n < most:
+            cases[f"N = {n} best proposals"] = scores.isel(region=slice(n)), default
+    for name, values in {"alpha": (0.0, 0.1, 10.0), "beta": (0.25, 1.0, 2.0)}.items():
+        for value in values:
+            cases[f"{name} = {value:g}"] = scores, {**default, name: value}
+    cases[f"rule of 2018, K = {k}"] = scores, {**RULE_2018, "k": k}
+    if run.baselines is not None and "control_probability" in run.baselines:
+        crops = run.baselines.control_probability.sel(control="ten-crop").drop_vars("control")
+        mean = crops.mean("rank").transpose(*scores.global_probability.dims)
+        averaged = scores.assign(global_probability=mean)
+        cases["full image as the mean of ten crops"] = averaged, default
+    return cases
+
+
+def _selected(scores: xr.Dataset, settings: Mapping[str, Any]) -> np.ndarray:
+    """Indices of the K regions, (image, K)."""
+    ranking = {name: settings[name] for name in settings if name not in ("beta", "fusion")}
+    return affective_regions(scores, **ranking).region.values
+
+
+def _aligned(other: xr.Dataset, scores: xr.Dataset) -> xr.Dataset:
+    """Take other scores of the same images, in the same order."""
+    place = {key: row for row, key in enumerate(other.image.values.tolist())}
+    keys = scores.image.values.tolist()
+    lost = [key for key in keys if key not in place]
+    if lost:
+        raise ValueError(f"{len(lost)} images were not scored otherwise, such as {lost[0]!r}")
+    return other.isel(image=[place[key] for key in keys])
+
+
+def _row(
+    run: Run, scores: xr.Dataset, settings: dict[str, Any], n_bootstrap: int, seed: int
+) -> dict[str, float]:
+    """Compare the full image's labels with the fused ones."""
+    before = scores.global_probability.transpose("image", "emotion").values.argmax(-1)
+    after = predict_labels(scores, **settings).label.values
+    hits = np.stack([before == run.labels, after == run.labels]).astype(float)
+    (full_image, fused), _, _ = fold_means(hits, run.folds, n_bootstrap=1)
+    gain, low, high = fold_means(hits[1] - hits[0], run.folds, n_bootstrap=n_bootstrap, seed=seed)
+    return {
+        "full_image": float(full_image),
+        "fused": float(fused),
+        "gain": float(gain),
+        "low": float(low),
+        "high": float(high),
+        **label_changes(before, after, run.labels)._asdict(),
+    }
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Compute the mean share of (image, K) selected regions, -1 for none, that two rules share."""
+    if one.shape != other.shape:
+        raise ValueError(f"both must have one shape, not {one.shape} and {other.shape}")
+    same = (one[:, :, None] == other[:, None, :]) & (one >= 0)[:, :, None]
+    count = np.minimum((one >= 0).sum(1), (other >= 0).sum(1))
+    if not count.any():
+        raise ValueError("no image has a region")
+    return float((same.any(2).sum(1)[count > 0] / count[count > 0]).mean())

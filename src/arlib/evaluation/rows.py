@@ -1,0 +1,145 @@
+"""The rows of Table 1: each a named method that predicts every image from what a run measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from arlib.evaluation.runs import Run
+from arlib.evaluation.significance import fold_means, nested_choice
+from arlib.evaluation.sweeps import predicted_labels
+from arlib.method import predict_labels
+
+KS = tuple(range(1, 21))
+"""The K among which the last row of Table 1 chooses."""
+
+REFERENCE = "VGGNet + ft"
+"""The row that the others are tested against."""
+
+
+class Unavailable(ValueError):
+    """A method that cannot predict these images, with the reason as text."""
+
+
+class RowPrediction(NamedTuple):
+    """What a method predicts of each image, (image, emotion), and how."""
+
+    response: np.ndarray
+    note: str = ""
+    picked: tuple[int, float] | None = None  # K picked on the tested images, and its accuracy
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of Table 1.
+
+    Attributes:
+        name: As the paper has it.
+        predict: Run -> its prediction; raises `Unavailable`.
+        refers: How it is made, in a sentence.
+    """
+
+    name: str
+    predict: Callable[[Run], RowPrediction]
+    refers: str
+
+
+def methods(
+    *, alpha: float = 1.0, beta: float = 0.5, base: float | str = "e", ks: Sequence[int] = KS
+) -> list[Method]:
+    """List the paper's ten rows of Table 1, in its order, and DeepSentiBank.
+
+    Args:
+        alpha: Eq. 2's tradeoff.
+        beta: Eq. 3's tradeoff.
+        base: Eq. 1's logarithm.
+        ks: The K among which the last row chooses.
+
+    Returns:
+        Methods with a ``name``, ``refers`` (how the row is made, in a sentence) and
+        ``predict(run)``.
+
+    Example:
+        >>> [method.name for method in methods()][-2:]
+        ['VGGNet + ft + obj + senti + lf (K)', 'DeepSentiBank']
+    """
+    equations: dict[str, Any] = {"alpha": alpha, "beta": beta, "base": base}
+    first, ft = {**equations, "k": 1}, REFERENCE
+    return [
+        _measured("SentiBank", "hand-made features, one linear SVM a noun pair, linear classifier"),
+        _measured("PCNN + CaffeNet", "fine-tuned, images of low confidence dropped, trained on"),
+        _measured("PCNN + VGGNet", "likewise, with the run's own network"),
+        _measured("VGGNet", "features as they were before fine-tuning, linear classifier"),
+        _fused(ft, "the full image alone", {**first, "beta": 0.0}),
+        _fused(f"{ft} + obj + lf (K = 1)", "ranked by objectness", first, "objectness"),
+        _fused(f"{ft} + senti + lf (K = 1)", "ranked by Eq. 1", first, "sentiment"),
+        _fused(f"{ft} + obj + senti + lf (K = 1)", "ranked by Eq. 2", first),
+        _measured(f"{ft} + obj + senti + ff (K = 1)", "features side by side, linear SVM (C = 1)"),
+        Method(
+            f"{ft} + obj + senti + lf (K)",
+            lambda run: _nested(run, ks, equations),
+            "K chosen for each fold on the other folds",
+        ),
+        _measured("DeepSentiBank", "fine-tuned on adjective-noun pairs, linear classifier"),
+    ]
+
+
+def _measured(name: str, refers: str) -> Method:
+    """A row that was measured beside the scores."""
+
+    def predict(run: Run) -> RowPrediction:
+        baselines = run.baselines
+        if run.frozen and name == "VGGNet":  # which is what such a run's scores hold
+            response = run.scores.global_probability.transpose("image", "emotion")
+            return RowPrediction(response.values.astype(float))
+        if baselines is None:
+            raise Unavailable("not measured in this run: it holds scores alone")
+        if name in baselines.attrs.get("missing", {}):
+            raise Unavailable(baselines.attrs["missing"][name])
+        names = baselines.method.values.tolist()
+        if name not in names:
+            raise Unavailable("not measured in this run")
+        response = baselines.probability.isel(method=names.index(name))
+        return RowPrediction(response.transpose("image", "emotion").values.astype(float))
+
+    return Method(name, predict, refers)
+
+
+def _fused(name: str, refers: str, settings: Mapping[str, Any], rank_by: str = "both") -> Method:
+    """A row that Algorithm 1 computes from the scores."""
+    return Method(name, lambda run: RowPrediction(_algorithm_1(run, rank_by, settings)), refers)
+
+
+def _algorithm_1(run: Run, rank_by: str, settings: Mapping[str, Any]) -> np.ndarray:
+    prediction = predict_labels(run.scores, rank_by=rank_by, **settings)
+    return prediction.probability.transpose("image", "emotion").values
+
+
+def _nested(run: Run, ks: Sequence[int], equations: Mapping[str, Any]) -> RowPrediction:
+    """Choose K for each fold on the other folds; beside it, K picked on the tested images."""
+    known = run.labels >= 0
+    labels = predicted_labels(run.scores, ks, **equations).transpose("image", "k").values
+    right = labels == run.labels[:, None]
+    try:
+        option = nested_choice(right, np.where(known, run.folds, -1))
+    except ValueError as error:
+        raise Unavailable(str(error)) from error
+    k = np.asarray(ks)[option]  # of an image without a label, the best over all folds
+
+    # predict the images of each K with it
+    response = np.full((len(labels), run.scores.sizes["emotion"]), np.nan)
+    for value in np.unique(k).tolist():
+        images = k == value
+        part = run.select(images, run.name)
+        response[images] = _algorithm_1(part, "both", {**equations, "k": value})
+
+    # what was chosen, and what choosing on the tested images would have given
+    folds = np.unique(run.folds[known]).tolist()
+    chosen = [str(k[known][run.folds[known] == fold][0]) for fold in folds]
+    rates, _, _ = fold_means(right[known].T, run.folds[known], n_bootstrap=1)
+    picked = ks[int(rates.argmax())], float(rates.max())
+    note = f"K = {', '.join(chosen)} in folds {folds[0]} to {folds[-1]}"
+    return RowPrediction(response, note, picked)

@@ -1,0 +1,204 @@
+"""Hold what a run measured of a set of images; split it into columns of Table 1; pool several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from arlib.method import polarities, to_polarity
+
+
+class LabelsNeeded(ValueError):
+    """A run without labels, where a chapter goes on to compare predictions with them."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run measured of a set of images.
+
+    Attributes:
+        name: The head of its column in Table 1.
+        scores: Of the images: labels, folds and what the network predicted.
+        baselines: The rows that scores cannot fill, and the controls; None if not measured.
+        facts: Of the run, from `run.json`.
+    """
+
+    name: str
+    scores: xr.Dataset
+    baselines: xr.Dataset | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that the baselines are of the same images."""
+        if self.baselines is None or "image" not in self.baselines.coords:
+            return
+        if self.baselines.image.values.tolist() != self.scores.image.values.tolist():
+            raise ValueError(f"{self.name}: scores and baselines are of other images")
+
+    def load(self) -> Run:
+        """Read scores and baselines into memory, where they are still on disk."""
+        baselines = None if self.baselines is None else self.baselines.load()
+        return replace(self, scores=self.scores.load(), baselines=baselines)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(image,) int8 true labels, -1 unknown."""
+        return self.scores.label.values
+
+    @property
+    def folds(self) -> np.ndarray:
+        """(image,) integer; a dataset without folds is one fold."""
+        folds = self.scores.fold.values
+        return folds if (folds >= 0).any() else np.zeros_like(folds)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the network was not fine-tuned, but predicts through heads on its features."""
+        experiment = self.facts.get("experiment", {})
+        learned = experiment.get("finetune_on", ["none"])
+        return "backbones" in experiment and learned in (["none"], ["shipped"])
+
+    @property
+    def network(self) -> str:
+        """Describe in a few words the network that made the scores.
+
+        Example:
+            >>> facts = {"experiment": {"dataset": "twitter2", "backbones": ["mobilenet_v2"]}}
+            >>> Run("twitter2", scores=None, facts=facts).network
+            'mobilenet_v2, frozen, under a linear head'
+        """
+        experiment = self.facts["experiment"]
+        if "synthetic" in experiment:
+            return f"{experiment['synthetic']['backbone']}, fine-tuned on tagged scenes"
+        (source,) = experiment.get("finetune_on", ["none"])
+        words = {
+            "none": "frozen, under a linear head",
+            "shipped": "frozen, under the head that comes with the package",
+            "folds": "fine-tuned on the other folds",
+        }
+        return f"{experiment['backbones'][0]}, {words.get(source, f'fine-tuned on {source}')}"
+
+    def require_labels(self, what: str) -> None:
+        """Stop a chapter where it needs labels that the run lacks.
+
+        Args:
+            what: For what they are needed, as the start of a sentence.
+
+        Raises:
+            LabelsNeeded: Not one image has a label. A published chapter ends there, with a note.
+        """
+        if not (self.labels >= 0).any():
+            raise LabelsNeeded(
+                f"{what}: this needs labels, and of the run's {self.labels.size} images none has "
+                "one. A table with the columns path and label gives them"
+            )
+
+    def differences(self, other: Run) -> dict[str, float]:
+        """Measure how far another run of the same experiment is from this one.
+
+        Args:
+            other: The run that this one is compared with.
+
+        Returns:
+            The largest absolute difference of each array of the scores and, as `results`, of every
+            estimate in run.json; infinite where images, regions or methods differ.
+        """
+        ours, theirs = self.scores, other.scores
+        if ours.sizes != theirs.sizes or (ours.image.values != theirs.image.values).any():
+            return {"images": np.inf}
+        apart = {}
+        for name in map(str, ours.data_vars):
+            a, b = ours[name].values.astype(float), theirs[name].values.astype(float)
+            same_gaps = (np.isnan(a) == np.isnan(b)).all()
+            apart[name] = float(np.nanmax(np.abs(a - b), initial=0)) if same_gaps else np.inf
+        apart["results"] = _results_apart(self.facts["results"], other.facts["results"])
+        return apart
+
+    @staticmethod
+    def pool(runs: Iterable[Run]) -> Run:
+        """Put runs of other seeds and images side by side, each fold of each a fold of its own.
+
+        Means over the folds are then means over folds and seeds.
+
+        Args:
+            runs: Of one experiment, whose images differ; at least one.
+
+        Returns:
+            One run under the first one's name and facts, its images' keys with the run's number
+            before them; baselines only where every run has them.
+        """
+        runs = list(runs)
+        first = runs[0]
+        if len(runs) == 1:
+            return first
+        span = 1 + max(int(run.folds.max()) for run in runs)
+        scores, baselines = [], []
+        for number, run in enumerate(runs):
+            keys = [f"{number}/{key}" for key in run.scores.image.values.tolist()]
+            folds = np.where(run.folds < 0, -1, run.folds + number * span).astype(np.int16)
+            scores.append(run.scores.assign_coords(image=keys).assign(fold=("image", folds)))
+            if run.baselines is not None:
+                baselines.append(run.baselines.assign_coords(image=keys))
+        how: dict[str, Any] = {"data_vars": "minimal", "join": "inner", "combine_attrs": "override"}
+        measured = xr.concat(baselines, "image", **how) if len(baselines) == len(runs) else None
+        return Run(first.name, xr.concat(scores, "image", **how), measured, first.facts)
+
+    def select(self, images: np.ndarray, name: str) -> Run:
+        """Take some images, by a mask (image,), under another name."""
+        baselines = None if self.baselines is None else self.baselines.isel(image=images)
+        return replace(self, name=name, scores=self.scores.isel(image=images), baselines=baselines)
+
+    def labelled(self) -> Run:
+        """Take the images whose label is known; ValueError where there is none."""
+        known = self.labels >= 0
+        if not known.any():
+            raise ValueError("no image has a label")
+        return self.select(known, self.name)
+
+    def columns(self) -> list[Run]:
+        """Split the run into the columns of Table 1 that it fills: by polarity, by agreement.
+
+        Several emotions with a stated polarity give "…, polarity" and the run itself; images that
+        five people annotated give "…, five agree", "…, four agree", "…, three agree", as the
+        paper's Twitter I; any other run is one column.
+        """
+        emotions = self.scores.emotion.values.tolist()
+        if len(emotions) > 2 and _has_polarity(emotions):
+            baselines = self.baselines
+            if baselines is not None:
+                baselines = to_polarity(baselines, emotions)
+            scores = to_polarity(self.scores)
+            name = f"{self.name}, polarity"
+            return [replace(self, name=name, scores=scores, baselines=baselines), self]
+        if self.baselines is None or "agreement" not in self.baselines:
+            return [self]
+        agreement = self.baselines.agreement.values
+        words = {5: "five agree", 4: "four agree", 3: "three agree"}
+        return [
+            self.select(agreement >= least, f"{self.name}, {agree}")
+            for least, agree in words.items()
+            if (agreement >= least).any()
+        ]
+
+
+def _results_apart(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> float:
+    if ours.keys() != theirs.keys():
+        return float("inf")
+    apart = [
+        abs(row["estimate"] - theirs[method][metric]["estimate"])
+        for method, metrics in ours.items()
+        for metric, row in metrics.items()
+    ]
+    return max(apart, default=0.0)
+
+
+def _has_polarity(emotions: list[str]) -> bool:
+    try:
+        polarities(emotions)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,127 @@
+"""Accuracy over K for every rule that selects regions, at equal cost: the paper's Fig. 4."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import xarray as xr
+
+from arlib.evaluation.rows import KS
+from arlib.evaluation.runs import Run
+from arlib.evaluation.significance import fold_means
+from arlib.method import affective_regions, late_fusion
+
+RULES = {"obj + senti (Eq. 2)": "both", "obj": "objectness", "senti": "sentiment"}
+"""The paper's selection rules, as `arlib.method.affective_regions` calls them."""
+
+RANDOM, ALL = "random regions", "all regions"
+
+
+def curves(
+    run: Run,
+    *,
+    ks: Sequence[int] = KS,
+    alpha: float = 1.0,
+    beta: float = 0.5,
+    base: float | str = "e",
+    n_draws: int = 10,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Measure accuracy over K for every selection rule, with 95 % intervals over images.
+
+    The paper's three rules rank the proposals. "random regions" draws K of the same proposals, and
+    is averaged over draws; "all regions" takes every proposal, whatever K; "grid", "centre crops"
+    and "ten-crop" take the first K of their own crops, where the run measured them.
+
+    Args:
+        run: With labels; images without one are left out.
+        ks: Numbers of regions.
+        alpha: Eq. 2's tradeoff.
+        beta: Eq. 3's tradeoff.
+        base: Eq. 1's logarithm.
+        n_draws: Random orders that are averaged.
+        n_bootstrap: Resamples behind each interval.
+        seed: Of the draws and of the resampling.
+
+    Returns:
+        ``accuracy``, ``low``, ``high`` (rule, k), means over folds, and ``gain``, ``gain_low``,
+        ``gain_high`` (rule, k): Eq. 2 less each rule, from the same resamples.
+
+    Raises:
+        ValueError: No image has a label.
+    """
+    hit = hits(run, ks=ks, alpha=alpha, beta=beta, base=base, n_draws=n_draws, seed=seed)
+    values, folds = hit.values, hit.fold.values
+    plain = fold_means(values, folds, n_bootstrap=n_bootstrap, seed=seed)
+    apart = fold_means(values[0] - values, folds, n_bootstrap=n_bootstrap, seed=seed)
+    names = ("accuracy", "low", "high", "gain", "gain_low", "gain_high")
+    variables = {
+        name: (("rule", "k"), array) for name, array in zip(names, (*plain, *apart), strict=True)
+    }
+    return xr.Dataset(variables, {"rule": hit.rule.values, "k": hit.k.values})
+
+
+def hits(
+    run: Run,
+    *,
+    ks: Sequence[int] = KS,
+    alpha: float = 1.0,
+    beta: float = 0.5,
+    base: float | str = "e",
+    n_draws: int = 10,
+    seed: int = 0,
+) -> xr.DataArray:
+    """Measure how often each rule predicts each image right, for every K: (rule, k, image)."""
+    run = run.labelled()
+    truth = run.labels
+    global_ = run.scores.global_probability.transpose("image", "emotion").values
+    regions = run.scores.region_probability.transpose("image", "region", "emotion").values
+
+    # rules with an order of their own
+    rows: dict[str, np.ndarray] = {}
+    for rule, order in _orders(run, max(ks), alpha, base):
+        rows[rule] = _right(global_, order, truth, ks, beta)
+
+    # random orders, averaged, and all regions at once
+    rng = np.random.default_rng(seed)
+    draws = [_right(global_, _shuffled(regions, rng), truth, ks, beta) for _ in range(n_draws)]
+    rows[RANDOM] = np.mean(draws, axis=0)
+    of_all = late_fusion(global_, regions, beta).argmax(-1) == truth
+    rows[ALL] = np.tile(of_all, (len(ks), 1))
+    coords = {
+        "rule": list(rows),
+        "k": list(ks),
+        "image": run.scores.image.values,
+        "fold": ("image", run.folds),
+    }
+    values = np.stack(list(rows.values())).astype(np.float32)
+    return xr.DataArray(values, coords, ("rule", "k", "image"), "hit")
+
+
+def _orders(
+    run: Run, most: int, alpha: float, base: float | str
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield each rule with its regions' predictions, best first: (image, rank, emotion)."""
+    for rule, rank_by in RULES.items():
+        chosen = affective_regions(run.scores, most, alpha=alpha, base=base, rank_by=rank_by)
+        yield rule, chosen.probability.transpose("image", "rank", "emotion").values
+    if run.baselines is not None and "control_probability" in run.baselines:
+        crops = run.baselines.control_probability
+        for number, name in enumerate(crops.control.values.tolist()):
+            yield str(name), crops.isel(control=number).transpose("image", "rank", "emotion").values
+
+
+def _shuffled(regions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Put regions in a random order, those that exist first: (image, region, emotion)."""
+    key = rng.random(regions.shape[:2])
+    key[np.isnan(regions).any(-1)] = 2
+    return np.take_along_axis(regions, key.argsort(axis=1)[..., None], axis=1)
+
+
+def _right(
+    global_: np.ndarray, order: np.ndarray, truth: np.ndarray, ks: Sequence[int], beta: float
+) -> np.ndarray:
+    """Whether fusing the first K predicts each image right, for every K: (k, image)."""
+    return np.stack([late_fusion(global_, order[:, :k], beta).argmax(-1) == truth for k in ks])

@@ -1,0 +1,61 @@
+"""Classifiers on fixed features, each fitted on the folds that it does not predict."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy.special import softmax
+
+from arlib.datasets import Dataset
+
+Predictor = Callable[[np.ndarray], np.ndarray]
+"""Features (n, D) -> class probabilities (n, M)."""
+
+Fit = Callable[[np.ndarray, np.ndarray, Sequence[str]], Predictor]
+"""Features (n, D), labels (n,) and the M classes -> predictor."""
+
+
+def cross_fit(
+    dataset: Dataset, features: np.ndarray, fit: Fit, tested: np.ndarray | None = None
+) -> np.ndarray:
+    """Predict every image, or those tested, by a classifier fitted on the other folds: (n, M).
+
+    Images without label or fold, or with features that are not finite, are not learned from; the
+    last are not predicted either: NaN.
+    """
+    labels, folds = np.asarray(dataset.labels), np.asarray(dataset.folds)
+    if np.unique(folds[folds >= 0]).size < 2:
+        raise ValueError("to predict images by the other folds needs at least two folds")
+    usable = np.isfinite(features).all(axis=1)
+    learnable = usable & (labels >= 0) & (folds >= 0)
+    wanted = usable if tested is None else usable & tested
+    probability = np.full((len(labels), len(dataset.emotions)), np.nan, np.float32)
+    for fold in np.unique(folds[wanted]).tolist():
+        learn, own = learnable & (folds != fold), wanted & (folds == fold)
+        predict = fit(features[learn], labels[learn], dataset.emotions)
+        probability[own] = predict(features[own])
+    return probability
+
+
+def fit_svm(features: np.ndarray, labels: np.ndarray, emotions: Sequence[str]) -> Predictor:
+    """Fit a linear support vector machine (C = 1) on standardised features.
+
+    The probability is the softmax of the margins, with two classes the logistic function of the
+    one margin: it ranks the classes as the machine does, but is not calibrated.
+    """
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import LinearSVC
+
+    absent = sorted(set(range(len(emotions))) - set(labels.tolist()))
+    if absent:
+        raise ValueError(f"no image of {emotions[absent[0]]!r} to learn from")
+    machine = make_pipeline(StandardScaler(), LinearSVC(random_state=0, max_iter=20_000))
+    machine.fit(features.astype(np.float64), labels)
+
+    def predict(features: np.ndarray) -> np.ndarray:
+        margin = machine.decision_function(features.astype(np.float64))
+        if margin.ndim == 1:  # of class 1 alone
+            margin = np.stack([-margin, margin], axis=1) / 2
+        return softmax(margin, axis=1).astype(np.float32)
+
+    return predict

@@ -1,0 +1,298 @@
+"""Table 1 as text, CSV and JSON; two runs compared; predictions image by image."""
+
+import csv
+import io
+import json
+import math
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy.stats import binomtest
+
+from arlib.evaluation.report import _cell, compare_runs, format_table, predictions
+from arlib.evaluation.rows import methods
+from arlib.evaluation.runs import Run
+from arlib.evaluation.significance import fold_means
+from arlib.evaluation.tables import COLUMNS, paper_table, table1
+
+N = 50
+ROWS = {method.name: method for method in methods()}
+FT, LAST = "VGGNet + ft", "VGGNet + ft + obj + senti + lf (K)"
+SCORED = [FT, *(name for name in ROWS if "lf" in name)]
+WITHOUT = sorted(set(ROWS) - set(SCORED) - {"VGGNet"})
+
+
+@pytest.fixture(scope="module")
+def make_run(make_scores):
+    def make(seed, name, *, annotated=False):
+        """Random scores; if `annotated`, with a row that is always right, and annotators."""
+        scores = make_scores(N, 4, seed=seed)
+        scores.label[[5, 6]] = -1
+        if not annotated:
+            return Run(name, scores)
+        right = np.eye(2)[np.maximum(scores.label.values, 0)] * 0.8 + 0.1
+        people = np.random.default_rng(seed).integers(3, 6, N)
+        measured = xr.Dataset(
+            {
+                "probability": (("method", "image", "emotion"), right[None].astype(np.float32)),
+                "agreement": ("image", people.astype(np.int8)),
+            },
+            coords={
+                "method": np.array(["VGGNet"], object),
+                "image": scores.image.values.astype(object),
+            },
+            attrs={"missing": {"SentiBank": "no noun pairs, and\nno bank"}},
+        )
+        return Run(name, scores, measured)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def runs(make_run):
+    return [make_run(1, "annotated", annotated=True), make_run(2, "bare")]
+
+
+@pytest.fixture(scope="module")
+def tables(runs):
+    return table1(runs, n_bootstrap=50)
+
+
+def grid_of(text):
+    """The lines of the first grid, by what they begin with."""
+    names = (*ROWS, "always the commonest label")
+    lines = text.split("\n\n")[1].splitlines()
+    rows = {
+        name: line for line in lines for name in names if re.match(re.escape(name) + "  ", line)
+    }
+    return lines[0], rows
+
+
+def test_as_text_every_row_meets_every_column(tables):
+    head, lines = grid_of(format_table(tables))
+    for name, table in tables.items():
+        assert f"{name} (n = {int(table.images.max())})" in head
+    for name in ROWS:
+        numbers = [_cell(table.loc[name]).strip() for table in tables.values()]
+        assert re.split(r"\s{2,}", lines[name].strip())[1:] == numbers
+
+
+def test_as_text_a_missing_cell_is_a_dash(tables):
+    _, lines = grid_of(format_table(tables))
+    assert [lines[name].count("–") for name in WITHOUT] == [4] * len(WITHOUT)
+    assert lines["VGGNet"].count("–") == 1
+    assert [lines[name].count("–") for name in SCORED] == [0] * len(SCORED)
+
+
+def test_as_text_the_majority_line_is_every_columns_own(tables):
+    _, lines = grid_of(format_table(tables))
+    expected = [f"{100 * table.majority[FT]:.1f}" for table in tables.values()]
+    assert len(set(expected)) > 1
+    assert lines["always the commonest label"].split()[-4:] == expected
+
+
+def test_as_text_notes_what_changed_what_was_picked_and_what_is_missing(tables):
+    text = format_table(tables)
+    for name, table in tables.items():
+        part = text.split(f"\n{name}\n")[1].split("\n\n")[0]
+        row = table.loc[LAST]
+        assert f"  {LAST}: {row.note}\n" in part
+        picked = f"picked on the tested images, K = {row.picked_k:.0f} would give "
+        assert f"  {LAST}: {picked}{100 * row.picked:.1f}" in part
+        for missing in WITHOUT:
+            assert f"  {missing}: {table.note[missing]}" in part
+        (line,) = [line for line in part.splitlines() if line.startswith(f"{LAST} ")]
+        counts = [f"{row[key]:.0f}" for key in ("could", "changed", "corrected", "degraded")]
+        measures = [f"{row[key]:.3f}" for key in ("balanced_accuracy", "auc")]
+        expected = [*measures, *counts, f"{row.p_holm:.3f}"]
+        assert line.removeprefix(LAST).split() == expected
+
+
+def test_as_text_ends_with_the_papers_own(tables):
+    own = format_table(tables).split("The paper's own table, ")[1].splitlines()
+    assert own[0] == "of other data and another network"
+    assert all(name in own[1] for name in paper_table().columns)
+    assert own[-1].split()[-6:] == ["65.9", "61.7", "60.6", "77.9", "not", "known"]
+    (last,) = [line for line in own if line.startswith(LAST)]
+    assert last.removeprefix(LAST).split() == ["88.9", "84.9", "80.3", "79.0", "70.2"]
+
+
+def test_as_text_no_number_is_nan(tables):
+    assert "nan" not in format_table(tables).lower()
+
+
+def test_as_text_measures_that_need_both_emotions_may_be_blank(make_run):
+    """All labels alike: balanced accuracy and AUC do not exist."""
+    scores = make_run(3, "alike").scores
+    scores = scores.assign(label=scores.label * 0)
+    text = format_table(table1([Run("alike", scores)], n_bootstrap=2))
+    assert "nan" not in text.lower()
+    assert "100.0" in grid_of(text)[1]["always the commonest label"]
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "p_holm", "marks"),
+    [
+        (0.71, 1.0, ""),
+        (0.71, 0.049, "*"),
+        (0.71, 0.05, ""),
+        (0.71, math.nan, ""),
+        (0.699, 0.2, "v"),
+        (0.7, 0.2, ""),
+        (0.5, 0.001, "*v"),
+    ],
+)
+def test_a_cell_is_marked_where_it_differs_and_where_it_lies_below_the_line(
+    accuracy, p_holm, marks
+):
+    row = pd.Series({"accuracy": accuracy, "low": 0.451, "high": 0.9, "majority": 0.7})
+    text = _cell(pd.concat([row, pd.Series({"p_holm": p_holm})]))
+    assert text.rstrip() == f"{100 * accuracy:.1f} [45.1, 90.0]{marks}"
+    assert len(text) == len("71.0 [45.1, 90.0]  ")
+
+
+def test_a_cell_without_a_number_is_a_dash(tables):
+    assert _cell(tables["bare"].loc["SentiBank"]) == "–"
+
+
+def test_csv_gives_the_same_numbers_back(tables):
+    lines = list(csv.DictReader(io.StringIO(format_table(tables, "csv"))))
+    assert list(lines[0]) == ["column", "method", *COLUMNS]
+    rows = [(name, *row) for name, table in tables.items() for row in table.iterrows()]
+    for line, (name, method, row) in zip(lines, rows, strict=True):
+        assert (line["column"], line["method"], line["note"]) == (name, method, row.note)
+        numbers = [float(line[key] or "nan") for key in COLUMNS if key != "note"]
+        np.testing.assert_array_equal(numbers, row.drop("note").astype(float))
+
+
+def refuse(constant):
+    raise AssertionError(f"{constant} is no JSON")
+
+
+def test_json_gives_the_same_numbers_back_and_null_for_none(tables):
+    """However small: a p of 1e-30 is not 0."""
+    small = {**tables, "small": tables["bare"].assign(p=1e-30 / 3)}
+    parsed = json.loads(format_table(small, "json"), parse_constant=refuse)
+    assert list(parsed) == list(small)
+    for name, table in small.items():
+        for method, row in table.iterrows():
+            expected = {key: None if pd.isna(value) else value for key, value in row.items()}
+            assert parsed[name][method] == expected
+    assert parsed["bare"]["SentiBank"]["accuracy"] is None
+
+
+def test_a_form_that_is_not_known_is_refused(tables):
+    with pytest.raises(ValueError, match=r'^form must be "text", "csv" or "json", not \'html\'$'):
+        format_table(tables, "html")
+
+
+def predicted(run, name):
+    return ROWS[name].predict(run).response.argmax(-1), run.labels, run.folds
+
+
+def mean_over_folds(values, folds):
+    return np.mean([np.mean(values[folds == fold]) for fold in sorted(set(folds.tolist()))])
+
+
+@pytest.fixture(scope="module")
+def other_scores(runs, make_run):
+    """The same images and labels, predicted by another network."""
+    first = runs[0].scores
+    scores = make_run(9, "other").scores
+    return Run("other", scores.assign(label=first.label, fold=first.fold))
+
+
+def test_the_same_images_are_compared_one_by_one(runs, other_scores):
+    one = runs[0]
+    table = compare_runs(one, other_scores, n_bootstrap=100)
+    assert table.index.tolist() == [name for name in ROWS if name in SCORED], "rows both have"
+    for name, row in table.iterrows():
+        (before, labels, folds), (after, *_) = predicted(one, name), predicted(other_scores, name)
+        known = labels >= 0
+        hits = [(each == labels)[known].astype(float) for each in (before, after)]
+        means = [mean_over_folds(hit, folds[known]) for hit in hits]
+        assert [row.one, row.other] == pytest.approx(means)
+        assert row.difference == pytest.approx(means[1] - means[0])
+        _, low, high = fold_means(hits[1] - hits[0], folds[known], n_bootstrap=100)
+        assert (row.low, row.high) == (low, high)
+        assert row.low < row.difference < row.high
+        gained, lost = (hits[1] > hits[0]).sum(), (hits[1] < hits[0]).sum()
+        assert row.p == pytest.approx(binomtest(int(gained), int(gained + lost)).pvalue)
+
+
+def test_a_run_differs_in_nothing_from_itself(runs):
+    table = compare_runs(runs[0], runs[0], n_bootstrap=20)
+    assert table.index.tolist() == [name for name in ROWS if name not in WITHOUT]
+    assert not table[["difference", "low", "high"]].any(axis=None)
+    assert (table.p == 1).all()
+    assert (table.one == table.other).all()
+
+
+def test_runs_of_several_emotions_are_compared_too(make_scores):
+    run = Run("six", make_scores(N, 4, n_emotions=6))
+    assert compare_runs(run, run, n_bootstrap=5).index.tolist() == SCORED
+
+
+def other_images(run):
+    keys = [f"other/{key}" for key in run.scores.image.values]
+    return Run(run.name, run.scores.assign_coords(image=keys))
+
+
+def test_other_images_are_compared_by_their_intervals(runs):
+    """MOVER: each limit lies as far off as the two limits towards it do together, squared."""
+    one, other = runs[0], other_images(runs[1])
+    comparison = compare_runs(one, other, n_bootstrap=100)
+    bare = [Run(f"{number}", run.scores) for number, run in enumerate((one, other))]
+    tables = table1(bare, n_bootstrap=100).values()
+    assert comparison.index.tolist() == [name for name in ROWS if name in SCORED]
+    for name, row in comparison.iterrows():
+        a, b = (table.loc[name] for table in tables)
+        assert (row.one, row.other) == (a.accuracy, b.accuracy)
+        difference = b.accuracy - a.accuracy
+        down = math.sqrt((b.accuracy - b.low) ** 2 + (a.high - a.accuracy) ** 2)
+        up = math.sqrt((b.high - b.accuracy) ** 2 + (a.accuracy - a.low) ** 2)
+        expected = [difference, difference - down, difference + up]
+        assert [row.difference, row.low, row.high] == pytest.approx(expected)
+        assert math.isnan(row.p)
+
+
+def test_the_other_way_round_every_sign_is_the_other(runs):
+    one, other = runs[0], other_images(runs[1])
+    forth, back = (compare_runs(*pair, n_bootstrap=50) for pair in ((one, other), (other, one)))
+    np.testing.assert_allclose(back[["low", "high"]], -forth[["high", "low"]].to_numpy())
+    np.testing.assert_allclose(back.difference, -forth.difference)
+
+
+@pytest.mark.parametrize(
+    ("form", "start"), [("text", " "), ("csv", "method,one,other"), ("json", "{")]
+)
+def test_a_comparison_is_written_in_every_form(runs, form, start):
+    comparison = compare_runs(runs[0], other_images(runs[1]), n_bootstrap=5)
+    text = format_table(comparison, form)
+    assert text.startswith(start)
+    assert f"{comparison.difference[FT]:.3f}"[1:] in text
+    if form == "json":
+        row = json.loads(text, parse_constant=refuse)[FT]
+        assert row == {**comparison.loc[FT], "p": None}
+
+
+def test_predictions_are_a_row_a_method_and_image(runs):
+    table = predictions(runs)
+    emotions = ["positive", "negative"]
+    assert table.columns.tolist() == ["run", "image", "label", "fold", "method", *emotions]
+    rows = {"annotated": [name for name in ROWS if name not in WITHOUT], "bare": SCORED}
+    assert len(table) == N * sum(map(len, rows.values()))
+    assert not table.duplicated(["run", "image", "method"]).any()
+    np.testing.assert_allclose(table[emotions].sum(axis=1), 1, atol=2e-6)
+    for run in runs:
+        of_run = table[table.run == run.name]
+        assert set(of_run.method) == set(rows[run.name])
+        for name, part in of_run.groupby("method"):
+            assert part.image.tolist() == run.scores.image.values.tolist()
+            assert part.label.tolist() == run.labels.tolist()
+            assert part.fold.tolist() == run.folds.tolist()
+            response = ROWS[name].predict(run).response
+            np.testing.assert_allclose(part[emotions], response, atol=1e-6)

@@ -1,0 +1,114 @@
+"""Classifiers fitted on the other folds: against loops over images, and scikit-learn's machine."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from scipy.special import expit
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
+from arlib.experiments.baselines.cross_fit import cross_fit, fit_svm
+
+RNG = np.random.default_rng(0)
+LABELS = np.repeat([0, 1, 2], [40, 30, 30])
+FEATURES = (RNG.normal(size=(100, 6)) * [1, 10, 0.1, 1, 1, 3] + LABELS[:, None]).astype(np.float32)
+
+
+def machine_by_hand(features, labels):
+    scaler = StandardScaler().fit(features.astype(float))
+    machine = LinearSVC(C=1.0, random_state=0, max_iter=20_000)
+    return scaler, machine.fit(scaler.transform(features.astype(float)), labels)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_svm_predicts_what_scikit_learns_machine_predicts(classes):
+    keep = np.isin(LABELS, range(classes))
+    features, labels = FEATURES[keep], LABELS[keep]
+    predict = fit_svm(features, labels, ("a", "b", "c")[:classes])
+    scaler, machine = machine_by_hand(features, labels)
+    unseen = RNG.normal(size=(200, 6)).astype(np.float32) * [1, 10, 0.1, 1, 1, 3]
+    unseen += RNG.uniform(-1, 3, (200, 1))
+    predicted = machine.predict(scaler.transform(unseen))
+    assert set(predicted.tolist()) == set(range(classes))
+    probability = predict(unseen)
+    assert (probability.argmax(1) == predicted).all()
+    np.testing.assert_allclose(probability.sum(1), 1, rtol=1e-6)
+
+
+def test_with_two_classes_the_svms_probability_is_the_logistic_of_its_margin():
+    keep = LABELS < 2
+    predict = fit_svm(FEATURES[keep], LABELS[keep], ("a", "b"))
+    scaler, machine = machine_by_hand(FEATURES[keep], LABELS[keep])
+    margin = machine.decision_function(scaler.transform(FEATURES.astype(float)))
+    np.testing.assert_allclose(predict(FEATURES)[:, 1], expit(margin), atol=1e-6)
+
+
+def test_a_feature_that_never_varies_harms_no_svm():
+    features = np.concatenate([FEATURES, np.full((100, 1), 7, np.float32)], axis=1)
+    assert np.isfinite(fit_svm(features, LABELS, ("a", "b", "c"))(features)).all()
+
+
+def test_an_svm_needs_an_image_of_every_class():
+    with pytest.raises(ValueError, match="no image of 'd' to learn from"):
+        fit_svm(FEATURES, LABELS, ("a", "b", "c", "d"))
+
+
+def dataset(labels, folds):
+    return SimpleNamespace(labels=labels, folds=folds, emotions=("a", "b"))
+
+
+def centroids(features, labels, _emotions):
+    """Fit a quick classifier: the logistic of the distances to the classes' means."""
+    mean = np.stack([features[labels == label].mean(0) for label in (0, 1)])
+
+    def predict(features):
+        logits = features @ (2 * mean.T) - (mean**2).sum(1)
+        return expit(logits - logits[:, ::-1])
+
+    return predict
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 999), st.integers(2, 4), st.booleans())
+def test_against_a_loop_over_images(seed, n_folds, some):
+    """Some images have no fold, some no label, some a feature that is not finite."""
+    rng = np.random.default_rng(seed)
+    n = 60
+    labels, folds = np.resize([0, 1, -1, 1, 0], n), rng.permutation(np.arange(n) % n_folds + 1)
+    folds[rng.integers(n, size=4)] = -1
+    features = (rng.normal(size=(n, 3)) + labels[:, None]).astype(np.float32)
+    features[rng.integers(n, size=3), rng.integers(3, size=3)] = np.nan
+    tested = folds == 2 if some else None
+    probability = cross_fit(dataset(labels, folds), features, centroids, tested)
+    for i in range(n):
+        if np.isnan(features[i]).any() or (some and folds[i] != 2):
+            assert np.isnan(probability[i]).all()
+            continue
+        learn = [
+            j
+            for j in range(n)
+            if folds[j] not in (-1, folds[i])
+            and labels[j] != -1
+            and not np.isnan(features[j]).any()
+        ]
+        expected = centroids(features[learn], labels[learn], None)(features[i : i + 1])[0]
+        np.testing.assert_allclose(probability[i], expected, atol=1e-5)
+
+
+def test_a_folds_own_labels_do_not_change_its_predictions():
+    labels, folds = np.tile([0, 1], 30), np.repeat([1, 2, 3], 20)
+    features = RNG.normal(size=(60, 4)) + labels[:, None]
+    turned = np.where(folds == 2, 1 - labels, labels)
+    before, after = (
+        cross_fit(dataset(each, folds), features, centroids) for each in (labels, turned)
+    )
+    assert (before[folds == 2] == after[folds == 2]).all()
+    assert (before[folds != 2] != after[folds != 2]).any()
+
+
+@pytest.mark.parametrize("folds", [np.ones(100, int), np.full(100, -1), np.repeat([-1, 4], 50)])
+def test_a_single_fold_has_no_other_to_learn_from(folds):
+    with pytest.raises(ValueError, match="needs at least two folds"):
+        cross_fit(dataset(LABELS, folds), FEATURES, centroids)

@@ -1,0 +1,107 @@
+"""Experiments from names and values, as an edition or run.json has them."""
+
+import json
+from dataclasses import asdict, fields
+
+import pytest
+from hypothesis import given, strategies as st
+
+from arlib.datasets.scenes import SceneGenerator
+from arlib.experiments.photographs import Experiment
+from arlib.experiments.registry import experiment_settings, parse_experiment
+from arlib.experiments.synthetic import SyntheticProtocol
+from arlib.networks import Training
+
+
+def test_names_and_values_make_an_experiment():
+    settings = {"dataset": "oasis", "backbones": ["vgg16"], "finetune_on": ["none", "folds"]}
+    expected = Experiment("oasis", ("vgg16",), finetune_on=("none", "folds"))
+    assert parse_experiment(settings) == expected
+    assert settings["backbones"] == ["vgg16"], "the caller's own stay as they are"
+
+
+def test_a_share_and_sizes_make_a_synthetic_protocol():
+    settings = {"scale": 1, "seed": 2, "backbone": "alexnet_tiny", "local_share": 0}
+    assert parse_experiment({"dataset": "scenes", **settings}) == SyntheticProtocol(
+        scale=1, seed=2, backbone="alexnet_tiny", generator=SceneGenerator(local_share=0.0)
+    )
+
+
+def test_the_settings_are_those_that_can_be_set_with_their_defaults():
+    synthetic = experiment_settings("scenes")
+    assert parse_experiment(synthetic) == SyntheticProtocol()
+    photographs = experiment_settings("oasis") | {"dataset": "oasis", "backbones": ["vgg16"]}
+    assert parse_experiment(photographs) == Experiment("oasis", ("vgg16",))
+    assert photographs.keys() == {field.name for field in fields(Experiment)}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"dataset": "oasis"}, "an experiment on photographs needs backbones"),
+        ({}, "needs backbones and dataset"),
+        ({"dataset": "oasis", "backbones": ["a"], "epochs": 3}, "no setting 'epochs' of an exp"),
+        ({"dataset": "oasis", "backbones": "vgg16"}, "backbones must be list, not 'vgg16'"),
+        ({"dataset": "oasis", "backbones": ["a"], "seed": 0.5}, "seed must be int, not 0.5"),
+        (
+            {"dataset": "oasis", "backbones": ["a"], "finetune_on": ["oasis"]},
+            "fine-tuned on all of oasis has seen the images that it would predict",
+        ),
+        (
+            {"dataset": "scenes", "scales": 1.0},
+            "no setting 'scales' of the synthetic scenes; there are dataset, local_share, scale",
+        ),
+        ({"dataset": "scenes", "pretraining": {}}, "no setting 'pretraining' of the synthetic"),
+        ({"dataset": "scenes", "seed": 0.5}, "seed must be int, not 0.5"),
+        ({"dataset": "scenes", "scale": "small"}, "scale must be float, not 'small'"),
+        ({"dataset": "scenes", "max_regions": True}, "max_regions must be int, not True"),
+        ({"dataset": "scenes", "local_share": 1.5}, r"local_share must lie in \[0, 1\], not 1.5"),
+    ],
+)
+def test_settings_that_make_no_experiment_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        parse_experiment(settings)
+
+
+def test_settings_of_training_are_checked():
+    settings = {"dataset": "oasis", "backbones": ["vgg16"], "training": {"epoch": 3}}
+    with pytest.raises(ValueError, match="no setting 'epoch' of training"):
+        parse_experiment(settings)
+
+
+COUNT = st.integers(1, 10**6)
+SHARE = st.floats(0, 1)
+PAIR = st.tuples(st.integers(0, 3), st.integers(3, 6))
+
+
+def from_json(values):
+    return json.loads(json.dumps(values))
+
+
+@given(
+    st.builds(
+        SyntheticProtocol,
+        generator=st.builds(
+            SceneGenerator, local_share=SHARE, expressive=PAIR, plain=PAIR, tone=SHARE
+        ),
+        seed=COUNT,
+        scale=SHARE,
+        n_tagged=COUNT,
+        backbone=st.sampled_from(["vgg_tiny", "alexnet_tiny"]),
+        pretraining=st.builds(Training, epochs=st.floats(1, 9), class_weights=st.booleans()),
+        finetuning=st.builds(Training, iterations=COUNT, precision=st.just("32-true")),
+        max_regions=COUNT,
+    )
+)
+def test_a_synthetic_protocol_comes_back_from_run_json(protocol):
+    facts = {"dataset": "scenes-annotated", "synthetic": asdict(protocol), "network": "any"}
+    again = parse_experiment(from_json(facts))
+    assert again == protocol
+    for field in fields(protocol):
+        assert type(getattr(again, field.name)) is type(getattr(protocol, field.name))
+
+
+def test_an_experiment_comes_back_from_run_json():
+    reader = {"positive_from": 4.5}
+    experiment = Experiment("oasis", ("vgg16",), training={"epochs": 3}, reader=reader)
+    assert parse_experiment(from_json(asdict(experiment))) == experiment

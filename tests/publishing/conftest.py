@@ -1,0 +1,58 @@
+"""A small book for the tests of publishing."""
+
+import nbformat
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+PARAMETERS = "k: int = 8  # K, how many\nalpha: float = 1.0\nruns: list = ['a', 'b']\nname = 'x'"
+
+
+def chapter(*cells, parameters=PARAMETERS):
+    tagged = new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    title = new_markdown_cell("# A chapter\n\nIts text.")
+    return new_notebook(
+        cells=[title, tagged, *map(new_code_cell, cells)],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+    )
+
+
+@pytest.fixture
+def book(tmp_path):
+    """A book of one page and one chapter, with two editions."""
+    (tmp_path / "book").mkdir()
+    (tmp_path / "src" / "arlib").mkdir(parents=True)
+    (tmp_path / "editions").mkdir()
+    (tmp_path / "book" / "index.md").write_text("# A book\n\nIts text.\n")
+    nbformat.write(chapter("print('K is', k)"), tmp_path / "book" / "one.ipynb")
+    toc = {
+        "format": "jb-book",
+        "root": "book/index",
+        "parts": [{"caption": "All", "chapters": [{"file": "book/one"}]}],
+    }
+    (tmp_path / "_toc.yml").write_text(yaml.safe_dump(toc))
+    config = {"title": "A book", "execute": {"execute_notebooks": "off"}}
+    (tmp_path / "_config.yml").write_text(yaml.safe_dump(config))
+    plain = {"title": "As it is", "parameters": {"k": 3}}
+    (tmp_path / "editions" / "plain.yaml").write_text(yaml.safe_dump(plain))
+    fresh = {
+        "title": "Anew",
+        "experiment": {"dataset": "twitter2", "backbones": ["squeezenet1_1"], "max_regions": 5},
+    }
+    (tmp_path / "editions" / "fresh.yaml").write_text(yaml.safe_dump(fresh))
+    return tmp_path
+
+
+@pytest.fixture
+def scenes_book(book):
+    """The same book with an edition of synthetic scenes, and a chapter that names two settings."""
+    own = PARAMETERS + "\nmax_regions: int = 60\nlocal_share: float = 0.5\nrun = 'x'"
+    code = "from pathlib import Path\nprint(sorted(p.name for p in Path('results').iterdir()))"
+    nbformat.write(chapter(code, parameters=own), book / "book" / "one.ipynb")
+    raw = {
+        "title": "Scenes",
+        "experiment": {"dataset": "scenes", "scale": 0.1, "max_regions": 5},
+        "parameters": {"k": 3},
+    }
+    (book / "editions" / "scenes.yaml").write_text(yaml.safe_dump(raw))
+    return book

@@ -1,0 +1,141 @@
+"""An edition becomes runs, executed chapters and a site, complete or not at all."""
+
+import json
+import re
+from dataclasses import asdict
+
+import nbformat
+import pytest
+from tests.publishing.conftest import chapter
+
+from arlib._support.storage import BusyError, exclusive_lock
+from arlib.experiments import SyntheticProtocol
+from arlib.networks import Training
+from arlib.publishing import load_edition, run_edition
+from arlib.publishing.build import choose_base, make_live_runs, measure_runs
+from arlib.publishing.editions import Edition, EditionError
+from arlib.scoring import save_scores
+
+
+def test_an_edition_becomes_a_site(book):
+    lines = []
+    edition = load_edition(book, "plain")
+    page = run_edition(book, edition, say=lines.append)
+    assert page == book / "_build" / "plain" / "html" / "index.html"
+    site = page.parent
+    assert (site / "book" / "one.html").read_text().count("K is 3") >= 1
+    assert re.fullmatch(r"\[1/1\] book/one.ipynb, \d+ s", lines[0])
+    assert lines[1:] == ["building the site"]
+    facts = json.loads((book / "_build" / "plain" / "edition.json").read_text())
+    assert facts["title"] == "As it is"
+    assert list(facts["seconds"]) == ["book/one.ipynb"]
+    assert facts["parameters"] == {"k": 3, "alpha": 1.0, "runs": ["a", "b"], "name": "x"}
+    plain = nbformat.read(site / "notebooks" / "one.ipynb", as_version=4)
+    before = nbformat.read(book / "book" / "one.ipynb", as_version=4)
+    assert [c.source for c in plain.cells] == [c.source for c in before.cells]
+    assert all(not cell.get("outputs") for cell in plain.cells)
+    for address in re.findall(r'href="([^"]+)" download', (site / "book" / "one.html").read_text()):
+        assert (site / "book" / address).is_file(), address
+    source = nbformat.read(book / "book" / "one.ipynb", as_version=4)
+    assert all(not cell.get("outputs") for cell in source.cells), "the source was written to"
+
+    # A warning of the builder is an error, and the site that was published stays.
+    (book / "book" / "index.md").write_text("# A book\n\n{doc}`absent`\n")
+    with pytest.raises(EditionError, match=r"(?s)the site did not build.*absent"):
+        run_edition(book, edition, say=lines.append)
+    assert "K is 3" in (site / "book" / "one.html").read_text()
+
+    (book / "book" / "index.md").write_text("# A book\n\nIts text.\n")
+    # A chapter that fails leaves the site too, and so does a second run at the same time.
+    nbformat.write(chapter("import sys; sys.exit(0)"), book / "book" / "one.ipynb")
+    with pytest.raises(EditionError, match=r"one.ipynb, cell 3 ended with SystemExit: 0"):
+        run_edition(book, edition, say=lines.append)
+    with (
+        exclusive_lock(book / "_build" / "plain" / "lock"),
+        pytest.raises(BusyError, match="is held by"),
+    ):
+        run_edition(book, edition, say=lines.append)
+    assert "K is 3" in (site / "book" / "one.html").read_text()
+
+
+def test_an_edition_with_an_experiment_says_what_is_missing(book, monkeypatch):
+    monkeypatch.delenv("ARLIB_DATA", raising=False)
+    edition = load_edition(book, "fresh")
+    with pytest.raises(ValueError, match=r"twitter2 is not here: get .* set ARLIB_DATA"):
+        run_edition(book, edition, say=str)
+    assert not (book / "_build" / "fresh" / "html").exists()
+
+
+@pytest.mark.parametrize("name", ["plain", "scenes"])
+def test_only_photographs_are_recorded(scenes_book, name):
+    edition = load_edition(scenes_book, name)
+    with pytest.raises(EditionError, match=f"edition {name} scores no photographs: nothing to rec"):
+        run_edition(scenes_book, edition, record=True, say=str)
+    assert not (scenes_book / "_build").exists()
+
+
+@pytest.mark.parametrize(
+    ("m", "parameters", "chosen"),
+    [(2, {}, {}), (3, {}, {"base": "classes"}), (3, {"base": "e"}, {})],
+)
+def test_eq_1_takes_another_logarithm_where_base_e_is_refused(
+    tmp_path, make_scores, m, parameters, chosen
+):
+    save_scores(make_scores(5, 2, n_emotions=m), tmp_path / "run" / "scores.zarr")
+    (tmp_path / "run" / "run.json").write_text("{}")
+    lines = []
+    edition = Edition("own", "Own", parameters)
+    assert choose_base(edition, [tmp_path / "run"], lines.append) == chosen
+    assert lines == (
+        ["3 emotions: Eq. 1 with base 'classes', since with base e it could be negative"]
+        if chosen
+        else []
+    )
+    assert choose_base(edition, [], lines.append) == {}
+
+
+@pytest.mark.slow
+def test_runs_of_the_scenes_are_staged_beside_the_chapters(scenes_book, tmp_path, monkeypatch):
+    monkeypatch.setenv("ARLIB_CACHE", str(tmp_path / "cache"))
+    quick = Training(iterations=2, round=2, batch_size=16, lr=0.01)
+    tiny = SyntheticProtocol(scale=0.0, pretraining=quick, finetuning=quick, proposals="grid")
+    lines = []
+    edition = Edition("scenes", "Scenes", {"k": 3}, tiny)
+    run_edition(scenes_book, edition, say=lines.append)
+    stage = scenes_book / "_build" / "scenes" / "source"
+    done = nbformat.read(stage / "book" / "one.ipynb", as_version=4)
+    names = ["scenes-annotated", "scenes-folded", "scenes-tagged"]
+    assert done.cells[-1].outputs[0].text == f"{names}\n"
+    assert sorted(lines[:3]) == [f"scoring: {name}" for name in names]
+    assert not (scenes_book / "book" / "results").exists()
+
+
+def test_a_run_that_chapters_name_is_made_once_before_they_run(tmp_path):
+    calls = []
+    makers = {name: lambda _, n=name: calls.append(n) for name in ("scenes-a", "scenes-b")}
+    lines = []
+    make_live_runs(tmp_path, {"run": "x", "runs": ["scenes-b", "other"]}, makers, lines.append)
+    assert calls == ["scenes-b"]
+    assert lines == ["scoring: scenes-b"]
+
+
+def test_fresh_runs_are_recorded_and_compared_with_recorded_ones(tmp_path, make_scores):
+    def make(folder, max_regions=2):
+        run = folder / "a-run"
+        save_scores(make_scores(5, 2), run / "scores.zarr", overwrite=True)
+        protocol = asdict(SyntheticProtocol(max_regions=max_regions))
+        facts = {"experiment": {"synthetic": protocol}, "results": {}}
+        (run / "run.json").write_text(json.dumps(facts))
+        return run
+
+    results, lines = tmp_path / "results", []
+    (tmp_path / "book" / "results").mkdir(parents=True)
+    runs = measure_runs(tmp_path, results, {"a-run": make}, record=True, say=lines.append)
+    assert runs == [results / "a-run"]
+    assert lines == ["scoring: a-run", "recorded: book/results/a-run"]
+    assert (tmp_path / "book/results/a-run/run.json").is_file()
+    measure_runs(tmp_path, results, {"a-run": make}, record=False, say=lines.append)
+    assert re.fullmatch(r"largest differences from the recorded a-run: (\w+ 0, )*\w+ 0", lines[-1])
+    more = {"a-run": lambda folder: make(folder, max_regions=3)}
+    measure_runs(tmp_path, results, more, record=False, say=lines.append)
+    assert lines[-1] == "the recorded a-run has other settings: not compared"
