@@ -80,7 +80,7 @@ def train_on(
         `dropped`, the share of images that were dropped.
 
     Raises:
-        TrainingError: too few images are left, or all of one class.
+        ValueError: too few images are left, or all of one class.
     """
     training, folder = training or Training(), Path(folder)
     probability = global_outputs(dataset, network, progress=progress)
