@@ -73,7 +73,7 @@ def load(
             - "vso": `n_folds` (10) and `held_out`: True (the default) numbers the first fold 1, for
               testing, and all others -1, for training; False numbers every fold.
             - "fi" and "emotionroi": `classes`, "emotions" or "polarity", positive and negative as
-              `arlib.method.POLARITY_OF` maps them; of "fi" also `n_folds` (5).
+              `arlib.method.polarities` maps them by default; of "fi" also `n_folds` (5).
             - "folder" and tables: `n_folds` (5), which tables use where they have no column `fold`;
               tables also `emotions`, the classes in order.
             - the path of a folder: `labels`; False takes all images in it and below, those of class
