@@ -20,7 +20,7 @@ if not os.environ.get("ARLIB_DATA"):
 import numpy as np
 
 from arlib._support.provenance import machine, source_commit
-from arlib.experiments.photographs import PhotographProtocol
+from arlib.experiments.photographs import Experiment, PhotographProtocol
 from arlib.method import affective_regions, predict_labels
 from arlib.proposals import EdgeBoxes
 from arlib.scoring import score_image
@@ -34,7 +34,7 @@ K = 8
 
 def agreement(backbone, count):
     """Compare both precisions on the same proposals."""
-    protocol = PhotographProtocol("twitter2", backbone, progress=False)
+    protocol = PhotographProtocol(Experiment("twitter2", (backbone,)), backbone, progress=False)
     dataset, heads = protocol.dataset, protocol.classifiers.heads
     rows = []
     for index in np.linspace(0, len(dataset) - 1, count).astype(int).tolist():

@@ -24,7 +24,7 @@ from arlib._support.provenance import machine, source_commit
 from arlib.experiments import SyntheticProtocol
 from arlib.experiments.photographs import Experiment, PhotographProtocol
 from arlib.experiments.runs import open_run
-from arlib.method.algorithm import affective_regions, predict_labels
+from arlib.method import affective_regions, predict_labels
 from arlib.proposals import EdgeBoxes, Proposals
 from arlib.scoring import score, score_image
 from arlib.scoring.roi_features import shared_forward
@@ -103,8 +103,8 @@ def main():
         name, backbone = run.split("-")
         protocol = PhotographProtocol(Experiment(name, (backbone,)), backbone, progress=False)
         crops = open_run(ROOT / "book" / "results" / run).scores.load()
-        apart = np.random.default_rng(0).permutation(crops.sizes["image"])[images]
-        some = crops.isel(image=np.sort(apart))
+        shuffled = np.random.default_rng(0).permutation(crops.sizes["image"])[images]
+        some = crops.isel(image=np.sort(shuffled))
         heads = protocol.classifiers.heads
         rows.append(compare(name, protocol.plain, heads, protocol.dataset, some))
     if "--record" in sys.argv:
