@@ -86,6 +86,6 @@ def test_a_process_of_this_machine_killed_in_mid_shard(tmp_path, start):
     workers[0].kill()
     assert scoring.wait(timeout=300) == 0, (tmp_path / "0.log").read_text()
     log = (tmp_path / "0.log").read_text()
-    assert "came after 1 failures: its worker died" in log
+    assert "succeeded after 1 failures: its worker died" in log
     assert "600 images scored, 0 left out" in log
     check_against_one_process(tmp_path)
