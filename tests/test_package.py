@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -104,6 +105,19 @@ def test_nobody_imports_past_a_packages_door():
         code = "\n".join(line for line in "\n".join(cells).splitlines() if line[:1] not in "%!")
         past[path] = list(imports_past_a_door(code))
     assert not {str(path): lines for path, lines in past.items() if lines}
+
+
+def test_the_books_links_are_to_exported_names():
+    """What the library's pages do not document is no link, and shows a path past the door."""
+    pinned = (ROOT / "tests" / "exported_names.txt").read_text().split()
+    pages = [*(ROOT / "book").rglob("*.md"), *(ROOT / "book").glob("*.ipynb")]
+    links = {
+        link
+        for page in pages
+        for link in re.findall(r"{py:\w+}`(arlib[\w.]+)`", page.read_text(encoding="utf-8"))
+    }
+    assert len(links) > 5
+    assert not links - set(pinned)
 
 
 def test_conda_and_make_install_the_same():
