@@ -81,7 +81,7 @@ def data_root():
 
 
 def paint(path, level, seed, size):
-    """A picture of noise around a level of light, (height, width) pixels."""
+    """An image of noise around a level of light, (height, width) pixels."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(level, level + 60, (*size, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
@@ -89,7 +89,7 @@ def paint(path, level, seed, size):
 
 @pytest.fixture(scope="session")
 def make_photographs():
-    """Return a function: it makes light and dark pictures, `folder` and a few of `twitter2`."""
+    """Return a function: it makes light and dark images, `folder` and a few of `twitter2`."""
 
     def make(root, each, size):
         for i in range(each):

@@ -245,7 +245,7 @@ class TestBadInput:
         with pytest.raises(ValueError, match=r"another run \(its images_sha256 differ\)"):
             run(inverted, tmp_path)
 
-    def test_an_unreadable_picture_is_named(self, tmp_path):
+    def test_an_unreadable_image_is_named(self, tmp_path):
         from arlib.datasets import ImageError
 
         for name in ("positive", "negative"):
