@@ -1,4 +1,4 @@
-"""Every figure of the book, a function each: data in, a matplotlib `Figure` out."""
+"""The figures of the book, data in and a matplotlib `Figure` out, the explorer and the widget."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The method: Eq. 1, 2 and 3 and Algorithm 1, as arithmetic on arrays."""
+"""Eq. 1, 2 and 3 and Algorithm 1: arithmetic on arrays."""
 
 import lazy_loader
 

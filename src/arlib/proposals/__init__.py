@@ -1,4 +1,4 @@
-"""Image -> proposals: boxes that may hold an object of any class.
+"""An image becomes boxes with objectness, which may hold an object of any class.
 
 OpenCV is loaded when a method is called, not before.
 """

@@ -1,4 +1,4 @@
-"""Images, proposals and a network become scores."""
+"""Images, proposals and a network become scores: in one process, in several, or on a cluster."""
 
 import lazy_loader
 
