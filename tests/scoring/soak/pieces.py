@@ -33,6 +33,7 @@ def work(number: int) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     try:
         outcomes = [asdict(each) for each in by_dask(work, json.loads(sys.argv[2]), processes=2)]
         print(json.dumps({"parent": os.getpid(), "outcomes": outcomes}))
