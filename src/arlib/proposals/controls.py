@@ -1,5 +1,6 @@
 """Controls: boxes that do not depend on the image's content, which other methods must beat."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from arlib.proposals.types import Proposals, check_count, check_image, ranked
 
 
 @dataclass(frozen=True)
-class _Control:
+class _Control(ABC):
     """Boxes by the image's size alone; the objectness is their rank, 1 for the first, 1/n last."""
 
     max_regions: int = 100
@@ -24,9 +25,9 @@ class _Control:
         boxes = self._boxes(height, width) * [width, height, width, height]
         return ranked(boxes, image, self.max_regions)
 
+    @abstractmethod
     def _boxes(self, height: int, width: int) -> np.ndarray:
         """Boxes (n, 4) xyxy of the unit square, best first."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
