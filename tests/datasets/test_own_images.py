@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.datasets.helpers import fails, touch
 
 from arlib import datasets
 from arlib.datasets import DatasetError, ImageError, load
@@ -16,18 +17,6 @@ from arlib.datasets.files import file_names, folder_names, lines, rows, walk
 from arlib.datasets.folder import folder, unlabelled_images
 from arlib.datasets.labels import encode
 from arlib.datasets.vso import vso
-
-
-def fails(text):
-    """Expect exactly this error."""
-    return pytest.raises(DatasetError, match=f"^{re.escape(text)}$")
-
-
-def touch(root, *names):
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
 
 
 class TestLines:

@@ -1,12 +1,12 @@
 """Readers of Twitter I, FI, EmotionROI, tables and Arrow shards, on files of their form."""
 
 import pickle
-import re
 import sys
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.datasets.helpers import fails, touch
 
 from arlib.datasets import DatasetError, ImageError, load, read_image
 from arlib.datasets.emotionroi import emotionroi
@@ -15,19 +15,6 @@ from arlib.datasets.folds import stratified_folds
 from arlib.datasets.shards import _ImageColumn, wrap_split
 from arlib.datasets.table import table
 from arlib.datasets.twitter1 import read_lists, select_subset, twitter1
-
-
-def fails(text):
-    """Expect exactly this error."""
-    return pytest.raises(DatasetError, match=f"^{re.escape(text)}$")
-
-
-def touch(root, *names):
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
-
 
 HOW = "`arlib data where twitter1` says how to get them"
 MEMBERS = {"five": range(5), "four": range(1, 10), "three": [*range(2, 15), 4][:13]}

@@ -1,15 +1,14 @@
 """Former fusion: against a loop over images and folds; no network predicts an image it saw."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.special import expit
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
+from tests.experiments.helpers import drawn_dataset
 
-from arlib.datasets import Dataset, ImageError
 from arlib.experiments.baselines.former_fusion import former_fusion
 from arlib.networks import load_backbone
 from arlib.scoring import Classifiers, box_outputs
@@ -29,21 +28,7 @@ def drawn():
         for number, label in enumerate(labels.tolist())
     ]
     labels[UNLABELLED] = -1
-
-    def draw(number):
-        if number == BROKEN:
-            raise ImageError("broken.png", "no image")
-        return images[number]
-
-    return Dataset(
-        name="drawn",
-        root=Path(),
-        keys=np.array([f"p{number}" for number in range(N)]),
-        files=np.arange(N).astype(str),
-        labels=labels,
-        folds=np.repeat([3, 1, 2], N // 3).astype(np.int8),
-        draw=draw,
-    )
+    return drawn_dataset(images, labels, np.repeat([3, 1, 2], N // 3), BROKEN)
 
 
 @pytest.fixture(scope="module")

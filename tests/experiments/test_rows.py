@@ -3,13 +3,12 @@
 import re
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from tests.experiments.helpers import drawn_dataset
 
-from arlib.datasets import Dataset, ImageError
 from arlib.evaluation import methods
 from arlib.experiments.baselines.former_fusion import former_fusion
 from arlib.experiments.baselines.rows import Missing, measure_rows, rows_for
@@ -30,22 +29,9 @@ def drawn():
     rng = np.random.default_rng(0)
     labels = np.resize([0, 1], N).astype(np.int8)
     images = [rng.integers(0, 256 - 60 * x, (30, 50, 3), dtype=np.uint8) for x in labels.tolist()]
-
-    def draw(number):
-        if number == BROKEN:
-            raise ImageError("broken.png", "no image")
-        return images[number]
-
-    return Dataset(
-        name="drawn",
-        root=Path(),
-        keys=np.array([f"p{number}" for number in range(N)]),
-        files=np.arange(N).astype(str),
-        labels=labels,
-        folds=np.random.default_rng(1).permutation(np.resize([1, 2], N)).astype(np.int8),
-        draw=draw,
-        agreement=np.resize([3, 4, 5], N).astype(np.int8),
-    )
+    folds = np.random.default_rng(1).permutation(np.resize([1, 2], N))
+    agreement = np.resize([3, 4, 5], N).astype(np.int8)
+    return drawn_dataset(images, labels, folds, BROKEN, agreement=agreement)
 
 
 def network(seed, classes=2):
