@@ -8,11 +8,12 @@ RECORDS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parents[1] / "book" / "guide" / "speed.md"
 
 
-def table(record):
+def table(record, gpu):
     """Markdown of a record of `bench_speed.py`: targets beside what was measured.
 
     Args:
         record: the JSON of benchmarks/results/speed.json.
+        gpu: the JSON of benchmarks/results/gpu.json: the same rows on a GPU.
 
     Returns:
         Lines of a table; a ratio is how many times as long the baseline takes.
@@ -31,9 +32,16 @@ def table(record):
             cells = [f">= {row['target']:g}x", times(ratio["median"]), times(ratio["min"])]
             cells.append(floor(row))
             met = ratio["median"] >= row["target"]
-        cells = [row["title"], row["baseline"], *cells, "yes" if met else "no", "not measured"]
+        same = {**gpu["rows"], "finetuning": gpu["finetuning"]["steps"][-1]}.get(name)
+        cells += ["yes" if met else "no", times(same["ratio"]["median"]) if same else "–"]
+        cells = [row["title"], row["baseline"], *cells]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def with_gpu(record):
+    """Markdown of a record of `bench_speed.py`, beside that of `bench_gpu.py`."""
+    return table(record, json.loads((RECORDS / "gpu.json").read_text()))
 
 
 def times(ratio):
@@ -47,6 +55,74 @@ def floor(row):
         return ""
     ours = min(list(row["seconds"].values())[1])
     return f"{ours:.2f} s of {row['floor_seconds']:.2f} s"
+
+
+def on_gpu(record):
+    """Markdown of a record of `bench_gpu.py`: rates, and shares of the card's own peak."""
+    machine, peaks, rows = record["machine"], record["peaks"], record["rows"]
+    alone = {row["precision"]: row for row in record["network"] if row["batch"] == record["batch"]}
+    steps, cut = record["finetuning"]["steps"], record["cropping"]
+    lines = [
+        f"{machine['gpu']}, {record['memory_gib']} GiB, beside {machine['cores']} cores; PyTorch "
+        f"{machine['torch']}. Matrix products of 8192 x 8192 reach {peaks['bf16_tflops']:.0f} "
+        f"TFLOP/s in bfloat16, {peaks['tf32_tflops']:.0f} in TF32, which PyTorch takes for the "
+        f"convolutions of float32, and {peaks['float32_tflops']:.0f} in float32; a copy moves "
+        f"{peaks['copy_tb_per_second']:.1f} TB/s, read and written. The {cut['regions']} regions "
+        f"of an image are cut and resized in {1e3 * cut['together']:.1f} ms; one after another "
+        f"they took {1e3 * cut['one_by_one']:.1f} ms. Made on {record['date']} by "
+        f"`{record['command']}`.",
+        "",
+        "| what | precision | a second | share of the peak | against plain code | least |",
+        "|---|---|---|---|---|---|",
+    ]
+    for precision in alone:
+        row = alone[precision]
+        lines.append(
+            f"| crops through VGG-16 alone, {row['batch']} at once | {precision} "
+            f"| {row['rate']:,.0f} | {row['share']:.0%} | | |"
+        )
+    for precision in alone:
+        row = rows[f"vgg16-{precision}"]
+        lines.append(
+            f"| crops of `score`, from images in memory to the store, {record['images']} images "
+            f"| {precision} | {row['crops_per_second']:,.0f} | {row['share_of_peak']:.0%} "
+            f"| {times(row['ratio']['median'])} | {times(row['ratio']['min'])} |"
+        )
+    for row in steps:
+        lines.append(
+            f"| images in steps of fine-tuning VGG-16, {row['batch']} at once | bf16 "
+            f"| {row['images_per_second']:,.0f} | {row['share_of_peak']:.0%} "
+            f"| {times(row['ratio']['median'])} | {times(row['ratio']['min'])} |"
+        )
+    lines += [
+        "",
+        "| probabilities beside those of the processor in float32 | largest difference "
+        f"| top {record['k']} in common | same label |",
+        "|---|---|---|---|",
+    ]
+    for name, row in record["agreement"].items():
+        same = "yes" if row["same_label"] else "no"
+        lines.append(
+            f"| {name} | {row['largest_difference']:.4f} | {row['top_k_in_common']} | {same} |"
+        )
+    return "\n".join(lines)
+
+
+def paper_edition(record):
+    """Markdown of a record of `paper_scenes.py`: what each step of the edition took."""
+    machine, runs = record["machine"], record["runs"]
+    lines = [
+        f"{machine['gpu']}, beside {machine['cores']} cores; by `python benchmarks/paper_scenes.py "
+        f"FOLDER {record['command'].partition('FOLDER ')[2]}`.",
+        "",
+        "| step | seconds |",
+        "|---|---|",
+    ]
+    for name, taken in record["seconds"].items():
+        parts = runs.get(name)
+        detail = ", ".join(f"{part} {value:g}" for part, value in (parts or {}).items())
+        lines.append(f"| {name}{f' ({detail})' if detail else ''} | {taken:g} |")
+    return "\n".join(lines)
 
 
 def conditions(record):
@@ -113,7 +189,9 @@ def blocks():
     """Every generated block of the page whose record is there: name -> Markdown."""
     makers = {
         "machine": ("speed", conditions),
-        "speed": ("speed", table),
+        "speed": ("speed", with_gpu),
+        "gpu": ("gpu", on_gpu),
+        "paper": ("paper_scenes", paper_edition),
         "precision": ("precision", precision),
         "shared": ("shared", agreement),
     }

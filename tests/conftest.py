@@ -11,6 +11,7 @@ from hypothesis import settings
 from PIL import Image
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # bits are compared; tests/networks/test_gpu.py asks for it
 settings.register_profile("arlib", deadline=None)  # a busy machine is no failure
 settings.load_profile("arlib")
 

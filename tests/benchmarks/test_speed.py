@@ -26,7 +26,18 @@ def block(name):
 
 
 def test_the_page_shows_the_record(tables):
-    assert block("speed").strip() == tables.table(json.loads(RECORD.read_text()))
+    assert block("speed").strip() == tables.with_gpu(json.loads(RECORD.read_text()))
+
+
+def test_the_page_shows_what_a_gpu_did(tables):
+    gpu, paper = (
+        json.loads((RECORD.parent / f"{n}.json").read_text()) for n in ("gpu", "paper_scenes")
+    )
+    assert block("gpu").strip() == tables.on_gpu(gpu)
+    assert block("paper").strip() == tables.paper_edition(paper)
+    shares = [row["share"] for row in gpu["network"]]
+    shares += [row["share_of_peak"] for row in gpu["finetuning"]["steps"]]
+    assert all(0 < share < 1 for share in shares)
 
 
 def test_the_page_names_the_machine(tables):
@@ -69,8 +80,8 @@ def test_a_missed_target_is_called_missed(tables):
         "floor_seconds": 1.5,
     }
     record = {"rows": {"x": row, "memory": {**row, "target": 16.0, "megabytes": 16.5}}}
-    first, second = tables.table(record).splitlines()[2:]
-    assert first == "| a | b | >= 4x | 3.99x | 3.00x | 2.00 s of 1.50 s | no | not measured |"
-    assert second == "| a | b | + <= 16 MB | + 16.5 MB |  |  | no | not measured |"
+    first, second = tables.with_gpu(record).splitlines()[2:]
+    assert first == "| a | b | >= 4x | 3.99x | 3.00x | 2.00 s of 1.50 s | no | – |"
+    assert second == "| a | b | + <= 16 MB | + 16.5 MB |  |  | no | – |"
     row["ratio"]["median"] = 1234.5
-    assert "| 1,234x | 3.00x | 2.00 s of 1.50 s | yes |" in tables.table(record)
+    assert "| 1,234x | 3.00x | 2.00 s of 1.50 s | yes |" in tables.with_gpu(record)

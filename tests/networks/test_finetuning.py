@@ -245,16 +245,17 @@ class TestBadInput:
         with pytest.raises(ValueError, match=r"another run \(its images_sha256 differ\)"):
             run(inverted, tmp_path)
 
-    def test_an_unreadable_image_is_named(self, tmp_path):
-        from arlib.datasets import ImageError
-
+    @pytest.mark.parametrize("workers", [0, 1])
+    def test_an_unreadable_image_is_named(self, tmp_path, workers):
         for name in ("positive", "negative"):
             (tmp_path / name).mkdir()
             for number in range(4):
                 (tmp_path / name / f"{number}.png").write_text("no image")
         unreadable = load("folder", tmp_path, n_folds=0)
-        with pytest.raises(ImageError, match=r"\.png"):
-            run(unreadable, tmp_path / "run", replace(TRAINING, batch_size=4))
+        training = replace(TRAINING, batch_size=4, workers=workers)
+        with pytest.raises(ValueError, match=r"^\S*\.png: no image") as caught:
+            run(unreadable, tmp_path / "run", training)
+        assert "\n" not in str(caught.value)
 
 
 class TestACheckpointThatDoesNotFit:

@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 from PIL import Image
 from torchvision.transforms.v2.functional import resize
 
-from arlib.scoring.crops import _frames, crop_regions
+from arlib.scoring.crops import _cut, _frames, crop_regions, resize_frames
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, (60, 80, 3), np.uint8)
@@ -97,3 +97,16 @@ def test_wrong_settings(settings, message):
 def test_wrong_boxes():
     with pytest.raises(ValueError, match=r"boxes must have shape \(N, 4\), not \(4,\)"):
         crop_regions(IMAGE, np.array([0, 0, 8, 8]), 8)
+
+
+@pytest.mark.parametrize(("crop", "context"), [("warp", 0.0), ("square", 0.3)])
+def test_matrix_products_resize_as_torchvision_does(crop, context):
+    """What a GPU computes: regions of every size and shape, within the image and beyond it."""
+    corners = np.sort(np.random.default_rng(1).uniform(0, (60, 80), (40, 2, 2)), axis=1)
+    boxes = np.concatenate([corners[:, :, ::-1].reshape(-1, 4), [[0, 0, 80, 60], [3, 5, 4, 6]]])
+    pixels, fill = torch.from_numpy(IMAGE).permute(2, 0, 1), (1, 20, 200)
+    frames = _frames(boxes, crop, context)
+    ours = resize_frames(pixels, frames, 24, fill)
+    cut = (_cut(pixels, frame, fill).float() for frame in frames)
+    theirs = torch.stack([resize(each, [24, 24], antialias=True) for each in cut])
+    assert (ours - theirs).abs().max() < 0.5 + 1e-3  # half a grey level is rounding

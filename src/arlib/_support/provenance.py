@@ -39,7 +39,7 @@ def machine() -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "system": platform.system(),
         "python": platform.python_version(),
-        **{package: version(package) for package in packages},
+        **{package: _version(package) or _version(f"{package}-headless") for package in packages},
     }
 
 

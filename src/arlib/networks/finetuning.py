@@ -90,7 +90,8 @@ def finetune(
             folder, plan, devices, nodes, progress, validating=validation is not None
         )
         loaders = _loaders(network, dataset, validation, plan, trainer)
-        trainer.fit(module, *loaders, ckpt_path=checkpoint, weights_only=True)
+        with _errors_of_loaders():
+            trainer.fit(module, *loaders, ckpt_path=checkpoint, weights_only=True)
     # write the network and what it was trained on
     facts["seconds"] = round(time.perf_counter() - started, 1)
     facts["steps"] = trainer.global_step
@@ -254,6 +255,18 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         log.setLevel(level)
+
+
+@contextmanager
+def _errors_of_loaders() -> Iterator[None]:
+    """Raise what a loading process found wrong with an image, which arrives as its traceback."""
+    try:
+        yield
+    except RuntimeError as error:
+        kind, _, message = str(error).strip().rpartition("\n")[2].partition(": ")
+        if not kind.startswith("arlib."):
+            raise
+        raise ValueError(message) from error
 
 
 def _last_checkpoint(folder: Path, module: Finetuner) -> Path | None:

@@ -1,0 +1,164 @@
+"""Run the edition `paper` whole on synthetic scenes, written to files in the datasets' layouts.
+
+    python benchmarks/paper_scenes.py FOLDER [--images 400] [--tagged 4000] [--objects 4000]
+
+Scenes are drawn into FOLDER as Twitter II and VSO have their files; VGG-16 and AlexNet learn the
+objects of the scenes, in place of ImageNet's, into FOLDER/weights; and the edition's experiment is
+measured there, with VGG-16 frozen and fine-tuned on the tagged set, as `arlib run` measures it. The
+seconds of every step, and Table 1, go to FOLDER/paper_scenes.json.
+"""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+NETWORKS = ("vgg16", "alexnet")
+TRAINING = {"epochs": 5, "lr": 0.002, "step": 0.7, "batch_size": 64}
+
+
+def export_twitter2(dataset, root):
+    """Write a two-class dataset in five folds as Twitter II has its files."""
+    lines = ["Image\tSentiment"]
+    for index in range(len(dataset)):
+        name = f"{dataset.keys[index]}.jpg"
+        place = root / f"partition{dataset.folds[index]}" / name
+        write_jpeg(dataset.read(index), place)
+        lines.append(f"{name}\t{dataset.emotions[dataset.labels[index]]}")
+    (root / "groundTruthLabel.txt").write_text("\n".join(lines) + "\n")
+
+
+def export_vso(dataset, root):
+    """Write a tagged dataset as VSO has its files: a folder a pair, and the pairs' sentiment."""
+    pairs = np.char.replace(dataset.tags, " ", "_")
+    for index in range(len(dataset)):
+        place = root / "bi_concepts1553" / str(pairs[index]) / f"{dataset.keys[index]}.jpg"
+        write_jpeg(dataset.read(index), place)
+    table = {pair: 1 - 2 * int(label) for pair, label in zip(pairs, dataset.labels, strict=True)}
+    lines = [f"{pair} [sentiment: {sign}.0]" for pair, sign in sorted(table.items())]
+    (root / "3244ANPs.txt").write_text("\n".join(lines) + "\n")
+
+
+def write_jpeg(image, place):
+    place.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(place, quality=95)
+
+
+def learn_objects(name, dataset, folder):
+    """Train a network from random weights on the object set; its weights take ImageNet's place."""
+    from arlib.networks import Training, finetune, load_backbone
+
+    network = load_backbone(name, classes=len(dataset.emotions), weights="random")
+    plan = Training(epochs=10, batch_size=64, lr=0.01, head_factor=1, step=0.4)
+    held_out = np.arange(len(dataset)) % 10 == 0
+    trained = finetune(
+        network,
+        dataset.subset(~held_out),
+        folder / "training" / name,
+        training=plan,
+        validation=dataset.subset(held_out),
+        progress=False,
+    )
+    trained.save(folder / "weights" / f"{name}.safetensors")
+    return float(last_accuracy(folder / "training" / name)), int((~held_out).sum()) * plan.epochs
+
+
+def last_accuracy(folder):
+    from arlib.networks.finetuning import learning_curve
+
+    return [row["val_accuracy"] for row in learning_curve(folder) if "val_accuracy" in row][-1]
+
+
+class Clock:
+    """Seconds of each step, printed as it ends."""
+
+    def __init__(self):
+        self.seconds = {}
+
+    def __call__(self, name, function, *arguments, **settings):
+        start = time.perf_counter()
+        result = function(*arguments, **settings)
+        self.seconds[name] = round(time.perf_counter() - start, 1)
+        print(f"{name}: {self.seconds[name]} s", flush=True)
+        return result
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("folder", type=Path)
+    options.add_argument("--images", type=int, default=400)
+    options.add_argument("--tagged", type=int, default=4000)
+    options.add_argument("--objects", type=int, default=4000)
+    asked = options.parse_args()
+    folder, clock = asked.folder.resolve(), Clock()
+    os.environ |= {"ARLIB_DATA": str(folder), "ARLIB_CACHE": str(folder / "cache")}
+
+    from arlib import datasets
+    from arlib._support.provenance import machine, source_commit
+    from arlib.evaluation import format_table, table1
+    from arlib.experiments import open_run, parse_experiment
+    from arlib.proposals import make_proposals
+
+    drawn = {
+        name: datasets.load(f"scenes-{name}", n=n, seed=seed)
+        for name, n, seed in (
+            ("objects", asked.objects, 1),
+            ("tagged", asked.tagged, 2),
+            ("folded", asked.images, 4),
+        )
+    }
+    clock("twitter2, written", export_twitter2, drawn["folded"], folder / "twitter2")
+    clock("vso, written", export_vso, drawn["tagged"], folder / "vso")
+    (folder / "weights").mkdir(exist_ok=True)
+    learned = {}
+    for name in NETWORKS:
+        accuracy, images = clock(
+            f"{name}, objects learned", learn_objects, name, drawn["objects"], folder
+        )
+        seconds = clock.seconds[f"{name}, objects learned"]
+        learned[name] = {"accuracy": accuracy, "images_per_second": round(images / seconds, 1)}
+        print(learned[name], flush=True)
+
+    settings = yaml.safe_load((ROOT / "editions" / "paper.yaml").read_text())["experiment"]
+    settings |= {"finetune_on": ["none", "vso"], "training": TRAINING}
+    experiment = parse_experiment(settings)
+    images = datasets.load("twitter2")
+    propose = make_proposals(experiment.proposals, cached=True, max_regions=experiment.max_regions)
+    clock("proposals", propose_all, images, propose)
+    runs = []
+    for name, measure in experiment.runs(progress=False).items():
+        runs.append(open_run(clock(name, measure, folder / "results")).load())
+        print(name, runs[-1].facts["seconds"], runs[-1].facts["dataset"]["regions"], flush=True)
+    text = clock("table", lambda: format_table(table1(runs)))
+    print(text)
+    facts = {
+        "command": f"python benchmarks/paper_scenes.py FOLDER --images {asked.images} "
+        f"--tagged {asked.tagged} --objects {asked.objects}",
+        "commit": source_commit(),
+        "machine": machine(),
+        "objects": learned,
+        "seconds": clock.seconds,
+        "runs": {run.name: run.facts["seconds"] for run in runs},
+        "table": text.splitlines(),
+    }
+    (folder / "paper_scenes.json").write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def propose_all(dataset, propose):
+    """Fill the cache of proposals with a thread a core, as scoring would."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda index: propose(dataset.read(index)), range(len(dataset))))
+
+
+if __name__ == "__main__":
+    torch.set_float32_matmul_precision("highest")
+    main()
