@@ -40,6 +40,10 @@ def folder(root: str | Path, *, n_folds: int | None = None, seed: int = 0) -> Da
     if stray:
         raise DatasetError(f"folder: {len(stray)} images have no class folder: {stray[:5]}")
     places, split = _class_folders_below(root)
+    numbers: dict[str, int] = {}
+    if split and n_folds is None:
+        numbers, described = fixed_folds({part for *_, part in places}, str(root))
+        split += f": {described}"
 
     # images in the order of their classes, which the folds depend on
     files: list[str] = []
@@ -57,10 +61,9 @@ def folder(root: str | Path, *, n_folds: int | None = None, seed: int = 0) -> Da
     labels, emotions, notes = encode(classes.tolist(), None, files.__getitem__, str(root))
     order = np.argsort(labels, kind="stable")
     labels, keys = labels[order], np.array(files)[order]
-    if split and n_folds is None:
-        numbers, described = fixed_folds({part for *_, part in places}, str(root))
+    if numbers:
         folds = np.repeat([numbers[part] for *_, part in places], sizes).astype(np.int8)[order]
-        notes += (f"{split}: {described}",)
+        notes += (split,)
     else:
         folds, few = own_folds(labels, n_folds, seed, emotions, str(root))
         notes += few

@@ -40,7 +40,9 @@ def stratified_folds(
     folds = np.full(len(labels), -1, np.int8)
     if n_folds == 0 or (len(labels) and not known.any()):
         return folds
-    numbers, first, label, sizes = np.unique(labels[known], True, True, True)
+    numbers, first, label, sizes = np.unique(
+        labels[known], return_index=True, return_inverse=True, return_counts=True
+    )
     label = np.argsort(np.argsort(first))[label]  # numbered as they come: (n,) 0 ... L - 1
     if not 2 <= n_folds <= _LAST:
         raise DatasetError(f"n_folds must be 2 to {_LAST}, or 0 for none: {n_folds}")

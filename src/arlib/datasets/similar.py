@@ -53,7 +53,7 @@ def _hashes(thumbnails: np.ndarray) -> np.ndarray:
 
 def _levels(thumbnails: np.ndarray) -> np.ndarray:
     """Standardise thumbnails, so that the product of two is their correlation; 0 where flat."""
-    levels = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)
+    levels = thumbnails.reshape(len(thumbnails), _SIDES[0] * _SIDES[1]).astype(np.float32)
     levels -= levels.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(levels, axis=1, keepdims=True)
     return np.divide(levels, norm, out=np.zeros_like(levels), where=norm > 0)
