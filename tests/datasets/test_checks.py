@@ -123,13 +123,13 @@ def test_a_scaled_or_mirrored_copy_in_another_fold_is_a_leak_too(table, tmp_path
     findings = {each.text: each for each in check_table(tmp_path).findings}
     near = "nearly the same image"
     leak = findings[
-        f"1 pairs of {near} (scaled, recoded, mirrored?) lie in different folds: a leak from "
+        f"1 groups of {near} (scaled, recoded, mirrored?) lie in different folds: a leak from "
         "training into testing"
     ]
     assert (leak.severity, leak.examples) == ("warning", ("0.jpg (1) ~ half.png (2)",))
-    contradict = findings[f"1 pairs of {near} have different labels"]
+    contradict = findings[f"1 groups of {near} have different labels"]
     assert contradict.examples == ("5.jpg (positive) ~ mirrored.png (negative)",)
-    note = findings[f"2 pairs of {near} (scaled, recoded, mirrored?)"]
+    note = findings[f"2 groups of {near} (scaled, recoded, mirrored?)"]
     assert (note.severity, len(note.examples)) == ("note", 2)
     assert len(findings) == 3
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from arlib.datasets.similar import similar_pairs, thumbnail
+from arlib.datasets.similar import _AT_ONCE, similar_groups, thumbnail
 
 
 def scene(seed, size=(96, 64)):
@@ -14,7 +14,7 @@ def scene(seed, size=(96, 64)):
 
 
 def loop(thumbnails):
-    """What `similar_pairs` computes, bit by bit."""
+    """What `similar_groups` computes, bit by bit."""
 
     def bits(grey):
         small = np.array([[grey[2 * r : 2 * r + 2, 2 * c : 2 * c + 2].mean() for c in range(9)]
@@ -26,12 +26,13 @@ def loop(thumbnails):
         return apart <= 10 and np.corrcoef(a.ravel(), b.ravel())[0, 1] >= 0.95
 
     grey = thumbnails.astype(float)
-    return [
-        [i, j]
-        for i in range(len(grey))
-        for j in range(i + 1, len(grey))
-        if near(grey[i], grey[j]) or near(grey[i], grey[j][:, ::-1])
-    ]
+    groups = [{i} for i in range(len(grey))]
+    for i in range(len(grey)):
+        for j in range(i + 1, len(grey)):
+            if near(grey[i], grey[j]) or near(grey[i], grey[j][:, ::-1]):
+                one, other = (next(each for each in groups if k in each) for k in (i, j))
+                groups = [each for each in groups if each not in (one, other)] + [one | other]
+    return sorted(sorted(each) for each in groups if len(each) > 1)
 
 
 @pytest.mark.parametrize(
@@ -51,19 +52,21 @@ def test_copies_are_found_and_others_are_not(change):
     images = [scene(seed) for seed in range(20)]
     images.append(change(images[7]))
     thumbnails = np.stack([thumbnail(np.asarray(image)) for image in images])
-    assert similar_pairs(thumbnails).tolist() == [[7, 20]]
+    assert similar_groups(thumbnails) == [[7, 20]]
 
 
-def test_against_a_loop_over_pairs():
+def test_against_a_loop_over_pairs(monkeypatch):
     rng = np.random.default_rng(0)
     base = np.stack([thumbnail(np.asarray(scene(seed))) for seed in range(8)])
     noise = rng.normal(0, rng.uniform(0, 25, (24, 1, 1)), (24, 16, 18))
     thumbnails = np.clip(base[np.arange(24) % 8] + noise, 0, 255).astype(np.uint8)
     expected = loop(thumbnails)
-    assert 5 < len(expected) < 24
-    assert similar_pairs(thumbnails).tolist() == expected
+    assert {len(each) for each in expected} > {2}
+    for at_once in (_AT_ONCE, 64, 24 * 5):  # all in one step, or in many
+        monkeypatch.setattr("arlib.datasets.similar._AT_ONCE", at_once)
+        assert similar_groups(thumbnails) == expected
 
 
 def test_plain_images_are_not_alike_and_none_are_no_pair():
-    assert similar_pairs(np.full((3, 16, 18), 7, np.uint8)).shape == (0, 2)
-    assert similar_pairs(np.empty((0, 16, 18), np.uint8)).shape == (0, 2)
+    assert similar_groups(np.full((3, 16, 18), 7, np.uint8)) == []
+    assert similar_groups(np.empty((0, 16, 18), np.uint8)) == []

@@ -17,7 +17,7 @@ from arlib.datasets.dataset import Dataset
 from arlib.datasets.files import DatasetError, image_ending
 from arlib.datasets.images import IMAGE_ENDINGS, ImageError, read_image
 from arlib.datasets.registry import nearest, read
-from arlib.datasets.similar import similar_pairs, thumbnail
+from arlib.datasets.similar import similar_groups, thumbnail
 from arlib.datasets.twitter1 import IMAGE_FOLDERS, read_lists, select_subset
 
 EXAMPLES = 5  # of a finding, in the text; JSON has all of them
@@ -180,8 +180,8 @@ def _check_files(dataset: Dataset) -> list[Finding]:
     # of equal files, find those whose labels or folds differ; likewise of nearly equal images
     double = [group for group in same.values() if len(group) > 1]
     firsts = list(thumbnails)
-    pairs = similar_pairs(np.array([*thumbnails.values()], np.uint8).reshape(-1, 16, 18))
-    similar = [[firsts[i], firsts[j]] for i, j in pairs.tolist()]
+    alike = similar_groups(np.array([*thumbnails.values()], np.uint8).reshape(-1, 16, 18))
+    similar = [[firsts[number] for number in group] for group in alike]
 
     def apart(groups: list[list[int]], values: np.ndarray) -> list[list[int]]:
         return [group for group in groups if len(set(values[group].tolist())) > 1]
@@ -197,14 +197,14 @@ def _check_files(dataset: Dataset) -> list[Finding]:
         ("error", "files cannot be read; replace or remove them", unreadable),
         ("warning", "groups of equal images lie in different folds: a leak from training "
          "into testing", named(apart(double, folds), folds)),
-        ("warning", "pairs of nearly the same image (scaled, recoded, mirrored?) lie in different "
+        ("warning", "groups of nearly the same image (scaled, recoded, mirrored?) lie in different "
          "folds: a leak from training into testing", named(apart(similar, folds), folds, "~")),
         ("warning", "groups of equal images have different labels",
          named(apart(double, emotions), emotions)),
-        ("warning", "pairs of nearly the same image have different labels",
+        ("warning", "groups of nearly the same image have different labels",
          named(apart(similar, emotions), emotions, "~")),
         ("note", "groups of equal images (byte by byte)", named(double, emotions)),
-        ("note", "pairs of nearly the same image (scaled, recoded, mirrored?)",
+        ("note", "groups of nearly the same image (scaled, recoded, mirrored?)",
          named(similar, emotions, "~")),
         ("note", "files hold another format than their ending says; they are read all the same",
          misnamed),
