@@ -117,17 +117,24 @@ def load(
         >>> load(photos).keys.tolist()
         ['sea.jpg']
     """
-    dataset = read(name, root, **settings)
+    dataset = read(name, root, folds=folds, **settings)
     for note in dataset.notes if parent_process() is None else ():  # workers do not repeat it
         log.warning("%s: %s", name, note)
+    return dataset
+
+
+def read(
+    name: str | Path,
+    root: str | Path | None = None,
+    *,
+    folds: str | Path | None = None,
+    **settings: Any,
+) -> Dataset:
+    """Load a dataset as `load` does, without logging its notes."""
+    dataset = _load(str(name), root, settings)
     if folds is None:
         return dataset
     return replace(dataset, folds=read_folds(folds, dataset.name, dataset.keys.tolist()))
-
-
-def read(name: str | Path, root: str | Path | None = None, **settings: Any) -> Dataset:
-    """Load a dataset as `load` does, without logging its notes."""
-    return _load(str(name), root, settings)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
