@@ -230,6 +230,16 @@ def test_images_that_are_lost_are_said_and_most_are_refused(arguments, tmp_path,
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("command", ["head", "finetune"])
+def test_nothing_is_learned_without_labels(command, tmp_path, caplog):
+    for name in ("good", "bad"):
+        (tmp_path / "zip/photos" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 6)).save(tmp_path / "zip/photos" / name / "1.png")
+    done = arlib_here(command, "zip", "--out", "out", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "arlib: zip has no labels to learn from\n")
+    assert caplog.messages == ["zip: no labels: to have bad/, good/ as classes, give zip/photos"]
+
+
 def test_weights_that_cannot_be_had_name_the_file(folder, tmp_path):
     nowhere = {"ARLIB_DATA": str(tmp_path), "TORCH_HOME": str(tmp_path / "hub")}
     offline = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
