@@ -207,6 +207,39 @@ def test_an_error_is_one_clear_line(arguments, message, tmp_path, monkeypatch):
     assert message in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["head", "t.csv", "--backbone", "absent", "--out", "h.safetensors"],
+        ["finetune", "t.csv", "--hold-out", "9", "--out", "tuned"],
+        ["score", "--dataset", "t.csv", "--backbone", "absent", "--out", "s.zarr"],
+    ],
+)
+def test_images_that_are_lost_are_said_and_most_are_refused(arguments, tmp_path, caplog):
+    for i in range(5):
+        Image.new("RGB", (8, 6)).save(tmp_path / f"{i}.png")
+    rows = [f"{i}.png,{('positive', 'negative')[i % 2]}" for i in range(11)]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label", *rows[:10]]))
+    done = arlib_here(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "t.csv: 5 of its 10 images are not there, such as 5.png" in caplog.messages
+    assert "of its 10 images" not in done.stderr.splitlines()[-1]  # it failed for another reason
+    (tmp_path / "t.csv").write_text("\n".join(["path,label", *rows]))
+    done = arlib_here(*arguments, cwd=tmp_path)
+    assert done.stderr.startswith("arlib: t.csv: 6 of its 11 images are not there, such as 5.png; ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["head", "finetune"])
+def test_nothing_is_learned_without_labels(command, tmp_path, caplog):
+    for name in ("good", "bad"):
+        (tmp_path / "zip/photos" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 6)).save(tmp_path / "zip/photos" / name / "1.png")
+    done = arlib_here(command, "zip", "--out", "out", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "arlib: zip has no labels to learn from\n")
+    assert caplog.messages == ["zip: no labels: to have bad/, good/ as classes, give zip/photos"]
+
+
 def test_weights_that_cannot_be_had_name_the_file(folder, tmp_path):
     nowhere = {"ARLIB_DATA": str(tmp_path), "TORCH_HOME": str(tmp_path / "hub")}
     offline = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
@@ -223,6 +256,8 @@ def test_score_a_folder_with_a_head_of_ones_own(folder, tmp_path):
     done = arlib(*plain, "--out", tmp_path / "a.zarr", cwd=tmp_path, ARLIB_DATA=folder)
     assert done.returncode == 0, done.stderr
     assert "2 images scored, 0 left out" in done.stdout
+    others = "2 other files passed over: 1 .html, 1 .safetensors"
+    assert f"arlib: {folder}: {others}\n" in done.stderr
     scores = open_scores(tmp_path / "a.zarr")
     assert scores.image.values.tolist() == ["cat.jpg", "cup.png"]
     assert scores.sizes["region"] == 6

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from arlib.datasets.checks import Finding, Report, check, check_folder
 from arlib.datasets.files import DatasetError
@@ -111,6 +111,42 @@ def test_a_copy_with_another_label_contradicts(table, tmp_path):
     assert not any("leak" in each.text for each in report.findings)
 
 
+def test_a_scaled_or_mirrored_copy_in_another_fold_is_a_leak_too(table, tmp_path):
+    for name, copy, label, change in (
+        ("0.jpg", "half.png", "positive", lambda image: image.resize((36, 32))),
+        ("5.jpg", "mirrored.png", "negative", ImageOps.mirror),
+    ):
+        table(copy, 0, label, 2, "PNG")
+        image = Image.open(tmp_path / name).resize((72, 64))
+        image.save(tmp_path / name)
+        change(image).save(tmp_path / copy)
+    findings = {each.text: each for each in check_table(tmp_path).findings}
+    near = "nearly the same image"
+    leak = findings[
+        f"1 groups of {near} (scaled, recoded, mirrored?) lie in different folds: a leak from "
+        "training into testing"
+    ]
+    assert (leak.severity, leak.examples) == ("warning", ("0.jpg (1) ~ half.png (2)",))
+    contradict = findings[f"1 groups of {near} have different labels"]
+    assert contradict.examples == ("5.jpg (positive) ~ mirrored.png (negative)",)
+    note = findings[f"2 groups of {near} (scaled, recoded, mirrored?)"]
+    assert (note.severity, len(note.examples)) == ("note", 2)
+    assert len(findings) == 3
+
+
+def test_what_a_reader_takes_otherwise_is_a_warning(tmp_path):
+    for i in range(10):
+        save_image(tmp_path / f"{'Joy' if i < 2 else ('joy', 'fear')[i % 2]}/{i}.jpg", i)
+    (tmp_path / "notes.jxl").touch()
+    (report,) = check(str(tmp_path))
+    assert texts(report, "warning") == [
+        "labels are read otherwise than written: 'Joy' (2) as joy",
+        "fear has 4 images: 4 folds, not 5",
+        "1 other file passed over: 1 .jxl; to have .jxl read, convert them to JPEG",
+    ]
+    assert not report.failed
+
+
 def test_files_that_cannot_be_read_are_an_error(table, tmp_path):
     table("empty.jpg", 50, "positive", 1).write_bytes(b"")
     half = table("half.jpg", 51, "positive", 1)
@@ -131,6 +167,7 @@ def test_files_of_another_format_are_a_note(table, tmp_path):
     with Image.open(save_image(tmp_path / "more", 54)) as more, Image.open(two) as first:
         first.save(two, "MPO", save_all=True, append_images=[more])
     table("fine.jfif", 53, "positive", 1, "JPEG")
+    table("fine.jpg_large", 55, "positive", 1, "JPEG")
     (note,) = check_table(tmp_path).findings
     assert (note.severity, note.examples) == ("note", ("odd.jpg: PNG",))
 
@@ -138,7 +175,8 @@ def test_files_of_another_format_are_a_note(table, tmp_path):
 def test_rows_without_image_are_a_warning(table, tmp_path):
     table("gone.jpg", 50, "positive", 1).unlink()
     report = check_table(tmp_path)
-    assert texts(report, "warning") == ["1 rows have no image: are files missing?"]
+    lost = "1 of its 11 images is not there, such as gone.jpg"
+    assert texts(report, "warning") == [lost]
     assert report.facts["rows without image"] == 1
 
 
@@ -160,7 +198,7 @@ def test_a_folder_of_class_folders_is_checked_by_its_path(tmp_path):
 def test_counts_are_held_against_the_published_ones(twitter2):
     report = check_folder("twitter2", twitter2)
     assert texts(report, "warning") == [
-        "1 rows have no image: are files missing?",
+        "1 of its 11 rows have no image: are files missing?",
         "not as published: 10 images (-593), 5 positive (-465), 5 negative (-128)",
     ]
     assert "images                     10  (published: 603)" in report.as_text()

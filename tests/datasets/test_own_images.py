@@ -13,8 +13,9 @@ from tests.datasets.helpers import fails, touch
 
 from arlib import datasets
 from arlib.datasets import DatasetError, ImageError, load
-from arlib.datasets.files import file_names, folder_names, lines, rows, walk
+from arlib.datasets.files import file_names, folder_names, is_image, lines, rows, walk
 from arlib.datasets.folder import folder, unlabelled_images
+from arlib.datasets.images import IMAGE_ENDINGS
 from arlib.datasets.labels import encode
 from arlib.datasets.vso import vso
 
@@ -72,6 +73,20 @@ class TestWalk:
         assert list(walk(tmp_path)) == ["a/1/x", "a/2.jpg", "a.jpg", "a0", "b.jpg"]
         assert file_names(tmp_path) == ["a.jpg", "a0", "b.jpg"]
         assert folder_names(tmp_path) == ["a"]
+
+    def test_what_systems_keep_is_passed_over(self, tmp_path):
+        touch(tmp_path, *(f"{name}/{i}.jpg" for name in ("joy", "fear") for i in range(5)))
+        expected = load(tmp_path)
+        system = ("@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN", "lost+found", ".thumbnails",
+                  "System Volume Information", "@Recycle", ".Trash-1000")  # fmt: skip
+        for name in system:
+            touch(tmp_path, f"{name}/x.jpg", f"joy/{name}/1.jpg/THUMB_M.jpg")
+        touch(tmp_path, "joy/._1.jpg", "joy/Thumbs.db", "fear/desktop.ini", ".DS_Store", "Icon\r")
+        dataset = load(tmp_path)
+        assert dataset.keys.tolist() == expected.keys.tolist()
+        assert (dataset.notes, dataset.counts) == ((), {"other files": 0})
+        assert load(tmp_path, labels=False).keys.tolist() == sorted(expected.keys.tolist())
+        assert file_names(tmp_path) == []
 
     def test_links_to_folders_and_files_are_followed(self, tmp_path):
         touch(tmp_path, "elsewhere/x/1.jpg", "here/2.jpg")
@@ -140,14 +155,149 @@ class TestClasses:
             encode(many, None, str)
 
     def test_one_polarity_alone_keeps_the_papers_order(self):
-        labels, emotions = encode(["negative", ""], None, str)
+        labels, emotions, notes = encode(["negative", ""], None, str)
         assert (labels.tolist(), labels.dtype) == ([1, -1], np.int8)
-        assert emotions == ("positive", "negative")
+        assert (emotions, notes) == (("positive", "negative"), ())
 
     def test_a_class_folder_too_many(self, tmp_path):
         touch(tmp_path, *(f"class {number:03}/1.jpg" for number in range(128)))
-        with pytest.raises(DatasetError, match=r"^there must be 2 to 127 classes, not 128: "):
+        with pytest.raises(
+            DatasetError, match=rf"^{tmp_path}: there must be 2 to 127 classes, not"
+        ):
             folder(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("names", "numbers", "emotions", "note"),
+        [
+            (
+                ["Joy", "joy", "joy", "fear"],
+                [1, 1, 1, 0],
+                ("fear", "joy"),
+                "'Joy' (1) as joy",
+            ),
+            (["Joy", "joy", "fear"], [1, 1, 0], ("fear", "joy"), "'Joy' (1) as joy"),
+            (
+                ["joie\u0301", "joi\u00e9", "peur"],
+                [0, 0, 1],
+                ("joi\u00e9", "peur"),
+                r"'joie\u0301' (1) as joi" + "\u00e9",
+            ),
+            (
+                ["positive\u200b", "\ufeffnegative", "posi\u00adtive", "negative"],
+                [0, 1, 0, 1],
+                ("positive", "negative"),
+                r"'positive\u200b' (1), 'posi\xadtive' (1) as positive; "
+                r"'\ufeffnegative' (1) as negative",
+            ),
+            (["very\u00a0sad", "very  sad", "joy"], [1, 1, 0], ("joy", "very sad"), "as very sad"),
+            (["\uff2aoy", "joy", "joy", "fear"], [1, 1, 1, 0], ("fear", "joy"), "(1) as joy"),
+            (
+                ["nan", "None", "NULL", "n/a", "", "joy", "fear"],
+                [-1, -1, -1, -1, -1, 1, 0],
+                ("fear", "joy"),
+                "'nan' (1), 'None' (1), 'NULL' (1), 'n/a' (1) as no label",
+            ),
+            (["POSITIVE", "NEGATIVE"], [0, 1], ("positive", "negative"), "'NEGATIVE' (1) as neg"),
+            (["neg", "Pos"], [1, 0], ("positive", "negative"), "'Pos' (1) as positive; 'neg' (1)"),
+            (["-", "+"], [1, 0], ("positive", "negative"), "'-' (1) as negative"),
+            (["-1", "1", "nan"], [1, 0, -1], ("positive", "negative"), "'1' (1) as positive"),
+            (["0", "1"], [0, 1], ("0", "1"), "labels 0 and 1 are read as two classes"),
+            (["neg", "neutral", "pos"], [0, 1, 2], ("neg", "neutral", "pos"), ""),
+            (["1", "2"], [0, 1], ("1", "2"), ""),
+            (["\u0645\u06cc\u200c\u062e", "joy"], [1, 0], ("joy", "\u0645\u06cc\u200c\u062e"), ""),
+        ],
+    )
+    def test_spellings_of_one_label(self, names, numbers, emotions, note):
+        labels, classes, notes = encode(names, None, str)
+        assert (labels.tolist(), classes) == (numbers, emotions)
+        assert len(notes) == bool(note)
+        assert note in "".join(notes)
+
+    def test_given_classes_are_found_in_any_spelling(self):
+        given = ("none", "joy")
+        labels, classes, _ = encode(["JOY", "None", "", "nan"], given, str)
+        assert (labels.tolist(), classes) == ([1, 0, -1, -1], given)
+        with fails("a class comes twice: ['joy', 'Joy']"):
+            encode(["joy"], ["joy", "Joy"], str)
+
+    def test_class_folders_of_one_class(self, tmp_path):
+        touch(tmp_path, *(f"{name}/{i}.jpg" for name in ("Joy", "joy", "fear") for i in range(5)))
+        dataset = folder(tmp_path)
+        assert dataset.labels.tolist() == [0] * 5 + [1] * 10
+        assert dataset.notes == ("labels are read otherwise than written: 'Joy' (5) as joy",)
+
+
+class TestSplits:
+    @pytest.mark.parametrize(
+        ("parts", "folds"),
+        [
+            (("train", "test"), (-1, 1)),
+            (("Train", "validation"), (-1, 1)),
+            (("training", "dev", "testing"), (-1, -1, 1)),
+            (("train2017", "val2017"), (-1, 1)),
+            (("train_set", "test-set"), (-1, 1)),
+            (("fold1", "fold2", "fold3", "fold4", "fold5"), (1, 2, 3, 4, 5)),
+            (("split0", "split1"), (1, 2)),
+            (("fold_9", "fold_10"), (9, 10)),
+        ],
+    )
+    @pytest.mark.parametrize("layout", ["{part}/{name}/{part}.jpg", "{name}/{part}/{part}.jpg"])
+    def test_parts_above_or_below_the_classes_are_fixed_folds(self, tmp_path, parts, folds, layout):
+        names = ("positive", "negative")
+        files = {
+            layout.format(part=part, name=name): (name, fold)
+            for part, fold in zip(parts, folds, strict=True)
+            for name in names
+        }
+        dataset = load(touch(tmp_path, *files))
+        assert dataset.emotions == names
+        found = zip(dataset.labels.tolist(), dataset.folds.tolist(), strict=True)
+        expected = [(names.index(files[key][0]), files[key][1]) for key in dataset.keys]
+        assert list(found) == expected
+        assert len(dataset) == len(files)
+        assert "parts of a split" in dataset.notes[0]
+        assert load(tmp_path, n_folds=2).folds.min() == 1
+
+    def test_classes_of_the_parts_may_be_spelt_apart(self, tmp_path):
+        names = ("train/Joy", "train/fear", "test/joy", "test/fear")
+        dataset = load(touch(tmp_path, *(f"{name}/1.jpg" for name in names)))
+        assert dataset.emotions == ("fear", "joy")
+        assert dataset.labels.tolist() == [0, 0, 1, 1]
+
+    @pytest.mark.parametrize(
+        ("names", "message"),
+        [
+            (
+                ("train/joy", "train/fear", "test"),
+                "test/, train/ in {0} are parts of a split, not classes, and 1 images of test have "
+                "no class folder",
+            ),
+            (("train", "val"), "and 1 images of train have no class folder"),
+            (("joy", "fear", "test"), "{0} holds test/ of a split beside fear/, joy/: leave"),
+            (("train/joy", "train/fear", "extra"), "{0} holds train/ of a split beside extra/"),
+            (("val/joy", "test/joy"), "the parts of a split, test, val, do not fit together"),
+            (("train/joy", "training/joy"), "the parts of a split, train, training, do not fit"),
+            (("fold1/joy", "fold01/joy"), "the parts of a split, fold01, fold1, do not fit"),
+            (("fold1/joy", "train/joy"), "the parts of a split, fold1, train, do not fit"),
+            (("image/joy", "annotation/joy"), "{0} holds image/ beside annotation/, which are no"),
+            (("images", "masks"), "{0} holds images/ beside masks/, which are no classes: give"),
+            (("Images", "Labels"), "give {0}/Images, or a table of path,label"),
+            (("train/images", "train/labels", "val/images"), "{0}/train holds images/ beside"),
+        ],
+    )
+    def test_other_layouts_are_refused(self, tmp_path, names, message):
+        touch(tmp_path, *(f"{name}/1.jpg" for name in names))
+        with pytest.raises(DatasetError, match=re.escape(message.format(tmp_path))):
+            load(tmp_path)
+
+    def test_train_may_be_a_class_of_vehicles(self, tmp_path):
+        touch(tmp_path, *(f"{name}/{i}.jpg" for name in ("train", "plane") for i in range(5)))
+        assert load(tmp_path).emotions == ("plane", "train")
+
+    def test_masks_among_images_without_labels_are_a_note(self, tmp_path):
+        dataset = load(touch(tmp_path, "images/1.jpg", "masks/1.png"), labels=False)
+        note = f"what is in masks/ is taken too: to leave them out, give {tmp_path}/images"
+        assert (len(dataset), dataset.notes) == (2, (note,))
 
 
 class TestFolds:
@@ -213,9 +363,16 @@ class TestPaths:
     def test_any_other_folder_has_no_labels(self, tmp_path):
         touch(tmp_path / "beside", "joy/1.jpg", "fear/1.jpg", "x.jpg")
         touch(tmp_path / "single", "joy/1.jpg")
-        for name, n in (("beside", 3), ("single", 1)):
+        touch(tmp_path / "nested", "photos/joy/1.jpg", "photos/fear/1.jpg")
+        for name, n, why in (
+            ("beside", 3, ", since 1 image lies beside the folders fear/, joy/"),
+            ("single", 1, ", since a single folder, joy, is no two classes"),
+            ("nested", 2, f": to have fear/, joy/ as classes, give {tmp_path}/nested/photos"),
+        ):
             dataset = load(f"{tmp_path}/{name}")
             assert (dataset.name, dataset.labels.tolist()) == (name, [-1] * n)
+            assert dataset.notes == (f"no labels{why}",)
+            assert load(f"{tmp_path}/{name}", labels=False).notes == ()
 
     def test_class_folders_without_their_labels(self, tmp_path):
         touch(tmp_path, *(f"{name}/{n}.jpg" for name in ("joy", "fear") for n in range(5)))
@@ -243,10 +400,101 @@ class TestPaths:
             load("photos/")
         with fails("no table labels.csv"):
             load("labels.csv")
-        with fails(f"no dataset 'photos'; there are {', '.join(datasets.names())}, and paths"):
+        there = f"there are {', '.join(datasets.names())}, and paths"
+        with fails(f"no dataset 'photos'; {there}"):
             load("photos")
+        for name in ("twiter2", "Twitter2", "TWITTER_2"):
+            with fails(f"no dataset {name!r}; {there}; did you mean twitter2?"):
+                load(name)
         with fails(f"{tmp_path} is a path: root x is only for names"):
             load(tmp_path, "x")
+
+    def test_a_file_where_a_folder_is_due(self, tmp_path):
+        touch(tmp_path, "sea.JPG", "labels.xlsx", "photos.zip", "list.txt", "my.csv")
+        for labels in ({}, {"labels": False}):
+            with fails(f"{tmp_path}/sea.JPG is an image: give the folder that holds it"):
+                load(tmp_path / "sea.JPG", **labels)
+            for name in ("labels.xlsx", "photos.zip", "list.txt"):
+                with pytest.raises(
+                    DatasetError, match=rf"{name} is a file: give a folder of image"
+                ):
+                    load(tmp_path / name, **labels)
+        with pytest.raises(
+            DatasetError, match=r"my.csv is a table, which has labels: take it as a"
+        ):
+            load(tmp_path / "my.csv", labels=False)
+
+    def test_settings_that_there_are_not(self, tmp_path):
+        touch(tmp_path, "photos/1.jpg", "set/joy/1.jpg", "set/fear/1.jpg", "oasis/OASIS.csv")
+        with fails(f"{tmp_path}/set: no setting 'nfolds'; there are n_folds, seed; did you mean "
+                   "n_folds?"):  # fmt: skip
+            load(tmp_path / "set", nfolds=2)
+        with fails(f"{tmp_path}/photos: no setting 'n_folds'; there are emotions"):
+            load(tmp_path / "photos", n_folds=2)
+        with pytest.raises(
+            DatasetError, match="no setting 'positve_from'; there are positive_from"
+        ):
+            load("oasis", tmp_path / "oasis", positve_from=5)
+
+    def test_few_images_are_fewer_folds_and_one_is_an_error(self, tmp_path):
+        touch(tmp_path, *(f"joy/{i}.jpg" for i in range(7)), "fear/0.jpg", "fear/1.jpg")
+        dataset = load(tmp_path)
+        assert dataset.notes == ("fear has 2 images: 2 folds, not 5",)
+        assert set(dataset.folds.tolist()) == {1, 2}
+        (tmp_path / "fear/1.jpg").unlink()
+        with fails(
+            f"{tmp_path}: fear has 1 image, of 8: a class needs 5 for 5 folds, and 2 at least, one "
+            "to learn from and one to test: add images, or leave the class out"
+        ):
+            load(tmp_path)
+        assert load(tmp_path, n_folds=0).folds.tolist() == [-1] * 8
+
+
+class TestNotes:
+    def test_what_is_passed_over_is_counted_by_its_ending(self, tmp_path):
+        touch(tmp_path, "1.jpg", *(f"{i}.JXL" for i in range(9)), "a.txt", "b.txt", "sub/LICENSE")
+        dataset = load(tmp_path, labels=False)
+        assert (dataset.keys.tolist(), dataset.counts) == (["1.jpg"], {"other files": 12})
+        assert dataset.notes == (
+            "12 other files passed over: 9 .jxl, 2 .txt, 1 without ending; to have .jxl read, "
+            "convert them to JPEG",
+        )
+        (tmp_path / "1.jpg").unlink()
+        with pytest.raises(DatasetError, match=r"no image under .*; 12 other files passed over: 9"):
+            load(tmp_path)
+
+    def test_class_folders_count_theirs_too(self, tmp_path):
+        touch(tmp_path, *(f"{n}/{i}.jpg" for n in ("joy", "fear") for i in range(5)), "joy/a.txt")
+        assert load(touch(tmp_path, "README")).notes == (
+            "2 other files passed over: 1 without ending, 1 .txt",
+        )
+        (tmp_path / "empty").mkdir()
+        touch(tmp_path, "empty/a.mp4")
+        with fails(f"folder: no image in {tmp_path}/empty; 1 other file passed over: 1 .mp4: a "
+                   "class has images; if it is none, move it away"):  # fmt: skip
+            load(tmp_path)
+
+    def test_they_are_logged_once_and_not_by_workers(self, tmp_path, caplog, monkeypatch):
+        touch(tmp_path, "1.jpg", "a.txt")
+        load(tmp_path)
+        assert caplog.messages == [f"{tmp_path}: 1 other file passed over: 1 .txt"]
+        monkeypatch.setattr("arlib.datasets.registry.parent_process", lambda: "another")
+        load(tmp_path)
+        assert len(caplog.messages) == 1
+
+    def test_images_are_known_by_the_endings_that_are_read(self, tmp_path):
+        """Whatever Pillow can write that `read_image` reads is listed, by each of its endings."""
+        image = Image.new("RGB", (8, 6))
+        for number, ending in enumerate(IMAGE_ENDINGS):
+            form = IMAGE_ENDINGS[ending]
+            if form != "HEIF":
+                image.save(tmp_path / f"{number}{ending.upper()}", form)
+        for name in ("a.jpg_large", "a.JPG:large", "a.jpg-orig", "a.png_small", "a.jpg?name=large"):
+            image.save(tmp_path / name, "JPEG")
+        dataset = load(tmp_path)
+        assert dataset.notes == ()
+        assert {dataset.read(index).shape for index in range(len(dataset))} == {(6, 8, 3)}
+        assert not any(map(is_image, ("a.txt", "a.mp4", "jpg", "a.jpg.part", "a.json", "a.xjpg")))
 
 
 def test_a_file_that_is_no_image_is_an_error_when_it_is_read(tmp_path):

@@ -109,7 +109,10 @@ def test_oasis_bounds_are_parameters(oasis):
     assert np.bincount(ds.labels).tolist() == [5, 5]
     with pytest.raises(DatasetError, match=r"negative_to 4.5 must be below positive_from 4.5"):
         datasets.load("oasis", oasis, negative_to=4.5)
-    with pytest.raises(DatasetError, match="n_folds must be 2 to 10"):
+    with pytest.raises(
+        DatasetError,
+        match="oasis: 11 folds need 11 images of every class, and positive has 10, neg",
+    ):
         datasets.load("oasis", oasis, n_folds=11)
 
 
@@ -460,7 +463,9 @@ def test_what_is_drawn_is_asked_for_by_its_number():
 
 def test_a_dataset_is_folded_anew():
     dataset = make(labels=np.array([-1, 1], np.int8))
-    with pytest.raises(DatasetError, match="n_folds must be 2 to 1, the rarest label's images: 2"):
+    with pytest.raises(
+        DatasetError, match="2 folds need 2 images of every class, and negative has 1: add images"
+    ):
         dataset.with_stratified_folds(2, seed=0)
     assert dataset.with_stratified_folds(0, seed=0).folds.tolist() == [-1, -1]
     dataset = annotated(40, seed=1)
@@ -485,7 +490,7 @@ def test_stratified_folds_hold_every_labels_share(labels, n_folds, seed):
     labels = np.array(labels)
     counts = np.unique(labels, return_counts=True)[1]
     if counts.min() < n_folds:
-        with pytest.raises(DatasetError, match="n_folds must be"):
+        with pytest.raises(DatasetError, match=f"{n_folds} folds need {n_folds} images of every"):
             stratified_folds(labels, n_folds, seed)
         return
     folds = stratified_folds(labels, n_folds, seed)

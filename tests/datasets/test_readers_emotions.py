@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+import unicodedata
 
 import numpy as np
 import pytest
@@ -13,10 +14,16 @@ from arlib.datasets.emotionroi import emotionroi
 from arlib.datasets.fi import fi
 from arlib.datasets.folds import stratified_folds
 from arlib.datasets.shards import _ImageColumn, wrap_split
-from arlib.datasets.table import table
+from arlib.datasets.table import COLUMNS, table
 from arlib.datasets.twitter1 import read_lists, select_subset, twitter1
 
 HOW = "`arlib data where twitter1` says how to get them"
+MUST = (
+    "a table has a column path (or file, filename, filepath, image, image_path, img, img_path), "
+    "label (or emotion, sentiment, class, category), and, if you like, fold (or split)"
+)
+OTHERS = "rename or remove the others"
+GET = "paths are relative to {}: get the images, or remove their rows"
 MEMBERS = {"five": range(5), "four": range(1, 10), "three": [*range(2, 15), 4][:13]}
 POSITIVE = {0, 1, 2, 5, 7, 10, 12}
 
@@ -349,27 +356,159 @@ class TestTable:
     @pytest.mark.parametrize(
         ("text", "error"),
         [
-            ("path,lable\na.jpg,joy\n", ": unknown columns ['lable']; there are path, label, fold"),
-            ("file\na.jpg\n", ", line 1: the header ['file'] lacks path"),
+            ("path,lable\na.jpg,joy\n", f", line 1: unknown columns ['lable']: {MUST}; {OTHERS}"),
+            ("image_url\na.jpg\n", f", line 1: no column path among ['image_url']: {MUST}"),
+            ("a.jpg,joy\n", ", line 1: no header: write one above it, such as path,label"),
+            (
+                "path,File,label\na.jpg,a.jpg,joy\n",
+                ", line 1: columns path, File mean the same: leave one of them",
+            ),
             ("path,label\na.jpg,x\n\n,x\n", ", line 4: no path"),
             ("path\na.jpg\nb.jpg\n./a.jpg\n", ", line 4: a.jpg came already in line 2"),
-            ("path\rx.jpg\ry.jpg\r", ": none of its 2 images is there; paths are relative to {}"),
-            ("path\n", ": none of its 0 images is there; paths are relative to {}"),
+            ("path\na.jpg\n.\\\\a.jpg\n", ", line 3: a.jpg came already in line 2"),
+            ("path\rx.jpg\ry.jpg\r", f": 2 of its 2 images are not there, such as x.jpg; {GET}"),
+            (
+                "path\nx.jpg\ny.jpg\na.jpg",
+                f": 2 of its 3 images are not there, such as x.jpg; {GET}",
+            ),
+            (
+                "path\nhttps://x.org/a.jpg",
+                ", line 2: https://x.org/a.jpg is no file: download the images",
+            ),
+            ("path,label\n", ": a header without rows"),
+            ("", ": an empty file, without a header"),
+            (
+                "path,label\na.jpg,joy\nb.jpg,joy\nc.jpg,fear\n",
+                ": fear has 1 image, of 3: a class needs 5 for 5 folds, and 2 at least, one to "
+                "learn from and one to test: add images, or leave the class out",
+            ),
+            (
+                "path,fold\na.jpg,train\nb.jpg,train\n",
+                ": the parts of a split, train, do not fit together: there must be one to train on "
+                "and one to test (train, test), or numbered folds (fold1, fold2)",
+            ),
+            (
+                "path,fold\na.jpg,train\nb.jpg,test\nc.jpg,x\n",
+                ", line 4: 'x' is no fold beside test, train",
+            ),
             (
                 "path,fold\na.jpg,1\nb.jpg,x\n",
                 ", line 3: 'x' is no fold; a fold is 1 to 127, or blank or -1",
             ),
             (
                 "path,label\na.jpg,joy\n",
-                "there must be 2 to 127 classes, not 1: ['joy']",
+                ": there must be 2 to 127 classes, not 1: ['joy']",
             ),
         ],
     )
     def test_what_is_wrong(self, tmp_path, text, error):
         path = self.write(tmp_path, text)
-        place = "" if error[0] == "t" else path
-        with fails(f"{place}{error.format(tmp_path)}"):
+        with fails(f"{path}{error.format(tmp_path)}"):
             table(path)
+
+    @pytest.mark.parametrize(
+        ("text", "notes"),
+        [
+            ("path;label\na.jpg;joy\nb.jpg;fear", ()),
+            ("path\tlabel\na.jpg\tjoy\nb.jpg\tfear", ()),
+            ("path|label\na.jpg|joy\nb.jpg|fear", ()),
+            ("Path,LABEL\na.jpg,joy\nb.jpg,fear", ()),
+            ('\ufeff"path","label"\r\n"a.jpg","joy"\r\n"b.jpg","fear"\r\n', ()),
+            (
+                "Image Path,Emotion\na.jpg,joy\nb.jpg,fear",
+                ("column Image Path is read as path, Emotion is read as label",),
+            ),
+            (",path,label\n0,a.jpg,joy\n1,b.jpg,fear", ("column without name is passed over",)),
+            (
+                "Unnamed: 0,filename,class\n0,a.jpg,joy\n1,b.jpg,fear",
+                (
+                    "column filename is read as path, class is read as label",
+                    "column Unnamed: 0 is passed over",
+                ),
+            ),
+            ("path,label\n.\\\\a.jpg,joy\n.\\\\b.jpg,fear", ()),
+        ],
+    )
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+    def test_what_spreadsheets_and_pandas_write(self, tmp_path, text, notes, encoding):
+        path = self.write(tmp_path, "")
+        path.write_bytes(text.replace("\\\\", "\\").encode(encoding))
+        ds = table(path, n_folds=0)
+        assert (ds.keys.tolist(), ds.emotions) == (["a.jpg", "b.jpg"], ("fear", "joy"))
+        assert (ds.labels.tolist(), ds.notes) == ([1, 0], notes)
+
+    @pytest.mark.parametrize("name", [*COLUMNS["path"], "File Name", "IMAGE-PATH"])
+    def test_names_of_the_column_of_paths(self, tmp_path, name):
+        ds = table(self.write(tmp_path, f"{name}\na.jpg\n"))
+        assert ds.notes == (f"column {name} is read as path",)
+
+    def test_a_spreadsheet_or_utf16_without_its_mark(self, tmp_path):
+        path = self.write(tmp_path, "")
+        for content in (b"PK\x03\x04\x14\0", b"\xd0\xcf\x11\xe0\xa1"):
+            path.write_bytes(content)
+            with pytest.raises(
+                DatasetError, match=rf"^{path}: a spreadsheet or an archive, not text"
+            ):
+                table(path)
+        path.write_bytes("path\na.jpg".encode("utf-16-le"))
+        with fails(f"{path}, line 1: a byte 0 is no text: save it as UTF-8"):
+            table(path)
+        path.write_bytes(b"\xff\xfep")
+        with fails(f"{path}: damaged UTF-16: save the file as UTF-8"):
+            table(path)
+
+    def test_half_of_the_images_lost_is_a_note(self, tmp_path):
+        ds = table(self.write(tmp_path, "path\na.jpg\nx.jpg\n"))
+        assert ds.notes == ("1 of its 2 images is not there, such as x.jpg",)
+
+    def test_images_outside_are_a_note_and_absolute_paths_within_are_none(self, tmp_path):
+        touch(tmp_path / "elsewhere", "e.jpg")
+        path = self.write(tmp_path / "set", "")
+        path.write_text(
+            f"path\n../elsewhere/e.jpg\n{path.parent}/a.jpg\n{tmp_path}/elsewhere/f.jpg\n"
+        )
+        touch(tmp_path / "elsewhere", "f.jpg")
+        note = "2 of its images lie outside of the table's folder, such as ../elsewhere/e.jpg"
+        assert table(path).notes == (note,)
+
+    @pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+    def test_names_composed_otherwise_are_found(self, tmp_path, forms):
+        on_disk, in_table = (unicodedata.normalize(form, "caf\u00e9.jpg") for form in forms)
+        touch(tmp_path, on_disk)
+        assert table(self.write(tmp_path, f"path\n{in_table}\n")).keys.tolist() == [on_disk]
+
+    @pytest.mark.parametrize(
+        ("parts", "folds", "note"),
+        [
+            (
+                ("train", "val", "test"),
+                [-1, -1, 1],
+                "test is fold 1, for testing; in no fold, for training: train, val",
+            ),
+            (
+                ("Training", "dev", ""),
+                [-1, 1, -1],
+                "dev is fold 1, for testing; in no fold, for training: Training",
+            ),
+            (("fold 0", "fold 2", "fold 1"), [1, 3, 2], "fold 0, fold 1, fold 2 are folds 1, 2, 3"),
+        ],
+    )
+    @pytest.mark.parametrize("column", ["fold", "Split"])
+    def test_folds_in_words(self, tmp_path, parts, folds, note, column):
+        rows = "".join(f"{name}.jpg,{part}\n" for name, part in zip("abc", parts, strict=True))
+        ds = table(self.write(tmp_path, f"path,{column}\n{rows}"))
+        assert (ds.folds.tolist(), ds.folds.dtype, ds.notes[-1]) == (folds, np.int8, note)
+
+    def test_fewer_folds_where_a_class_is_small(self, tmp_path):
+        rows = "".join(f"{name}.jpg,{label}\n" for name, label in zip("abcd", "xyxy", strict=True))
+        path = self.write(tmp_path, f"path,label\n{rows}more/e.jpg,x\n")
+        ds = table(path)
+        assert ds.notes == ("y has 2 images: 2 folds, not 5",)
+        assert ds.folds.tolist() == table(path, n_folds=2).folds.tolist()
+        with pytest.raises(
+            DatasetError, match="5 folds need 5 images of every class, and x has 3, y"
+        ):
+            table(path, n_folds=5)
 
 
 class TestParquet:
@@ -390,6 +529,14 @@ class TestParquet:
         assert ds.keys.tolist() == ["a.jpg", "b.jpg", "c.jpg"]
         assert (ds.labels.tolist(), ds.folds.tolist()) == ([1, -1, 0], [3, -1, -1])
 
+    def test_names_of_columns_and_the_numbering_of_pandas(self, tmp_path):
+        ds = table(self.write(tmp_path, file=["a.jpg", "b.jpg"], __index_level_0__=[0, 1]))
+        assert ds.keys.tolist() == ["a.jpg", "b.jpg"]
+        assert ds.notes == (
+            "column file is read as path",
+            "column __index_level_0__ is passed over",
+        )
+
     def test_what_is_wrong_names_the_row(self, tmp_path):
         path = self.write(tmp_path, path=["a.jpg", "b.jpg", "a.jpg"])
         with fails(f"{path}, row 3: a.jpg came already in row 1"):
@@ -398,10 +545,10 @@ class TestParquet:
         with fails(f"{path}, row 2: '200' is no fold; a fold is 1 to 127, or blank or -1"):
             table(path)
         path = self.write(tmp_path, path=["a.jpg"], folds=[1])
-        with fails(f"{path}: unknown columns ['folds']; there are path, label, fold"):
+        with fails(f"{path}: unknown columns ['folds']: {MUST}; {OTHERS}"):
             table(path)
-        path = self.write(tmp_path, file=["a.jpg"])
-        with fails(f"{path}: no column path among ['file']"):
+        path = self.write(tmp_path, url=["a.jpg"])
+        with fails(f"{path}: no column path among ['url']: {MUST}"):
             table(path)
         path.write_text("path\na.jpg\n")
         with pytest.raises(DatasetError, match=rf"^{path}: no Parquet, or damaged: "):

@@ -42,8 +42,9 @@ def where(name: str) -> None:
 def check(name: str | None, as_json: bool) -> None:
     """Check a dataset, or everything that is here; exit status 1 if there is an error.
 
-    NAME is of the catalogue; PATH is a folder of class folders, or a CSV file. Counts are held
-    against the published ones; every image is decoded and hashed.
+    NAME is of the catalogue; PATH is a folder of class folders, or a table in CSV or Parquet, such
+    as `arlib data where folder` and `arlib data where table` describe. Counts are held against the
+    published ones; every image is decoded, and compared with all others.
     """
     from arlib.datasets import check as check_datasets
 

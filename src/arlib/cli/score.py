@@ -9,7 +9,7 @@ from arlib.cli.options import FILE, SECONDS, WEIGHT, N
 
 
 @click.command()
-@click.option("--dataset", help="A name under ARLIB_DATA, or a path.")
+@click.option("--dataset", help="A name under ARLIB_DATA, or the path of class folders or a table.")
 @click.option("--images", type=FILE, help="Instead: a folder of images, without labels.")
 @click.option("--out", required=True, type=FILE, help="The store to write, e.g. scores.zarr.")
 @click.option("--head", type=FILE, help="From `arlib head`; by default the package's own.")

@@ -60,6 +60,8 @@ def finetune(
     # images to learn from, and the held-out fold
     training = Training.parse(parameters)
     images = datasets.load(dataset)
+    if not (images.labels >= 0).any():
+        raise datasets.DatasetError(f"{dataset} has no labels to learn from")
     held_out = images.folds == hold_out
     if hold_out and not held_out.any():
         folds = sorted(set(images.folds.tolist()) - {-1})

@@ -14,9 +14,10 @@ from tqdm.auto import tqdm
 from arlib.datasets.catalog import Entry, data_root, entry, folders_of, known
 from arlib.datasets.coco import load_coco
 from arlib.datasets.dataset import Dataset
-from arlib.datasets.files import DatasetError
-from arlib.datasets.images import ImageError, read_image
-from arlib.datasets.registry import load
+from arlib.datasets.files import DatasetError, image_ending
+from arlib.datasets.images import IMAGE_ENDINGS, ImageError, read_image
+from arlib.datasets.registry import nearest, read
+from arlib.datasets.similar import similar_groups, thumbnail
 from arlib.datasets.twitter1 import IMAGE_FOLDERS, read_lists, select_subset
 
 EXAMPLES = 5  # of a finding, in the text; JSON has all of them
@@ -103,6 +104,7 @@ def check(name: str | None = None) -> Iterator[Report]:
     else:
         raise DatasetError(
             f"{name} is neither a path nor in the catalogue; there are {', '.join(known())}"
+            f"{nearest(name, known())}"
         )
     for each, root in folders:
         yield check_folder(each, root)
@@ -119,7 +121,7 @@ def check_folder(name: str, root: Path) -> Report:
         elif of and of.subsets:
             facts, findings = _check_twitter1(root, of)
         else:
-            facts, findings = _check_dataset(load(name, root if of else None), of)
+            facts, findings = _check_dataset(read(name, root if of else None), of)
     except DatasetError as error:
         facts, findings = {}, [Finding("error", str(error))]
     if of and facts.get("images") != 0:  # else a finding names it already
@@ -131,13 +133,11 @@ def check_folder(name: str, root: Path) -> Report:
 
 def _check_dataset(dataset: Dataset, of: Entry | None) -> tuple[dict[str, Any], list[Finding]]:
     facts = {"images": len(dataset), **_balance(dataset), **dataset.counts}
-    findings = []
+    findings = [Finding("warning", note) for note in dataset.notes]
     lost = dataset.counts.get("rows without image", 0)
-    if of and lost == of.known.get("rows without image"):
+    if of and lost and lost == of.known.get("rows without image"):
         text = f"{lost:,} rows have no image, as is known of this dataset"
         findings.append(Finding("note", text))
-    elif lost:
-        findings.append(Finding("warning", f"{lost:,} rows have no image: are files missing?"))
     return facts, findings + _check_files(dataset)
 
 
@@ -158,37 +158,54 @@ def _balance(dataset: Dataset) -> dict[str, Any]:
 
 def _check_files(dataset: Dataset) -> list[Finding]:
     """Decode and hash every file: unreadable, misnamed, double, contradictory, leaking."""
-    # decode each file, note its format and hash its bytes
-    endings = Image.registered_extensions()
+    # decode each file, note its format, hash its bytes and keep a thumbnail
     unreadable, misnamed = [], []
     same: dict[str, list[int]] = defaultdict(list)
+    thumbnails: dict[int, np.ndarray] = {}  # of the first of equal files
     for index in _with_bar(range(len(dataset)), dataset.name):
         path = dataset.path(index)
         try:
-            read_image(path)
+            image = read_image(path)
         except ImageError as error:
             unreadable.append(f"{dataset.files[index]}: {error.reason}")
             continue
-        same[hashlib.sha256(path.read_bytes()).hexdigest()].append(index)
-        with Image.open(path) as image:
-            form = "JPEG" if image.format == "MPO" else image.format  # a JPEG with more behind it
-        if form != endings.get(path.suffix.lower()):
+        group = same[hashlib.sha256(path.read_bytes()).hexdigest()]
+        if not group:
+            thumbnails[index] = thumbnail(image)
+        group.append(index)
+        with Image.open(path) as opened:
+            form = "JPEG" if opened.format == "MPO" else opened.format  # a JPEG with more behind it
+        if form != IMAGE_ENDINGS.get(image_ending(path.name)):
             misnamed.append(f"{dataset.files[index]}: {form}")
-    # of equal files, find those whose labels or folds differ
+    # of equal files, find those whose labels or folds differ; likewise of nearly equal images
     double = [group for group in same.values() if len(group) > 1]
-    contradict = [group for group in double if len(set(dataset.labels[group].tolist())) > 1]
-    leaks = [group for group in double if len(set(dataset.folds[group].tolist())) > 1]
+    firsts = list(thumbnails)
+    alike = similar_groups(np.array([*thumbnails.values()], np.uint8).reshape(-1, 16, 18))
+    similar = [[firsts[number] for number in group] for group in alike]
 
-    def named(groups: list[list[int]], values: np.ndarray) -> list[str]:
-        return [" = ".join(f"{dataset.files[i]} ({values[i]})" for i in group) for group in groups]
+    def apart(groups: list[list[int]], values: np.ndarray) -> list[list[int]]:
+        return [group for group in groups if len(set(values[group].tolist())) > 1]
+
+    def named(groups: list[list[int]], values: np.ndarray, by: str = "=") -> list[str]:
+        return [
+            f" {by} ".join(f"{dataset.files[i]} ({values[i]})" for i in group) for group in groups
+        ]
 
     emotions = np.array([*dataset.emotions, "no label"])[dataset.labels]
+    folds = dataset.folds
     findings = [
         ("error", "files cannot be read; replace or remove them", unreadable),
         ("warning", "groups of equal images lie in different folds: a leak from training "
-         "into testing", named(leaks, dataset.folds)),
-        ("warning", "groups of equal images have different labels", named(contradict, emotions)),
+         "into testing", named(apart(double, folds), folds)),
+        ("warning", "groups of nearly the same image (scaled, recoded, mirrored?) lie in different "
+         "folds: a leak from training into testing", named(apart(similar, folds), folds, "~")),
+        ("warning", "groups of equal images have different labels",
+         named(apart(double, emotions), emotions)),
+        ("warning", "groups of nearly the same image have different labels",
+         named(apart(similar, emotions), emotions, "~")),
         ("note", "groups of equal images (byte by byte)", named(double, emotions)),
+        ("note", "groups of nearly the same image (scaled, recoded, mirrored?)",
+         named(similar, emotions, "~")),
         ("note", "files hold another format than their ending says; they are read all the same",
          misnamed),
     ]  # fmt: skip
@@ -213,7 +230,7 @@ def _check_twitter1(root: Path, of: Entry) -> tuple[dict[str, Any], list[Finding
     if facts and not any((root / name).is_dir() for name in IMAGE_FOLDERS):
         missing = f"no images, labels alone: `arlib data where {of.name}` says how to get them"
         return {"images": 0, **facts}, [*findings, Finding("warning", missing)]
-    of_images, more = _check_dataset(load(of.name, root), of)
+    of_images, more = _check_dataset(read(of.name, root), of)
     return {**of_images, **facts}, findings + more
 
 

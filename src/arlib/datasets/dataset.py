@@ -36,6 +36,7 @@ class Dataset:
         agreement: (n,) int8, how many annotators gave the label; None where it is not known.
         maps: (n,) str, files of maps of the regions that carry the emotion, relative to `root`,
             "" where an image has none; None where there are none.
+        notes: what was read otherwise than it is written, or passed over, in sentences.
 
     Raises:
         DatasetError: the arrays differ in length, a key comes twice, or a label is out of range.
@@ -60,6 +61,7 @@ class Dataset:
     tags: np.ndarray | None = None
     agreement: np.ndarray | None = None
     maps: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the arrays belong together."""
@@ -152,7 +154,7 @@ class Dataset:
         Raises:
             DatasetError: a label has fewer images than there are folds.
         """
-        return replace(self, folds=stratified_folds(self.labels, n_folds, seed))
+        return replace(self, folds=stratified_folds(self.labels, n_folds, seed, self.emotions))
 
     def save_folds(self, path: str | Path) -> None:
         """Write the folds to a CSV file that `load(..., folds=path)` reads.

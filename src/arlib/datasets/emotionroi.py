@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from arlib.datasets.dataset import Dataset
-from arlib.datasets.files import DatasetError, is_image, lines, once, walk
+from arlib.datasets.files import DatasetError, is_image, lines, once, passed_over, walk
 from arlib.datasets.folder import class_folders
 from arlib.datasets.labels import view
 
@@ -37,8 +37,9 @@ def emotionroi(root: str | Path, *, classes: str = "emotions") -> Dataset:
             "rows": len(tested),
             "rows without image": len(tested) - len(names),
             "images without map": len(names) if maps is None else int((maps == "").sum()),
-            "other files": others,
+            "other files": others.total(),
         },
+        notes=passed_over(others),
     )
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from arlib.datasets.dataset import Dataset
-from arlib.datasets.files import DatasetError, folder_names
+from arlib.datasets.files import DatasetError, folder_names, passed_over
 from arlib.datasets.folder import class_folders
 from arlib.datasets.folds import stratified_folds
 from arlib.datasets.labels import view
@@ -29,7 +29,7 @@ def fi(root: str | Path, *, classes: str = "emotions", n_folds: int = 5, seed: i
     if unknown := sorted(set(folder_names(root)) - set(EMOTIONS)):
         raise DatasetError(f"fi: {root} has folders of no class: {unknown}; move them away")
     keys, labels, others = class_folders("fi", root, EMOTIONS)
-    folds = stratified_folds(labels, n_folds, seed)
+    folds = stratified_folds(labels, n_folds, seed, EMOTIONS, "fi")
     labels, emotions = view(labels, EMOTIONS, classes)
     return Dataset(
         name="fi",
@@ -39,5 +39,6 @@ def fi(root: str | Path, *, classes: str = "emotions", n_folds: int = 5, seed: i
         labels=labels,
         folds=folds,
         emotions=emotions,
-        counts={"other files": others},
+        counts={"other files": others.total()},
+        notes=passed_over(others),
     )

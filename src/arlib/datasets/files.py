@@ -1,12 +1,30 @@
 """Files of a dataset: folders listed in a fixed order, label files read line by line."""
 
+import codecs
 import csv
 import os
-from collections.abc import Collection, Iterator
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-ENDINGS = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"}
-"""What the name of an image may end in, in lower or upper case."""
+from arlib.datasets.images import IMAGE_ENDINGS
+
+_SYSTEM = frozenset({
+    "@eadir", "#recycle", "#snapshot", "@recycle", "@tmp",  # storage servers
+    "__macosx", "icon\r",  # macOS
+    "$recycle.bin", "recycler", "system volume information",  # Windows
+    "thumbs.db", "ehthumbs.db", "desktop.ini",
+    "lost+found",  # Linux
+})  # fmt: skip
+
+_UNREAD = frozenset({
+    ".jxl", ".jxr", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".svg", ".psd",
+    ".exr", ".hdr", ".tga", ".pcx", ".ico",
+})  # fmt: skip
+"""What images may end in that are not read."""
+
+_ARCHIVES = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\x1f\x8b")  # zip and xlsx, xls, gzip
 
 
 class DatasetError(ValueError):
@@ -14,29 +32,55 @@ class DatasetError(ValueError):
 
 
 def is_image(name: str) -> bool:
-    """Tell by its ending whether a file is an image."""
-    return os.path.splitext(name)[1].lower() in ENDINGS  # noqa: PTH122, of half a million names
+    """Tell by its ending whether a file is an image, such as .JPG or Twitter's .jpg_large."""
+    return image_ending(name) in IMAGE_ENDINGS
 
 
-def list_images(root: Path, prefix: str = "") -> tuple[list[str], int]:
-    """List the images in a folder and below, as `walk`, and count its other files."""
+def image_ending(name: str) -> str:
+    """Take a name's ending, in lower case: .jpg of a.JPG, a.jpg_large and a.jpg?name=large."""
+    ending = os.path.splitext(name)[1].lower()  # noqa: PTH122, of half a million names
+    return ending if ending[1:].isalnum() else re.sub(r"[_:-][a-z]+$|[?].*", "", ending)
+
+
+def list_images(root: Path, prefix: str = "") -> tuple[list[str], Counter[str]]:
+    """List the images in a folder and below, as `walk`, and count its other files by ending."""
     paths = [prefix + path for path in walk(root)]
     images = [path for path in paths if is_image(path)]
-    return images, len(paths) - len(images)
+    return images, other_endings(paths if len(images) < len(paths) else ())
+
+
+def other_endings(paths: Collection[str]) -> Counter[str]:
+    """Count the files that are no images by their ending, in lower case."""
+    return Counter(Path(path).suffix.lower() for path in paths if not is_image(path))
+
+
+def passed_over(others: Counter[str]) -> tuple[str, ...]:
+    """Note how many files are passed over, by ending, the most frequent first."""
+    if not others:
+        return ()
+    endings = [f"{n:,} {ending or 'without ending'}" for ending, n in others.most_common()]
+    files = "file" if others.total() == 1 else "files"
+    note = f"{others.total():,} other {files} passed over: {', '.join(endings)}"
+    unread = sorted(_UNREAD & others.keys())
+    return (f"{note}; to have {', '.join(unread)} read, convert them to JPEG" if unread else note,)
 
 
 def walk(root: str | Path) -> Iterator[str]:
-    """Yield the files in a folder and below, by their parts, links followed, without .names."""
+    """Yield the files in a folder and below, by their parts, links followed.
+
+    What begins with a dot is passed over, and what systems keep for themselves: thumbnails
+    (@eaDir, Thumbs.db), waste (#recycle, $RECYCLE.BIN), __MACOSX, lost+found.
+    """
     return _walk(os.fspath(root), "", {})
 
 
 def folder_names(root: str | Path) -> list[str]:
-    """Name the folders in a folder, in order, without those that begin with a dot."""
+    """Name the folders in a folder, in order, but for those that `walk` passes over."""
     return [entry.name for entry in _entries(os.fspath(root)) if _is_folder(entry)]
 
 
 def file_names(root: str | Path) -> list[str]:
-    """Name the files in a folder, not below, in order, without those that begin with a dot."""
+    """Name the files in a folder, not below, in order, but for those that `walk` passes over."""
     return [entry.name for entry in _entries(os.fspath(root)) if _is_file(entry)]
 
 
@@ -60,13 +104,17 @@ def _walk(folder: str, prefix: str, above: dict[tuple[int, int], str]) -> Iterat
 def _entries(folder: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as scan:
-            entries = [entry for entry in scan if not entry.name.startswith(".")]
+            entries = [entry for entry in scan if not _is_hidden(entry.name)]
     except OSError as error:
         raise DatasetError(f"{folder}: {error.strerror}") from error
     for entry in entries:
         if not entry.name.isascii():
             _check_name(entry)
     return sorted(entries, key=lambda entry: entry.name)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _SYSTEM
 
 
 def _check_name(entry: os.DirEntry[str]) -> None:
@@ -101,17 +149,24 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def rows(
-    path: Path, needed: Collection[str], *, delimiter: str = ","
+    path: Path,
+    needed: Collection[str],
+    *,
+    delimiter: str = ",",
+    rename: Callable[[str, list[str]], list[str]] | None = None,
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the last line's number and the cells by column of each row below a table's header."""
+    """Yield the last line's number and the cells by column of each row below a table's header.
+
+    `rename` is given the header's place and its names, and returns the names to use.
+    """
     reader = csv.reader((f"{text}\n" for _, text in _decoded(path)), delimiter=delimiter)
     header: list[str] = []
     while cells := _next_row(reader, path):
         place = f"{path}, line {reader.line_num}"
         if not header:
-            header = cells
+            header = rename(place, cells) if rename else cells
             missing = [name for name in needed if name not in header]
-            twice = sorted({name for name in header if header.count(name) > 1})
+            twice = sorted({name for name in header if name and header.count(name) > 1})
             if missing or twice:
                 why = f"lacks {', '.join(missing)}" if missing else f"has {', '.join(twice)} twice"
                 raise DatasetError(f"{place}: the header {header} {why}")
@@ -145,12 +200,25 @@ def _decoded(path: Path) -> Iterator[tuple[int, str]]:
         content = path.read_bytes()
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror}") from error
-    content = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if content.startswith(_ARCHIVES):
+        raise DatasetError(
+            f"{path}: a spreadsheet or an archive, not text: save it as CSV in UTF-8, or unpack it"
+        )
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # Excel's "Unicode text"
+        try:
+            content = content.decode("utf-16").encode()
+        except UnicodeError as error:
+            raise DatasetError(f"{path}: damaged UTF-16: save the file as UTF-8") from error
+    content = content.removeprefix(codecs.BOM_UTF8)
+    content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     for number, line in enumerate(content.split(b"\n"), 1):
         try:
-            yield number, line.decode()
+            text = line.decode()
         except UnicodeDecodeError as error:
             raise DatasetError(
                 f"{path}, line {number}: byte {line[error.start]:#x} is no UTF-8: "
                 "save the file as UTF-8"
             ) from error
+        if "\0" in text:
+            raise DatasetError(f"{path}, line {number}: a byte 0 is no text: save it as UTF-8")
+        yield number, text

@@ -19,6 +19,24 @@ MAX_PIXELS = 80_000_000
 MAX_BYTES = 2**28
 """The default bound of a file's size: what `MAX_PIXELS` take without any compression, and more."""
 
+IMAGE_ENDINGS = {
+    f".{ending}": form
+    for form, endings in {
+        "JPEG": "jpg jpeg jpe jfif mpo jpg_large",
+        "PNG": "png apng png_large",
+        "GIF": "gif",
+        "WEBP": "webp",
+        "AVIF": "avif avifs",
+        "HEIF": "heic heif hif",
+        "TIFF": "tif tiff",
+        "BMP": "bmp",
+        "PPM": "ppm pgm pbm pnm",
+        "JPEG2000": "jp2 j2k j2c jpc jpf jpx",
+    }.items()
+    for ending in endings.split()
+}
+"""What the name of an image may end in, in lower case -> its format, as Pillow calls it."""
+
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own bound, which would warn first; `max_pixels` is ours
 
 

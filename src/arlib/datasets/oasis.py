@@ -5,6 +5,7 @@ from pathlib import Path
 from arlib.datasets.dataset import Dataset, build
 from arlib.datasets.files import DatasetError, file_names, is_image, once, rows
 from arlib.datasets.folds import stratified_folds
+from arlib.datasets.labels import POLARITY
 
 
 def oasis(
@@ -31,7 +32,7 @@ def oasis(
     labels = {theme: int(v <= negative_to) for theme, v in clear.items() if theme in files}
     if not labels:
         raise DatasetError(f"oasis: no image under {root / 'images'} is positive or negative")
-    folds = stratified_folds(list(labels.values()), n_folds, seed).tolist()
+    folds = stratified_folds(list(labels.values()), n_folds, seed, POLARITY, "oasis").tolist()
     images_by_theme = {
         theme: (files[theme], label, fold)
         for (theme, label), fold in zip(labels.items(), folds, strict=True)

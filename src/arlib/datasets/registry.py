@@ -1,16 +1,26 @@
 """Datasets by name, and images of one's own by their path."""
 
+import difflib
+import inspect
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
+from arlib.datasets.catalog import entry
 from arlib.datasets.dataset import Dataset
 from arlib.datasets.emotionroi import emotionroi
 from arlib.datasets.fi import fi
-from arlib.datasets.files import DatasetError, file_names, folder_names, is_image
-from arlib.datasets.folder import folder, unlabelled_images
+from arlib.datasets.files import DatasetError
+from arlib.datasets.folder import (
+    check_folder_is_there,
+    folder,
+    unlabelled_images,
+    why_unlabelled,
+)
 from arlib.datasets.folds import read_folds
 from arlib.datasets.oasis import oasis
 from arlib.datasets.shards import is_shards, shards
@@ -31,7 +41,9 @@ _READERS: dict[str, Callable[..., Dataset]] = {
 
 _SCENES = ("scenes-objects", "scenes-tagged", "scenes-annotated", "scenes-folded")
 
-_TABLES = (".csv", ".parquet")
+_TABLES = (".csv", ".tsv", ".parquet")
+
+log = logging.getLogger(__name__)
 
 
 def names() -> list[str]:
@@ -55,10 +67,10 @@ def load(
     """Load a dataset by name, or images of one's own by their path.
 
     Args:
-        name: one of `names()`; or the path of a table (`.csv`, `.parquet`), of a folder of class
-            folders, of Arrow shards (what `save_to_disk` of Hugging Face's `datasets` writes), or
-            of any other folder, whose images then have no labels. Class folders are two folders
-            or more, with no image beside them.
+        name: one of `names()`; or the path of a table (`.csv`, `.tsv`, `.parquet`), of a folder of
+            class folders, of Arrow shards (what `save_to_disk` of Hugging Face's `datasets`
+            writes), or of any other folder, whose images then have no labels. Class folders are two
+            folders or more, with no image beside them.
         root: of a name, its folder; None takes `$ARLIB_DATA/<name>`.
         folds: a file that `Dataset.save_folds` wrote, whose folds are taken instead.
         settings: of the dataset, as below. `n_folds` numbers stratified folds from 1, shuffled by
@@ -74,8 +86,9 @@ def load(
               testing, and all others -1, for training; False numbers every fold.
             - "fi" and "emotionroi": `classes`, "emotions" or "polarity", positive and negative as
               `arlib.method.polarities` maps them by default; of "fi" also `n_folds` (5).
-            - "folder" and tables: `n_folds` (5), which tables use where they have no column `fold`;
-              tables also `emotions`, the classes in order.
+            - "folder" and tables: `n_folds` (None: 5, or as many as the rarest class has images),
+              which are not used where a table has a column `fold`, or class folders lie in the
+              parts of a split (train/, test/); tables also `emotions`, the classes in order.
             - the path of a folder: `labels`; False takes all images in it and below, those of class
               folders too, without labels and folds. Without labels, `emotions` are the classes of
               the network that will score them, None for positive, negative.
@@ -86,7 +99,8 @@ def load(
               "scenes-folded" also `positive` (0.78), the positive share.
 
     Returns:
-        The dataset.
+        The dataset. What was read otherwise than it is written, or passed over, is in its `notes`,
+        and logged as warnings.
 
     Raises:
         DatasetError: no such name or path; or the data is not there, saying how to get it; or its
@@ -103,10 +117,30 @@ def load(
         >>> load(photos).keys.tolist()
         ['sea.jpg']
     """
+    dataset = read(name, root, folds=folds, **settings)
+    for note in dataset.notes if parent_process() is None else ():  # workers do not repeat it
+        log.warning("%s: %s", name, note)
+    return dataset
+
+
+def read(
+    name: str | Path,
+    root: str | Path | None = None,
+    *,
+    folds: str | Path | None = None,
+    **settings: Any,
+) -> Dataset:
+    """Load a dataset as `load` does, without logging its notes."""
     dataset = _load(str(name), root, settings)
     if folds is None:
         return dataset
     return replace(dataset, folds=read_folds(folds, dataset.name, dataset.keys.tolist()))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Suggest the known name that is most like another: "; did you mean ...?", or nothing."""
+    match = difflib.get_close_matches(name.lower(), known, 1)
+    return f"; did you mean {match[0]}?" if match else ""
 
 
 def _load(name: str, root: str | Path | None, settings: dict[str, Any]) -> Dataset:
@@ -126,25 +160,49 @@ def _load(name: str, root: str | Path | None, settings: dict[str, Any]) -> Datas
         root = Path(data, name)
     if not Path(root).is_dir():
         raise DatasetError(f"{name} is not at {root}: `arlib data where {name}` says how to get it")
-    return _READERS[name](Path(root), **settings)
+    dataset = _call(_READERS[name], Path(root), settings)
+    lost = dataset.counts.get("rows without image", 0)
+    if not lost or lost == entry(name).known.get("rows without image"):
+        return dataset
+    note = f"{lost:,} of its {dataset.counts['rows']:,} rows have no image: are files missing?"
+    return replace(dataset, notes=(*dataset.notes, note))
 
 
 def _load_path(name: str, root: str | Path | None, settings: dict[str, Any]) -> Dataset:
     path = Path(name)
     is_table = path.suffix.lower() in _TABLES and not path.is_dir()
-    if not (is_table or path.is_dir() or "/" in name or os.sep in name):
-        raise DatasetError(f"no dataset {name!r}; there are {', '.join(names())}, and paths")
+    if not (is_table or path.exists() or "/" in name or os.sep in name):
+        raise DatasetError(
+            f"no dataset {name!r}; there are {', '.join(names())}, and paths"
+            f"{nearest(name, names())}"
+        )
     if root is not None:
         raise DatasetError(f"{name} is a path: root {root} is only for names")
+    labelled = settings.pop("labels", True)
+    if is_table and not labelled:
+        raise DatasetError(
+            f"{name} is a table, which has labels: take it as a dataset, or give a folder of images"
+        )
     if is_table:
-        return table(path, **settings)
-    if not path.is_dir():
-        raise DatasetError(f"no folder {path}")
-    if not settings.pop("labels", True):
-        return unlabelled_images(path, **settings)
-    if is_shards(path):
-        return shards(path, **settings)
-    beside = any(is_image(each) for each in file_names(path))
-    return (unlabelled_images if beside or len(folder_names(path)) < 2 else folder)(
-        path, **settings
-    )
+        return _call(table, path, settings)
+    check_folder_is_there(path, "no folder")
+    if labelled and is_shards(path):
+        return _call(shards, path, settings)
+    why = why_unlabelled(path) if labelled else ""
+    if why is None:
+        return _call(folder, path, settings)
+    dataset = _call(unlabelled_images, path, settings)
+    return replace(dataset, notes=(*dataset.notes, why)) if why else dataset
+
+
+def _call(reader: Callable[..., Dataset], root: Path, settings: dict[str, Any]) -> Dataset:
+    """Call a reader; refuse settings that it does not have."""
+    _, *parameters = inspect.signature(reader).parameters.values()
+    known = [each.name for each in parameters]
+    free = any(each.kind is each.VAR_KEYWORD for each in parameters)
+    if unknown := [] if free else [name for name in settings if name not in known]:
+        raise DatasetError(
+            f"{root}: no setting {unknown[0]!r}; there are {', '.join(known)}"
+            f"{nearest(unknown[0], known)}"
+        )
+    return reader(root, **settings)

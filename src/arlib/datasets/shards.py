@@ -61,7 +61,7 @@ def wrap_split(
         texts = ["" if value is None else str(value).strip() for value in values]
     else:
         texts = ["" if value in (None, -1) else names[value] for value in values]
-    labels, emotions = encode(texts, names, lambda index: f"{name}, row {index}")
+    labels, emotions, notes = encode(texts, names, lambda index: f"{name}, row {index}", name)
     folds = [
         parse_fold("" if value is None else str(value), f"{name}, row {index}")
         for index, value in enumerate([None] * n if fold is None else _column(split, fold))
@@ -75,6 +75,7 @@ def wrap_split(
         labels=labels,
         folds=np.array(folds, np.int8),
         emotions=emotions,
+        notes=notes,
         draw=_ImageColumn(split.select_columns([image]).with_format(None), str(image)),
     )
 

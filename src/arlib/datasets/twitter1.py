@@ -7,6 +7,7 @@ import numpy as np
 from arlib.datasets.dataset import Dataset
 from arlib.datasets.files import DatasetError, file_names, is_image, lines, once
 from arlib.datasets.folds import stratified_folds
+from arlib.datasets.labels import POLARITY
 
 SUBSETS = {"five": 5, "four": 4, "three": 3}
 """How many of the five people, at least, gave the label: a subset's name -> the number."""
@@ -41,7 +42,9 @@ def twitter1(
     # the folds of the lists, or new ones
     labels, folds = np.array([rows[key] for key in keys], np.int8).T.copy()  # (n,), (n,)
     if n_folds is not None or (folds < 0).any():
-        folds = stratified_folds(labels, 5 if n_folds is None else n_folds, seed)
+        folds = stratified_folds(
+            labels, 5 if n_folds is None else n_folds, seed, POLARITY, "twitter1"
+        )
     # the lists are not quite nested: the strictest one that has an image counts
     strictest = {key: SUBSETS[each] for each in reversed(SUBSETS) for key in lists.get(each, {})}
     agreement = np.array([strictest[key] for key in keys], np.int8)

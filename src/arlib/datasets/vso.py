@@ -1,13 +1,22 @@
 """Visual Sentiment Ontology: Flickr photographs by adjective-noun pair (Borth et al. 2013)."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from arlib.datasets.dataset import Dataset
-from arlib.datasets.files import DatasetError, folder_names, lines, list_images, once
+from arlib.datasets.files import (
+    DatasetError,
+    folder_names,
+    lines,
+    list_images,
+    once,
+    passed_over,
+)
 from arlib.datasets.folds import stratified_folds
+from arlib.datasets.labels import POLARITY
 
 _SENTIMENT = re.compile(r"(\S+_\S+)\s*\[sentiment:\s*(-?[\d.]+)\]")
 
@@ -21,7 +30,7 @@ def vso(root: str | Path, *, n_folds: int = 10, seed: int = 0, held_out: bool = 
     pairs = folder_names(below)
     known = [pair for pair in pairs if sentiment.get(pair)]
     files: list[str] = []
-    sizes, others = [], 0
+    sizes, others = [], Counter[str]()
     for pair in known:
         images, other = list_images(below / pair, f"{pair}/")
         files += images
@@ -34,7 +43,7 @@ def vso(root: str | Path, *, n_folds: int = 10, seed: int = 0, held_out: bool = 
     labels = np.repeat(signs, sizes)
     # The paper fine-tunes on a random 90 % and does not say which: the first of ten folds is
     # held out, and all others are none, for training.
-    folds = stratified_folds(labels, n_folds, seed)
+    folds = stratified_folds(labels, n_folds, seed, POLARITY, "vso")
     return Dataset(
         name="vso",
         root=below,
@@ -46,8 +55,9 @@ def vso(root: str | Path, *, n_folds: int = 10, seed: int = 0, held_out: bool = 
         counts={
             "pairs": len(known),
             "pairs without sentiment": len(pairs) - len(known),
-            "other files": others,
+            "other files": others.total(),
         },
+        notes=passed_over(others),
     )
 
 

@@ -310,10 +310,12 @@ def fit_dataset_head(name: str, backbone: str, *, seed: int = 0) -> LinearHead:
         seed: of the inner folds that pick C.
 
     Raises:
-        DatasetError: the dataset is not there.
+        DatasetError: the dataset is not there, or has no labels.
         WeightsError: the weights are not there.
     """
     dataset = datasets.load(name)
+    if not (dataset.labels >= 0).any():
+        raise DatasetError(f"{name} has no labels to learn from")
     network = load_backbone(backbone)
     features = global_outputs(dataset, network, features=True)
     usable = ~np.isnan(features).any(axis=1) & (dataset.labels >= 0)
