@@ -130,8 +130,8 @@ def test_a_notebook_shows_it_and_its_text_is_short(scores):
     [
         ({"base": 2}, 'has the bases "e" and "classes", not 2'),
         ({"k": 0}, "k must be a whole number of at least 1, not 0"),
-        ({"alpha": -1.0}, "alpha must be a number of at least 0"),
-        ({"beta": -1.0}, "beta must be a number of at least 0"),
+        ({"alpha": -1.0}, "alpha must be between 0 and 1000"),
+        ({"beta": -1.0}, "beta must be between 0 and 1000"),
         ({"rank_by": "size"}, 'rank_by must be "both", "objectness" or "sentiment"'),
         ({"image": IMAGE[..., 0]}, r"image must be \(H, W, 3\) uint8, not \(60, 90\) uint8"),
         ({"image": IMAGE / 255}, r"uint8, not \(60, 90, 3\) float64"),

@@ -98,8 +98,9 @@ def test_other_images_are_refused(make_scores):
 @pytest.mark.parametrize(
     ("beta", "form", "message"),
     [
-        (-0.5, "sum", "beta must be a number of at least 0 for form 'sum', not -0.5"),
-        ([0.5, np.nan], "sum", "beta must be a number of at least 0 for form 'sum', not nan"),
+        (-0.5, "sum", "beta must be between 0 and 1000 for form 'sum', not -0.5"),
+        (1e308, "sum", "beta must be between 0 and 1000 for form 'sum', not 1e+308"),
+        ([0.5, np.nan], "sum", "beta must be between 0 and 1000 for form 'sum', not nan"),
         (1.5, "convex", "beta must be between 0 and 1 for form 'convex', not 1.5"),
         (0.5, "product", 'form must be "sum" or "convex", not \'product\''),
     ],

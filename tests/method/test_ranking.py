@@ -179,9 +179,9 @@ def test_affective_score_of_dataarrays_broadcasts_by_name(make_scores):
 @pytest.mark.parametrize(
     ("alpha", "form", "message"),
     [
-        (-1, "euclidean", "alpha must be a number of at least 0 for form 'euclidean', not -1"),
-        (math.inf, "euclidean", "alpha must be a number of at least 0 for form 'euclidean', not i"),
-        ([0, math.nan], "euclidean", "alpha must be a number of at least 0 for form 'euclidean', "),
+        (-1, "euclidean", "alpha must be between 0 and 1000 for form 'euclidean', not -1"),
+        (math.inf, "euclidean", "alpha must be between 0 and 1000 for form 'euclidean', not i"),
+        ([0, math.nan], "euclidean", "alpha must be between 0 and 1000 for form 'euclidean', "),
         ([0.5, 1.5], "linear", "alpha must be between 0 and 1 for form 'linear', not 1.5"),
         (1, "cubic", 'form must be "euclidean" or "linear", not \'cubic\''),
     ],

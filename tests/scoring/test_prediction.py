@@ -146,9 +146,9 @@ def test_bad_settings(network):
     settings = {"network": network, "proposals": Grid(max_regions=4)}
     with pytest.raises(ValueError, match="k must be a whole number of at least 1, not 0"):
         predict(image, **settings, k=0)
-    with pytest.raises(ValueError, match="alpha must be a number of at least 0"):
+    with pytest.raises(ValueError, match="alpha must be between 0 and 1000"):
         predict(image, **settings, alpha=-1.0)
-    with pytest.raises(ValueError, match="beta must be a number of at least 0"):
+    with pytest.raises(ValueError, match="beta must be between 0 and 1000"):
         predict(image, **settings, beta=-1.0)
 
 

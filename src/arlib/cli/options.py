@@ -1,13 +1,32 @@
 """Options and types of options that several commands share."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import click
 
-N = click.IntRange(min=1)
-WEIGHT = click.FloatRange(min=0)
-SECONDS = click.FloatRange(min=0, min_open=True)
+
+class Finite(click.FloatRange):
+    """A number in a range; NaN, which compares as false with both ends, is refused too."""
+
+    def convert(self, value: Any, param: Any, context: Any) -> float:
+        """Read a number."""
+        number = super().convert(value, param, context)
+        if math.isnan(number):
+            self.fail(f"{value} is not a number", param, context)
+        return number
+
+
+N = click.IntRange(1, 10**9)
+PROCESSES = click.IntRange(1, 1024)
+REGIONS = click.IntRange(1, 10_000)
+RESAMPLES = click.IntRange(1, 100_000)
+WEIGHT = Finite(0, 1000)
+SHARE = Finite(0, 10)
+POSITIVE = SECONDS = Finite(0, 1e9, min_open=True)
+SEED = click.IntRange(0, 2**31 - 1)
+FOLD = click.IntRange(0, 127)
 FILE = click.Path(path_type=Path)
 
 FORMAT = click.option(

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from arlib.cli.options import FILE, SECONDS, WEIGHT, N
+from arlib.cli.options import FILE, POSITIVE, PROCESSES, REGIONS, SECONDS, SHARE, N
 
 
 @click.command()
@@ -16,11 +16,11 @@ from arlib.cli.options import FILE, SECONDS, WEIGHT, N
 @click.option("--backbone", help="Instead of a head: a classifier by its own classes.")
 @click.option("--weights", default="auto", help="Of --backbone: auto, random, or a safetensors.")
 @click.option("--proposals", default="edge_boxes", help="Proposal method.")
-@click.option("--max-regions", default=100, type=N, help="N, how many proposals.")
+@click.option("--max-regions", default=100, type=REGIONS, help="N, how many proposals.")
 @click.option(
     "--crop", default="warp", type=click.Choice(["warp", "square"]), help="How regions are cropped."
 )
-@click.option("--context", default=0.0, type=WEIGHT, help="Padding, share of a region's sides.")
+@click.option("--context", default=0.0, type=SHARE, help="Padding, share of a region's sides.")
 @click.option(
     "--features",
     default="crops",
@@ -35,14 +35,14 @@ from arlib.cli.options import FILE, SECONDS, WEIGHT, N
 )
 @click.option("--deadline", type=SECONDS, help="Seconds that an image's proposals may take.")
 @click.option("--shard-size", default=1024, type=N, help="Images that are lost to a crash at most.")
-@click.option("--workers", default=1, type=N, help="Processes on this machine.")
+@click.option("--workers", default=1, type=PROCESSES, help="Processes on this machine.")
 @click.option(
     "--scheduler", help="Of Dask, tcp://HOST:8786: its workers score; folders are shared."
 )
 @click.option(
     "--resource",
     nargs=2,
-    type=(str, float),
+    type=(str, POSITIVE),
     multiple=True,
     metavar="NAME AMOUNT",
     help="What a Dask worker needs for a shard: GPU 1.",

@@ -6,7 +6,7 @@ from typing import Any
 import click
 import yaml
 
-from arlib.cli.options import FILE, N
+from arlib.cli.options import FILE, RESAMPLES, N
 
 
 @click.command()
@@ -16,7 +16,7 @@ from arlib.cli.options import FILE, N
     "--parameter", "-p", nargs=2, multiple=True, metavar="NAME VALUE", help="Of the edition."
 )
 @click.option("--seeds", default=1, type=N, help="Synthetic scenes: how many, pooled.")
-@click.option("--bootstrap", default=1000, type=N, help="Resamples behind each interval.")
+@click.option("--bootstrap", default=1000, type=RESAMPLES, help="Resamples behind each interval.")
 @click.option("--format", "form", default="text", type=click.Choice(["text", "csv", "json"]))
 @click.option("--predictions", type=FILE, help="Also write each row's prediction of each image.")
 def table(

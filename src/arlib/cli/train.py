@@ -5,14 +5,14 @@ from typing import Any
 
 import click
 
-from arlib.cli.options import FILE, PARAMETERS, N
+from arlib.cli.options import FILE, FOLD, PARAMETERS, PROCESSES, SEED
 
 
 @click.command()
 @click.argument("dataset")
 @click.option("--out", required=True, type=FILE, help="X.safetensors; X.json goes beside it.")
 @click.option("--backbone", default="squeezenet1_1", help="torchvision's name of the network.")
-@click.option("--seed", default=0, help="Of the inner folds that select C.")
+@click.option("--seed", default=0, type=SEED, help="Of the inner folds that select C.")
 def head(dataset: str, out: Path, backbone: str, seed: int) -> None:
     """Fit a linear sentiment head on a frozen backbone's features.
 
@@ -31,9 +31,15 @@ def head(dataset: str, out: Path, backbone: str, seed: int) -> None:
 @click.option("--out", required=True, type=FILE, help="Folder for weights, checkpoints and logs.")
 @click.option("--backbone", default="vgg16", help="torchvision's name of the network.")
 @click.option("--weights", default="auto", help="auto, random, or a safetensors file.")
-@click.option("--hold-out", default=1, help="The fold that validates; 0 trains on everything.")
-@click.option("--devices", default=1, type=N, help="Processes of a machine that share each batch.")
-@click.option("--nodes", default=1, type=N, help="Machines that share it, each under torchrun.")
+@click.option(
+    "--hold-out", default=1, type=FOLD, help="The fold that validates; 0 trains on everything."
+)
+@click.option(
+    "--devices", default=1, type=PROCESSES, help="Processes of a machine that share each batch."
+)
+@click.option(
+    "--nodes", default=1, type=PROCESSES, help="Machines that share it, each under torchrun."
+)
 @click.option(
     "--progressive", is_flag=True, help="Then drop low-confidence images, and train on: PCNN."
 )

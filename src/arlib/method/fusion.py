@@ -30,7 +30,7 @@ def late_fusion(
         global_probability: Y_Global, shape (…, M), in [0, 1].
         region_probability: Y_AR, shape (…, K, M), in [0, 1]; NaN in the row of a missing region.
             Of a DataArray, K is the dimension ``rank``, else ``region``, and M ``emotion``.
-        beta: The tradeoff, shape (…) or a number, at least 0, for the convex form in [0, 1].
+        beta: The tradeoff, shape (…) or a number, in [0, 1000], for the convex form in [0, 1].
         form: ``"sum"`` or ``"convex"``.
 
     Returns:

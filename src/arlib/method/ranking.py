@@ -28,7 +28,7 @@ def affective_score(
     Args:
         objectness: Obj_score, any shape; NaN where there is no region.
         sentiment: Senti_score, a shape that broadcasts with it; NaN where there is no region.
-        alpha: The tradeoff, at least 0, for the linear form in [0, 1]; may broadcast too.
+        alpha: The tradeoff, in [0, 1000], for the linear form in [0, 1]; may broadcast too.
         form: ``"euclidean"`` or ``"linear"``.
 
     Returns:
@@ -118,13 +118,18 @@ def take_regions(values: npt.ArrayLike | xr.DataArray, index: npt.ArrayLike | xr
     return np.moveaxis(_take(np.moveaxis(values, axis, -1), flat), -1, axis)
 
 
+_LARGEST = 1000.0  # beyond it the other score has no weight, and float16 no room
+
+
 def check_tradeoff(name: str, value: Any, form: str, *, share: bool) -> None:
-    """Refuse a tradeoff that is negative or not finite, or a share above 1."""
+    """Refuse a tradeoff that is negative, not a number or too large, or a share above 1."""
     values = np.asarray(value)
-    wrong = ~((values >= 0) & (values <= (1.0 if share else np.finfo(np.float64).max)))
+    most = 1.0 if share else _LARGEST
+    wrong = ~((values >= 0) & (values <= most))  # NaN too
     if wrong.any():
-        wanted = "between 0 and 1" if share else "a number of at least 0"
-        raise ValueError(f"{name} must be {wanted} for form {form!r}, not {values[wrong][0]}")
+        raise ValueError(
+            f"{name} must be between 0 and {most:g} for form {form!r}, not {values[wrong][0]}"
+        )
 
 
 def _euclidean(objectness: Any, sentiment: Any, alpha: Any) -> Any:

@@ -82,8 +82,8 @@ def predict(
         head: a linear head on the network's features; None takes the network's own classes.
         proposals: image -> Proposals; None takes `EdgeBoxes()`.
         k: K, how many affective regions, >= 1.
-        alpha: of Eq. 2, >= 0.
-        beta: of Eq. 3, >= 0.
+        alpha: of Eq. 2, in [0, 1000].
+        beta: of Eq. 3, in [0, 1000].
         device: None takes a GPU if there is one.
 
     Returns:
