@@ -1,8 +1,10 @@
 """The explorer as HTML: its content, what it refuses, and that markup in it is inert."""
 
 import base64
+import errno
 import io
 import json
+import os
 import re
 from html.parser import HTMLParser
 
@@ -117,6 +119,21 @@ def test_a_saved_page_is_complete_and_forbids_every_host(scores, tmp_path):
     assert text.count("<title>TITLE &lt;EXPLORER&gt;</title>") == 1
     assert text.count(explorer.html) == 1
     assert "default-src 'none'" in text
+
+
+def test_a_page_that_cannot_be_written_leaves_the_one_before(scores, tmp_path, monkeypatch):
+    explorer = explore(IMAGE, scores, title="before")
+    path = explorer.save(tmp_path / "x.html")
+    before = path.read_bytes()
+
+    def fails(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(OSError, match="No space left"):
+        explore(IMAGE, scores, title="after").save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_notebook_shows_it_and_its_text_is_short(scores):

@@ -1,5 +1,6 @@
 """The command line, thin over the library: `arlib run | lab | table | predict | score | ...`."""
 
+import io
 import logging
 import sys
 from collections.abc import Sequence
@@ -25,10 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: at the end, with the exit status.
     """
     logging.basicConfig(level=logging.WARNING, format="arlib: %(message)s")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may be in another encoding
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(arguments)
-    except (ValueError, OSError, ImportError) as error:
-        click.echo(f"arlib: {error}", err=True)
+    except (ValueError, OSError, ImportError, MemoryError) as error:
+        click.echo(f"arlib: {str(error) or 'too little memory'}", err=True)
         sys.exit(1)
 
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import mimetypes
+import os
+import re
+import stat
 import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from arlib.cli.options import FILE, WEIGHT, N
+from arlib.cli.options import FILE, REGIONS, WEIGHT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,19 +26,24 @@ if TYPE_CHECKING:
 
     from arlib.scoring import Prediction
 
+_OVERLAY, _PAGE = ".regions.png", ".explorer.html"
+
+_MARKS = {_OVERLAY: b"Software\0Matplotlib", _PAGE: b'class="arlib-explorer'}
+"""What stands in the first bytes of the files that this command writes."""
+
 
 @click.command()
-@click.argument("images", nargs=-1, required=True, type=FILE, metavar="IMAGE...")
-@click.option("--k", default=8, type=N, help="K, how many affective regions.")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option("--k", default=8, type=REGIONS, help="K, how many affective regions.")
 @click.option("--alpha", default=1.0, type=WEIGHT, help="alpha of Eq. 2.")
 @click.option("--beta", default=0.5, type=WEIGHT, help="beta of Eq. 3.")
-@click.option("--max-regions", default=100, type=N, help="N, how many proposals.")
+@click.option("--max-regions", default=100, type=REGIONS, help="N, how many proposals.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one an image.")
 @click.option("--overlay", default=".", type=FILE, help="Folder for NAME.regions.png.")
 @click.option("--no-overlay", is_flag=True, help="Draw no regions.")
 @click.option("--html", is_flag=True, help="Also write NAME.explorer.html there: move the sliders.")
 def predict(
-    images: tuple[Path, ...],
+    images: tuple[str, ...],
     max_regions: int,
     as_json: bool,
     overlay: Path,
@@ -41,37 +55,78 @@ def predict(
 
     The classifier is SqueezeNet 1.1 as torchvision publishes it (ARLIB_DATA/weights/, or
     downloaded), under a linear head fitted on OASIS that ships with the package.
+
+    NAME is the image's name without its type; where images share it, with type and folders:
+    a-1.jpg.regions.png. Of the files that are there, only what this command wrote is replaced;
+    given as an image, it is passed over. An image that cannot be read or drawn does not end the
+    batch, but exit status is 1.
     """
     from arlib.datasets import ImageError, read_image
     from arlib.proposals import EdgeBoxes
     from arlib.scoring import prediction_from_scores, score_image
 
+    given = [text for text in images if not _written_here(Path(text))]
+    if passed := len(images) - len(given):
+        _complain(f"{passed} of the files were written by this command and are passed over")
+    failed = not given
+    names = names_apart(given)
     method = EdgeBoxes(max_regions=max_regions)
-    failed = 0
-    for path in images:
+    for text in given:
+        path = Path(text)
         try:
             image = read_image(path)
-        except ImageError as error:
-            click.echo(f"arlib: {error}", err=True)
-            failed += 1
+            scores = score_image(image, proposals=method)
+            prediction = prediction_from_scores(scores, **settings)
+        except (ImageError, MemoryError) as error:
+            way_out = _way_out(text) if isinstance(error, ImageError) else "too little memory"
+            _complain(f"{text}: {way_out}" if way_out else str(error))
+            failed = True
             continue
-        scores = score_image(image, proposals=method)
-        prediction = prediction_from_scores(scores, **settings)
         files: dict[str, str | None] = {"overlay": None, "html": None}
         if not no_overlay:
-            drawing = overlay / f"{path.stem}.regions.png"
-            write_overlay(image, prediction, drawing)
-            files["overlay"] = str(drawing)
+            target = overlay / f"{names[text]}{_OVERLAY}"
+            files["overlay"] = _written(target, write_overlay, image, prediction)
         if html:
-            page = overlay / f"{path.stem}.explorer.html"
-            write_explorer(image, scores, path.name, settings, page)
-            files["html"] = str(page)
+            target = overlay / f"{names[text]}{_PAGE}"
+            facts = (image, scores, path.name, settings)
+            files["html"] = _written(target, write_explorer, *facts)
+        failed |= (not no_overlay and not files["overlay"]) or (html and not files["html"])
         if as_json:
-            click.echo(json.dumps({"image": str(path), **files, **prediction.to_dict()}))
+            record = {"image": str(path), **files, **prediction.to_dict()}
+            click.echo(json.dumps(record, allow_nan=False))
         else:
             click.echo(described(path, prediction, files))
     if failed:
         sys.exit(1)
+
+
+def names_apart(images: Sequence[str]) -> dict[str, str]:
+    """Name images, given by their paths: by the stem, else by as much as tells them apart.
+
+    Names that some file systems hold to be the same are: those that differ by case alone.
+
+    Example:
+        >>> names_apart(["b/2.jpg", "a/1.jpg", "b/1.jpg"])
+        {'b/2.jpg': '2', 'a/1.jpg': 'a-1.jpg', 'b/1.jpg': 'b-1.jpg'}
+    """
+    # `Path.resolve` would name a link's target
+    places = {image: Path(os.path.abspath(image)) for image in images}  # noqa: PTH100
+    folder = os.path.commonpath([place.parent for place in places.values()]) if places else ""
+
+    def below(place: Path) -> str:
+        return "-".join(place.relative_to(folder).parts)
+
+    def digest(place: Path) -> str:
+        return f"{below(place)}-{hashlib.sha256(os.fsencode(place)).hexdigest()[:8]}"
+
+    names: dict[Path, str] = {}
+    left = set(places.values())
+    for form in (lambda place: place.stem, lambda place: place.name, below, digest):
+        names |= {place: form(place) for place in left}
+        same = {place: unicodedata.normalize("NFC", names[place]).casefold() for place in names}
+        count = Counter(same.values())
+        left = {place for place in names if count[same[place]] > 1}
+    return {image: names[place] for image, place in places.items()}
 
 
 def write_overlay(image: np.ndarray, prediction: Prediction, path: Path) -> None:
@@ -79,10 +134,12 @@ def write_overlay(image: np.ndarray, prediction: Prediction, path: Path) -> None
     import matplotlib as mpl
 
     mpl.use("Agg")
+    from arlib._support.storage import write_atomic
     from arlib.figures import show_prediction
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    show_prediction(image, prediction).savefig(path, dpi=150, bbox_inches="tight")
+    content = io.BytesIO()
+    show_prediction(image, prediction).savefig(content, dpi=150, bbox_inches="tight")
+    write_atomic(path, content.getvalue())
 
 
 def write_explorer(
@@ -91,7 +148,59 @@ def write_explorer(
     """Write the explorer of an image, (H, W, 3) uint8 RGB, and its scores as a page."""
     from arlib.figures import explore
 
-    explore(image, scores, title=name, alt=f"The image {name}", **settings).save(path)
+    title = click.format_filename(name)
+    explore(image, scores, title=title, alt=f"The image {title}", **settings).save(path)
+
+
+def _written_here(path: Path) -> bool:
+    """Check by name and content whether this command has written a file."""
+    marks = [mark for suffix, mark in _MARKS.items() if path.name.endswith(suffix)]
+    try:
+        if not marks or not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return marks[0] in file.read(4096)
+    except OSError:
+        return False
+
+
+def _written(path: Path, write: Callable[..., None], *what: Any) -> str | None:
+    """Write a file, and name it; None, with a line on stderr, where it cannot be written."""
+    try:
+        if path.exists() and path.stat().st_size and not _written_here(path):
+            raise FileExistsError("a file of this name was not written by this command")
+        if path.parent.exists() and not path.parent.is_dir():
+            raise NotADirectoryError(f"{path.parent} is no folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(*what, path)
+    except (OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or "too little memory"
+        _complain(f"{path} is not written: {reason}; --overlay FOLDER writes elsewhere")
+        return None
+    return str(path)
+
+
+def _way_out(text: str) -> str | None:
+    """Say what to give instead of something that is no image, where that is known."""
+    if re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE):
+        return "an address: download the image, and give its file"
+    if text == "-":
+        return "standard input is not read: give a file"
+    try:
+        mode = Path(text).stat().st_mode
+    except FileNotFoundError:
+        return "no file matches this pattern" if re.search(r"[*?[]", text) else None
+    except OSError:
+        return None
+    if stat.S_ISDIR(mode):
+        return f"a folder: give its images, or `arlib score --images {text} --out scores.zarr`"
+    if (mimetypes.guess_type(text)[0] or "").startswith("video/"):
+        return "a video: give images out of it, such as of `ffmpeg -i VIDEO -frames:v 1 image.png`"
+    return None
+
+
+def _complain(text: str) -> None:
+    click.echo(f"arlib: {text}", err=True)
 
 
 def described(path: Path, prediction: Prediction, files: dict[str, str | None]) -> str:

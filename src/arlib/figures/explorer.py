@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from PIL import Image
 
+from arlib._support.storage import write_atomic
 from arlib.method import predict_labels
 
 LONGEST = 800
@@ -39,7 +40,7 @@ class Explorer:
         path.parent.mkdir(parents=True, exist_ok=True)
         head, tail = _asset("explorer_page.html").split("EXPLORER")
         head = head.replace("TITLE", escape(self.title))
-        path.write_text(head + self.html + tail, encoding="utf-8")
+        write_atomic(path, head + self.html + tail)
         return path
 
 
