@@ -1,5 +1,6 @@
 """Images with regions drawn on them: the drawn regions are the predicted ones."""
 
+import io
 from types import SimpleNamespace
 
 import matplotlib.colors
@@ -70,6 +71,26 @@ def test_a_prediction_without_regions():
     left, right = show_prediction(np.zeros((10, 20, 3), np.uint8), bare).axes
     assert outlines(left) == []
     assert len(outlines(right)) == 2
+
+
+def test_a_large_image_is_reduced_but_keeps_its_pixels_coordinates():
+    image = np.zeros((2000, 5000, 3), np.uint8)
+    image[1000:, 2500:] = 200
+    left = show_prediction(image, PREDICTION).axes[0]
+    drawn = left.images[0].get_array()
+    assert max(drawn.shape) == 1250
+    assert (drawn[250:, 625:] == 200).all()
+    assert not drawn[:250].any()
+    assert left.images[0].get_extent() == [-0.5, 4999.5, 1999.5, -0.5]
+    assert left.get_xlim() == (-0.5, 4999.5)
+    small = show_prediction(image[:1600, :1600], PREDICTION).axes[0].images[0]
+    assert small.get_array().shape == (1600, 1600, 3)
+
+
+@pytest.mark.parametrize("shape", [(1, 9000), (9000, 1), (1, 1)])
+def test_a_thin_image_is_drawn(shape):
+    figure = show_prediction(np.zeros((*shape, 3), np.uint8), PREDICTION)
+    figure.savefig(io.BytesIO(), dpi=20, bbox_inches="tight")
 
 
 def test_the_pipeline_shows_every_proposal_and_the_chosen_ones():

@@ -7,16 +7,28 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image
 
 from arlib.figures.style import COLOURS, NEGATIVE, NEUTRAL, POSITIVE, new_figure
 
 if TYPE_CHECKING:
     from arlib.scoring import Prediction
 
+_LONGEST = 1600  # pixels of a drawn image's longer side: Matplotlib takes some 50 bytes a pixel
+
+
+def draw_image(axes: Axes, image: np.ndarray) -> None:
+    """Draw an image, (H, W, 3) uint8 RGB or (H, W) in [0, 1]; the axes count its own pixels."""
+    height, width = image.shape[:2]
+    factor = -(-max(height, width) // _LONGEST)
+    pixels = image if factor == 1 else np.asarray(Image.fromarray(image).reduce(factor))
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, extent=extent)
+
 
 def show_image(axes: Axes, image: np.ndarray, title: str = "") -> None:
     """Show an image, (H, W, 3) uint8 RGB or (H, W) in [0, 1], without ticks."""
-    axes.imshow(image, cmap="gray", vmin=0, vmax=1)
+    draw_image(axes, image)
     axes.set_title(title, fontsize=10)
     axes.set_axis_off()
 

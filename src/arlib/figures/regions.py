@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from arlib.figures.images import draw_boxes
+from arlib.figures.images import draw_boxes, draw_image
 from arlib.figures.style import (
     COLOURS,
     LINES,
@@ -147,7 +147,7 @@ def show_selection(
         if image is None:
             draw_boxes(panel, boxes, colours="#cccccc", linewidth=0.5)
         else:
-            panel.imshow(image)
+            draw_image(panel, image)
         if known is not None:
             carriers = known[~np.isnan(known).any(axis=1)]
             draw_boxes(panel, carriers, colours="black", linewidth=4)
