@@ -1,5 +1,8 @@
 """Networks by name: classifier replaced, features and logits, weights from files, errors."""
 
+import hashlib
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -210,16 +213,110 @@ def test_missing_file(tmp_path):
         load_backbone("squeezenet1_1", weights=tmp_path / "no.safetensors")
 
 
-def test_a_pickle_is_refused_under_any_name(tmp_path):
-    path = tmp_path / "evil.safetensors"
-    torch.save({"a": torch.zeros(1)}, path)
-    with pytest.raises(WeightsError, match="not a readable safetensors file"):
+@pytest.mark.filterwarnings("ignore:unclosed file")
+@pytest.mark.filterwarnings("ignore:Exception ignored")
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("name", ["evil.safetensors", "w.pth"])
+def test_a_pickle_is_refused_with_the_command_that_converts_it(tmp_path, name, zipped):
+    path = tmp_path / name
+    saved = load_backbone("vgg_tiny", weights="random")
+    torch.save(saved.network.state_dict(), path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(WeightsError, match="is PyTorch's pickle, not safetensors") as caught:
+        load_backbone("vgg_tiny", weights=path)
+    code = re.fullmatch(r'.* Convert it: python -c "(.*)"', str(caught.value))[1]
+    exec(code, {})
+    converted = load_backbone("vgg_tiny", weights=path.with_suffix(".safetensors"))
+    assert converted.sha256() == saved.sha256()
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>portal</html>", b"\x10" + bytes(99), b"x" * 999])
+def test_a_damaged_file_is_named(tmp_path, content):
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"w\.safetensors is not a readable safetensors file"):
         load_backbone("squeezenet1_1", weights=path)
+
+
+def test_a_file_that_was_cut_is_named(tmp_path):
+    path = tmp_path / "w.safetensors"
+    load_backbone("vgg_tiny", weights="random").save(path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(WeightsError, match=r"w\.safetensors is not a readable safetensors file"):
+        load_backbone("vgg_tiny", weights=path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w.fill_(torch.nan), "1 weights in .* are not finite: .*diverged"),
+        (
+            lambda w: w.index_fill(0, torch.tensor([1]), torch.inf),
+            "1 weights in .* are not finite: .*diverged",
+        ),
+        (lambda w: w.to(torch.int8), "1 of another shape or kind"),
+        (lambda w: torch.tensor(1.0), "1 of another shape or kind"),
+        (lambda w: w[:1], "1 of another shape or kind"),
+        (lambda w: w[:0], "1 of another shape or kind"),
+    ],
+)
+def test_weights_that_cannot_be_right(tmp_path, change, message):
+    state = load_backbone("vgg_tiny", weights="random").network.state_dict()
+    last = [name for name in state if name.endswith("weight")][-1]
+    state[last] = change(state[last].clone())
+    save_file({k: v.contiguous() for k, v in state.items()}, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=message) as caught:
+        load_backbone("vgg_tiny", weights=tmp_path / "w.safetensors")
+    assert str(tmp_path / "w.safetensors") in str(caught.value)
+
+
+class TestTorchsCache:
+    """Where torchvision keeps what it downloads."""
+
+    @pytest.fixture
+    def file(self, tmp_path, monkeypatch):
+        monkeypatch.delenv("ARLIB_DATA", raising=False)
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        path = tmp_path / "hub" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth"
+        path.parent.mkdir(parents=True)
+        return path
+
+    @pytest.mark.parametrize("kind", ["empty", "html", "cut", "another"])
+    def test_a_damaged_file_is_to_be_deleted(self, file, kind):
+        torch.save({"classifier.1.bias": torch.zeros(1000)}, file)
+        saved = file.read_bytes()
+        contents = {"empty": b"", "html": b"<html>portal</html>", "cut": saved[:-9]}
+        file.write_bytes(contents.get(kind, saved))
+        with pytest.raises(WeightsError, match=r"is damaged .* delete it, and it is downl"):
+            load_backbone("squeezenet1_1")
+        assert file.exists()
+
+    def test_a_folder_in_its_place_is_named(self, file):
+        file.mkdir()
+        with pytest.raises(WeightsError, match=r"b8a52dc0\.pth cannot be read: Is a directory"):
+            load_backbone("squeezenet1_1")
+
+    def test_a_complete_file_is_loaded(self, file, monkeypatch):
+        saved = load_backbone("squeezenet1_1", weights="random", seed=7)
+        torch.save(saved.network.state_dict(), file)
+        with file.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        kept = file.rename(file.with_name(f"squeezenet1_1-{digest[:8]}.pth"))
+        url = f"https://download.pytorch.org/models/{kept.name}"
+        known = models.get_model_weights("squeezenet1_1").DEFAULT.value
+        monkeypatch.setattr(known, "url", url)
+        assert load_backbone("squeezenet1_1").sha256() == saved.sha256()
+
+    def test_every_name_of_torchvision_ends_in_a_hash(self):
+        for name in models.list_models(module=models):
+            cached = backbones._cached_file(models.get_model_weights(name).DEFAULT.url)
+            assert re.search(r"-[0-9a-f]{8,}\.", cached.name), name
 
 
 def test_weights_of_another_network(tmp_path):
     load_backbone("alexnet", weights="random").save(tmp_path / "a.safetensors")
-    with pytest.raises(WeightsError, match=r"do not fit squeezenet1_1: \d+ missing"):
+    with pytest.raises(
+        WeightsError, match=r"weights in .*a\.safetensors do not fit squeezenet1_1: \d+ missing"
+    ):
         load_backbone("squeezenet1_1", weights=tmp_path / "a.safetensors")
 
 

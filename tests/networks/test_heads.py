@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -50,6 +51,67 @@ def test_a_head_survives_its_file(tmp_path):
     assert (head.emotions, head.backbone) == (again.emotions, again.backbone)
     assert head.provenance == again.provenance
     assert json.loads((tmp_path / "h.json").read_text())["backbone"] == "mobilenet_v2"
+
+
+class TestADamagedHead:
+    """One error, which names the file."""
+
+    @pytest.fixture
+    def path(self, tmp_path):
+        path = tmp_path / "h.safetensors"
+        LinearHead.fit(FEATURES, LABELS, ("a", "b", "c"), backbone="x", strengths=(0.1,)).save(path)
+        return path
+
+    def refused(self, path, message):
+        with pytest.raises(ValueError, match=message) as caught:
+            LinearHead.load(path)
+        assert "h.safetensors" in str(caught.value) or "h.json" in str(caught.value)
+
+    @pytest.mark.parametrize("name", ["h.safetensors", "h.json"])
+    def test_one_of_its_files_is_missing(self, path, name):
+        path.with_name(name).unlink()
+        self.refused(path, rf"no file .*{name}: a head is .*h\.safetensors and h\.json")
+
+    def test_the_wrong_one_of_its_files_is_given(self, path):
+        self.refused(path.with_suffix(".json"), r"describes a head: give .*h\.safetensors")
+
+    @pytest.mark.parametrize("content", [b"", b"<html>", b"x" * 999, None])
+    def test_its_numbers_are_damaged(self, path, content):
+        path.write_bytes(path.read_bytes()[:-3] if content is None else content)
+        self.refused(path, r"h\.safetensors is no linear head, or damaged")
+
+    def test_its_numbers_are_of_something_else(self, path):
+        save_file({"fc.weight": np.zeros((3, 6), np.float32)}, path)
+        self.refused(path, r"h\.safetensors is no linear head, or damaged: 'weight'")
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            b"{",
+            b"[]",
+            b"null",
+            b"{}",
+            b"\xff\xfe",
+            b'{"emotions": ["a", "b", "c"]}',
+            b'{"emotions": "abc", "backbone": "x"}',
+            b'{"emotions": [1, 2, 3], "backbone": "x"}',
+            b'{"emotions": ["a", "b", "c"], "backbone": null}',
+        ],
+    )
+    def test_its_description_is_damaged(self, path, content):
+        path.with_suffix(".json").write_bytes(content)
+        self.refused(path, r"h\.json describes no linear head")
+
+    def test_its_description_is_another_head_s(self, path):
+        path.with_suffix(".json").write_text('{"emotions": ["a", "b"], "backbone": "x"}')
+        self.refused(path, r"h\.json are not of one head: 2 emotions need weight \(2, D\)")
+
+    @pytest.mark.parametrize("number", [np.nan, np.inf])
+    def test_its_numbers_are_not_finite(self, path, number):
+        weight = np.full((3, 6), number, np.float32)
+        save_file({"weight": weight, "bias": np.zeros(3, np.float32)}, path)
+        self.refused(path, "weight and bias must be finite")
 
 
 def test_the_shipped_head_reads_squeezenet_features():

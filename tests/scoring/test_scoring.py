@@ -271,6 +271,8 @@ def test_heads_and_network_must_speak_of_the_datasets_emotions(dataset, network,
     assert "reads features of vgg16, not of squeezenet1_1" in refused(linear_head(0, "vgg16"))
     other = LinearHead(np.zeros((2, 512)), np.zeros(2), ("joy", "fear"), "squeezenet1_1")
     assert "the head predicts ('joy', 'fear'), not" in refused(other)
+    narrow = LinearHead(np.zeros((2, 6)), np.zeros(2), dataset.emotions, "squeezenet1_1")
+    assert refused(narrow) == "the head reads 6 features of squeezenet1_1, not 512"
 
 
 def test_one_image_in_memory(network):

@@ -6,7 +6,9 @@ penultimate features ("fc7" of VGG). Both come out of one forward pass.
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 import torch
@@ -17,6 +19,9 @@ from torch.fx.experimental.optimization import fuse
 
 from arlib._support.storage import write_atomic
 from arlib.networks.tiny import NETWORKS, SIZE
+
+_PICKLED = (b"PK\3\4", b"\x80\2\x8a\n")
+"""How files of `torch.save` begin, today's and the old ones."""
 
 
 class WeightsError(ValueError):
@@ -81,6 +86,13 @@ class Backbone(nn.Module):
     def classes(self) -> int:
         """M, the number of the network's outputs."""
         return _outputs(self.classifier)
+
+    @property
+    def n_features(self) -> int:
+        """D, the number of the penultimate features."""
+        classifier = self.classifier
+        assert isinstance(classifier, nn.Linear | nn.Conv2d)
+        return classifier.weight.shape[1]
 
     @property
     def classifier(self) -> nn.Module:
@@ -172,13 +184,13 @@ def load_backbone(
     """
     if name not in names():
         raise ValueError(f"no network {name!r}; there are {', '.join(names())}")
-    state = None if weights == "random" else _find_weights(name, weights)
+    found = None if weights == "random" else _find_weights(name, weights)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = _build(name)
-        if state is not None:
-            state = _fit(network, state, name)
-            network.load_state_dict(state)
+        if found is not None:
+            file, state = found
+            network.load_state_dict(_fit(network, state, name, file))
         if classes is not None:
             _swap_classifier(network, classes)
     return Backbone(name, network, _preprocessing(name)).eval()
@@ -202,8 +214,12 @@ def weights_at_hand(name: str) -> bool:
         return True
     if name in NETWORKS:
         return False
-    url = _torchvision_models().get_model_weights(name).DEFAULT.url
-    return Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2]).is_file()
+    return _cached_file(_torchvision_models().get_model_weights(name).DEFAULT.url).is_file()
+
+
+def _cached_file(url: str) -> Path:
+    """The place of torchvision's download in torch's cache."""
+    return Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
 
 
 def _local_file(name: str) -> Path | None:
@@ -226,18 +242,21 @@ def _preprocessing(name: str) -> Preprocessing:
     return Preprocessing(transform.crop_size[0], tuple(transform.mean), tuple(transform.std))
 
 
-def _find_weights(name: str, weights: str | Path) -> dict[str, torch.Tensor]:
+def _find_weights(name: str, weights: str | Path) -> tuple[Path, dict[str, torch.Tensor]]:
+    """Find a network's weights: the file, and what it holds."""
     if weights != "auto":
-        return _read(Path(weights))
+        return Path(weights), _read(Path(weights))
     local = _local_file(name)
     if local is not None and local.is_file():
-        return _read(local)
+        return local, _read(local)
     if name in NETWORKS:
         raise WeightsError(f"{name} has no published weights: train it, and name its file")
     enum = _torchvision_models().get_model_weights(name).DEFAULT
+    cached = _cached_file(enum.url)
+    _check_cached(cached)
     try:
-        return enum.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    except (OSError, RuntimeError) as error:
+        return cached, enum.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except (OSError, RuntimeError, HTTPException) as error:
         wanted = local or f"ARLIB_DATA/weights/{name}.safetensors (ARLIB_DATA is not set)"
         raise WeightsError(
             f"no weights for {name}: {wanted} does not exist, and torchvision's download failed "
@@ -245,30 +264,77 @@ def _find_weights(name: str, weights: str | Path) -> dict[str, torch.Tensor]:
         ) from error
 
 
+def _check_cached(path: Path) -> None:
+    """Refuse a damaged download, which torch would unpickle: its name ends in its SHA-256."""
+    if not path.exists():
+        return
+    wanted = re.search(r"-([0-9a-f]+)\.", path.name)
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
+    if wanted and not digest.startswith(wanted[1]):
+        raise WeightsError(
+            f"{path} is damaged (its SHA-256 is not that in its name): delete it, and it is "
+            "downloaded again"
+        )
+
+
 def _read(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise WeightsError(f"no weights file {path}")
     try:
+        with path.open("rb") as file:
+            start = file.read(4)
         state = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(
+            f"{path} is PyTorch's pickle, not safetensors. Convert it: {_conversion(path)}"
+            if start in _PICKLED
+            else f"{path} is not a readable safetensors file ({error}): get or train it anew"
+        ) from error
     return {key: t.float() if t.is_floating_point() else t for key, t in state.items()}
 
 
-def _fit(network: nn.Module, state: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
-    """Give the network as many classes as the weights have; check every other name and shape."""
+def _conversion(path: Path) -> str:
+    """The command that writes a pickled state as safetensors, beside it."""
+    # an open file, since torch.load goes by a name's suffix
+    state = f"torch.load(open({str(path)!r}, 'rb'), map_location='cpu')"
+    tensors = f"{{name: w.contiguous() for name, w in {state}.items()}}"
+    target = str(path.with_suffix(".safetensors"))
+    code = f"import torch, safetensors.torch as s; s.save_file({tensors}, {target!r})"
+    return f'python -c "{code}"'
+
+
+def _fit(
+    network: nn.Module, state: dict[str, torch.Tensor], name: str, file: Path
+) -> dict[str, torch.Tensor]:
+    """Give the network as many classes as the weights have; check every name, shape and number."""
     classifier_name, classifier = _classifier(network)
     weight = state.get(f"{classifier_name}.weight")
-    if weight is not None and weight.shape[0] != _outputs(classifier):
+    if weight is not None and weight.ndim and weight.shape[0] not in (0, 1, _outputs(classifier)):
         _swap_classifier(network, weight.shape[0])
     want = network.state_dict()
     missing = sorted(want.keys() - state.keys())
     unknown = sorted(state.keys() - want.keys())
-    misfits = [key for key in want.keys() & state.keys() if want[key].shape != state[key].shape]
+    misfits = [
+        key
+        for key in sorted(want.keys() & state.keys())
+        if want[key].shape != state[key].shape
+        or want[key].is_floating_point() != state[key].is_floating_point()
+    ]
     if missing or unknown or misfits:
         raise WeightsError(
-            f"these weights do not fit {name}: {len(missing)} missing {missing[:3]}, "
-            f"{len(unknown)} unknown {unknown[:3]}, {len(misfits)} of another shape {misfits[:3]}"
+            f"the weights in {file} do not fit {name}: {len(missing)} missing {missing[:3]}, "
+            f"{len(unknown)} unknown {unknown[:3]}, {len(misfits)} of another shape or kind "
+            f"{misfits[:3]}"
+        )
+    broken = [key for key in want if not state[key].isfinite().all()]
+    if broken:
+        raise WeightsError(
+            f"{len(broken)} weights in {file} are not finite: {broken[:3]}; where they were "
+            "trained, the training diverged"
         )
     return state
 

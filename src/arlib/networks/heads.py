@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save as safetensors
 from scipy.special import softmax
 
@@ -40,11 +41,14 @@ class LinearHead:
     def __post_init__(self) -> None:
         """Check that the parts belong together."""
         classes = len(self.emotions)
-        if self.weight.shape[:1] != (classes,) or self.bias.shape != (classes,):
+        fits = self.weight.ndim == 2 and len(self.weight) == classes >= 2
+        if not fits or self.bias.shape != (classes,):
             raise ValueError(
                 f"{classes} emotions need weight ({classes}, D) and bias ({classes},), "
                 f"not {self.weight.shape} and {self.bias.shape}"
             )
+        if not (np.isfinite(self.weight).all() and np.isfinite(self.bias).all()):
+            raise ValueError("weight and bias must be finite")
 
     def probability(self, features: np.ndarray) -> np.ndarray:
         """Class probabilities (..., M) float32 of features (..., D)."""
@@ -69,13 +73,33 @@ class LinearHead:
         """Read what `save` wrote.
 
         Raises:
-            FileNotFoundError: the .safetensors or its .json is missing.
+            ValueError: one of the two files is missing or damaged, or they are not of one head.
         """
         path = Path(path)
-        tensors = load_file(path)
-        facts = json.loads(path.with_suffix(".json").read_text())
-        emotions, backbone = tuple(facts.pop("emotions")), facts.pop("backbone")
-        return cls(tensors["weight"], tensors["bias"], emotions, backbone, facts)
+        if path.suffix == ".json":
+            raise ValueError(f"{path} describes a head: give {path.with_suffix('.safetensors')}")
+        described = path.with_suffix(".json")
+        for file in (path, described):
+            if not file.is_file():
+                raise ValueError(f"no file {file}: a head is {path} and {described.name}")
+        try:
+            tensors = load_file(path)
+            weight, bias = tensors["weight"], tensors["bias"]
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is no linear head, or damaged: {error}") from error
+        try:
+            facts = json.loads(described.read_bytes())
+            emotions, backbone = facts.pop("emotions"), facts.pop("backbone")
+            if not isinstance(emotions, list) or not all(
+                isinstance(name, str) for name in (backbone, *emotions)
+            ):
+                raise TypeError("emotions must be a list of texts, backbone a text")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{described} describes no linear head: {error}") from error
+        try:
+            return cls(weight, bias, tuple(emotions), backbone, facts)
+        except ValueError as error:
+            raise ValueError(f"{path} and {described.name} are not of one head: {error}") from error
 
     @classmethod
     def default(cls) -> "LinearHead":

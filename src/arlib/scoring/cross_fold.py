@@ -34,6 +34,11 @@ def check_heads(dataset: Dataset, network: Backbone, head: Heads) -> None:
             raise ValueError(f"the head reads features of {linear.backbone}, not of {network.name}")
         if linear.emotions != tuple(dataset.emotions):
             raise ValueError(f"the head predicts {linear.emotions}, not {dataset.emotions}")
+        if linear.weight.shape[1] != network.n_features:
+            raise ValueError(
+                f"the head reads {linear.weight.shape[1]} features of {linear.backbone}, "
+                f"not {network.n_features}"
+            )
 
 
 def probability_of(head: Heads, dataset: Dataset, index: int, outputs: np.ndarray) -> np.ndarray:
