@@ -70,7 +70,7 @@ class TestADamagedHead:
     @pytest.mark.parametrize("name", ["h.safetensors", "h.json"])
     def test_one_of_its_files_is_missing(self, path, name):
         path.with_name(name).unlink()
-        self.refused(path, rf"no file .*{name}: a head is .*h\.safetensors and h\.json")
+        self.refused(path, rf"no file .*{name}: a head is X\.safetensors and X\.json")
 
     def test_the_wrong_one_of_its_files_is_given(self, path):
         self.refused(path.with_suffix(".json"), r"describes a head: give .*h\.safetensors")

@@ -81,7 +81,7 @@ class LinearHead:
         described = path.with_suffix(".json")
         for file in (path, described):
             if not file.is_file():
-                raise ValueError(f"no file {file}: a head is {path} and {described.name}")
+                raise ValueError(f"no file {file}: a head is X.safetensors and X.json")
         try:
             tensors = load_file(path)
             weight, bias = tensors["weight"], tensors["bias"]
