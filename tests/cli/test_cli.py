@@ -190,8 +190,8 @@ def test_an_error_is_one_line_across_the_process_boundary(tmp_path):
     ("arguments", "message"),
     [
         (["predict"], "Missing argument 'IMAGE...'"),
-        (["predict", "x.jpg", "--k", "0"], "0 is not in the range x>=1"),
-        (["predict", "x.jpg", "--beta", "-1"], "-1.0 is not in the range x>=0"),
+        (["predict", "x.jpg", "--k", "0"], "0 is not in the range 1<=x<=10000"),
+        (["predict", "x.jpg", "--beta", "-1"], "-1.0 is not in the range 0<=x<=1000"),
         (["run", "absent"], "no edition 'absent'; there are"),
         (["run", "smoke", "-p", "kk", "3"], "no parameter 'kk' in edition smoke; there are"),
         (["score", "--out", "s.zarr"], "give one of --dataset NAME and --images FOLDER"),
@@ -497,7 +497,7 @@ class TestTable:
             (["RUN", "RUN"], 1, "two columns are called alone"),
             (["--compare", "RUN"], 2, "--compare takes two runs, not 1"),
             (["--compare", "RUN", "RUN", "RUN"], 2, "--compare takes two runs, not 3"),
-            (["--bootstrap", "0", "RUN"], 2, "0 is not in the range x>=1"),
+            (["--bootstrap", "0", "RUN"], 2, "0 is not in the range 1<=x<=100000"),
             ([], 2, "Missing argument 'EDITION | RUN...'"),
         ],
     )
