@@ -81,6 +81,9 @@ def run_edition(
         # the expensive half: the edition's own runs, and those that chapters would make
         bars = sys.stderr.isatty()
         makers = edition.experiment.runs(progress=bars) if edition.experiment else {}
+        if isinstance(edition.experiment, experiments.Experiment):
+            for line in edition.experiment.plan():
+                say(line)
         runs = measure_runs(root, build / "results", makers, record=record, say=say)
         if only_measure:
             return build / "results"
