@@ -243,7 +243,9 @@ class TestFewImages:
     )
     def test_the_plan_says_so(self, own, monkeypatch, light, dark, more, said):
         monkeypatch.setattr(photographs.LinearHead, "default", shipped)
-        text = "; ".join(own(light, dark, **more).plan())
+        lines = []
+        own(light, dark, **more).experiment.runs(progress=False, say=lines.append)
+        text = "; ".join(lines)
         assert re.search(said, text), text
 
     def test_where_nothing_can_be_done_it_is_refused_before_it_starts(self, own):

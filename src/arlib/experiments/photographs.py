@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from arlib.experiments.baselines.rows import (
     rows_for,
 )
 from arlib.experiments.baselines.sentibank import SentiBank, train_bank
+from arlib.experiments.registry import load_images
 from arlib.experiments.runs import write_run
 from arlib.networks import (
     Backbone,
@@ -107,21 +109,22 @@ class Experiment:
                 f"predict: finetune_on {FOLDS!r} leaves out the fold that is predicted"
             )
 
-    def runs(self, *, progress: bool = True) -> dict[str, Callable[[Path], Path]]:
-        """Name the runs, each with the function that makes it, given the folder it goes into."""
-        return {protocol.name: protocol.measure for protocol in self._protocols(progress)}
+    def runs(
+        self, *, progress: bool = True, say: Callable[[str], Any] | None = None
+    ) -> dict[str, Callable[[Path], Path]]:
+        """Name the runs, each with the function that makes it, given the folder it goes into.
 
-    def plan(self) -> Iterator[str]:
-        """Say in lines what each run will do, with which images, what it leaves out, how long."""
-        for protocol in self._protocols(progress=False):
-            yield from protocol.plan()
-
-    def _protocols(self, progress: bool) -> "list[PhotographProtocol]":
-        return [
+        `say` is called with lines of what each will do, which takes the images and the networks.
+        """
+        protocols = [
             PhotographProtocol(self, backbone, source, progress)
             for source in self.finetune_on
             for backbone in self.backbones
         ]
+        if say:
+            for line in chain.from_iterable(protocol.plan() for protocol in protocols):
+                say(line)
+        return {protocol.name: protocol.measure for protocol in protocols}
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ class PhotographProtocol:
     @cached_property
     def dataset(self) -> Dataset:
         """The images that are scored."""
-        return datasets.load(self.experiment.dataset, **self.experiment.reader)
+        return load_images(self.experiment.dataset, self.experiment.reader)
 
     @cached_property
     def learns_from(self) -> str:

@@ -147,7 +147,7 @@ def end_early(notebook: NotebookNode, name: str) -> NotebookNode:
             if output.output_type == "error" and output.ename == name:
                 unknown = _glued_names(notebook.cells[number:]) - _glued_names(kept)
                 note = _NOTE.format(output.evalue)
-                cells = [*_in_words(kept, unknown, UNKNOWN), new_markdown_cell(note)]
+                cells = [*_with_unknown(kept, unknown), new_markdown_cell(note)]
                 return NotebookNode({**notebook, "cells": cells + _glue_unknown(unknown)})
         kept.append(cell)
     raise ValueError(f"no cell failed with {name}")
@@ -161,7 +161,7 @@ def with_dashes(notebook: NotebookNode) -> NotebookNode:
         for output in outputs
         if "scrapbook" in output.get("metadata", {}) and "nan" in output.data.values()
     }
-    return NotebookNode({**notebook, "cells": _in_words(notebook.cells, names, NOT_A_NUMBER)})
+    return NotebookNode({**notebook, "cells": _with_unknown(notebook.cells, names, NOT_A_NUMBER)})
 
 
 def _glued_names(cells: list[NotebookNode]) -> set[str]:
@@ -169,11 +169,13 @@ def _glued_names(cells: list[NotebookNode]) -> set[str]:
     return {name for c in cells if c.cell_type == "code" for name in _GLUED.findall(c.source)}
 
 
-def _in_words(cells: list[NotebookNode], names: set[str], words: str) -> list[NotebookNode]:
+def _with_unknown(
+    cells: list[NotebookNode], unknown: set[str], words: str = UNKNOWN
+) -> list[NotebookNode]:
     """Put words in the place of each of these values in the cells' text."""
 
     def replace(match: re.Match[str]) -> str:
-        return words if match[1] in names else match[0]
+        return words if match[1] in unknown else match[0]
 
     return [
         NotebookNode({**cell, "source": _ROLE.sub(replace, _DIRECTIVE.sub(replace, cell.source))})
