@@ -1,5 +1,6 @@
-"""The chapters on images of one's own: with eight emotions, with six, and without any label."""
+"""The chapters on images of one's own: many emotions, few images, no labels."""
 
+import ast
 import json
 import re
 import shutil
@@ -7,9 +8,12 @@ from types import SimpleNamespace
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 from tests.book.conftest import ROOT, glued_values
 
+from arlib.evaluation import LabelsNeeded
 from arlib.publishing.chapters import execute_chapter
 from arlib.publishing.editions import chapter_parameters
 from arlib.scoring import save_scores
@@ -103,3 +107,68 @@ def test_without_labels_a_chapter_ends_where_it_needs_them(run):
         }
         assert asked <= glued, name
     assert "ch06-summary" in done.glued("06_experiments")  # which the first page shows
+
+
+CHAPTERS = ("03_sentiment_score", "04_affective_regions", "05_fusion", "06_experiments")
+FEW = {
+    "three images a class": ([0, 1] * 3, [1, 1, 2, 2, 3, 3]),
+    "one image of a class": ([0, *[1] * 11], [-1] * 12),
+    "one class": ([1] * 12, [1, 2, 3, 4] * 3),
+    "one image a fold": ([0, 1] * 3, range(1, 7)),
+    "two labels": ([0, 1, -1, -1], [-1] * 4),
+    "one label": ([0, -1, -1], [-1] * 3),
+}
+
+
+def run_cells(name, parameters):
+    """Execute a chapter's code in this process: what it glued, and the tables that it showed."""
+    glued, shown, names = {}, [], {}
+    for cell in nbformat.read(ROOT / "book" / f"{name}.ipynb", as_version=4).cells:
+        if cell.cell_type != "code":
+            continue
+        tree = ast.parse(cell.source.replace("%matplotlib inline", ""))
+        last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+        exec(compile(tree, name, "exec"), names)
+        if last is not None:
+            shown.append(eval(compile(ast.Expression(last.value), name, "eval"), names))
+        if "parameters" in cell.metadata.get("tags", []):
+            names |= {key: value for key, value in parameters.items() if key in names}
+        names["glue"] = lambda key, value, display: glued.update({key: value})
+    return glued, [each for each in shown if isinstance(each, pd.DataFrame | pd.Series)]
+
+
+@pytest.mark.parametrize("few", FEW)
+def test_few_images_go_through_every_chapter_that_takes_scores(
+    few, make_scores, tmp_path, monkeypatch
+):
+    """No chapter fails or warns, no table shows a NaN, and what was left out is named."""
+    labels, folds = FEW[few]
+    scores = make_scores(len(labels), 12, missing=False)
+    scores["label"] = "image", np.array(labels, np.int8)
+    scores["fold"] = "image", np.array(folds, np.int8)
+    folder = tmp_path / "results" / "own"
+    save_scores(scores, folder / "scores.zarr")
+    asked = {"SentiBank": "not asked for: -p rows all", "controls": "not asked for: -p rows c"}
+    coords = {"method": [], "image": scores.image.values.astype(object)}
+    beside = xr.Dataset(coords=coords, attrs={"missing": asked})
+    beside.to_zarr(folder / "baselines.zarr", consolidated=False)
+    counts = {"images": len(labels), "regions": 12 * len(labels), "majority": 0.5}
+    experiment = {"dataset": str(tmp_path), "backbones": ["squeezenet1_1"]}
+    facts = {"experiment": experiment, "dataset": counts}
+    (folder / "run.json").write_text(json.dumps(facts))
+    monkeypatch.chdir(tmp_path)
+    parameters = {"run": "own", "runs": ["own"], "n_bootstrap": 20}
+    for name in CHAPTERS:
+        if few == "one label" and name == "06_experiments":
+            with pytest.raises(
+                LabelsNeeded, match=r"needs 2 labelled images, and .* 3 images 1 has"
+            ):
+                run_cells(name, parameters)
+            return
+        glued, tables = run_cells(name, parameters)
+        for table in tables:
+            assert "nan" not in table.to_string(), name
+    assert "SentiBank (not asked for: -p rows all)" in glued["ch06-missing"]
+    assert "grid, centre crops, ten-crop (not asked for: -p rows c)" in glued["ch06-missing"]
+    nested = "a choice needs two folds"
+    assert (nested in glued["ch06-missing"]) == (few in ("one image of a class", "two labels"))

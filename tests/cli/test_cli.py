@@ -524,7 +524,14 @@ def test_run_can_only_measure_and_record_the_runs(book, tmp_path, monkeypatch, m
     code, output = within("run", "fresh", "--only-measure", "--record", *parameters)
     assert code == 0, output
     build = book / "_build" / "fresh"
-    assert output.splitlines() == [
+    plan, seconds, *lines = output.splitlines()
+    assert plan == (
+        "twitter2-vgg_tiny: 20 images (10 positive, 10 negative), up to 3 regions each, by "
+        "vgg_tiny, frozen, under a linear head"
+    )
+    assert "scoring takes about" in seconds
+    assert "besides the other rows of Table 1" in seconds
+    assert lines == [
         "scoring: twitter2-vgg_tiny",
         "recorded: book/results/twitter2-vgg_tiny",
         f"the runs are at {build / 'results'}",

@@ -195,7 +195,7 @@ def test_fold_means_is_a_loop_over_folds_and_resamples(block):
 
 
 def test_fold_means_weighs_folds_alike_whatever_their_size():
-    hits, folds = [True] + [False] * 9, [0] + [1] * 9
+    hits, folds = [True] * 2 + [False] * 9, [0] * 2 + [1] * 9
     estimate, low, high = fold_means(hits, folds, n_bootstrap=50)
     assert (estimate, low, high) == (0.5, 0.5, 0.5)
     assert estimate.shape == ()
@@ -204,9 +204,12 @@ def test_fold_means_weighs_folds_alike_whatever_their_size():
 @given(
     arrays(np.int8, st.integers(2, 40), elements=st.integers(-1, 6)).filter(lambda f: f.max() >= 0)
 )
-def test_fold_means_of_ones_are_one(folds):
-    for result in fold_means(np.ones((2, folds.size), bool), folds, n_bootstrap=20):
-        np.testing.assert_array_equal(result, [1.0, 1.0])
+def test_fold_means_of_ones_are_one_and_a_fold_of_one_image_has_no_interval(folds):
+    estimate, low, high = fold_means(np.ones((2, folds.size), bool), folds, n_bootstrap=20)
+    np.testing.assert_array_equal(estimate, [1.0, 1.0])
+    single = np.unique(folds[folds >= 0], return_counts=True)[1].min() == 1
+    for bound in (low, high):
+        np.testing.assert_array_equal(bound, [np.nan if single else 1.0] * 2)
 
 
 def test_rows_share_their_resamples():
@@ -240,7 +243,7 @@ def test_wrong_fold_means_are_refused(hits, folds, options, message):
         fold_means(hits, folds, **options)
 
 
-VALUES = st.lists(st.floats(-100, 100), min_size=1, max_size=20)
+VALUES = st.lists(st.floats(-100, 100), min_size=2, max_size=20)
 
 
 def mean(values, **options):
@@ -281,11 +284,11 @@ def test_the_true_mean_lies_within_as_often_as_promised():
     assert 0.9 <= np.mean(inside) <= 0.98
 
 
-def test_the_same_seed_gives_the_same_interval_and_one_value_has_no_spread():
+def test_the_same_seed_gives_the_same_interval_and_one_value_has_none():
     values = np.random.default_rng(0).random(30)
     assert mean(values, seed=3) == mean(values, seed=3)
     assert mean(values, seed=3)[1:] != mean(values, seed=4)[1:]
-    assert mean([0.25]) == [0.25, 0.25, 0.25]
+    np.testing.assert_array_equal(mean([0.25]), [0.25, np.nan, np.nan])
 
 
 def best_by_hand(right, folds, ids):

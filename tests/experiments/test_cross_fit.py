@@ -9,7 +9,7 @@ from scipy.special import expit
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from arlib.experiments.baselines.cross_fit import cross_fit, fit_svm
+from arlib.experiments.baselines.cross_fit import cross_fit, fit_svm, too_few
 
 RNG = np.random.default_rng(0)
 LABELS = np.repeat([0, 1, 2], [40, 30, 30])
@@ -112,3 +112,23 @@ def test_a_folds_own_labels_do_not_change_its_predictions():
 def test_a_single_fold_has_no_other_to_learn_from(folds):
     with pytest.raises(ValueError, match="needs at least two folds"):
         cross_fit(dataset(LABELS, folds), FEATURES, centroids)
+
+
+@pytest.mark.parametrize(
+    ("labels", "folds", "reason"),
+    [
+        ([0, 1, 0, 1], [1, 1, 2, 2], None),
+        ([0, 1, 0, 1, 1], [1, 1, 2, 2, -1], None),
+        ([-1, -1], [1, 2], "no image has a label"),
+        ([0, 1, 1, -1], [1, 1, 2, 2], "a has 1 image, and two are needed: one to learn from"),
+        ([0, 0, 0], [1, 2, 3], "b has no image, and two are needed"),
+        ([0, 1, 0, 1], [-1] * 4, "all images of a are in no fold, and none is left to learn from"),
+        ([0, 1, 0, 1], [1, 2, 2, 2], "all images of b are in fold 2"),
+    ],
+)
+def test_the_reason_why_no_classifier_can_be_fitted_on_the_other_folds(labels, folds, reason):
+    labelled = SimpleNamespace(
+        labels=np.array(labels, np.int8), folds=np.array(folds), emotions=("a", "b")
+    )
+    assert (too_few(labelled) or "").startswith(reason or "")
+    assert (too_few(labelled) is None) == (reason is None)

@@ -1,6 +1,7 @@
 """An experiment on photographs: from images in folders to complete runs."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from arlib import datasets
-from arlib.evaluation import methods
+from arlib.evaluation import methods, table1
 from arlib.experiments import photographs, runs
 from arlib.experiments.photographs import Experiment, PhotographProtocol, fit_dataset_head
 from arlib.experiments.registry import parse_experiment
@@ -181,3 +182,109 @@ def test_a_dataset_head_records_what_it_was_fitted_on(monkeypatch):
     assert head.provenance["images"] == 24
     assert head.provenance["seed"] == 3
     assert head.provenance["weights_sha256"] == network.sha256()
+
+
+class TestFewImages:
+    """What can be done with them is done, and what cannot is said before it starts."""
+
+    @pytest.fixture
+    def own(self, data, tmp_path):
+        """Return a function: it makes a table of so many light and dark images, and a protocol."""
+
+        def make(light, dark, *, backbone="vgg_tiny", folds=None, names="pn", **changes):
+            rows = [
+                f"{data}/folder/{kind}/{i}.png,{name}"
+                for kind, name, n in [
+                    ("positive", names[0], light),
+                    ("negative", names[1], dark),
+                ]
+                for i in range(n)
+            ]
+            words = {"p": "positive", "n": "negative", "j": "joy", "f": "fear", "-": ""}
+            rows = [f"{row[:-1]}{words[row[-1]]}" for row in rows]
+            head = "path,label"
+            if folds is not None:
+                head, rows = f"{head},fold", [f"{r},{f}" for r, f in zip(rows, folds, strict=True)]
+            (tmp_path / "few.csv").write_text("\n".join([head, *rows]) + "\n")
+            settings = {
+                "rows": "main",
+                "finetune_on": ("auto",),
+                "dataset": str(tmp_path / "few.csv"),
+            }
+            experiment = replace(EXPERIMENT, **{**settings, **changes})
+            return PhotographProtocol(experiment, backbone, "auto", progress=False)
+
+        return make
+
+    @pytest.mark.parametrize(
+        ("light", "dark", "more", "said"),
+        [
+            (6, 6, {}, r"12 images \(6 positive, 6 negative\), .* under a linear head"),
+            (
+                3,
+                6,
+                {},
+                "3 folds instead of 5, as positive has 3 images; the heads' C is chosen on 2",
+            ),
+            (2, 2, {}, "2 folds instead of 5, as positive has 2 images; the heads' C is fixed"),
+            (3, 3, {"folds": range(1, 7)}, "no intervals, as a fold has one image"),
+            (1, 4, {}, "positive has 1 image, .* so the head that comes with the package predicts"),
+            (1, 4, {}, "no choice of K by fold"),
+            (4, 0, {}, "negative has no image, .* no AUC and no balanced accuracy"),
+            (2, 2, {"names": "--"}, r"4 images \(4 without label\), .* nothing is compared with"),
+            (
+                6,
+                6,
+                {},
+                r"left out: SentiBank, DeepSentiBank \(-p rows all\), controls \(-p rows co",
+            ),
+            (6, 6, {}, r"scoring takes about \d+ s here$"),
+        ],
+    )
+    def test_the_plan_says_so(self, own, monkeypatch, light, dark, more, said):
+        monkeypatch.setattr(photographs.LinearHead, "default", shipped)
+        lines = []
+        own(light, dark, **more).experiment.runs(progress=False, say=lines.append)
+        text = "; ".join(lines)
+        assert re.search(said, text), text
+
+    def test_where_nothing_can_be_done_it_is_refused_before_it_starts(self, own):
+        with pytest.raises(datasets.DatasetError, match=r"few: joy has 1 image, .*; add images"):
+            list(own(1, 4, names="jf").plan())
+
+    @pytest.mark.parametrize(("light", "dark"), [(3, 5), (2, 2), (1, 4)])
+    def test_they_make_a_run_with_the_main_rows(self, own, tmp_path, monkeypatch, light, dark):
+        monkeypatch.setattr(photographs.LinearHead, "default", shipped)
+        run = open_run(own(light, dark).measure(tmp_path)).load()
+        assert run.name == "own-few-vgg_tiny"
+        learned = "shipped" if light == 1 else "none"
+        assert run.facts["experiment"]["finetune_on"] == [learned]
+        assert "control_probability" not in run.baselines
+        missing = run.baselines.attrs["missing"]
+        assert missing["SentiBank"] == "not asked for: -p rows all"
+        assert missing["controls"] == "not asked for: -p rows controls"
+        assert missing["PCNN + VGGNet"].startswith("a frozen network is not trained on")
+        table = table1([run], n_bootstrap=5)["own-few-vgg_tiny"]
+        fused = [name for name in table.index if "lf (K = 1)" in name or name == "VGGNet + ft"]
+        assert table.accuracy[fused].notna().all()
+        early = "VGGNet + ft + obj + senti + ff (K = 1)"
+        assert np.isfinite(table.accuracy[early]) == (light > 1)
+        if light == 1:
+            assert table.note[early].startswith("no classifier of its own: positive has 1 image")
+
+    def test_of_rows_there_are_three_levels(self):
+        with pytest.raises(ValueError, match="rows must be one of main, controls, all, not 'some'"):
+            replace(EXPERIMENT, rows="some")
+
+
+def shipped():
+    """A head of two emotions for the small network, in place of the one that comes with arlib."""
+    rng = np.random.default_rng(0)
+    width = global_outputs(
+        datasets.load("folder").subset([0]),
+        load_backbone("vgg_tiny", weights="random"),
+        features=True,
+        progress=False,
+    ).shape[1]
+    weight = rng.normal(size=(2, width)).astype(np.float32)
+    return LinearHead(weight, np.zeros(2, np.float32), ("positive", "negative"), "vgg_tiny")

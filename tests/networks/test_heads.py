@@ -126,12 +126,21 @@ def test_the_shipped_head_reads_squeezenet_features():
     [
         (np.repeat([0, 3], 50), r"labels must lie in 0\.\.1"),
         (np.repeat([0, -1], 50), r"labels must lie in 0\.\.1"),
-        (np.repeat([0, 1], [97, 3]), "3 images of 'b' do not fill 5 inner folds"),
+        (np.repeat([0], 100), "no image of 'b' to learn from"),
     ],
 )
 def test_labels_that_cannot_be_fitted(labels, message):
     with pytest.raises(ValueError, match=message):
         LinearHead.fit(FEATURES, labels, ("a", "b"), backbone="x")
+
+
+@pytest.mark.parametrize(("rarest", "inner"), [(5, None), (4, 4), (2, 2), (1, 0)])
+def test_a_class_of_few_images_leaves_fewer_inner_folds_or_none(rarest, inner):
+    labels = np.repeat([0, 1], [100 - rarest, rarest])
+    head = LinearHead.fit(FEATURES, labels, ("a", "b"), backbone="x", strengths=(1e-4, 1e-2, 1.0))
+    assert head.provenance.get("inner_folds") == inner
+    assert inner != 0 or head.provenance["C"] == 1e-2
+    assert np.isfinite(head.probability(FEATURES)).all()
 
 
 def test_features_of_another_network():

@@ -10,7 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from papermill import execute_notebook
 from papermill.exceptions import PapermillExecutionError
 
-from arlib.publishing.chapters import UNKNOWN, end_early, execute_chapter, verify
+from arlib.publishing.chapters import UNKNOWN, end_early, execute_chapter, verify, with_dashes
 from arlib.publishing.editions import EditionError
 
 SPEC = {"name": "python3", "display_name": "Python 3"}
@@ -160,6 +160,20 @@ def test_the_cells_that_ran_stay_and_a_note_replaces_the_rest(failed_chapter):
 def test_another_failure_is_no_early_end(failed_chapter):
     with pytest.raises(ValueError, match="no cell failed with KeyError"):
         end_early(failed_chapter, "KeyError")
+
+
+def test_a_number_that_is_none_is_a_dash_in_the_text():
+    record = "application/papermill.record/text/plain"
+    outputs = [
+        new_output("display_data", {record: text}, metadata={"scrapbook": {"name": name}})
+        for name, text in {"auc": "nan", "rate": "0.5", "who": "'nan'"}.items()
+    ]
+    text = "{glue:text}`auc:.3f`, {glue:text}`rate:.1%`, {glue:text}`who`"
+    cells = [new_markdown_cell(text), new_code_cell("1", outputs=outputs)]
+    done = with_dashes(new_notebook(cells=cells))
+    nbformat.validate(done)
+    assert done.cells[0].source == "–, {glue:text}`rate:.1%`, {glue:text}`who`"
+    assert done.cells[1] == cells[1]
 
 
 def test_values_that_were_not_computed_are_glued_as_unknown():

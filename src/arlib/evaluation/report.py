@@ -154,9 +154,9 @@ def _cell(row: pd.Series) -> str:
     """Write one cell: 71.0 [68.2, 73.9], with its marks; a dash for a row that is missing."""
     if np.isnan(row.accuracy):
         return "–"
-    low, high = 100 * row.low, 100 * row.high
+    interval = "" if np.isnan(row.low) else f" [{100 * row.low:.1f}, {100 * row.high:.1f}]"
     marks = ("*" if row.p_holm < 0.05 else "") + ("v" if row.accuracy < row.majority else "")
-    return f"{100 * row.accuracy:.1f} [{low:.1f}, {high:.1f}]{marks:<2}"
+    return f"{100 * row.accuracy:.1f}{interval}{marks:<2}"
 
 
 def _details(table: pd.DataFrame) -> str:

@@ -82,19 +82,22 @@ class Run:
         }
         return f"{experiment['backbones'][0]}, {words.get(source, f'fine-tuned on {source}')}"
 
-    def require_labels(self, what: str) -> None:
+    def require_labels(self, what: str, least: int = 1) -> None:
         """Stop a chapter where it needs labels that the run lacks.
 
         Args:
             what: For what they are needed, as the start of a sentence.
+            least: How many images must have one.
 
         Raises:
-            LabelsNeeded: Not one image has a label. A published chapter ends there, with a note.
+            LabelsNeeded: Fewer images have a label. A published chapter ends there, with a note.
         """
-        if not (self.labels >= 0).any():
+        known = int((self.labels >= 0).sum())
+        if known < least:
+            needed = "labels" if least == 1 else f"{least} labelled images"
             raise LabelsNeeded(
-                f"{what}: this needs labels, and of the run's {self.labels.size} images none has "
-                "one. A table with the columns path and label gives them"
+                f"{what}: this needs {needed}, and of the run's {self.labels.size} images "
+                f"{known or 'none'} has one. A table with the columns path and label gives them"
             )
 
     def differences(self, other: Run) -> dict[str, float]:

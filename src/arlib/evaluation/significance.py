@@ -138,7 +138,10 @@ def fold_means(
     seed: int = 0,
     block: int = 2**22,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Average hits (…, image) over each fold's images, then over folds: (estimate, low, high)."""
+    """Average hits (…, image) over each fold's images, then over folds: (estimate, low, high).
+
+    Where a fold has a single image the interval is NaN: resampled, that image never varies.
+    """
     hits, folds = np.asarray(hits), np.asarray(folds)
     if folds.ndim != 1 or hits.shape[-1:] != folds.shape:
         raise ValueError(
@@ -168,6 +171,8 @@ def fold_means(
             weight = np.stack([np.bincount(d, minlength=n).astype(float) for d in drawn])
             resampled += part @ weight.T / n
     low, high = np.quantile(draws / ids.size, tails, axis=1)
+    if (np.bincount(np.searchsorted(ids, folds[folds >= 0])) < 2).any():
+        low, high = np.full_like([low, high], np.nan)
     shape = hits.shape[:-1]
     return (estimate / ids.size).reshape(shape), low.reshape(shape), high.reshape(shape)
 

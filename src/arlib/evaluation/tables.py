@@ -44,7 +44,8 @@ def table1(
 
     Returns:
         Column -> a row a method. ``accuracy`` is the mean over folds, ``low`` and ``high`` its 95 %
-        interval over images; ``majority``, ``balanced_accuracy`` and ``auc`` are over all images;
+        interval over images, NaN where a fold has one image; ``majority``, ``balanced_accuracy``
+        and ``auc`` are over all images;
         ``p`` is McNemar's exact p against "VGGNet + ft" and ``p_holm`` Holm's over the column's
         rows; ``changed``, ``corrected`` and ``degraded`` count labels against that row, ``could``
         those that Eq. 3 can change at all (NaN for rows that are no late fusion); ``picked_k`` and
@@ -110,6 +111,8 @@ def _measures(run: Run, prediction: RowPrediction, n_bootstrap: int, seed: int) 
         "images": int(usable.sum()),
         "note": prediction.note,
     }
+    if np.isnan(low):
+        measures["note"] = f"{prediction.note} No interval: a fold has one image.".strip()
     if prediction.picked is not None:
         measures["picked_k"], measures["picked"] = prediction.picked
     return measures

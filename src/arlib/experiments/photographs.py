@@ -3,9 +3,11 @@
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,19 @@ import xarray as xr
 from arlib import datasets
 from arlib._support.storage import cache_folder
 from arlib.datasets import Dataset, DatasetError
+from arlib.evaluation import Run
+from arlib.experiments.baselines.cross_fit import too_few
 from arlib.experiments.baselines.pcnn import train_on
-from arlib.experiments.baselines.rows import CONTROL_CROPS, Missing, measure_rows, rows_for
+from arlib.experiments.baselines.rows import (
+    CONTROL_CROPS,
+    LEFT_OUT,
+    PCNN_ROWS,
+    Missing,
+    measure_rows,
+    rows_for,
+)
 from arlib.experiments.baselines.sentibank import SentiBank, train_bank
+from arlib.experiments.registry import load_images
 from arlib.experiments.runs import write_run
 from arlib.networks import (
     Backbone,
@@ -29,10 +41,13 @@ from arlib.networks import (
     weights_at_hand,
 )
 from arlib.proposals import Propose, make_proposals
-from arlib.scoring import Classifiers, global_outputs, score_cross_fold
+from arlib.scoring import Classifiers, box_outputs, global_outputs, score_cross_fold
 
-FROZEN, SHIPPED, FOLDS = "none", "shipped", "folds"
+FROZEN, SHIPPED, FOLDS, AUTO = "none", "shipped", "folds", "auto"
 """What a network learns from, where it is not the name of a dataset."""
+
+MOST_FOLDS = 5
+"""Folds of images of one's own, and inner ones of their heads; fewer images make fewer."""
 
 # What each stage depends on; images, weights and settings of training are in its facts.
 TRAINING = ("datasets", "networks")
@@ -54,15 +69,19 @@ class Experiment:
         seed: of training, of the heads' inner folds and of random weights.
         finetune_on: what networks learn from, each a run: "none" freezes them under a linear head
             fitted on the other folds; "shipped" under the head that comes with the package, for
-            images without labels; "folds" fine-tunes one network a fold on the other folds; else
-            a dataset, on all of which one network is fine-tuned.
+            images without labels; "auto" is "none", or "shipped" where labels are too few to fit
+            a head on the other folds; "folds" fine-tunes one network a fold on the other folds;
+            else a dataset, on all of which one network is fine-tuned.
         training: settings of `arlib.networks.Training`.
         anps: the ANP-tagged dataset of SentiBank and DeepSentiBank.
         caffenet: the network in place of CaffeNet; AlexNet differs by the order of two layers.
         reader: settings of the dataset's reader, such as `positive_from` of "oasis".
+        rows: of Table 1, what is measured beside the scores: "main", those whose cost is small;
+            "controls", also crops of fixed places; "all", also SentiBank, PCNN and DeepSentiBank,
+            for which more is trained.
 
     Raises:
-        ValueError: a network would be fine-tuned on the images that it predicts.
+        ValueError: a network would be fine-tuned on the images that it predicts; or no such `rows`.
     """
 
     dataset: str
@@ -78,22 +97,33 @@ class Experiment:
     anps: str = "vso"
     caffenet: str = "alexnet"
     reader: Mapping[str, Any] = field(default_factory=dict)
+    rows: str = "all"
 
     def __post_init__(self) -> None:
-        """Refuse that a network predicts images that it learned from."""
+        """Refuse that a network predicts images that it learned from, and unknown `rows`."""
+        if self.rows not in LEFT_OUT:
+            raise ValueError(f"rows must be one of {', '.join(LEFT_OUT)}, not {self.rows!r}")
         if self.dataset in self.finetune_on:
             raise ValueError(
                 f"a network fine-tuned on all of {self.dataset} has seen the images that it would "
                 f"predict: finetune_on {FOLDS!r} leaves out the fold that is predicted"
             )
 
-    def runs(self, *, progress: bool = True) -> dict[str, Callable[[Path], Path]]:
-        """Name the runs, each with the function that makes it, given the folder it goes into."""
+    def runs(
+        self, *, progress: bool = True, say: Callable[[str], Any] | None = None
+    ) -> dict[str, Callable[[Path], Path]]:
+        """Name the runs, each with the function that makes it, given the folder it goes into.
+
+        `say` is called with lines of what each will do, which takes the images and the networks.
+        """
         protocols = [
             PhotographProtocol(self, backbone, source, progress)
             for source in self.finetune_on
             for backbone in self.backbones
         ]
+        if say:
+            for line in chain.from_iterable(protocol.plan() for protocol in protocols):
+                say(line)
         return {protocol.name: protocol.measure for protocol in protocols}
 
 
@@ -114,7 +144,34 @@ class PhotographProtocol:
     @cached_property
     def dataset(self) -> Dataset:
         """The images that are scored."""
-        return datasets.load(self.experiment.dataset, **self.experiment.reader)
+        return load_images(self.experiment.dataset, self.experiment.reader)
+
+    @cached_property
+    def learns_from(self) -> str:
+        """What the network learns from, as `finetune_on`, with "auto" decided.
+
+        `DatasetError` where it is the images' own folds, and their labels are too few.
+        """
+        dataset = self.dataset
+        reason = too_few(dataset) if self.finetune_on in (FROZEN, FOLDS, AUTO) else None
+        if reason is None:
+            return FROZEN if self.finetune_on == AUTO else self.finetune_on
+        head = LinearHead.default()
+        fits = (head.backbone, head.emotions) == (self.backbone, tuple(dataset.emotions))
+        if self.finetune_on == AUTO and fits:
+            return SHIPPED
+        raise DatasetError(
+            f"{dataset.name}: {reason}; add images, or let finetune_on name another dataset, or "
+            f"'shipped', the head that comes with the package, which predicts "
+            f"{' and '.join(head.emotions)} on {head.backbone}"
+        )
+
+    @property
+    def _left_out(self) -> list[str]:
+        """Rows, and "controls", that nobody asked for; why a frozen network has no PCNN it says."""
+        rows = LEFT_OUT[self.experiment.rows]
+        frozen = self.learns_from in (FROZEN, SHIPPED)
+        return [row for row in rows if not (frozen and row in PCNN_ROWS)]
 
     @cached_property
     def plain(self) -> Backbone:
@@ -126,20 +183,85 @@ class PhotographProtocol:
     def classifiers(self) -> Classifiers:
         """The network, and the head if there is one, of each fold."""
         dataset = self.dataset  # first: where it is missing no weights are fetched
-        if self.finetune_on == SHIPPED:
+        if self.learns_from == SHIPPED:
             head = LinearHead.default()
             if head.provenance.get("dataset") == dataset.name:
                 raise ValueError(f"the head that comes with the package has seen {dataset.name}")
             heads = dict.fromkeys(np.unique(dataset.folds).tolist(), head)
             return Classifiers.one(self.plain, dataset, heads)
-        if self.finetune_on in (FROZEN, FOLDS) and not (dataset.labels >= 0).any():
-            raise DatasetError(
-                f"{dataset.name} has no labels to learn from: finetune_on must be 'shipped', for "
-                "the head that comes with the package, or another dataset"
-            )
-        if self.finetune_on == FROZEN:
+        if self.learns_from == FROZEN:
             return Classifiers.one(self.plain, dataset, self._heads())
         return self._finetuned(self.backbone, progressive=False)
+
+    def plan(self) -> Iterator[str]:
+        """Say what `measure` will do, what these images are too few for, and about how long."""
+        settings, dataset = self.experiment, self.dataset
+        own = {"backbones": [self.backbone], "finetune_on": [self.learns_from]}
+        network = Run(self.name, xr.Dataset(), facts={"experiment": own}).network
+        yield (
+            f"{self.name}: {len(dataset)} images ({_tally(dataset)}), up to {settings.max_regions} "
+            f"regions each, by {network}"
+        )
+        if limits := self._limits():
+            yield f"  with these images: {'; '.join(limits)}"
+        if self._left_out and (dataset.labels >= 0).any():
+            rows = [name for name in self._left_out if name != "controls"]
+            controls = ", controls (-p rows controls)" if len(rows) < len(self._left_out) else ""
+            yield f"  left out: {', '.join(rows)} (-p rows all){controls}"
+        if (seconds := self._scoring_seconds()) is not None:
+            rest = [] if self.learns_from in (FROZEN, SHIPPED) else ["fine-tuning"]
+            rest += ["the other rows of Table 1"] if settings.rows == "all" else []
+            beside = f", besides {' and '.join(rest)}" if rest else ""
+            yield f"  scoring takes about {_duration(seconds)} here{beside}"
+
+    def _limits(self) -> list[str]:
+        """Say what cannot be done, or is done on less, for want of labelled images."""
+        dataset, limits = self.dataset, []
+        labels, folds = dataset.labels[dataset.labels >= 0], dataset.folds[dataset.labels >= 0]
+        counts = np.bincount(labels, minlength=len(dataset.emotions))
+        rarest = dataset.emotions[int(counts.argmin())]
+        if self.finetune_on == AUTO and self.learns_from == SHIPPED:
+            limits.append(f"{too_few(dataset)}, so the head that comes with the package predicts")
+        if not labels.size:
+            return [*limits, "nothing is compared with labels"]
+        if not counts.min():
+            limits.append(f"no AUC and no balanced accuracy without an image of {rarest}")
+        own = np.unique(folds[folds >= 0])
+        if own.size < 2:
+            limits.append("no choice of K by fold")
+        elif own.size < MOST_FOLDS and counts.min() == own.size:
+            limits.append(
+                f"{own.size} folds instead of {MOST_FOLDS}, as {rarest} has {own.size} images"
+            )
+        if self.learns_from == FROZEN:
+            learned = [np.bincount(labels[folds != fold]).min() for fold in np.unique(folds)]
+            if (least := int(min(learned))) < MOST_FOLDS:
+                how = f"chosen on {least} folds" if least > 1 else "fixed"
+                limits.append(f"the heads' C is {how}")
+        if any((folds == fold).sum() < 2 for fold in own):
+            limits.append("no intervals, as a fold has one image")
+        return limits
+
+    def _scoring_seconds(self) -> float | None:
+        """Estimate what scoring takes by one image, after another; None if they are unreadable."""
+        regions, dataset = self.experiment.max_regions, self.dataset
+        propose = make_proposals(self.experiment.proposals, cached=True, max_regions=regions)
+
+        def boxes(_: int, image: np.ndarray) -> np.ndarray:
+            full = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
+            return np.concatenate([full, propose(image).boxes])
+
+        seconds = None
+        for index in range(min(2, len(dataset))):
+            started = time.perf_counter()
+            try:
+                box_outputs(
+                    dataset.subset([index]), self.plain, boxes, features=True, progress=False
+                )
+            except ValueError:  # which scoring will name
+                return None
+            seconds = (time.perf_counter() - started) * len(dataset)
+        return seconds
 
     def measure(self, folder: str | Path) -> Path:
         """Score the dataset and write the run into a folder, under its name."""
@@ -160,7 +282,7 @@ class PhotographProtocol:
                 progress=self.progress,
             )
 
-        own = {"backbones": [self.backbone], "finetune_on": [self.finetune_on]}
+        own = {"backbones": [self.backbone], "finetune_on": [self.learns_from]}
         return write_run(
             Path(folder, self.name),
             produce,
@@ -189,7 +311,14 @@ class PhotographProtocol:
             },
             progress=self.progress,
         )
-        return measure_rows(dataset, self.classifiers, rows, crops=crops, progress=self.progress)
+        return measure_rows(
+            dataset,
+            self.classifiers,
+            rows,
+            crops=crops,
+            left_out=self._left_out,
+            progress=self.progress,
+        )
 
     def _heads(self) -> dict[int, LinearHead]:
         """Fit a head for each fold on the other folds."""
@@ -252,7 +381,7 @@ class PhotographProtocol:
         return train_on(trained, learn, folder, training=plan, progress=self.progress).network
 
     def _pcnn(self, backbone: str) -> Classifiers:
-        if self.finetune_on in (FROZEN, SHIPPED):
+        if self.learns_from in (FROZEN, SHIPPED):
             raise Missing("a frozen network is not trained on: see a run that is fine-tuned")
         try:
             return self._finetuned(backbone, progressive=True)
@@ -284,6 +413,22 @@ class PhotographProtocol:
         return self._trained(self.backbone, self._tagged().by_tag(), "tags")
 
 
+def _tally(dataset: Dataset) -> str:
+    """Count a dataset's images by emotion, and those without a label."""
+    counts = Counter(dataset.labels.tolist())
+    tally = [f"{counts[i]} {name}" for i, name in enumerate(dataset.emotions) if counts[i]]
+    return ", ".join(tally + [f"{counts[-1]} without label"] * bool(counts[-1]))
+
+
+def _duration(seconds: float) -> str:
+    """Round a duration for people.
+
+    >>> _duration(0.3), _duration(70), _duration(8000)
+    ('1 s', '70 s', '133 min')
+    """
+    return f"{max(1, seconds):.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
 def run_name(dataset: str, backbone: str, finetune_on: str = FROZEN) -> str:
     """Name the folder of a run.
 
@@ -294,7 +439,7 @@ def run_name(dataset: str, backbone: str, finetune_on: str = FROZEN) -> str:
     >>> run_name("photos/my labels.csv", "squeezenet1_1", "shipped")
     'own-my_labels-squeezenet1_1-shipped'
     """
-    tails = {FROZEN: "", FOLDS: "-ft", SHIPPED: "-shipped"}
+    tails = {FROZEN: "", AUTO: "", FOLDS: "-ft", SHIPPED: "-shipped"}
     tail = tails.get(finetune_on, f"-ft-{finetune_on}")
     if dataset not in datasets.names():
         dataset = "own-" + re.sub(r"[^\w.-]", "_", Path(dataset).stem)

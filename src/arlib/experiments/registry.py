@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from arlib import datasets
 from arlib._support.settings import check_settings
-from arlib.datasets import Dataset
+from arlib.datasets import Dataset, DatasetError
 from arlib.datasets.scenes import SceneGenerator
 from arlib.evaluation import Run
 from arlib.experiments.runs import open_run
@@ -58,6 +58,19 @@ def find_run(
     return open_run(place)
 
 
+def load_images(name: str, reader: Mapping[str, Any]) -> Dataset:
+    """Load what is scored; images of one's own without folds, where a class has a single image."""
+    try:
+        return datasets.load(name, **reader)
+    except DatasetError as error:
+        if name in datasets.names() or "n_folds" in reader:
+            raise
+        try:
+            return datasets.load(name, n_folds=0, **reader)
+        except (DatasetError, TypeError):  # another fault; without labels there is no n_folds
+            raise error from None
+
+
 def images_of(run: Run) -> Dataset:
     """Find the images that a run scored: synthetic ones are drawn again, others read.
 
@@ -69,7 +82,7 @@ def images_of(run: Run) -> Dataset:
     """
     experiment = run.facts["experiment"]
     if "synthetic" not in experiment:
-        return datasets.load(experiment["dataset"], **experiment.get("reader", {}))
+        return load_images(experiment["dataset"], experiment.get("reader", {}))
     from arlib.experiments.synthetic import restore_synthetic
 
     name = experiment["dataset"].removeprefix("scenes-")

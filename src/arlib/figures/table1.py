@@ -62,7 +62,9 @@ def _cell(row: pd.Series, run: Run, refers: str) -> str:
     if np.isnan(row.accuracy):
         summary, details = "–", {"why not": row.note}
     else:
-        summary = f"{100 * row.accuracy:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]"
+        summary = f"{100 * row.accuracy:.1f}"
+        if not np.isnan(row.low):
+            summary += f" [{100 * row.low:.1f}, {100 * row.high:.1f}]"
         details = {
             "method": refers,
             "note": row.note,

@@ -126,21 +126,23 @@ class LinearHead:
         """Fit a logistic regression on standardised features; inner cross-validation chooses C.
 
         The standardisation is folded into weight and bias, so that the head reads raw features.
+        Where a class has fewer images than inner folds there are as many inner folds as it has
+        images; where it has one, none, and C is the middle one of `strengths`.
 
         Args:
             features: (n, D) penultimate features.
-            labels: (n,) int, indices into `emotions`; every class must occur in every inner fold.
+            labels: (n,) int, indices into `emotions`; every class must occur.
             emotions: the M classes, in order.
             backbone: the network that made the features.
             strengths: candidates for scikit-learn's C, the inverse of the L2 penalty.
-            inner_folds: stratified folds on which log loss picks C.
+            inner_folds: stratified folds, at most, on which log loss picks C.
             seed: of the folds' shuffle.
 
         Returns:
-            The head; `provenance` holds C and n.
+            The head; `provenance` holds C, n and, where they are fewer, the inner folds.
 
         Raises:
-            ValueError: a class with fewer images than inner folds, or labels outside 0..M-1.
+            ValueError: a class without an image, or labels outside 0..M-1.
 
         Example:
             >>> rng = np.random.default_rng(0)
@@ -159,21 +161,29 @@ class LinearHead:
         if labels.min() < 0 or labels.max() >= len(emotions):
             raise ValueError(f"labels must lie in 0..{len(emotions) - 1}: {np.unique(labels)}")
         counts = np.bincount(labels, minlength=len(emotions))
+        if not counts.min():
+            raise ValueError(f"no image of {emotions[int(counts.argmin())]!r} to learn from")
+        features, fewer = features.astype(np.float64), {}
+
+        # C by inner cross-validation, on fewer folds where a class does not fill them
         if counts.min() < inner_folds:
-            few = emotions[int(counts.argmin())]
-            raise ValueError(
-                f"{counts.min()} images of {few!r} do not fill {inner_folds} inner folds"
-            )
-        folds = StratifiedKFold(inner_folds, shuffle=True, random_state=seed)
-        search = GridSearchCV(
-            make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
-            {"logisticregression__C": list(strengths)},
-            scoring="neg_log_loss",
-            cv=folds,
-        ).fit(features.astype(np.float64), labels)
-        chosen = {"C": search.best_params_["logisticregression__C"], "images": len(labels)}
-        scaler, regression = search.best_estimator_
-        return _unscaled(scaler, regression, emotions, backbone, chosen)
+            inner_folds = int(counts.min()) if counts.min() > 1 else 0
+            fewer = {"inner_folds": inner_folds}
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+        if inner_folds:
+            search = GridSearchCV(
+                model,
+                {"logisticregression__C": list(strengths)},
+                scoring="neg_log_loss",
+                cv=StratifiedKFold(inner_folds, shuffle=True, random_state=seed),
+            ).fit(features, labels)
+            strength, model = search.best_params_["logisticregression__C"], search.best_estimator_
+        else:
+            strength = sorted(strengths)[len(strengths) // 2]
+            model.set_params(logisticregression__C=strength).fit(features, labels)
+        facts = {"C": strength, "images": len(labels), **fewer}
+        scaler, regression = model
+        return _unscaled(scaler, regression, emotions, backbone, facts)
 
 
 def _unscaled(

@@ -80,7 +80,10 @@ def run_edition(
     with exclusive_lock(build / "lock"):
         # the expensive half: the edition's own runs, and those that chapters would make
         bars = sys.stderr.isatty()
-        makers = edition.experiment.runs(progress=bars) if edition.experiment else {}
+        if isinstance(edition.experiment, experiments.Experiment):
+            makers = edition.experiment.runs(progress=bars, say=say)
+        else:
+            makers = edition.experiment.runs(progress=bars) if edition.experiment else {}
         runs = measure_runs(root, build / "results", makers, record=record, say=say)
         if only_measure:
             return build / "results"

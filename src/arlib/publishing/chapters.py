@@ -25,6 +25,9 @@ STATIC = {"live": 0}
 UNKNOWN = "not measured, for want of labels"
 """Stands for a glued value that was not computed."""
 
+NOT_A_NUMBER = "–"
+"""Stands for a glued number that is none, such as the AUC of one emotion alone."""
+
 _ERROR_TAG = "papermill-error-cell-tag"  # of the cells that papermill adds to a failed chapter
 _NOTE = "```{{admonition}} This chapter ends here\n:class: warning\n\n{}.\n```"
 _GLUED = re.compile(r"""\bglue\(\s*["']([^"']+)["']""")
@@ -53,7 +56,7 @@ def execute_chapter(
             notebook = end_early(notebook, evaluation.LabelsNeeded.__name__)
         else:
             verify(notebook, nbformat.read(source, as_version=4), source.name)
-        write_atomic(target, nbformat.writes(notebook))
+        write_atomic(target, nbformat.writes(with_dashes(notebook)))
     except OSError as error:
         raise EditionError(f"{source.name} could not be written: {error}") from error
     finally:
@@ -150,16 +153,29 @@ def end_early(notebook: NotebookNode, name: str) -> NotebookNode:
     raise ValueError(f"no cell failed with {name}")
 
 
+def with_dashes(notebook: NotebookNode) -> NotebookNode:
+    """Put a dash into an executed chapter's text for each number that was glued as NaN."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    names = {
+        output.metadata.scrapbook.name
+        for output in outputs
+        if "scrapbook" in output.get("metadata", {}) and "nan" in output.data.values()
+    }
+    return NotebookNode({**notebook, "cells": _with_unknown(notebook.cells, names, NOT_A_NUMBER)})
+
+
 def _glued_names(cells: list[NotebookNode]) -> set[str]:
     """Names of the values that cells glue."""
     return {name for c in cells if c.cell_type == "code" for name in _GLUED.findall(c.source)}
 
 
-def _with_unknown(cells: list[NotebookNode], unknown: set[str]) -> list[NotebookNode]:
-    """Put `UNKNOWN` in the place of each of these values in the cells' text."""
+def _with_unknown(
+    cells: list[NotebookNode], unknown: set[str], words: str = UNKNOWN
+) -> list[NotebookNode]:
+    """Put words in the place of each of these values in the cells' text."""
 
     def replace(match: re.Match[str]) -> str:
-        return UNKNOWN if match[1] in unknown else match[0]
+        return words if match[1] in unknown else match[0]
 
     return [
         NotebookNode({**cell, "source": _ROLE.sub(replace, _DIRECTIVE.sub(replace, cell.source))})

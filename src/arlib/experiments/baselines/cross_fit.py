@@ -14,6 +14,29 @@ Fit = Callable[[np.ndarray, np.ndarray, Sequence[str]], Predictor]
 """Features (n, D), labels (n,) and the M classes -> predictor."""
 
 
+def too_few(dataset: Dataset) -> str | None:
+    """Say why no classifier can be fitted on the folds that it does not predict; None if one can.
+
+    Every class needs an image outside every fold.
+    """
+    known = dataset.labels[dataset.labels >= 0]
+    if not known.size:
+        return "no image has a label"
+    counts = np.bincount(known, minlength=len(dataset.emotions))
+    if counts.min() < 2:
+        rarest = dataset.emotions[int(counts.argmin())]
+        n = f"{counts.min()} image" if counts.min() else "no image"
+        return f"{rarest} has {n}, and two are needed: one to learn from, one to predict"
+    for fold in np.unique(dataset.folds).tolist():
+        learnable = dataset.labels[(dataset.labels >= 0) & (dataset.folds != fold)]
+        counts = np.bincount(learnable, minlength=len(dataset.emotions))
+        if not counts.min():
+            rarest = dataset.emotions[int(counts.argmin())]
+            place = "no fold" if fold < 0 else f"fold {fold}"
+            return f"all images of {rarest} are in {place}, and none is left to learn from"
+    return None
+
+
 def cross_fit(
     dataset: Dataset, features: np.ndarray, fit: Fit, tested: np.ndarray | None = None
 ) -> np.ndarray:

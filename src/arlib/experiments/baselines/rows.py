@@ -1,13 +1,14 @@
 """The rows of Table 1 that scores cannot fill, and the controls: crops of fixed places."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from arlib.datasets import Dataset
-from arlib.experiments.baselines.cross_fit import Predictor, cross_fit
+from arlib.experiments.baselines.cross_fit import Predictor, cross_fit, too_few
 from arlib.experiments.baselines.former_fusion import former_fusion
 from arlib.experiments.baselines.sentibank import SentiBank
 from arlib.method import affective_regions, usable_base
@@ -17,6 +18,18 @@ from arlib.scoring import Classifiers, classify_boxes, global_outputs
 
 MOST = 20
 """The most crops of a control: as many as the largest K that is evaluated."""
+
+PCNN_ROWS = ("PCNN + CaffeNet", "PCNN + VGGNet")
+
+COSTLY = ("SentiBank", *PCNN_ROWS, "DeepSentiBank")
+"""Rows for which another network or a bank of detectors is trained."""
+
+LEFT_OUT: dict[str, tuple[str, ...]] = {
+    "main": (*COSTLY, "controls"),
+    "controls": COSTLY,
+    "all": (),
+}
+"""What is asked for beside the scores -> what is then left out."""
 
 CONTROL_CROPS: dict[str, Propose] = {
     "grid": make_proposals("grid", max_regions=MOST),
@@ -98,28 +111,44 @@ def rows_for(
 ) -> dict[str, Row]:
     """List how each row is measured; nothing is measured yet.
 
-    The images are those of the scores, in their order. `plain` is the backbone before fine-tuning,
+    Rows whose classifier is fitted on the other folds are missing where it cannot be. The images
+    are those of the scores, in their order. `plain` is the backbone before fine-tuning,
     `deep` the one fine-tuned on adjective-noun pairs; `pcnn` trains a row's classifiers.
     """
     base = usable_base(len(dataset.emotions))
+
+    def fitted(measure: Row) -> Row:
+        def row() -> np.ndarray:
+            folded = dataset.subset(dataset.folds >= 0)  # the others are not learned from
+            if reason := too_few(dataset) or too_few(folded):
+                raise Missing(f"no classifier of its own: {reason}")
+            return measure()
+
+        return row
 
     def on_features(features: np.ndarray, name: str) -> np.ndarray:
         return cross_fit(dataset, features, partial(_fit, name))
 
     return {
-        "SentiBank": lambda: on_features(bank().responses(dataset, progress=progress), "sentibank"),
+        "SentiBank": fitted(
+            lambda: on_features(bank().responses(dataset, progress=progress), "sentibank")
+        ),
         **{row: partial(_pcnn, dataset, give, progress) for row, give in pcnn.items()},
-        "VGGNet": lambda: on_features(
-            global_outputs(dataset, plain, features=True, progress=progress), plain.name
+        "VGGNet": fitted(
+            lambda: on_features(
+                global_outputs(dataset, plain, features=True, progress=progress), plain.name
+            )
         ),
-        "VGGNet + ft + obj + senti + ff (K = 1)": lambda: former_fusion(
-            dataset,
-            classifiers,
-            affective_regions(scores, 1, base=base).box.values,
-            progress=progress,
+        "VGGNet + ft + obj + senti + ff (K = 1)": fitted(
+            lambda: former_fusion(
+                dataset,
+                classifiers,
+                affective_regions(scores, 1, base=base).box.values,
+                progress=progress,
+            )
         ),
-        "DeepSentiBank": lambda: on_features(
-            global_outputs(dataset, deep(), progress=progress), "deepsentibank"
+        "DeepSentiBank": fitted(
+            lambda: on_features(global_outputs(dataset, deep(), progress=progress), "deepsentibank")
         ),
     }
 
@@ -130,17 +159,22 @@ def measure_rows(
     rows: Mapping[str, Row],
     *,
     crops: Mapping[str, Propose] = CONTROL_CROPS,
+    left_out: Collection[str] = (),
     progress: bool = True,
 ) -> xr.Dataset:
     """Measure rows and controls; a row that is missing is noted with its reason.
 
     ``probability`` (method, image, emotion) float32 holds the measured rows, and
     ``control_probability`` what `control_probabilities` gives; ``agreement`` (image,) is there
-    where it is known; the attribute ``missing`` maps each other row to its reason.
+    where it is known; the attribute ``missing`` maps each other row to its reason. `left_out`
+    names rows, and "controls", that are missing because nobody asked for them.
     """
     measured: dict[str, np.ndarray] = {}
     missing: dict[str, str] = {}
     for name, measure in rows.items():
+        if name in left_out:
+            missing[name] = "not asked for: -p rows all"
+            continue
         try:
             measured[name] = measure()
         except Missing as reason:
@@ -148,16 +182,22 @@ def measure_rows(
     extra = {} if dataset.agreement is None else {"agreement": ("image", dataset.agreement)}
     shape = (len(measured), len(dataset), len(dataset.emotions))
     probability = np.array(list(measured.values()), np.float32).reshape(shape)
-    controls = control_probabilities(dataset, classifiers, crops=crops, progress=progress)
-    return xr.Dataset(
-        {
-            "probability": (("method", "image", "emotion"), probability),
-            "control_probability": controls,
-            **extra,
-        },
-        coords={"method": np.array(list(measured), object)},
-        attrs={"missing": missing},
-    )
+    coords = {
+        "method": np.array(list(measured), object),
+        "image": dataset.keys.astype(object),
+        "emotion": np.array(dataset.emotions, object),
+    }
+    variables: dict[str, Any] = {
+        "probability": (("method", "image", "emotion"), probability),
+        **extra,
+    }
+    if "controls" in left_out:
+        missing["controls"] = "not asked for: -p rows controls"
+    else:
+        variables["control_probability"] = control_probabilities(
+            dataset, classifiers, crops=crops, progress=progress
+        )
+    return xr.Dataset(variables, coords, {"missing": missing})
 
 
 def _pcnn(dataset: Dataset, train: Callable[[], Classifiers], progress: bool) -> np.ndarray:
