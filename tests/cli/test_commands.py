@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from arlib.cli.commands import app
 from arlib.publishing import load_edition
@@ -88,3 +89,30 @@ def test_a_quick_command_runs(command, monkeypatch):
     done = CliRunner().invoke(app, command.split()[1:])
     assert done.exit_code == 0, done.output
     assert len(done.output.splitlines()) > 3
+
+
+def test_the_commands_that_read_images_share_one_bound_of_their_size(tmp_path):
+    from arlib.datasets.images import MAX_PIXELS
+
+    for name in ("predict", "score", "head", "finetune", "data check"):
+        command = app
+        for word in name.split():
+            command = command.commands[word]
+        (bound,) = [each for each in command.params if each.name == "max_pixels"]
+        assert bound.default == MAX_PIXELS, name
+
+    for folder in ("glad", "sad"):
+        (tmp_path / folder).mkdir()
+        for number in range(5):
+            image = Image.new("RGB", (20, 10 + number), "teal")
+            image.save(tmp_path / folder / f"{number}.png")
+    (tmp_path / "large.png").write_bytes((tmp_path / "sad" / "4.png").read_bytes())
+
+    def refusals(*arguments):
+        result = CliRunner().invoke(app, [*arguments, "--max-pixels", "270"])
+        assert result.exit_code == 1
+        return result.output.count("20 x 14 exceeds 270 pixels")
+
+    assert refusals("predict", "--no-overlay", str(tmp_path / "large.png")) == 1
+    (tmp_path / "large.png").unlink()
+    assert refusals("data", "check", str(tmp_path)) == 2

@@ -10,6 +10,13 @@ WEIGHT = click.FloatRange(min=0)
 SECONDS = click.FloatRange(min=0, min_open=True)
 FILE = click.Path(path_type=Path)
 
+MAX_PIXELS = click.option(
+    "--max-pixels",
+    default=80_000_000,
+    type=N,
+    help="Width x height that an image may have; decoding takes up to 11 bytes a pixel.",
+)
+
 FORMAT = click.option(
     "--format",
     "form",

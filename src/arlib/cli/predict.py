@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from arlib.cli.options import FILE, WEIGHT, N
+from arlib.cli.options import FILE, MAX_PIXELS, WEIGHT, N
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--alpha", default=1.0, type=WEIGHT, help="alpha of Eq. 2.")
 @click.option("--beta", default=0.5, type=WEIGHT, help="beta of Eq. 3.")
 @click.option("--max-regions", default=100, type=N, help="N, how many proposals.")
+@MAX_PIXELS
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one an image.")
 @click.option("--overlay", default=".", type=FILE, help="Folder for NAME.regions.png.")
 @click.option("--no-overlay", is_flag=True, help="Draw no regions.")
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 def predict(
     images: tuple[Path, ...],
     max_regions: int,
+    max_pixels: int,
     as_json: bool,
     overlay: Path,
     no_overlay: bool,
@@ -50,7 +52,7 @@ def predict(
     failed = 0
     for path in images:
         try:
-            image = read_image(path)
+            image = read_image(path, max_pixels=max_pixels)
         except ImageError as error:
             click.echo(f"arlib: {error}", err=True)
             failed += 1

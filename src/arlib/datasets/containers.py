@@ -226,7 +226,8 @@ def _tiff(content: bytes) -> Parts:
         raise Refused(f"{tags.first(277)} channels, which are no colour image")
     negative = bits > 8 and tags.get(262)[:1] == (0,)
     return Parts(
-        tags.rewritten({262: 1} if negative else {}),
+        # 12 bits are packed alike in both orders, of which Pillow reads one
+        tags.rewritten({262: 1} if negative else {}, "<" if bits == 12 else tags.order),
         exif=content,
         xmp=tags.data(700) or b"",
         sizes=((tags.first(256), tags.first(257)), (tags.first(322), tags.first(323))),
@@ -235,10 +236,10 @@ def _tiff(content: bytes) -> Parts:
     )
 
 
-_PIXEL_TAGS = frozenset(
-    [*range(256, 260), 262, 266, 273, 277, 278, 279, 284, 292, 293, 317]  # size, samples, strips
-    + [*range(320, 326), 332, 338, 339, 347, *range(512, 522), *range(529, 533)]  # tiles, colour
-)
+_PIXEL_TAGS = frozenset({
+    *range(256, 260), 262, 266, 273, 277, 278, 279, 284, 292, 293, 317,  # size, samples, strips
+    *range(320, 326), 332, 338, 339, 347, *range(512, 522), *range(529, 533),  # tiles, colours
+})  # fmt: skip
 """Tags by which a TIFF's pixels are decoded."""
 
 _ONE_NUMBER = frozenset([256, 257, 259, 262, 266, 277, 278, 284, 317, 322, 323])
@@ -311,32 +312,32 @@ class _Tags:
             with contextlib.suppress(Refused):
                 yield _Tags(self.content, at)
 
-    def rewritten(self, other: Mapping[int, int]) -> bytes:
+    def rewritten(self, other: Mapping[int, int], order: str) -> bytes:
         """Make it a plain TIFF of one directory, behind the file, of the tags that pixels need.
 
-        `other` has numbers that are to replace those of tags.
+        `other` has numbers that are to replace those of tags; `order` is that of bytes.
         """
         entries, behind = [], bytearray(len(self.content) % 2)
         for tag in sorted(_PIXEL_TAGS & self.entries.keys()):
             kind, data, numbers = self._entry(tag)[0], self.data(tag), self.get(tag)
             if data is None or len(data) > _MAX_TAG:
                 raise Refused(f"damaged: its tag {tag} is not in the file, or too long")
-            if numbers and (tag in _ONE_NUMBER or kind == 16):
-                numbers = (other.get(tag, numbers[0]),) if tag in _ONE_NUMBER else numbers
-                kind, data = 4, struct.pack(f"{self.order}{len(numbers)}L", *numbers)
+            if numbers:
+                if tag in _ONE_NUMBER:
+                    numbers = (other.get(tag, numbers[0]),)
+                kind = 4 if tag in _ONE_NUMBER or kind == 16 else kind  # LONG is all that TIFF has
+                data = struct.pack(f"{order}{len(numbers)}{_LETTERS[kind]}", *numbers)
             if not data:
                 continue
             count, field = len(data) // _SIZES[kind], data.ljust(4, b"\0")
             if len(data) > 4:
-                field = struct.pack(f"{self.order}L", len(self.content) + len(behind))
+                field = struct.pack(f"{order}L", len(self.content) + len(behind))
                 behind += data + bytes(len(data) % 2)
-            entries.append(struct.pack(f"{self.order}HHL4s", tag, kind, count, field))
-        start = len(self.content) + len(behind)
-        head = self.content[:2] + struct.pack(f"{self.order}HL", 42, start)
-        return b"".join(
-            [head, self.content[8:], behind, struct.pack(f"{self.order}H", len(entries))]
-            + [*entries, bytes(4)]
-        )
+            entries.append(struct.pack(f"{order}HHL4s", tag, kind, count, field))
+        mark = b"MM" if order == ">" else b"II"
+        head = mark + struct.pack(f"{order}HL", 42, len(self.content) + len(behind))
+        directory = struct.pack(f"{order}H", len(entries)) + b"".join(entries) + bytes(4)
+        return b"".join([head, self.content[8:], behind, directory])
 
 
 _READERS: Mapping[str, Callable[[bytes], Parts]] = {

@@ -280,7 +280,7 @@ def _silent_libtiff() -> Iterator[None]:
 
 
 def _set_handler(handler: Any) -> Any:
-    """Set libtiff's handler of errors, and return the last; None if libtiff is not to be reached."""
+    """Set libtiff's handler of errors, and return the last; None if it cannot be reached."""
     from PIL import _imaging
 
     with contextlib.suppress(AttributeError, OSError):
