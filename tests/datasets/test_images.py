@@ -177,6 +177,14 @@ def test_a_truncated_file_is_an_error(write, fmt, share):
     assert reason(write(complete[: int(share * len(complete))]))
 
 
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "jpeg"])
+def test_a_tiff_without_its_last_bytes_is_an_error(write, compression):
+    complete = encoded(PIXELS, "TIFF", compression=compression)
+    assert read_image(write(complete)).shape == PIXELS.shape
+    for cut in (2, 20, 100):
+        assert "damaged" in reason(write(complete[:-cut]))
+
+
 @given(position=st.floats(0, 1), junk=st.binary(min_size=1, max_size=40))
 def test_a_damaged_file_is_an_image_or_an_image_error(tmp_path_factory, position, junk):
     path = tmp_path_factory.mktemp("damaged") / "x"

@@ -244,6 +244,8 @@ _PIXEL_TAGS = frozenset({
 
 _ONE_NUMBER = frozenset([256, 257, 259, 262, 266, 277, 278, 284, 317, 322, 323])
 
+_OFFSETS = frozenset([273, 324, 513, 519, 520, 521])  # where strips, tiles and tables of JPEG lie
+
 _MAX_TAG = 2**21  # bytes: 262,144 strips or tiles
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
@@ -313,31 +315,37 @@ class _Tags:
                 yield _Tags(self.content, at)
 
     def rewritten(self, other: Mapping[int, int], order: str) -> bytes:
-        """Make it a plain TIFF of one directory, behind the file, of the tags that pixels need.
+        """Make it a plain TIFF of one directory, before the file, of the tags that pixels need.
 
-        `other` has numbers that are to replace those of tags; `order` is that of bytes.
+        `other` has numbers that are to replace those of tags; `order` is that of bytes. The file
+        still ends where it ended, so that pixels which are cut off are missed.
         """
-        entries, behind = [], bytearray(len(self.content) % 2)
+        kept: list[tuple[int, int, tuple[int, ...], bytes]] = []
         for tag in sorted(_PIXEL_TAGS & self.entries.keys()):
             kind, data, numbers = self._entry(tag)[0], self.data(tag), self.get(tag)
             if data is None or len(data) > _MAX_TAG:
                 raise Refused(f"damaged: its tag {tag} is not in the file, or too long")
+            if tag in _ONE_NUMBER and numbers:
+                numbers = (other.get(tag, numbers[0]),)
+            if numbers and (tag in _ONE_NUMBER | _OFFSETS or kind == 16):
+                kind, data = 4, bytes(4 * len(numbers))  # LONG, which is all that TIFF has
+            if data:
+                kept.append((tag, kind, numbers, data))
+        # the directory, then what does not fit into its entries, then the file
+        at = 8 + 2 + 12 * len(kept) + 4
+        shift = at + sum(len(data) + len(data) % 2 for *_, data in kept if len(data) > 4)
+        lines, values = b"", b""
+        for tag, kind, numbers, data in kept:
             if numbers:
-                if tag in _ONE_NUMBER:
-                    numbers = (other.get(tag, numbers[0]),)
-                kind = 4 if tag in _ONE_NUMBER or kind == 16 else kind  # LONG is all that TIFF has
-                data = struct.pack(f"{order}{len(numbers)}{_LETTERS[kind]}", *numbers)
-            if not data:
-                continue
+                moved = [number + shift for number in numbers] if tag in _OFFSETS else numbers
+                data = struct.pack(f"{order}{len(moved)}{_LETTERS[kind]}", *moved)
             count, field = len(data) // _SIZES[kind], data.ljust(4, b"\0")
             if len(data) > 4:
-                field = struct.pack(f"{order}L", len(self.content) + len(behind))
-                behind += data + bytes(len(data) % 2)
-            entries.append(struct.pack(f"{order}HHL4s", tag, kind, count, field))
-        mark = b"MM" if order == ">" else b"II"
-        head = mark + struct.pack(f"{order}HL", 42, len(self.content) + len(behind))
-        directory = struct.pack(f"{order}H", len(entries)) + b"".join(entries) + bytes(4)
-        return b"".join([head, self.content[8:], behind, directory])
+                field = struct.pack(f"{order}L", at + len(values))
+                values += data + bytes(len(data) % 2)
+            lines += struct.pack(f"{order}HHL4s", tag, kind, count, field)
+        head = (b"MM" if order == ">" else b"II") + struct.pack(f"{order}HLH", 42, 8, len(kept))
+        return b"".join([head, lines, bytes(4), values, self.content])
 
 
 _READERS: Mapping[str, Callable[[bytes], Parts]] = {
