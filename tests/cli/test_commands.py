@@ -2,13 +2,16 @@
 
 import re
 import shlex
+from inspect import signature
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from arlib.cli.commands import app
+from arlib.datasets import read_image
 from arlib.publishing import load_edition
 
 ROOT = Path(__file__).parents[2]
@@ -88,3 +91,29 @@ def test_a_quick_command_runs(command, monkeypatch):
     done = CliRunner().invoke(app, command.split()[1:])
     assert done.exit_code == 0, done.output
     assert len(done.output.splitlines()) > 3
+
+
+def test_the_commands_that_read_images_share_one_bound_of_their_size(tmp_path):
+    bound_of_library = signature(read_image).parameters["max_pixels"].default
+    for name in ("predict", "score", "head", "finetune", "data check"):
+        command = app
+        for word in name.split():
+            command = command.commands[word]
+        (bound,) = [each for each in command.params if each.name == "max_pixels"]
+        assert bound.default == bound_of_library, name
+
+    for folder in ("glad", "sad"):
+        (tmp_path / folder).mkdir()
+        for number in range(5):
+            image = Image.new("RGB", (20, 10 + number), "teal")
+            image.save(tmp_path / folder / f"{number}.png")
+    (tmp_path / "large.png").write_bytes((tmp_path / "sad" / "4.png").read_bytes())
+
+    def refusals(*arguments):
+        result = CliRunner().invoke(app, [*arguments, "--max-pixels", "270"])
+        assert result.exit_code == 1
+        return result.output.count("20 x 14 exceeds 270 pixels")
+
+    assert refusals("predict", "--no-overlay", str(tmp_path / "large.png")) == 1
+    (tmp_path / "large.png").unlink()
+    assert refusals("data", "check", str(tmp_path)) == 2

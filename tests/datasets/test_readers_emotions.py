@@ -3,6 +3,7 @@
 import pickle
 import sys
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from arlib.datasets import DatasetError, ImageError, load, read_image
 from arlib.datasets.emotionroi import emotionroi
 from arlib.datasets.fi import fi
 from arlib.datasets.folds import stratified_folds
-from arlib.datasets.shards import _ImageColumn, wrap_split
+from arlib.datasets.shards import wrap_split
 from arlib.datasets.table import COLUMNS, table
 from arlib.datasets.twitter1 import read_lists, select_subset, twitter1
 
@@ -596,14 +597,19 @@ class TestWrapSplit:
             assert (dataset.read(index) == read_image(photos[index])).all()
             assert (dataset.subset([index]).read(0) == dataset.read(index)).all()
         assert (pickle.loads(pickle.dumps(dataset)).read(0) == 255).all()
-        with pytest.raises(ImageError, match=r"^row 2: damaged \(UnidentifiedImageError: "):
+        with pytest.raises(ImageError, match=r"c\.png: no image, or of an unknown format$"):
             dataset.read(2)
 
-    def test_images_that_lie_on_their_side_are_turned(self, photos):
-        """Should a release of `datasets` leave that to its caller."""
-        with Image.open(photos[1]) as side:
-            turned = _ImageColumn([{"image": side}], "image")(0)
-        assert (turned == read_image(photos[1])).all()
+    def test_a_large_image_is_refused_before_it_is_decoded(self, hf, photos, tmp_path):
+        rows = [{"bytes": Path(photos[0]).read_bytes(), "path": None}, photos[1], None]
+        self.make(hf, rows, ["a", "b", "a"], hf.Value("string")).save_to_disk(tmp_path / "arrow")
+        dataset = load(tmp_path / "arrow", max_pixels=10)
+        for index, name, size in ((0, "row 0", "4 x 3"), (1, "row 1", "8 x 3")):
+            with pytest.raises(ImageError, match=f"^{name}: {size} exceeds 10 pixels$"):
+                dataset.read(index)
+        with pytest.raises(ImageError, match=r"^row 2: no image$"):
+            dataset.read(2)
+        assert load(tmp_path / "arrow").read(0).shape == read_image(photos[0]).shape
 
     def test_texts_and_numbers_are_classes_by_name(self, hf, photos):
         split = self.make(hf, photos, ["negative", None, "positive"], hf.Value("string"))

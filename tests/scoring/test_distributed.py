@@ -21,6 +21,7 @@ from PIL import Image
 
 from arlib import datasets
 from arlib._support.storage import BusyError, exclusive_lock
+from arlib.datasets import ImageError
 from arlib.method import affective_regions, top_regions
 from arlib.networks import load_backbone
 from arlib.proposals import Grid, Proposals
@@ -42,6 +43,16 @@ NAMES = {
     "max_regions": 4,
 }
 TINY = partial(named_job, **NAMES)
+
+
+def test_the_bound_of_an_images_size_is_part_of_a_job(tmp_path):
+    Image.new("RGB", (20, 12), "teal").save(tmp_path / "a.png")
+    names = {"images": tmp_path, "proposals": "grid", "backbone": "vgg_tiny", "weights": "random"}
+    job, small = named_job(**names), named_job(**names, max_pixels=239)
+    assert job.dataset.read(0).shape == (12, 20, 3)
+    assert small.sha256 != job.sha256  # other images are left out
+    with pytest.raises(ImageError, match="20 x 12 exceeds 239 pixels"):
+        small.dataset.read(0)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ import sys
 
 import click
 
+from arlib.cli.options import MAX_PIXELS
+
 
 @click.group()
 def data() -> None:
@@ -39,7 +41,8 @@ def where(name: str) -> None:
 @data.command()
 @click.argument("name", required=False, metavar="[NAME | PATH]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one a dataset.")
-def check(name: str | None, as_json: bool) -> None:
+@MAX_PIXELS
+def check(name: str | None, as_json: bool, max_pixels: int) -> None:
     """Check a dataset, or everything that is here; exit status 1 if there is an error.
 
     NAME is of the catalogue; PATH is a folder of class folders, or a table in CSV or Parquet, such
@@ -49,7 +52,7 @@ def check(name: str | None, as_json: bool) -> None:
     from arlib.datasets import check as check_datasets
 
     failed = False
-    for number, report in enumerate(check_datasets(name)):
+    for number, report in enumerate(check_datasets(name, max_pixels=max_pixels)):
         failed |= report.failed
         text = json.dumps(report.as_dict()) if as_json else report.as_text()
         click.echo(text if as_json or not number else f"\n{text}")

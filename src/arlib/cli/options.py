@@ -29,6 +29,13 @@ SEED = click.IntRange(0, 2**31 - 1)
 FOLD = click.IntRange(0, 127)
 FILE = click.Path(path_type=Path)
 
+MAX_PIXELS = click.option(
+    "--max-pixels",
+    default=80_000_000,
+    type=N,
+    help="Width x height that an image may have; decoding takes up to 11 bytes a pixel.",
+)
+
 FORMAT = click.option(
     "--format",
     "form",

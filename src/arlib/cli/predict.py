@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from arlib.cli.options import FILE, REGIONS, WEIGHT
+from arlib.cli.options import FILE, MAX_PIXELS, REGIONS, WEIGHT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +38,7 @@ _MARKS = {_OVERLAY: b"Software\0Matplotlib", _PAGE: b'class="arlib-explorer'}
 @click.option("--alpha", default=1.0, type=WEIGHT, help="alpha of Eq. 2.")
 @click.option("--beta", default=0.5, type=WEIGHT, help="beta of Eq. 3.")
 @click.option("--max-regions", default=100, type=REGIONS, help="N, how many proposals.")
+@MAX_PIXELS
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one an image.")
 @click.option("--overlay", default=".", type=FILE, help="Folder for NAME.regions.png.")
 @click.option("--no-overlay", is_flag=True, help="Draw no regions.")
@@ -45,6 +46,7 @@ _MARKS = {_OVERLAY: b"Software\0Matplotlib", _PAGE: b'class="arlib-explorer'}
 def predict(
     images: tuple[str, ...],
     max_regions: int,
+    max_pixels: int,
     as_json: bool,
     overlay: Path,
     no_overlay: bool,
@@ -74,7 +76,7 @@ def predict(
     for text in given:
         path = Path(text)
         try:
-            image = read_image(path)
+            image = read_image(path, max_pixels=max_pixels)
             scores = score_image(image, proposals=method)
             prediction = prediction_from_scores(scores, **settings)
         except (ImageError, MemoryError) as error:

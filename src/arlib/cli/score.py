@@ -5,13 +5,14 @@ from typing import Any
 
 import click
 
-from arlib.cli.options import FILE, POSITIVE, PROCESSES, REGIONS, SECONDS, SHARE, N
+from arlib.cli.options import FILE, MAX_PIXELS, POSITIVE, PROCESSES, REGIONS, SECONDS, SHARE, N
 
 
 @click.command()
 @click.option("--dataset", help="A name under ARLIB_DATA, or the path of class folders or a table.")
 @click.option("--images", type=FILE, help="Instead: a folder of images, without labels.")
 @click.option("--out", required=True, type=FILE, help="The store to write, e.g. scores.zarr.")
+@MAX_PIXELS
 @click.option("--head", type=FILE, help="From `arlib head`; by default the package's own.")
 @click.option("--backbone", help="Instead of a head: a classifier by its own classes.")
 @click.option("--weights", default="auto", help="Of --backbone: auto, random, or a safetensors.")

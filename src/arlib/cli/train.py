@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from arlib.cli.options import FILE, FOLD, PARAMETERS, PROCESSES, SEED
+from arlib.cli.options import FILE, FOLD, MAX_PIXELS, PARAMETERS, PROCESSES, SEED
 
 
 @click.command()
@@ -13,14 +13,15 @@ from arlib.cli.options import FILE, FOLD, PARAMETERS, PROCESSES, SEED
 @click.option("--out", required=True, type=FILE, help="X.safetensors; X.json goes beside it.")
 @click.option("--backbone", default="squeezenet1_1", help="torchvision's name of the network.")
 @click.option("--seed", default=0, type=SEED, help="Of the inner folds that select C.")
-def head(dataset: str, out: Path, backbone: str, seed: int) -> None:
+@MAX_PIXELS
+def head(dataset: str, out: Path, backbone: str, seed: int, max_pixels: int) -> None:
     """Fit a linear sentiment head on a frozen backbone's features.
 
     DATASET is labelled: a name under ARLIB_DATA, or a path.
     """
     from arlib.experiments import fit_dataset_head
 
-    linear_head = fit_dataset_head(dataset, backbone, seed=seed)
+    linear_head = fit_dataset_head(dataset, backbone, seed=seed, max_pixels=max_pixels)
     out.parent.mkdir(parents=True, exist_ok=True)
     linear_head.save(out)
     click.echo(f"{out}: {linear_head.provenance}")
@@ -43,6 +44,7 @@ def head(dataset: str, out: Path, backbone: str, seed: int) -> None:
 @click.option(
     "--progressive", is_flag=True, help="Then drop low-confidence images, and train on: PCNN."
 )
+@MAX_PIXELS
 @PARAMETERS
 def finetune(
     dataset: str,
@@ -53,6 +55,7 @@ def finetune(
     devices: int,
     nodes: int,
     progressive: bool,
+    max_pixels: int,
     parameters: dict[str, Any],
 ) -> None:
     """Fine-tune a pre-trained network on a labelled dataset.
@@ -65,7 +68,7 @@ def finetune(
 
     # images to learn from, and the held-out fold
     training = Training.parse(parameters)
-    images = datasets.load(dataset)
+    images = datasets.load(dataset, max_pixels=max_pixels)
     if not (images.labels >= 0).any():
         raise datasets.DatasetError(f"{dataset} has no labels to learn from")
     held_out = images.folds == hold_out

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from tqdm.auto import tqdm
 
 from arlib.datasets.catalog import Entry, data_root, entry, folders_of, known
 from arlib.datasets.coco import load_coco
+from arlib.datasets.containers import format_of
 from arlib.datasets.dataset import Dataset
 from arlib.datasets.files import DatasetError, image_ending
 from arlib.datasets.images import IMAGE_ENDINGS, ImageError, read_image
@@ -67,7 +67,7 @@ class Report:
         return "\n".join(lines)
 
 
-def check(name: str | None = None) -> Iterator[Report]:
+def check(name: str | None = None, *, max_pixels: int | None = None) -> Iterator[Report]:
     """Check datasets: counts, balance, missing, unreadable, odd and double files, leaks.
 
     Every image is decoded and hashed, with a progress bar on stderr where that is a terminal.
@@ -75,6 +75,7 @@ def check(name: str | None = None) -> Iterator[Report]:
     Args:
         name: of the catalogue, or the path of a folder or table of one's own; None checks
             everything under `$ARLIB_DATA`.
+        max_pixels: of an image, as for `load`.
 
     Returns:
         A report for each folder, made when it is asked for: `as_text()`, `as_dict()` and `failed`,
@@ -86,6 +87,7 @@ def check(name: str | None = None) -> Iterator[Report]:
     Example:
         >>> import tempfile
         >>> root = Path(tempfile.mkdtemp())
+        >>> from PIL import Image
         >>> Image.new("RGB", (4, 3)).save(root / "sea.png")
         >>> (report,) = check(str(root))
         >>> report.facts["images"], report.failed
@@ -107,10 +109,10 @@ def check(name: str | None = None) -> Iterator[Report]:
             f"{nearest(name, known())}"
         )
     for each, root in folders:
-        yield check_folder(each, root)
+        yield check_folder(each, root, max_pixels)
 
 
-def check_folder(name: str, root: Path) -> Report:
+def check_folder(name: str, root: Path, max_pixels: int | None = None) -> Report:
     """Check a dataset of the catalogue, or a path, in a folder."""
     of = entry(name) if name in known() else None
     if of and not of.folder:
@@ -119,9 +121,11 @@ def check_folder(name: str, root: Path) -> Report:
         if name == "coco":
             facts, findings = _check_boxes(root)
         elif of and of.subsets:
-            facts, findings = _check_twitter1(root, of)
+            facts, findings = _check_twitter1(root, of, max_pixels)
         else:
-            facts, findings = _check_dataset(read(name, root if of else None), of)
+            facts, findings = _check_dataset(
+                read(name, root if of else None, max_pixels=max_pixels), of
+            )
     except DatasetError as error:
         facts, findings = {}, [Finding("error", str(error))]
     if of and facts.get("images") != 0:  # else a finding names it already
@@ -165,16 +169,16 @@ def _check_files(dataset: Dataset) -> list[Finding]:
     for index in _with_bar(range(len(dataset)), dataset.name):
         path = dataset.path(index)
         try:
-            image = read_image(path)
+            image = read_image(path, max_pixels=dataset.max_pixels)
         except ImageError as error:
             unreadable.append(f"{dataset.files[index]}: {error.reason}")
             continue
-        group = same[hashlib.sha256(path.read_bytes()).hexdigest()]
+        content = path.read_bytes()
+        group = same[hashlib.sha256(content).hexdigest()]
         if not group:
             thumbnails[index] = thumbnail(image)
         group.append(index)
-        with Image.open(path) as opened:
-            form = "JPEG" if opened.format == "MPO" else opened.format  # a JPEG with more behind it
+        form = format_of(content)
         if form != IMAGE_ENDINGS.get(image_ending(path.name)):
             misnamed.append(f"{dataset.files[index]}: {form}")
     # of equal files, find those whose labels or folds differ; likewise of nearly equal images
@@ -212,7 +216,9 @@ def _check_files(dataset: Dataset) -> list[Finding]:
     return _findings(*findings)
 
 
-def _check_twitter1(root: Path, of: Entry) -> tuple[dict[str, Any], list[Finding]]:
+def _check_twitter1(
+    root: Path, of: Entry, max_pixels: int | None
+) -> tuple[dict[str, Any], list[Finding]]:
     """Check the lists of each subset, and the images where they are there."""
     facts: dict[str, Any] = {}
     findings = []
@@ -230,7 +236,7 @@ def _check_twitter1(root: Path, of: Entry) -> tuple[dict[str, Any], list[Finding
     if facts and not any((root / name).is_dir() for name in IMAGE_FOLDERS):
         missing = f"no images, labels alone: `arlib data where {of.name}` says how to get them"
         return {"images": 0, **facts}, [*findings, Finding("warning", missing)]
-    of_images, more = _check_dataset(read(of.name, root), of)
+    of_images, more = _check_dataset(read(of.name, root, max_pixels=max_pixels), of)
     return {**of_images, **facts}, findings + more
 
 

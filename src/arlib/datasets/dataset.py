@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from arlib.datasets.files import DatasetError
 from arlib.datasets.folds import COLUMNS, stratified_folds
-from arlib.datasets.images import read_image
+from arlib.datasets.images import MAX_PIXELS, read_image
 from arlib.datasets.labels import POLARITY
 
 
@@ -30,6 +30,7 @@ class Dataset:
         emotions: the M classes, in order.
         counts: what was counted while reading, such as rows without an image.
         draw: number -> (H, W, 3) uint8 RGB, for images that are drawn; None reads files.
+        max_pixels: of a file, as of `read_image`; a larger image is an error.
         regions: (n, R, 4) float32 xyxy in pixels, the regions that are known to carry the
             sentiment, NaN where an image has fewer; None where they are not known.
         tags: (n,) str, what people wrote to the images; None where nothing is known.
@@ -57,6 +58,7 @@ class Dataset:
     emotions: tuple[str, ...] = POLARITY
     counts: Mapping[str, int] = field(default_factory=dict)
     draw: Callable[[int], np.ndarray] | None = None
+    max_pixels: int = MAX_PIXELS
     regions: np.ndarray | None = None
     tags: np.ndarray | None = None
     agreement: np.ndarray | None = None
@@ -90,7 +92,7 @@ class Dataset:
             DatasetError: what was drawn is no image, such as one of floats, where NaN can hide.
         """
         if self.draw is None:
-            return read_image(self.path(index))
+            return read_image(self.path(index), max_pixels=self.max_pixels)
         image = self.draw(int(self.files[index]))
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise DatasetError(
@@ -112,7 +114,8 @@ class Dataset:
         """
         if self.maps is None or not self.maps[index]:
             raise DatasetError(f"{self.name}: {self.keys[index]} has no map")
-        grey = read_image(self.root / str(self.maps[index]))  # (H, W, 3), thrice the same
+        path = self.root / str(self.maps[index])
+        grey = read_image(path, max_pixels=self.max_pixels)  # (H, W, 3), thrice the same
         return grey.mean(axis=-1, dtype=np.float32) / 255
 
     def subset(self, index: npt.ArrayLike) -> "Dataset":

@@ -23,7 +23,7 @@ from arlib.datasets.folder import (
 )
 from arlib.datasets.folds import read_folds
 from arlib.datasets.oasis import oasis
-from arlib.datasets.shards import is_shards, shards
+from arlib.datasets.shards import ImageColumn, is_shards, shards
 from arlib.datasets.table import table
 from arlib.datasets.twitter1 import twitter1
 from arlib.datasets.twitter2 import twitter2
@@ -62,6 +62,7 @@ def load(
     root: str | Path | None = None,
     *,
     folds: str | Path | None = None,
+    max_pixels: int | None = None,
     **settings: Any,
 ) -> Dataset:
     """Load a dataset by name, or images of one's own by their path.
@@ -73,6 +74,7 @@ def load(
             folders or more, with no image beside them.
         root: of a name, its folder; None takes `$ARLIB_DATA/<name>`.
         folds: a file that `Dataset.save_folds` wrote, whose folds are taken instead.
+        max_pixels: of an image, as of `read_image`; None takes the default there, 80,000,000.
         settings: of the dataset, as below. `n_folds` numbers stratified folds from 1, shuffled by
             `seed` (0); 0 is for none.
 
@@ -117,7 +119,7 @@ def load(
         >>> load(photos).keys.tolist()
         ['sea.jpg']
     """
-    dataset = read(name, root, folds=folds, **settings)
+    dataset = read(name, root, folds=folds, max_pixels=max_pixels, **settings)
     for note in dataset.notes if parent_process() is None else ():  # workers do not repeat it
         log.warning("%s: %s", name, note)
     return dataset
@@ -128,10 +130,16 @@ def read(
     root: str | Path | None = None,
     *,
     folds: str | Path | None = None,
+    max_pixels: int | None = None,
     **settings: Any,
 ) -> Dataset:
     """Load a dataset as `load` does, without logging its notes."""
     dataset = _load(str(name), root, settings)
+    if max_pixels is not None:
+        draw = dataset.draw
+        if isinstance(draw, ImageColumn):
+            draw = replace(draw, max_pixels=max_pixels)
+        dataset = replace(dataset, draw=draw, max_pixels=max_pixels)
     if folds is None:
         return dataset
     return replace(dataset, folds=read_folds(folds, dataset.name, dataset.keys.tolist()))

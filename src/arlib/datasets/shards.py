@@ -1,15 +1,15 @@
 """Arrow shards of Hugging Face's `datasets`: mapped into memory, decoded image by image."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from arlib.datasets.dataset import Dataset
 from arlib.datasets.files import DatasetError
 from arlib.datasets.folds import parse_fold
-from arlib.datasets.images import MAX_PIXELS, ImageError, rgb_of
+from arlib.datasets.images import MAX_PIXELS, ImageError, decode_image, read_image
 from arlib.datasets.labels import encode
 
 
@@ -67,6 +67,8 @@ def wrap_split(
         for index, value in enumerate([None] * n if fold is None else _column(split, fold))
     ]
     keys = np.array([str(index) for index in range(n)])
+    undecoded = type(features[image])(decode=False)  # our decoder does it
+    files = split.select_columns([image]).with_format(None).cast_column(image, undecoded)
     return Dataset(
         name=name,
         root=Path(),
@@ -76,28 +78,26 @@ def wrap_split(
         folds=np.array(folds, np.int8),
         emotions=emotions,
         notes=notes,
-        draw=_ImageColumn(split.select_columns([image]).with_format(None), str(image)),
+        draw=ImageColumn(files, str(image)),
     )
 
 
-class _ImageColumn:
+@dataclass(frozen=True)
+class ImageColumn:
     """Decodes the image in a row; a class, so that worker processes can be sent it."""
 
-    def __init__(self, split: Any, column: str) -> None:
-        self.split, self.column = split, column
+    split: Any  # rows of {column: {"bytes": of a file, or None, "path": of one, or None}}
+    column: str
+    max_pixels: int = MAX_PIXELS
 
     def __call__(self, number: int) -> np.ndarray:
-        row = f"row {number}"
-        try:
-            image = self.split[number][self.column]
-        except Exception as error:  # a damaged file can raise anything in Pillow's format readers
-            raise ImageError(row, f"damaged ({type(error).__name__}: {error})") from error
-        if not isinstance(image, Image.Image):
-            raise ImageError(row, "no image")
-        if image.width * image.height > MAX_PIXELS:
-            size = f"{image.width} x {image.height}"
-            raise ImageError(row, f"{size} exceeds {MAX_PIXELS:,} pixels")
-        return rgb_of(image, Path(row))
+        """Decode the image in a row: (H, W, 3) uint8 RGB."""
+        cell = self.split[number][self.column] or {}
+        if cell.get("bytes") is not None:
+            return decode_image(cell["bytes"], f"row {number}", max_pixels=self.max_pixels)
+        if not cell.get("path"):
+            raise ImageError(f"row {number}", "no image")
+        return read_image(cell["path"], max_pixels=self.max_pixels)
 
 
 def _column(split: Any, name: str) -> list[Any]:

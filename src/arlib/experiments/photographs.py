@@ -446,19 +446,22 @@ def run_name(dataset: str, backbone: str, finetune_on: str = FROZEN) -> str:
     return f"{dataset}-{backbone}{tail}"
 
 
-def fit_dataset_head(name: str, backbone: str, *, seed: int = 0) -> LinearHead:
+def fit_dataset_head(
+    name: str, backbone: str, *, seed: int = 0, max_pixels: int | None = None
+) -> LinearHead:
     """Fit a head on every labelled image of a dataset, with its provenance.
 
     Args:
         name: a labelled dataset in `arlib.datasets`.
         backbone: torchvision's name of the network.
         seed: of the inner folds that pick C.
+        max_pixels: of an image, as of `arlib.datasets.read_image`; None takes its default.
 
     Raises:
         DatasetError: the dataset is not there, or has no labels.
         WeightsError: the weights are not there.
     """
-    dataset = datasets.load(name)
+    dataset = datasets.load(name, max_pixels=max_pixels)
     if not (dataset.labels >= 0).any():
         raise DatasetError(f"{name} has no labels to learn from")
     network = load_backbone(backbone)

@@ -65,7 +65,8 @@ def score_in_shards(
             The names are settings of `score`, a precision "auto" being resolved here, and
 
             - `dataset`, a name in `arlib.datasets.load`, with its further arguments in
-              `dataset_settings`; or else `images`, a folder of images without labels;
+              `dataset_settings`; or else `images`, a folder of images without labels; and
+              `max_pixels` of an image (None, for the default of `arlib.datasets.read_image`);
             - `head`, a linear head's file, None for the package's own; or else `backbone`, a
               network that predicts by its own classes, and its `weights` ("auto"), as in
               `arlib.networks.load_backbone`;

@@ -45,7 +45,7 @@ class Job:
             "proposals": [kind.__module__, kind.__qualname__, asdict(self.proposals)],  # type: ignore[call-overload]
             "weights": [self.network.name, self.network.sha256()],
             "head": _head_facts(self.head),
-            "dataset": [self.dataset.name, *self.dataset.emotions],
+            "dataset": [self.dataset.name, self.dataset.max_pixels, *self.dataset.emotions],
             "settings": {k: v for k, v in self.settings.items() if k not in _NO_SCORE},
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -79,6 +79,7 @@ def named_job(
     proposals: str = "edge_boxes",
     max_regions: int = 100,
     deadline: float | None = None,
+    max_pixels: int | None = None,
     **settings: Any,
 ) -> Job:
     """Make a job from names, as `score_in_shards` describes them: the same on any machine."""
@@ -87,10 +88,12 @@ def named_job(
         raise ValueError("give a head, which names its network, or a backbone, not both")
     linear = None if backbone else LinearHead.load(head) if head else LinearHead.default()
     if dataset and not images:
-        source = datasets.load(dataset, **(dataset_settings or {}))
+        source = datasets.load(dataset, max_pixels=max_pixels, **(dataset_settings or {}))
     elif images and not dataset:
         emotions = linear.emotions if linear else None
-        source = datasets.load(Path(images).absolute(), labels=False, emotions=emotions)
+        source = datasets.load(
+            Path(images).absolute(), max_pixels=max_pixels, labels=False, emotions=emotions
+        )
     else:
         raise ValueError("give one of a dataset's name and a folder of images")
     # the network, its precision and the proposals
