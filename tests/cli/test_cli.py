@@ -22,6 +22,7 @@ from PIL import Image
 
 from arlib import cli
 from arlib.evaluation import methods
+from arlib.experiments.runs import write_baselines
 from arlib.networks import LinearHead, load_backbone
 from arlib.scoring import open_scores, save_scores
 
@@ -363,7 +364,7 @@ def runs(make_scores, tmp_path_factory):
         coords={"method": np.array(["VGGNet"], object)},
         attrs={"missing": {"SentiBank": "no noun pairs here"}},
     )
-    measured.to_zarr(root / "annotated" / "baselines.zarr", consolidated=False)
+    write_baselines(root / "annotated", measured)
     return root
 
 

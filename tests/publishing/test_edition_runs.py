@@ -9,6 +9,7 @@ import xarray as xr
 
 from arlib.evaluation import Run, table1
 from arlib.experiments import Experiment, SyntheticProtocol, open_run
+from arlib.experiments.runs import write_baselines
 from arlib.publishing.editions import Edition, EditionError, edition_runs
 from arlib.scoring import save_scores
 
@@ -54,7 +55,7 @@ def write(folder, run, **facts):
     save_scores(run.scores, folder / "scores.zarr")
     (folder / "run.json").write_text(json.dumps(facts))
     if run.baselines is not None:
-        run.baselines.to_zarr(folder / "baselines.zarr", consolidated=False)
+        write_baselines(folder, run.baselines)
     return folder
 
 

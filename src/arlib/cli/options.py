@@ -1,6 +1,7 @@
 """Options and types of options that several commands share."""
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,17 @@ POSITIVE = SECONDS = Finite(0, 1e9, min_open=True)
 SEED = click.IntRange(0, 2**31 - 1)
 FOLD = click.IntRange(0, 127)
 FILE = click.Path(path_type=Path)
+
+
+def refuse_input(out: Path, *inputs: str | Path | None) -> None:
+    """Raise where an output is, holds or lies in an input: a path, or the name of a dataset."""
+    from arlib import datasets
+    from arlib._support.storage import refuse_output
+
+    root = os.environ.get("ARLIB_DATA", "")
+    named = set(datasets.names())
+    refuse_output(out, [Path(root, i) if i in named else Path(i) for i in inputs if i])
+
 
 FORMAT = click.option(
     "--format",

@@ -442,8 +442,8 @@ def run_name(dataset: str, backbone: str, finetune_on: str = FROZEN) -> str:
     tails = {FROZEN: "", AUTO: "", FOLDS: "-ft", SHIPPED: "-shipped"}
     tail = tails.get(finetune_on, f"-ft-{finetune_on}")
     if dataset not in datasets.names():
-        dataset = "own-" + re.sub(r"[^\w.-]", "_", Path(dataset).stem)
-    return f"{dataset}-{backbone}{tail}"
+        dataset = f"own-{Path(dataset).stem}"
+    return re.sub(r"[^\w.-]", "_", f"{dataset}-{backbone}{tail}")  # one name, no path
 
 
 def fit_dataset_head(name: str, backbone: str, *, seed: int = 0) -> LinearHead:

@@ -151,6 +151,7 @@ def _claim(folder: Path, facts: dict[str, Any]) -> None:
     plan = folder / "plan.json"
     if plan.exists():
         theirs = json.loads(plan.read_text())
+        theirs = theirs if isinstance(theirs, dict) else {}
         differs = [
             name for name in facts if theirs.get(name) != json.loads(json.dumps(facts[name]))
         ]
@@ -159,6 +160,10 @@ def _claim(folder: Path, facts: dict[str, Any]) -> None:
                 f"{folder} holds another run (its {', '.join(differs)} differ): "
                 "name another folder, or remove it"
             )
+    elif any(folder.glob("[!.]*")) and not plan.exists():  # another process may write it now
+        raise ValueError(
+            f"{folder} is not empty and holds no fine-tuning: name another folder, or remove it"
+        )
     write_atomic(plan, json.dumps(facts, indent=1) + "\n")
 
 
