@@ -79,7 +79,7 @@ CHUNKS = ["share/c/1/0", "unknown/c/0/0", "label/c/0", "image/c/1", "rank/zarr.j
 def test_a_lost_or_cut_file_is_named_when_the_store_is_opened(store, name):
     content = (store / name).read_bytes()
     (store / name).unlink()
-    with pytest.raises(StoreError, match=f"^{store / name} is missing: restore the store"):
+    with pytest.raises(StoreError, match=f"^{store / name} is missing: restore it, or"):
         open_store(store)
     for other in (content[:-1], content + b"x", b""):
         (store / name).write_bytes(other)

@@ -3,12 +3,13 @@
 import json
 import shutil
 from operator import attrgetter
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from arlib._support.stores import StoreError
+from arlib._support.stores import StoreError, check_store, is_finished_store
 from arlib.datasets import load
 from arlib.evaluation import evaluate
 from arlib.experiments import runs
@@ -17,6 +18,7 @@ from arlib.method import predict_labels
 from arlib.scoring import save_scores
 
 N = 30
+RESULTS = Path(__file__).parents[2] / "book" / "results"
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +132,14 @@ def test_scores_are_read_when_used_or_at_once(write):
         assert np.unique(attrgetter(name)(loaded)).size > 1
         with pytest.raises(StoreError, match=r"c/0/0/0 is missing"):
             attrgetter(name)(unread).load()
+
+
+def test_recorded_runs_are_as_they_were_written():
+    stores = sorted(RESULTS.glob("*/*.zarr"))
+    assert len(stores) >= 10
+    for store in stores:
+        check_store(store)
+        assert is_finished_store(store)
 
 
 def test_other_rows_of_the_table_that_are_damaged_are_named(write):

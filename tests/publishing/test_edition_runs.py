@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from arlib._support.stores import write_store
 from arlib.evaluation import Run, table1
 from arlib.experiments import Experiment, SyntheticProtocol, open_run
-from arlib.experiments.runs import write_baselines
 from arlib.publishing.editions import Edition, EditionError, edition_runs
 from arlib.scoring import save_scores
 
@@ -55,7 +55,7 @@ def write(folder, run, **facts):
     save_scores(run.scores, folder / "scores.zarr")
     (folder / "run.json").write_text(json.dumps(facts))
     if run.baselines is not None:
-        write_baselines(folder, run.baselines)
+        write_store(run.baselines, folder / "baselines.zarr")
     return folder
 
 

@@ -40,6 +40,12 @@ def fill_values(data: xr.Dataset) -> dict[str, dict[str, Any]]:
     return encoding
 
 
+def write_store(data: xr.Dataset, folder: Path) -> None:
+    """Write arrays and their attributes as a finished store."""
+    data.to_zarr(folder, mode="w-", encoding=fill_values(data), consolidated=False)
+    finish_store(folder)
+
+
 def finish_store(folder: Path, attributes: Mapping[str, Any] | None = None) -> None:
     """Give a written store its list of files, without which none opens, and other attributes."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
@@ -115,7 +121,7 @@ def _listed(folder: Path) -> tuple[dict[str, Any], dict[str, tuple[int, str]]]:
     return attributes, files
 
 
-_REMEDY = "restore the store, or make it anew"
+_REMEDY = "restore it, or remove the store and make it anew"
 
 
 def _check_size(folder: Path, name: str, size: int) -> None:

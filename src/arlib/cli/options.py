@@ -38,7 +38,8 @@ def refuse_input(out: Path, *inputs: str | Path | None) -> None:
 
     root = os.environ.get("ARLIB_DATA", "")
     named = set(datasets.names())
-    refuse_output(out, [Path(root, i) if i in named else Path(i) for i in inputs if i])
+    paths = [Path(root, each) if each in named else Path(each) for each in inputs if each]
+    refuse_output(out, [path for path in paths if path.exists()])
 
 
 FORMAT = click.option(

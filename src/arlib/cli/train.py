@@ -48,7 +48,12 @@ def is_head(path: Path) -> bool:
 
 @click.command()
 @click.argument("dataset")
-@click.option("--out", required=True, type=FILE, help="Folder for weights, checkpoints and logs.")
+@click.option(
+    "--out",
+    required=True,
+    type=FILE,
+    help="Folder for weights, checkpoints and logs: new, empty, or this training's.",
+)
 @click.option("--backbone", default="vgg16", help="torchvision's name of the network.")
 @click.option("--weights", default="auto", help="auto, random, or a safetensors file.")
 @click.option(

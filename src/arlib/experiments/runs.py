@@ -19,7 +19,7 @@ import xarray as xr
 
 from arlib._support.provenance import machine, source_commit
 from arlib._support.storage import refuse_output, replace_folder
-from arlib._support.stores import fill_values, finish_store, open_store
+from arlib._support.stores import open_store, write_store
 from arlib.datasets import Dataset
 from arlib.evaluation import Run, evaluate, majority_rate
 from arlib.method import predict_labels, usable_base
@@ -123,8 +123,7 @@ def write_baselines(folder: Path, baselines: xr.Dataset) -> None:
     """Write what was measured beside the scores into a run's folder, in one rename."""
     fresh = folder / f"{_PARTIAL}{os.getpid()}"
     shutil.rmtree(fresh, ignore_errors=True)
-    baselines.to_zarr(fresh, mode="w", encoding=fill_values(baselines), consolidated=False)
-    finish_store(fresh)
+    write_store(baselines, fresh)
     fresh.rename(folder / "baselines.zarr")
 
 
