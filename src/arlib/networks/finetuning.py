@@ -160,11 +160,16 @@ def _claim(folder: Path, facts: dict[str, Any]) -> None:
                 f"{folder} holds another run (its {', '.join(differs)} differ): "
                 "name another folder, or remove it"
             )
-    elif any(folder.glob("[!.]*")) and not plan.exists():  # another process may write it now
+    elif _others(folder) and not plan.exists():  # another process may write it now
         raise ValueError(
             f"{folder} is not empty and holds no fine-tuning: name another folder, or remove it"
         )
     write_atomic(plan, json.dumps(facts, indent=1) + "\n")
+
+
+def _others(folder: Path) -> list[str]:
+    """Name what a folder of checkpoints, or a new one, does not hold."""
+    return [path.name for path in folder.glob("[!.]*") if path.name != "checkpoints"]
 
 
 def _identity(dataset: Dataset) -> str:
