@@ -21,6 +21,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from arlib import cli
+from arlib._support.stores import write_store
 from arlib.evaluation import methods
 from arlib.networks import LinearHead, load_backbone
 from arlib.scoring import open_scores, save_scores
@@ -363,7 +364,7 @@ def runs(make_scores, tmp_path_factory):
         coords={"method": np.array(["VGGNet"], object)},
         attrs={"missing": {"SentiBank": "no noun pairs here"}},
     )
-    measured.to_zarr(root / "annotated" / "baselines.zarr", consolidated=False)
+    write_store(measured, root / "annotated" / "baselines.zarr")
     return root
 
 

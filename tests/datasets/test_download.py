@@ -163,8 +163,13 @@ def test_a_disk_without_room_is_refused_before(server, tmp_path):
     assert server.requests == 0
 
 
-def test_a_dataset_that_is_there_is_left_alone(server, tmp_path):
-    (tmp_path / "toy").mkdir()
+@pytest.mark.parametrize("kind", ["folder", "file", "dangling link"])
+def test_a_dataset_that_is_there_is_left_alone(server, tmp_path, kind):
+    path = tmp_path / "toy"
+    if kind == "dangling link":
+        path.symlink_to("gone")
+    else:
+        path.mkdir() if kind == "folder" else path.touch()
     with pytest.raises(DatasetError, match=r"toy is there already: `arlib data check toy`, or re"):
         fetch_entry(server.entry(), tmp_path, quiet)
     assert server.requests == 0

@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 from tests.experiments.helpers import drawn_dataset
 
+from arlib._support.stores import open_store
 from arlib.evaluation import methods
 from arlib.experiments.baselines.former_fusion import former_fusion
 from arlib.experiments.baselines.rows import Missing, measure_rows, rows_for
@@ -223,6 +224,6 @@ def test_what_was_measured_survives_its_file(measured, tmp_path, rows):
     if rows == "none":  # every row is missing
         baselines = baselines.isel(method=[])
     write_baselines(tmp_path, baselines)
-    again = xr.open_zarr(tmp_path / "baselines.zarr", consolidated=False, chunks=None).load()
+    again = open_store(tmp_path / "baselines.zarr").load()
     xr.testing.assert_equal(again, baselines)
     assert again.attrs == baselines.attrs

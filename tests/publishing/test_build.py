@@ -12,7 +12,12 @@ from arlib._support.storage import BusyError, exclusive_lock
 from arlib.experiments import SyntheticProtocol
 from arlib.networks import Training
 from arlib.publishing import load_edition, run_edition
-from arlib.publishing.build import choose_base, make_live_runs, measure_runs
+from arlib.publishing.build import (
+    _stage_sources,
+    choose_base,
+    make_live_runs,
+    measure_runs,
+)
 from arlib.publishing.editions import Edition, EditionError
 from arlib.scoring import save_scores
 
@@ -108,6 +113,19 @@ def test_runs_of_the_scenes_are_staged_beside_the_chapters(scenes_book, tmp_path
     assert done.cells[-1].outputs[0].text == f"{names}\n"
     assert sorted(lines[:3]) == [f"scoring: {name}" for name in names]
     assert not (scenes_book / "book" / "results").exists()
+
+
+def test_nothing_of_a_recorded_run_stays_beside_a_fresh_one_of_its_name(tmp_path):
+    root, fresh = tmp_path / "root", tmp_path / "fresh" / "a-run"
+    for folder in ("book/results/a-run/baselines.zarr", "book/results/other", "src"):
+        (root / folder).mkdir(parents=True)
+    for name in ("_config.yml", "_toc.yml"):
+        (root / name).touch()
+    fresh.mkdir(parents=True)
+    (fresh / "run.json").touch()
+    results = _stage_sources(root, tmp_path / "stage", [fresh]) / "book" / "results"
+    assert sorted(path.name for path in results.iterdir()) == ["a-run", "other"]
+    assert [path.name for path in (results / "a-run").iterdir()] == ["run.json"]
 
 
 def test_a_run_that_chapters_name_is_made_once_before_they_run(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from arlib._support.stores import write_store
 from arlib.evaluation import Run, table1
 from arlib.experiments import Experiment, SyntheticProtocol, open_run
 from arlib.publishing.editions import Edition, EditionError, edition_runs
@@ -54,7 +55,7 @@ def write(folder, run, **facts):
     save_scores(run.scores, folder / "scores.zarr")
     (folder / "run.json").write_text(json.dumps(facts))
     if run.baselines is not None:
-        run.baselines.to_zarr(folder / "baselines.zarr", consolidated=False)
+        write_store(run.baselines, folder / "baselines.zarr")
     return folder
 
 

@@ -100,6 +100,17 @@ def test_a_part_after_a_short_part_is_refused(make_scores, tmp_path):
         (lambda s: s.drop_vars("emotion"), "no coordinate 'emotion'"),
         (lambda s: s.assign_coords(image=["a"] * s.sizes["image"]), "same key"),
         (lambda s: s.assign(objectness=s.objectness.fillna(0)), "objectness but no probability"),
+        (lambda s: s.assign(label=s.label - np.int8(2)), "label is not in -1..1"),
+        (lambda s: s.assign(label=s.label + np.int8(2)), "label is not in -1..1"),
+        (lambda s: s.assign(fold=s.fold * 0 + np.int8(-128)), "fold is not in -1..127"),
+        (
+            lambda s: s.assign(global_probability=s.global_probability * np.float32(np.nan)),
+            "global_probability does not sum to 1",
+        ),
+        (
+            lambda s: s.assign(objectness=s.objectness.fillna(-np.inf)),
+            "objectness but no probability",
+        ),
         (
             lambda s: s.assign(global_probability=s.global_probability * 2),
             "global_probability does not sum to 1",
@@ -132,3 +143,31 @@ def test_arrays_that_do_not_fit_together():
 def test_a_folder_that_holds_no_scores(tmp_path):
     with pytest.raises(ScoresError, match="arlib score"):
         open_scores(tmp_path)
+
+
+def test_a_lost_chunk_is_named_and_never_read_as_labels(make_scores, tmp_path):
+    path = save_scores(make_scores(CHUNK + 1, 2), tmp_path / "s.zarr")
+    chunk = path / "label/c/1"
+    chunk.unlink()
+    with pytest.raises(ScoresError, match=f"^{chunk} is missing: restore it, or remove the"):
+        open_scores(path)
+    plain = xr.open_zarr(path, consolidated=False, chunks=None)  # without its list, neither
+    with pytest.raises(ScoresError, match=r"its label is not in -1\.\.1"):
+        check_scores(plain)
+
+
+@pytest.mark.parametrize("kind", ["folder", "store with a photograph", "file", "link"])
+def test_only_scores_are_overwritten(make_scores, tmp_path, kind):
+    path, scores = tmp_path / "s.zarr", make_scores(2, 2)
+    if kind == "file":
+        path.write_text("mine")
+    elif kind == "link":
+        save_scores(scores, tmp_path / "t.zarr")
+        path.symlink_to("t.zarr")
+    else:
+        (path if kind == "folder" else save_scores(scores, path)).mkdir(exist_ok=True)
+        (path / "mine.jpg").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(FileExistsError, match="exists already and is not a finished store of sc"):
+        save_scores(scores, path, overwrite=True)
+    assert sorted(tmp_path.rglob("*")) == before

@@ -1,6 +1,7 @@
 """Options and types of options that several commands share."""
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,18 @@ MAX_PIXELS = click.option(
     type=N,
     help="Width x height that an image may have; decoding takes up to 11 bytes a pixel.",
 )
+
+
+def refuse_input(out: Path, *inputs: str | Path | None) -> None:
+    """Raise where an output is, holds or lies in an input: a path, or the name of a dataset."""
+    from arlib import datasets
+    from arlib._support.storage import refuse_output
+
+    root = os.environ.get("ARLIB_DATA", "")
+    named = set(datasets.names())
+    paths = [Path(root, each) if each in named else Path(each) for each in inputs if each]
+    refuse_output(out, [path for path in paths if path.exists()])
+
 
 FORMAT = click.option(
     "--format",

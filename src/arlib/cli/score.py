@@ -5,7 +5,17 @@ from typing import Any
 
 import click
 
-from arlib.cli.options import FILE, MAX_PIXELS, POSITIVE, PROCESSES, REGIONS, SECONDS, SHARE, N
+from arlib.cli.options import (
+    FILE,
+    MAX_PIXELS,
+    POSITIVE,
+    PROCESSES,
+    REGIONS,
+    SECONDS,
+    SHARE,
+    N,
+    refuse_input,
+)
 
 
 @click.command()
@@ -48,7 +58,7 @@ from arlib.cli.options import FILE, MAX_PIXELS, POSITIVE, PROCESSES, REGIONS, SE
     metavar="NAME AMOUNT",
     help="What a Dask worker needs for a shard: GPU 1.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace what is at --out.")
+@click.option("--overwrite", is_flag=True, help="Replace the scores at --out.")
 def score(
     out: Path,
     images: Path | None,
@@ -72,6 +82,7 @@ def score(
         raise click.UsageError("give one of --workers N and --scheduler ADDRESS")
     if resource and not scheduler:
         raise click.UsageError("--resource is for the workers of a --scheduler")
+    refuse_input(out, named["dataset"], images, named["head"], named["weights"])
     for name in ("head", "weights"):  # workers may run elsewhere
         if named[name] and Path(named[name]).exists():
             named[name] = str(Path(named[name]).resolve())

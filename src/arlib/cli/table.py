@@ -6,7 +6,7 @@ from typing import Any
 import click
 import yaml
 
-from arlib.cli.options import FILE, RESAMPLES, N
+from arlib.cli.options import FILE, RESAMPLES, N, refuse_input
 
 
 @click.command()
@@ -39,11 +39,16 @@ def table(
     arlib table --compare book/results/RUN book/results/RUN
     """  # noqa: D301 - \b keeps click from filling the lines
     from arlib import evaluation, publishing
+    from arlib._support.storage import refuse_output, write_atomic
     from arlib.experiments import open_run
 
+    if predictions is not None:
+        refuse_output(predictions, ours=is_predictions, what="a table of predictions")
     if Path(what[0], "run.json").is_file() or compare:
         if parameter or seeds != 1:
             raise click.UsageError("-p and --seeds are for editions, not for runs")
+        if predictions is not None:
+            refuse_input(predictions, *what)
         runs = [open_run(name).load() for name in what]
     else:
         if len(what) > 1:
@@ -61,4 +66,12 @@ def table(
         result = evaluation.table1(runs, n_bootstrap=bootstrap)
     click.echo(evaluation.format_table(result, form))
     if predictions is not None:
-        evaluation.predictions(runs).to_csv(predictions, index=False)
+        write_atomic(predictions, evaluation.predictions(runs).to_csv(index=False))
+
+
+def is_predictions(path: Path) -> bool:
+    """Tell whether a regular file is a table of predictions, by its header."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(100).startswith(b"run,image,label,fold,method,")

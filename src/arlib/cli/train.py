@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from arlib.cli.options import FILE, FOLD, MAX_PIXELS, PARAMETERS, PROCESSES, SEED
+from arlib.cli.options import FILE, FOLD, MAX_PIXELS, PARAMETERS, PROCESSES, SEED, refuse_input
 
 
 @click.command()
@@ -19,17 +19,42 @@ def head(dataset: str, out: Path, backbone: str, seed: int, max_pixels: int) -> 
 
     DATASET is labelled: a name under ARLIB_DATA, or a path.
     """
+    from arlib._support.storage import refuse_output
     from arlib.experiments import fit_dataset_head
 
+    facts = out.with_suffix(".json")
+    if out.suffix != ".safetensors":
+        raise click.UsageError(f"--out must be called X.safetensors, not {out.name}")
+    for path in (out, facts):
+        refuse_input(path, dataset)
+        refuse_output(path, ours=lambda _: is_head(out), what="of a head that `arlib head` fitted")
     linear_head = fit_dataset_head(dataset, backbone, seed=seed, max_pixels=max_pixels)
     out.parent.mkdir(parents=True, exist_ok=True)
     linear_head.save(out)
     click.echo(f"{out}: {linear_head.provenance}")
 
 
+def is_head(path: Path) -> bool:
+    """Tell whether two regular files, X.safetensors and X.json, are those of a linear head."""
+    from arlib.networks import LinearHead
+
+    if path.is_symlink() or path.with_suffix(".json").is_symlink():
+        return False
+    try:
+        LinearHead.load(path)
+    except Exception:  # whatever else the files hold
+        return False
+    return True
+
+
 @click.command()
 @click.argument("dataset")
-@click.option("--out", required=True, type=FILE, help="Folder for weights, checkpoints and logs.")
+@click.option(
+    "--out",
+    required=True,
+    type=FILE,
+    help="Folder for weights, checkpoints and logs: new, empty, or this training's.",
+)
 @click.option("--backbone", default="vgg16", help="torchvision's name of the network.")
 @click.option("--weights", default="auto", help="auto, random, or a safetensors file.")
 @click.option(
@@ -67,6 +92,7 @@ def finetune(
     from arlib.networks import Training, finetune as train, learning_curve, load_backbone
 
     # images to learn from, and the held-out fold
+    refuse_input(out, dataset, weights)
     training = Training.parse(parameters)
     images = datasets.load(dataset, max_pixels=max_pixels)
     if not (images.labels >= 0).any():

@@ -1,5 +1,6 @@
 """Datasets whose licence allows a download: fetched, verified, and unpacked member by member."""
 
+import os
 import shutil
 import stat
 import sys
@@ -48,7 +49,7 @@ def fetch(name: str, root: Path | None = None, say: Callable[[str], Any] = print
 def fetch_entry(of: Entry, root: Path, say: Callable[[str], Any]) -> Path:
     """Fetch an entry of the catalogue into its folder under `root`."""
     into = root / of.fetch_into
-    if into.exists():
+    if os.path.lexists(into):
         raise DatasetError(f"{into} is there already: `arlib data check {of.name}`, or remove it")
     free, need = shutil.disk_usage(root).free, SPACE * sum(file.bytes for file in of.downloads)
     if free < need:

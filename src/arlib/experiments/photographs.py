@@ -438,12 +438,14 @@ def run_name(dataset: str, backbone: str, finetune_on: str = FROZEN) -> str:
     'twitter2-mobilenet_v2-ft-oasis'
     >>> run_name("photos/my labels.csv", "squeezenet1_1", "shipped")
     'own-my_labels-squeezenet1_1-shipped'
+    >>> run_name("oasis", "mobilenet_v2", "../photos/all.csv")
+    'oasis-mobilenet_v2-ft-.._photos_all.csv'
     """
     tails = {FROZEN: "", AUTO: "", FOLDS: "-ft", SHIPPED: "-shipped"}
     tail = tails.get(finetune_on, f"-ft-{finetune_on}")
     if dataset not in datasets.names():
-        dataset = "own-" + re.sub(r"[^\w.-]", "_", Path(dataset).stem)
-    return f"{dataset}-{backbone}{tail}"
+        dataset = f"own-{Path(dataset).stem}"
+    return re.sub(r"[^\w.-]", "_", f"{dataset}-{backbone}{tail}")  # one name, no path
 
 
 def fit_dataset_head(

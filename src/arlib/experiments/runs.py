@@ -18,7 +18,8 @@ from typing import Any
 import xarray as xr
 
 from arlib._support.provenance import machine, source_commit
-from arlib._support.storage import replace_folder
+from arlib._support.storage import refuse_output, replace_folder
+from arlib._support.stores import open_store, write_store
 from arlib.datasets import Dataset
 from arlib.evaluation import Run, evaluate, majority_rate
 from arlib.method import predict_labels, usable_base
@@ -34,6 +35,9 @@ METHODS: dict[str, dict[str, Any]] = {
 """The rows of Table 1 that run.json sums up, as settings of `predict_labels`."""
 
 
+_PARTIAL = ".baselines.partial-"
+
+
 def open_run(folder: str | Path) -> Run:
     """Open a run's folder; its scores and other rows are read when used.
 
@@ -46,7 +50,7 @@ def open_run(folder: str | Path) -> Run:
 
     Raises:
         FileNotFoundError: there is no run.
-        ScoresError: its scores are not there, or not readable.
+        StoreError: its scores or other rows are not there, or not as they were written.
     """
     folder = Path(folder)
     if not (folder / "run.json").is_file():
@@ -55,7 +59,7 @@ def open_run(folder: str | Path) -> Run:
     return Run(
         folder.name,
         open_scores(folder / "scores.zarr"),
-        xr.open_zarr(store, consolidated=False, chunks=None) if store.is_dir() else None,
+        open_store(store) if os.path.lexists(store) else None,
         json.loads((folder / "run.json").read_text()),
     )
 
@@ -70,6 +74,7 @@ def write_run(
     baselines: Callable[[xr.Dataset], xr.Dataset] | None = None,
 ) -> Path:
     """Write scores, baselines and facts into a run's folder, in one rename; replace an old run."""
+    refuse_output(folder, ours=_is_run, what="a run")
     fresh = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
@@ -102,15 +107,23 @@ def write_run(
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
+    refuse_output(folder, ours=_is_run, what="a run")
     replace_folder(fresh, folder)
     return folder
 
 
+def _is_run(folder: Path) -> bool:
+    """Tell whether a folder holds a run, and nothing else."""
+    names = {path.name for path in folder.glob("*") if not path.name.startswith(_PARTIAL)}
+    known = {"run.json", "scores.zarr", "baselines.zarr"}
+    return not folder.is_symlink() and "run.json" in names <= known
+
+
 def write_baselines(folder: Path, baselines: xr.Dataset) -> None:
     """Write what was measured beside the scores into a run's folder, in one rename."""
-    fresh = folder / f".baselines.partial-{os.getpid()}"
+    fresh = folder / f"{_PARTIAL}{os.getpid()}"
     shutil.rmtree(fresh, ignore_errors=True)
-    baselines.to_zarr(fresh, mode="w", consolidated=False)
+    write_store(baselines, fresh)
     fresh.rename(folder / "baselines.zarr")
 
 

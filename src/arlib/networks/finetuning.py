@@ -151,6 +151,7 @@ def _claim(folder: Path, facts: dict[str, Any]) -> None:
     plan = folder / "plan.json"
     if plan.exists():
         theirs = json.loads(plan.read_text())
+        theirs = theirs if isinstance(theirs, dict) else {}
         differs = [
             name for name in facts if theirs.get(name) != json.loads(json.dumps(facts[name]))
         ]
@@ -159,7 +160,16 @@ def _claim(folder: Path, facts: dict[str, Any]) -> None:
                 f"{folder} holds another run (its {', '.join(differs)} differ): "
                 "name another folder, or remove it"
             )
+    elif _others(folder) and not plan.exists():  # another process may write it now
+        raise ValueError(
+            f"{folder} is not empty and holds no fine-tuning: name another folder, or remove it"
+        )
     write_atomic(plan, json.dumps(facts, indent=1) + "\n")
+
+
+def _others(folder: Path) -> list[str]:
+    """Name what a folder of checkpoints, or a new one, does not hold."""
+    return [path.name for path in folder.glob("[!.]*") if path.name != "checkpoints"]
 
 
 def _identity(dataset: Dataset) -> str:

@@ -166,7 +166,9 @@ def _stage_sources(root: Path, stage: Path, runs: list[Path]) -> Path:
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(root / name, stage / name)
     for run in runs:
-        shutil.copytree(run, stage / "book" / "results" / run.name, dirs_exist_ok=True)
+        staged = stage / "book" / "results" / run.name
+        shutil.rmtree(staged, ignore_errors=True)  # a recorded run, of which nothing may stay
+        shutil.copytree(run, staged)
     return stage
 
 

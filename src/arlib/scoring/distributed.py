@@ -6,6 +6,7 @@ OUT.partial/temporary/       shards that workers have begun
 OUT                          all of it, in one rename, when every shard is there
 """
 
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -18,9 +19,10 @@ from typing import Any
 import xarray as xr
 from tqdm.auto import tqdm
 
-from arlib._support.storage import exclusive_lock, place_folder
+from arlib._support.storage import exclusive_lock, place_folder, refuse_output
+from arlib._support.stores import StoreError, check_store
 from arlib.scoring.jobs import Job, named_job
-from arlib.scoring.scores import ScoresError, open_scores
+from arlib.scoring.scores import ScoresError, open_scores, refuse_scores_output
 from arlib.scoring.shards import Part, ShardWork, assemble
 from arlib.scoring.workers import Outcome, by_dask, in_this_process
 
@@ -78,7 +80,7 @@ def score_in_shards(
         processes: on this machine; 1 works in this one, more need Dask.
         scheduler: address of a Dask scheduler, whose workers then score.
         resources: what a Dask worker needs for a shard, such as {"GPU": 1}.
-        overwrite: replace what is at `out`, in one step when the new scores are complete.
+        overwrite: replace the scores at `out`, in one step when the new ones are complete.
         progress: show a bar.
 
     Returns:
@@ -88,11 +90,12 @@ def score_in_shards(
 
     Raises:
         BusyError: another run is at work on `out`.
-        FileExistsError: `out` holds something else, and `overwrite` is false.
+        FileExistsError: `out` holds other scores, and `overwrite` is false; or it, or
+            `OUT.partial`, holds anything that is not of a scoring.
         ValueError: both or neither of `dataset` and `images`, both `head` and `backbone`, or no
             such name; shards failed too often, a disk is full, or a worker has other code or
             weights; nothing is at `out`, finished shards are kept.
-        ScoresError: no image could be read.
+        ScoresError: no image could be read; or the scores at `out` are damaged.
         ImportError: Dask is needed and not installed.
 
     Example:
@@ -110,15 +113,18 @@ def score_in_shards(
         raise ValueError(f"shard_size and processes must be 1 or more: {shard_size}, {processes}")
     if isinstance(make, Mapping):
         make = partial(named_job, **make)
-    out, job = Path(out), make()
+    out = Path(out)
     folder = out.with_name(f"{out.name}.partial")
+    refuse_scores_output(out)
+    job = make()
     shards = -(-len(job.dataset) // shard_size)
     with _claim(folder):
+        refuse_output(folder, ours=_is_unfinished, what="what an unfinished scoring left")
         # nothing to do
         if out.exists() and not overwrite:
-            _check_same(out, job)
+            scores = _finished(out, job)
             _remove_all_but(folder, "lock")
-            return open_scores(out), Report(shards, shards, {})
+            return scores, Report(shards, shards, {})
         # what earlier runs left half done is put out of their reach
         (folder / "parts").mkdir(exist_ok=True)
         work = ShardWork(make, uuid.uuid4().hex, job.sha256, shard_size, folder)
@@ -139,6 +145,7 @@ def score_in_shards(
         parts, report = _collect(outcomes, job, shard_size, shards, folder, progress)
         # one store of all of them
         assemble(parts, job, folder / "all.zarr")
+        refuse_scores_output(out)
         place_folder(folder / "all.zarr", out, overwrite=overwrite)
         _remove_all_but(folder, "lock")
     return open_scores(out), report
@@ -168,17 +175,33 @@ def _collect(
     return in_order, Report(shards, sum(part.reused for part in in_order), retried)
 
 
-def _check_same(out: Path, job: Job) -> None:
-    """Refuse to go on beside the scores of something else."""
+def _finished(out: Path, job: Job) -> xr.Dataset:
+    """Open the scores of this very job; refuse to go on beside damaged ones, or others."""
     try:
-        key = open_scores(out).attrs.get("key")
-    except ScoresError:
-        key = None
-    if key != job.key([job.image_sha256(index) for index in range(len(job.dataset))]):
+        check_store(out)
+        scores = open_scores(out)
+    except StoreError as error:
+        raise ScoresError(f"{error}; to score again, overwrite it") from error
+    if scores.attrs.get("key") != job.key([job.image_sha256(n) for n in range(len(job.dataset))]):
         raise FileExistsError(
             f"{out} exists already, and holds no scores of these very images by this code and "
             "these weights and parameters: remove it, or ask to overwrite it"
         )
+    return scores
+
+
+_UNFINISHED = re.compile(
+    r"lock|\.?all\.zarr(\.partial-[0-9a-f]+)?(/.+)?|(temporary|old-[0-9a-f]+)(/[0-9a-f]+)?"
+    r"|parts(/[0-9]{6,}-[0-9a-f]+)?"
+)
+
+
+def _is_unfinished(folder: Path) -> bool:
+    """Tell whether a folder holds nothing but what a scoring puts into `OUT.partial`."""
+    paths = (*folder.glob("*"), *folder.glob("*/*"))
+    return not folder.is_symlink() and all(
+        _UNFINISHED.fullmatch(path.relative_to(folder).as_posix()) for path in paths
+    )
 
 
 @contextmanager

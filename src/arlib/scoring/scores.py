@@ -4,7 +4,7 @@ Everything after scoring (ranking, fusion, evaluation, the book's chapters 3 to 
 nothing else. `check_scores` holds its layout; the table in the book's notation page explains it.
 """
 
-import json
+import os
 import shutil
 import uuid
 from collections.abc import Sequence
@@ -16,7 +16,14 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from arlib._support.storage import place_folder
+from arlib._support.storage import place_folder, refuse_output
+from arlib._support.stores import (
+    StoreError,
+    fill_values,
+    finish_store,
+    is_finished_store,
+    open_store,
+)
 from arlib.datasets import Dataset
 from arlib.proposals import Proposals
 
@@ -34,7 +41,7 @@ _LAYOUT = {
 }
 
 
-class ScoresError(ValueError):
+class ScoresError(StoreError):
     """Scores that cannot be read, or whose layout is not the one that every tool relies on."""
 
 
@@ -69,9 +76,15 @@ def check_scores(scores: xr.Dataset) -> xr.Dataset:
     for name in ("image", "emotion"):
         if name not in scores.coords:
             raise ScoresError(f"these scores have no coordinate {name!r}")
-    # one row an image, probabilities exactly where there are regions, and these sum to 1
+    # one row an image, labels and folds that there are
     if not scores.indexes["image"].is_unique:
         raise ScoresError("two images have the same key")
+    for name, end in (("label", scores.sizes["emotion"]), ("fold", 128)):
+        outside = (scores[name].values < -1) | (scores[name].values >= end)
+        if outside.any():
+            image = scores.image.values[outside][0]
+            raise ScoresError(f"{image}: its {name} is not in -1..{end - 1}")
+    # probabilities exactly where there are regions, and these sum to 1
     missing = np.isnan(scores.objectness.values)
     unscored = np.isnan(scores.region_probability.values).any(axis=-1)
     if (missing != unscored).any():
@@ -81,7 +94,8 @@ def check_scores(scores: xr.Dataset) -> xr.Dataset:
         )
     for name in ("global_probability", "region_probability"):
         total = scores[name].sum("emotion", skipna=False).values
-        if np.nanmax(np.abs(total - 1), initial=0) > 1e-4:
+        apart = np.abs(total - 1)[() if name == "global_probability" else ~missing]
+        if not (apart <= 1e-4).all():  # NaN too
             raise ScoresError(f"{name} does not sum to 1 over emotions everywhere")
     return scores
 
@@ -119,6 +133,9 @@ def save_scores(scores: xr.Dataset, path: str | Path, *, overwrite: bool = False
 def open_scores(path: str | Path) -> xr.Dataset:
     """Open scores, reading each array when it is first used.
 
+    What is read is what was written: the store lists its files with sizes, checked here, and
+    hashes, checked whenever a file is read.
+
     Args:
         path: of the store, as `save_scores`, `score` or `arlib score` wrote it.
 
@@ -126,7 +143,8 @@ def open_scores(path: str | Path) -> xr.Dataset:
         The scores, in the layout of the notation page.
 
     Raises:
-        ScoresError: no scores there, or another layout.
+        ScoresError: no scores there, another layout, or a file that is missing or not as it was
+            written; so does an array that is read later.
 
     Example:
         >>> open_scores("nowhere.zarr")
@@ -137,7 +155,12 @@ def open_scores(path: str | Path) -> xr.Dataset:
     path = Path(path)
     if not (path / "zarr.json").is_file():
         raise ScoresError(f"no scores at {path}: `arlib score` or `arlib run` makes them")
-    return check_scores(xr.open_zarr(path, consolidated=False, chunks=None))
+    try:
+        return check_scores(open_store(path))
+    except ScoresError as error:
+        raise ScoresError(f"{path}: {error}") from error
+    except StoreError as error:
+        raise ScoresError(str(error)) from error
 
 
 class ScoresWriter:
@@ -145,7 +168,9 @@ class ScoresWriter:
 
     def __init__(self, path: str | Path, *, overwrite: bool = False, chunk: int = CHUNK):
         self.path, self.overwrite, self.chunk = Path(path), overwrite, chunk
-        if self.path.exists() and not overwrite:
+        if overwrite:
+            refuse_scores_output(self.path)
+        elif os.path.lexists(self.path):
             raise FileExistsError(f"{self.path} exists already: remove it, or ask to overwrite it")
         self.partial = self.path.with_name(f".{self.path.name}.partial-{uuid.uuid4().hex[:12]}")
         self.attrs: dict[str, Any] = {}
@@ -165,8 +190,10 @@ class ScoresWriter:
             varying = scores.drop_vars("emotion")
             varying.to_zarr(self.partial, append_dim="image", consolidated=False)
         else:
-            along_image = [name for name in scores.variables if "image" in scores[name].dims]
-            encoding = {n: {"chunks": (self.chunk, *scores[n].shape[1:])} for n in along_image}
+            along_image = [str(name) for name in scores.variables if "image" in scores[name].dims]
+            encoding = fill_values(scores)
+            for name in along_image:
+                encoding[name]["chunks"] = (self.chunk, *scores[name].shape[1:])
             scores.to_zarr(self.partial, mode="w", encoding=encoding, consolidated=False)
         self._images += scores.sizes["image"]
 
@@ -176,15 +203,19 @@ class ScoresWriter:
             if kind is None:
                 raise ScoresError(f"no image was scored: nothing is written to {self.path}")
             return
-        metadata = self.partial / "zarr.json"
-        group = json.loads(metadata.read_text())
-        group["attributes"] = self.attrs
         try:
-            metadata.write_text(json.dumps(group, indent=1) + "\n")
+            finish_store(self.partial, self.attrs)
+            if self.overwrite:
+                refuse_scores_output(self.path)
             place_folder(self.partial, self.path, overwrite=self.overwrite)
         except BaseException:
             shutil.rmtree(self.partial, ignore_errors=True)
             raise
+
+
+def refuse_scores_output(path: Path) -> None:
+    """Raise `FileExistsError` where a path holds anything but a finished store."""
+    refuse_output(path, ours=is_finished_store, what="a finished store of scores")
 
 
 def row(index: int, proposals: Proposals, probability: np.ndarray) -> dict[str, Any]:
