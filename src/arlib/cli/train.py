@@ -1,10 +1,10 @@
 """`arlib head` and `arlib finetune`: train classifiers of sentiment."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
+from arlib._support.settings import SETTINGS
 from arlib.cli.options import FILE, FOLD, PARAMETERS, PROCESSES, SEED
 
 
@@ -26,7 +26,14 @@ def head(dataset: str, out: Path, backbone: str, seed: int) -> None:
     click.echo(f"{out}: {linear_head.provenance}")
 
 
-@click.command()
+def _described() -> str:
+    """Describe what -p can set, in lines."""
+    table = SETTINGS["training"].of or {}
+    lines = [f"  {name:<14}{each.meaning}; {each.wanted}" for name, each in table.items()]
+    return "\n".join(["\b", "Parameters:", *lines])
+
+
+@click.command(epilog=_described())
 @click.argument("dataset")
 @click.option("--out", required=True, type=FILE, help="Folder for weights, checkpoints and logs.")
 @click.option("--backbone", default="vgg16", help="torchvision's name of the network.")
@@ -53,12 +60,12 @@ def finetune(
     devices: int,
     nodes: int,
     progressive: bool,
-    parameters: dict[str, Any],
+    parameters: dict[str, str],
 ) -> None:
     """Fine-tune a pre-trained network on a labelled dataset.
 
-    The same command again resumes. Parameters are those of arlib.networks.Training, such as
-    `-p epochs 3 -p lr 0.001`.
+    DATASET is labelled: a name under ARLIB_DATA, or a path. The same command again resumes.
+    Parameters are those of arlib.networks.Training, listed below: `-p epochs 3 -p lr 0.001`.
     """
     from arlib import datasets
     from arlib.networks import Training, finetune as train, learning_curve, load_backbone
