@@ -194,7 +194,61 @@ def test_an_error_is_one_line_across_the_process_boundary(tmp_path):
         (["predict", "x.jpg", "--k", "0"], "0 is not in the range 1<=x<=10000"),
         (["predict", "x.jpg", "--beta", "-1"], "-1.0 is not in the range 0<=x<=1000"),
         (["run", "absent"], "no edition 'absent'; there are"),
-        (["run", "smoke", "-p", "kk", "3"], "no parameter 'kk' in edition smoke; there are"),
+        (["run", "smoke", "-p", "kk", "3"], "no parameter 'kk' in edition smoke (did you mean k?)"),
+        (
+            ["run", "own", "-p", "data", "x"],
+            "(did you mean dataset?); `arlib editions parameters own`",
+        ),
+        (["run", "own", "-p", "dataset", ""], "parameter dataset: no dataset '', and no such file"),
+        (["run", "own", "-p", "dataset", "x" * 300], "File name too long"),
+        (
+            ["run", "own", "-p", "anps", "vsso"],
+            "parameter anps: no dataset 'vsso' (did you mean vso",
+        ),
+        (["run", "own", "-p", "proposals", "edges"], "no proposal method 'edges'; there are"),
+        (["run", "own", "-p", "training", "{lr: nan}"], "parameter training.lr: must be a number"),
+        (
+            ["run", "own", "-p", "reader", "{folds: 3}"],
+            "no setting 'folds' of reader (did you mean",
+        ),
+        (["run", "recorded", "-p", "beta", "1e308"], "beta: must be a number from 0 to 1000, not"),
+        (
+            ["run", "recorded", "-p", "runs", "[a"],
+            "parameter runs: must be a list such as [a, b], not",
+        ),
+        (["run", "recorded", "-p", "run", "twitter"], "no run 'twitter'; there are"),
+        (["run", "recrded"], "no edition 'recrded' (did you mean recorded?); there are"),
+        (["run", "editions/own.yaml"], "an edition is given by its name: own, not 'editions/own."),
+        (
+            ["run", "elsewhere/my.yaml"],
+            "is no edition of this book: copy it to editions/, as my.yaml",
+        ),
+        (["run", "tests/cli"], "with images of your own: arlib run own -p dataset tests/cli"),
+        (["run", "own", "--timeout", "nan"], "nan is not a number"),
+        (["table", "recorded", "-p", "runs", "!!python/name:os.system x"], "tags are not read"),
+        (["table", "recorded", "--bootstrap", "100001"], "100001 is not in the range 1<=x<=100000"),
+        (
+            ["finetune", "scenes-tagged", "--out", "t", "-p", "lr", "["],
+            "parameter lr: must be a num",
+        ),
+        (
+            ["finetune", "scenes-tagged", "--out", "t", "--hold-out", "-1"],
+            "not in the range 0<=x<=12",
+        ),
+        (["head", "twitter2", "--out", "h", "--seed", "-1"], "-1 is not in the range 0<=x<=214748"),
+        (
+            ["score", "--dataset", "x", "--out", "s", "--context", "nan"],
+            "nan is not a number",
+        ),
+        (
+            ["score", "--dataset", "x", "--out", "s", "--deadline", "inf"],
+            "not in the range 0<x<=1000",
+        ),
+        (["score", "--dataset", "x", "--out", "s", "--max-regions", "1000000000"], "1<=x<=10000"),
+        (
+            ["score", "--dataset", "x", "--out", "s", "--resource", "GPU", "nan"],
+            "nan is not a number",
+        ),
         (["score", "--out", "s.zarr"], "give one of --dataset NAME and --images FOLDER"),
         (["score", "--dataset", "nope", "--out", "s.zarr"], "no dataset 'nope'; there are"),
         (["score", "--dataset", "oasis", "--out", "s.zarr"], "oasis is not here: get"),
@@ -203,9 +257,11 @@ def test_an_error_is_one_line_across_the_process_boundary(tmp_path):
 )
 def test_an_error_is_one_clear_line(arguments, message, tmp_path, monkeypatch):
     monkeypatch.delenv("ARLIB_DATA", raising=False)
-    done = arlib_here(*arguments, cwd=ROOT if arguments[0] == "run" else tmp_path)
+    done = arlib_here(*arguments, cwd=ROOT if arguments[0] in ("run", "table") else tmp_path)
     assert done.returncode in (1, 2)
     assert message in done.stderr
+    if done.returncode == 1:
+        assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -326,8 +382,14 @@ class TestFinetune:
     @pytest.mark.parametrize(
         ("more", "message"),
         [
-            (("-p", "epoch", 3), "no setting 'epoch' of training; there are"),
-            (("-p", "lr", "fast"), "lr must be float, not 'fast'"),
+            (
+                ("-p", "epoch", 3),
+                "no setting 'epoch' of training (did you mean epochs?); there are",
+            ),
+            (
+                ("-p", "lr", "fast"),
+                "parameter lr: must be a number above 0, at most 100, not 'fast'",
+            ),
             (("-p", "batch_size", 9999), "a batch of 9999 is larger than scenes-annotated"),
             (("--weights", "no.safetensors"), "no weights file no.safetensors"),
             (
@@ -490,7 +552,11 @@ class TestTable:
                 1,
                 "--seeds is for the synthetic scenes; fresh has photogr",
             ),
-            (["plain", "-p", "runs", "[]"], 1, "edition plain names no runs"),
+            (
+                ["plain", "-p", "runs", "[]"],
+                1,
+                "must be a list such as [a, b], not '[]' (it is empty)",
+            ),
             (["plain", "-p", "run", "x"], 1, "no parameter 'run' in edition plain"),
             (["RUN", "-p", "k", "3"], 2, "-p and --seeds are for editions, not for runs"),
             (["RUN", "--seeds", "2"], 2, "-p and --seeds are for editions, not for runs"),

@@ -1,5 +1,6 @@
 """The commands in the README and on the pages: each is parsed, the quick ones are run."""
 
+import json
 import re
 import shlex
 from inspect import signature
@@ -117,3 +118,26 @@ def test_the_commands_that_read_images_share_one_bound_of_their_size(tmp_path):
     assert refusals("predict", "--no-overlay", str(tmp_path / "large.png")) == 1
     (tmp_path / "large.png").unlink()
     assert refusals("data", "check", str(tmp_path)) == 2
+
+
+def test_what_p_can_set_is_listed_a_line_each(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    done = CliRunner().invoke(app, ["editions", "parameters", "own"])
+    assert done.exit_code == 0, done.output
+    lines = {line.split()[0]: " ".join(line.split()[1:]) for line in done.output.splitlines()}
+    assert lines["k"] == "8 K, how many affective regions an image; a whole number from 1 to 10000"
+    assert lines["dataset"].startswith(
+        "twitter2 images: a name (arlib data list), a table, or a fo"
+    )
+    done = CliRunner().invoke(app, ["editions", "parameters", "own", "--format", "json"])
+    rows = {row["name"]: row for row in json.loads(done.output)}
+    assert rows.keys() == lines.keys()
+    assert rows["backbones"]["value"] == ["squeezenet1_1"]
+
+
+def test_help_says_what_there_is_to_set_and_which_images():
+    of_run = CliRunner().invoke(app, ["run", "--help"]).output
+    assert "arlib run own -p dataset photos/labels.csv" in of_run
+    assert "arlib data list" in " ".join(of_run.split())
+    of_training = CliRunner().invoke(app, ["finetune", "--help"]).output
+    assert "lr            learning rate of the pre-trained layers; a number above 0" in of_training

@@ -1,5 +1,6 @@
 """The catalogue: read strictly, the same as the book's page, in agreement with its readers."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import yaml
 
 from arlib import datasets
+from arlib._support.settings import SETTINGS
 from arlib.datasets import emotionroi, fi
 from arlib.datasets.catalog import (
     data_root,
@@ -18,6 +20,11 @@ from arlib.datasets.catalog import (
     plain,
 )
 from arlib.datasets.files import DatasetError
+from arlib.datasets.folder import unlabelled_images
+from arlib.datasets.registry import _READERS
+from arlib.datasets.scenes.benchmark import SETS
+from arlib.datasets.shards import wrap_split
+from arlib.datasets.table import table
 from arlib.method import polarities
 
 ROOT = Path(__file__).parents[2]
@@ -116,7 +123,10 @@ def test_an_unknown_name_lists_the_known():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"titel": "X"}, "no setting 'titel' of the catalogue's x; there are title, labelled, "),
+        (
+            {"titel": "X"},
+            r"no setting .titel. of the catalogue.s x \(did you mean title\?\); there",
+        ),
         ({"title": None}, "title must be str, not None"),
         ({"traps": "one"}, "traps must be list, not 'one'"),
         ({"year": "2013"}, "year must be int, not '2013'"),
@@ -156,3 +166,15 @@ def test_folders_are_looked_for_under_arlib_data(tmp_path, monkeypatch):
     assert folders_of("twitter2") == []
     with pytest.raises(DatasetError, match="set ARLIB_DATA to the folder"):
         data_root()
+
+
+def test_every_setting_of_a_reader_is_declared_with_the_type_of_its_default():
+    readers = [*_READERS.values(), table, unlabelled_images, wrap_split, *SETS.values()]
+    declared = SETTINGS["reader"].of
+    for reader in readers:
+        _, *parameters = inspect.signature(reader).parameters.values()
+        for each in parameters:
+            if each.name in ("name", "generator"):
+                continue
+            setting = declared[each.name]
+            assert each.default is None or setting.kind is type(each.default), each.name

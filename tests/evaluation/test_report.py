@@ -236,6 +236,27 @@ def test_runs_of_several_emotions_are_compared_too(make_scores):
     assert compare_runs(run, run, n_bootstrap=5).index.tolist() == SCORED
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda s: s.assign_coords(emotion=s.emotion.values[::-1]),
+            "positive, negative and negati",
+        ),
+        (lambda s: s.isel(emotion=[0]), "predict other emotions: positive, negative and positive"),
+        (lambda s: s.assign(label=1 - s.label), "have other labels for the same images"),
+        (lambda s: s.assign(label=0 * s.label - 1), "Comparing changed: this needs labels, and of"),
+    ],
+)
+@pytest.mark.parametrize("images", ["same", "other"])
+def test_runs_that_cannot_be_compared_are_refused(runs, images, change, message):
+    other = Run("changed", change(runs[1].scores))
+    if images == "other" and "same images" not in message:
+        other = other_images(other)
+    with pytest.raises(ValueError, match=message):
+        compare_runs(Run(runs[0].name, runs[1].scores), other, n_bootstrap=5)
+
+
 def other_images(run):
     keys = [f"other/{key}" for key in run.scores.image.values]
     return Run(run.name, run.scores.assign_coords(image=keys))

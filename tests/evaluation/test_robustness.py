@@ -253,3 +253,9 @@ def test_the_overlap_is_that_of_sets(case):
 def test_an_overlap_needs_one_shape():
     with pytest.raises(ValueError, match=r"^both must have one shape, not \(1, 2\) and \(1, 3\)$"):
         overlap(np.zeros((1, 2), int), np.zeros((1, 3), int))
+
+
+def test_an_overlap_of_more_regions_than_there_are_takes_little_memory():
+    rule = np.full((600, 10_000), -1)
+    rule[:, :2] = [0, 1]
+    assert overlap(rule, np.roll(rule, 3, axis=1)) == 1

@@ -41,21 +41,36 @@ def test_the_settings_are_those_that_can_be_set_with_their_defaults():
         ({"dataset": "oasis"}, "an experiment on photographs needs backbones"),
         ({}, "needs backbones and dataset"),
         ({"dataset": "oasis", "backbones": ["a"], "epochs": 3}, "no setting 'epochs' of an exp"),
-        ({"dataset": "oasis", "backbones": "vgg16"}, "backbones must be list, not 'vgg16'"),
-        ({"dataset": "oasis", "backbones": ["a"], "seed": 0.5}, "seed must be int, not 0.5"),
+        (
+            {"dataset": "oasis", "backbones": "vgg16"},
+            "backbones: must be a list such as .* not 'vgg16'",
+        ),
+        (
+            {"dataset": "oasis", "backbones": ["a"], "seed": 0.5},
+            "parameter seed: must be a whole number from 0 to 2147483647, not 0.5",
+        ),
         (
             {"dataset": "oasis", "backbones": ["a"], "finetune_on": ["oasis"]},
             "fine-tuned on all of oasis has seen the images that it would predict",
         ),
         (
             {"dataset": "scenes", "scales": 1.0},
-            "no setting 'scales' of the synthetic scenes; there are dataset, local_share, scale",
+            r"'scales' of the synthetic scenes \(did you mean scale\?\); there are dataset, local_",
         ),
         ({"dataset": "scenes", "pretraining": {}}, "no setting 'pretraining' of the synthetic"),
-        ({"dataset": "scenes", "seed": 0.5}, "seed must be int, not 0.5"),
-        ({"dataset": "scenes", "scale": "small"}, "scale must be float, not 'small'"),
-        ({"dataset": "scenes", "max_regions": True}, "max_regions must be int, not True"),
-        ({"dataset": "scenes", "local_share": 1.5}, r"local_share must lie in \[0, 1\], not 1.5"),
+        (
+            {"dataset": "scenes", "seed": 0.5},
+            "parameter seed: must be a whole number from 0 to 2147483647, not 0.5",
+        ),
+        (
+            {"dataset": "scenes", "scale": "small"},
+            "scale: must be a number above 0, at most 10, not 'small'",
+        ),
+        (
+            {"dataset": "scenes", "max_regions": True},
+            "max_regions: must be a whole number from 1 to 10000, not True",
+        ),
+        ({"dataset": "scenes", "local_share": 1.5}, "local_share: must be a number from 0 to 1"),
     ],
 )
 def test_settings_that_make_no_experiment_are_refused(settings, message):

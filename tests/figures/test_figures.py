@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 from arlib import figures
-from arlib.figures.style import NEGATIVE, POSITIVE
+from arlib.figures.style import NEGATIVE, POSITIVE, draw_intervals, new_figure
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -82,6 +82,21 @@ def test_plane_marks_the_chosen():
     x, y = line(axes, "chosen")
     assert x.tolist() == obj[:5].tolist()
     assert y.tolist() == senti[:5].tolist()
+
+
+def test_plane_where_every_region_is_chosen():
+    obj, senti = RNG.random(20), RNG.random(20)
+    (axes,) = figures.plot_plane(obj, senti, np.full(20, True), alpha=1000.0).axes
+    assert line(axes, "chosen")[0].tolist() == obj.tolist()
+
+
+def test_an_interval_of_few_resamples_may_lie_beside_its_estimate():
+    _, axes = new_figure(height=2)
+    table = pd.DataFrame({"gain": [0.5], "low": [0.1], "high": [0.3]})
+    draw_intervals(axes, table, "gain", label="gain")
+    (bar,) = axes.collections
+    np.testing.assert_allclose(bar.get_segments()[0][:, 0], [0.1, 0.3])
+    assert line(axes, "gain")[0].tolist() == [0.5]
 
 
 def test_overlap_lines():

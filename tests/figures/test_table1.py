@@ -11,6 +11,7 @@ import xarray as xr
 
 from arlib.evaluation import Run, methods, paper_table, table1
 from arlib.figures import plot_sensitivity, plot_table, table_html
+from arlib.figures.style import MARKERS
 
 NAMES = [method.name for method in methods()]
 REFERENCE, LAST = "VGGNet + ft", "VGGNet + ft + obj + senti + lf (K)"
@@ -209,6 +210,12 @@ def bars(container):
     return np.array([segment[:, 0] if len(segment) else (np.nan, np.nan) for segment in segments])
 
 
+def marks(panel):
+    """The marks at the estimates."""
+    (drawn,) = (each for each in panel.get_lines() if each.get_marker() == MARKERS[0])
+    return drawn
+
+
 @pytest.fixture(scope="module")
 def panels(tables):
     figure = plot_table(tables)
@@ -219,10 +226,8 @@ def panels(tables):
 def test_marks_are_the_estimates_and_bars_the_intervals(panels, tables):
     for name, panel in panels.items():
         table, (container,) = tables[name], panel.containers
-        np.testing.assert_allclose(
-            container.lines[0].get_xdata().astype(float), 100 * table.accuracy
-        )
-        assert container.lines[0].get_ydata().tolist() == list(range(len(NAMES)))
+        np.testing.assert_allclose(marks(panel).get_xdata(), 100 * table.accuracy)
+        assert marks(panel).get_ydata().tolist() == list(range(len(NAMES)))
         np.testing.assert_allclose(bars(container), 100 * table[["low", "high"]])
         assert [label.get_text() for label in panel.get_yticklabels()] == NAMES
         low, high = panel.get_ylim()
@@ -291,10 +296,10 @@ def test_gains_are_beside_their_settings():
     figure.draw_without_rendering()
     (panel,) = figure.axes
     (container,) = panel.containers
-    np.testing.assert_allclose(container.lines[0].get_xdata().astype(float), [1, -2, 0])
+    np.testing.assert_allclose(marks(panel).get_xdata(), [1, -2, 0])
     np.testing.assert_allclose(bars(container), [[-1, 2], [-5, 1], [0, 0]])
     assert [label.get_text() for label in panel.get_yticklabels()] == table.index.tolist()
-    assert container.lines[0].get_ydata().tolist() == [0, 1, 2]
+    assert marks(panel).get_ydata().tolist() == [0, 1, 2]
     low, high = panel.get_ylim()
     assert low > high, "the default is on top"
     assert [0, 0] in [list(drawn.get_xdata()) for drawn in panel.get_lines()]

@@ -71,6 +71,17 @@ def test_an_edition_with_an_experiment_says_what_is_missing(book, monkeypatch):
     assert not (book / "_build" / "fresh" / "html").exists()
 
 
+@pytest.mark.parametrize("parameters", [{"run": "absent"}, {"runs": ["fresh", "absent"]}])
+def test_a_run_that_no_chapter_will_find_is_refused_before_anything_is_measured(
+    scenes_book, parameters
+):
+    (scenes_book / "book" / "results" / "fresh").mkdir(parents=True)
+    (scenes_book / "book" / "results" / "fresh" / "run.json").write_text("{}")
+    edition = load_edition(scenes_book, "scenes", parameters)
+    with pytest.raises(EditionError, match=r"no run 'absent'; there are fresh, scenes-annotated"):
+        run_edition(scenes_book, edition, say=pytest.fail)
+
+
 @pytest.mark.parametrize("name", ["plain", "scenes"])
 def test_only_photographs_are_recorded(scenes_book, name):
     edition = load_edition(scenes_book, name)

@@ -1,22 +1,29 @@
 """Editions are read with their overrides; what no chapter or experiment declares is refused."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 from tests.publishing.conftest import chapter
 
+from arlib._support.settings import SETTINGS
 from arlib.datasets.scenes import SceneGenerator
 from arlib.experiments import Experiment, SyntheticProtocol
+from arlib.networks import Training
 from arlib.publishing import editions
 from arlib.publishing.editions import Edition, EditionError
 
 
 def test_the_book_is_found_from_below(book):
     assert editions.find_book(book / "book") == book
-    with pytest.raises(EditionError, match="run this inside a clone"):
+    with pytest.raises(
+        EditionError, match="run this inside a clone of its repository, cd CLONE first"
+    ):
         editions.find_book("/")
 
 
@@ -52,6 +59,10 @@ def test_a_dataset_may_be_a_path_of_ones_own(book, tmp_path, monkeypatch):
         edition = editions.load_edition(book, "fresh", {"dataset": dataset})
         assert edition.experiment.dataset == str(path)  # wherever chapters run
         assert edition.parameters["runs"] == [name]
+    for name in ("photos #1", "2024", "no", "null", "~", "010", "1:30", "2024-05-01", "a: b.csv"):
+        (tmp_path / "my photos" / name).mkdir()
+        edition = editions.load_edition(book, "fresh", {"dataset": name})
+        assert edition.experiment.dataset == str(tmp_path / "my photos" / name), "as it was typed"
     with pytest.raises(EditionError, match=r"no dataset 'absent.csv', and no such file; there are"):
         editions.load_edition(book, "fresh", {"dataset": "absent.csv"})
 
@@ -60,21 +71,25 @@ def test_a_dataset_may_be_a_path_of_ones_own(book, tmp_path, monkeypatch):
     ("name", "overrides", "message"),
     [
         ("absent", {}, r"no edition 'absent'; there are fresh, plain"),
-        ("plain", {"K": 3}, r"no parameter 'K' in edition plain; there are \['alpha', 'k', 'name'"),
+        ("plain", {"K": 3}, r"no parameter 'K' in edition plain \(did you mean k\?\); `arlib edi"),
         ("plain", {"max_regions": 3}, "no parameter 'max_regions'"),
-        ("plain", {"k": 2.5}, "parameter k must be int like 8, not 2.5"),
-        ("plain", {"k": True}, "parameter k must be int"),
-        ("plain", {"runs": "a"}, "parameter runs must be list"),
-        ("plain", {"runs": [["a"]]}, r"parameter runs may hold texts and numbers, not \['a'\]"),
-        ("plain", {"runs": [{"a": 1}]}, "parameter runs may hold texts and numbers"),
-        ("plain", {"alpha": float("inf")}, "parameter alpha may hold texts and numbers, not inf"),
-        ("plain", {"name": None}, "parameter name must be str like 'x', not None"),
-        ("plain", {"k = 1; import os; k": 3}, r"no parameter 'k = 1; import os; k' in .*\['alpha'"),
+        ("plain", {"k": 2.5}, "parameter k: must be a whole number from 1 to 10000, not 2.5"),
+        ("plain", {"k": True}, "parameter k: must be a whole number"),
+        ("plain", {"runs": "a"}, "parameter runs: must be a list such as "),
+        ("plain", {"runs": [["a"]]}, r"parameter runs: must be a list .* \(\['a'\] is no text\)"),
+        ("plain", {"runs": [{"a": 1}]}, "parameter runs: must be a list such as"),
+        (
+            "plain",
+            {"alpha": float("inf")},
+            "parameter alpha: must be a number from 0 to 1000, not inf",
+        ),
+        ("plain", {"name": None}, "parameter name: must be a text, not None"),
+        ("plain", {"k = 1; import os; k": 3}, r"no parameter 'k = 1; import os; k' in edition"),
         ("plain", {"k\nimport os\nk": 3}, "no parameter"),
         ("plain", {"": 3}, "no parameter ''"),
         ("plain", {"k ": 3}, "no parameter 'k '"),
         ("plain", {"__import__('os').abort": 3}, "no parameter"),
-        ("fresh", {"backbone": "x"}, r"no parameter 'backbone' .*'backbones', 'caffenet'"),
+        ("fresh", {"backbone": "x"}, r"no parameter 'backbone' .*\(did you mean backbones\?\)"),
     ],
 )
 def test_what_no_chapter_declares_is_refused(book, name, overrides, message):
@@ -86,20 +101,100 @@ def test_unknown_and_missing_keys_of_the_file_are_refused(book):
     path = book / "editions" / "fresh.yaml"
     raw = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump(raw | {"titel": "x"}))
-    with pytest.raises(EditionError, match=r"editions/fresh.yaml: unknown key\(s\) \['titel'\]"):
+    with pytest.raises(
+        EditionError,
+        match=r"fresh.yaml: no key 'titel' \(did you mean title\?\); there are title, ",
+    ):
         editions.load_edition(book, "fresh")
     raw["experiment"]["regions"] = 3
     path.write_text(yaml.safe_dump(raw))
-    with pytest.raises(EditionError, match=r"unknown key\(s\) \['regions'\]; there are \['anps'"):
+    with pytest.raises(
+        EditionError, match=r"fresh.yaml: no parameter 'regions' .*mean max_regions"
+    ):
         editions.load_edition(book, "fresh")
-    path.write_text("")
+    path.write_text("parameters: {k: 3}")
     with pytest.raises(EditionError, match=r"editions/fresh.yaml has no title"):
         editions.load_edition(book, "fresh")
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- title", "must hold title, parameters, experiment: it is a list"),
+        ("", "must hold title, parameters, experiment: it is empty"),
+        ("own", "must hold title, parameters, experiment: it is 'own'"),
+        ("title: [a]", "title must be a text, not a list"),
+        ("title: x\nparameters: [k]", "parameters must be a mapping, not a list"),
+        ("title: x\nexperiment: twitter2", "experiment must be a mapping, not 'twitter2'"),
+        ("title: x\ntitle: y", "line 2, column 1: key 'title' comes twice"),
+        ("title: x\nparameters: {k: 1, k: 2}", "line 2, column 20: key 'k' comes twice"),
+        ("title: x\n\tparameters:", "line 2, column 1: found character '\\\\t'"),
+        ("title: x\nparameters: {runs: [a", "line 2, column 22: expected ',' or '\\]'"),
+        ("title: &a x\nparameters: {name: *a}", "line 1, column 8: anchors are not read"),
+        ("title: !!python/name:os.system x", "line 1, column 8: tags are not read"),
+        ("title: x\n---\ntitle: y", "line 2, column 1: but found another document"),
+        ("title: x\nparameters: {? [a] : b}", "line 2, column 16: a key is no text"),
+        pytest.param("title: " + "[" * 3000, "line 1, column 27: too many lists", id="deep"),
+        ("title: x\0", "unacceptable character #x0000"),
+        (b"title: \xff", "unacceptable character #x00ff: invalid start byte"),
+        ("title: x\nparameters: {k: three}", "parameter k: must be a whole number from 1 to"),
+        ("title: x\nparameters: {k: 1e3}", "parameter k: must be a whole number from 1 to"),
+        ("title: x\nparameters: {runs: a}", "parameter runs: must be a list"),
+        ("title: x\nparameters: {alpha: .nan}", "parameter alpha: must be a number from 0 to 1000"),
+        ("title: x\nparameters: {nam: y}", "no parameter 'nam' .*did you mean name"),
+    ],
+)
+def test_a_file_that_is_no_edition_is_one_line_that_names_it(book, text, message):
+    path = book / "editions" / "plain.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(EditionError, match=rf"editions/plain\.yaml:? {message}") as caught:
+        editions.load_edition(book, "plain")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_what_looks_like_another_type_in_a_file_stays_what_its_parameter_is(book):
+    text = "title: 2024\nparameters: {name: 010, k: 010, alpha: 2, runs: [no, 1:30, ~]}"
+    (book / "editions" / "plain.yaml").write_text(text)
+    edition = editions.load_edition(book, "plain")
+    assert edition.title == "2024"
+    assert edition.parameters == {"name": "010", "k": 10, "alpha": 2, "runs": ["no", "1:30", "~"]}
+
+
+@pytest.mark.parametrize("name", ["010", "no", 'a"b', "a\nb", "{k}", "\\N{DASH}", "é\u2028", ""])
+def test_parameters_reach_the_chapter_with_their_types(book, name):
+    texts = {"name": name, "k": "010", "alpha": "2", "runs": "[010, no]"}
+    values = editions.load_edition(book, "plain", texts).parameters
+    source = load_notebook_node(str(book / "book" / "one.ipynb"))
+    cells = parameterize_notebook(source, values, kernel_name="python3", language="python").cells
+    found: dict = {}
+    exec(cells[2].source, found)
+    assert {key: found[key] for key in texts} == values
+    assert values == {"name": name, "k": 10, "alpha": 2.0, "runs": ["010", "no"]}
+    assert [type(found[key]) for key in texts] == [str, int, float, list]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("_toc.yml", "parts: [", "_toc.yml: line 1"),
+        ("_toc.yml", "- a", "_toc.yml is no table of contents"),
+        ("_toc.yml", "root: a\nparts: [{chapters: [b]}]", "_toc.yml is no table of contents"),
+        ("book/one.ipynb", "{", "one.ipynb is no notebook: Notebook does not appear to be JSON"),
+        ("book/one.ipynb", "[]", "one.ipynb is no notebook"),
+        ("book/one.ipynb", '{"nbformat": 4, "nbformat_minor": 5}', "one.ipynb is no notebook"),
+    ],
+)
+def test_a_broken_book_is_one_line_that_names_the_file(book, name, content, message):
+    (book / name).write_text(content)
+    with pytest.raises(EditionError, match=message) as caught:
+        editions.load_edition(book, "plain")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
     ("parameters", "message"),
     [
+        ("k = ", "one.ipynb, parameters: invalid syntax"),
         ("k = 1 + k", r"one.ipynb: 'k = 1 \+ k' is no literal"),
         ("print(3)", r"'print\(3\)' sets no name"),
         ("a, b = 1, 2", r"'a, b = \(1, 2\)' sets no name|'\(a, b\) = \(1, 2\)' sets no name"),
@@ -148,16 +243,16 @@ def test_its_settings_reach_the_chapters_that_declare_them(scenes_book):
     [
         (
             {"scales": 1.0},
-            r"unknown key\(s\) \['scales'\]; there are \['backbone', 'crop', 'dataset', 'loc",
+            r"scenes.yaml: no parameter 'scales' in edition scenes \(did you mean scale\?\)",
         ),
-        ({"backbones": ["vgg16"]}, r"unknown key\(s\) \['backbones'\]; there are \['backbone'"),
-        ({"seed": 0.5}, "seed must be int, not 0.5"),
-        ({"scale": "small"}, "scale must be float, not 'small'"),
-        ({"backbone": ["vgg_tiny"]}, r"backbone must be str, not \['vgg_tiny'\]"),
-        ({"local_share": 2.0}, r"local_share must lie in \[0, 1\], not 2.0"),
-        ({"dataset": "twitter2", "scale": 1.0}, r"unknown key\(s\) \['scale'\]; .*'backbones'"),
+        ({"backbones": ["vgg16"]}, r"no parameter 'backbones' .*mean backbone\?"),
+        ({"seed": 0.5}, "scenes.yaml: parameter seed: must be a whole number from 0 to .* '0.5'"),
+        ({"scale": "small"}, "parameter scale: must be a number above 0, at most 10, not 'sm"),
+        ({"backbone": ["vgg_tiny"]}, r"backbone: must be a text, not \['vgg_tiny'\]"),
+        ({"local_share": 2.0}, "local_share: must be a number from 0 to 1, not '2.0'"),
+        ({"dataset": "twitter2", "scale": 1.0}, "no parameter 'scale' in edition scenes"),
         ({"dataset": "twitter2"}, "an experiment on photographs needs backbones"),
-        ({"dataset": None}, "an experiment on photographs needs backbones"),
+        ({"dataset": None}, "parameter dataset: no dataset 'null', and no such file"),
     ],
 )
 def test_an_invalid_experiment_is_refused(scenes_book, experiment, message):
@@ -170,8 +265,8 @@ def test_an_invalid_experiment_is_refused(scenes_book, experiment, message):
 @pytest.mark.parametrize(
     ("name", "overrides", "message"),
     [
-        ("scenes", {"scale": "small"}, "scale must be float, not 'small'"),
-        ("scenes", {"scales": 1.0}, r"no parameter 'scales' in edition scenes; .*'scale'"),
+        ("scenes", {"scale": "small"}, "parameter scale: must be a number above 0, .* 'small'"),
+        ("scenes", {"scales": 1.0}, r"no parameter 'scales' .*mean scale\?"),
         ("scenes", {"dataset": "twitter2"}, "an experiment on photographs needs backbones"),
         ("fresh", {"dataset": "scenes"}, "no setting 'backbones' of the synthetic scenes"),
     ],
@@ -179,6 +274,21 @@ def test_an_invalid_experiment_is_refused(scenes_book, experiment, message):
 def test_overrides_of_an_experiment_are_checked_too(scenes_book, name, overrides, message):
     with pytest.raises(EditionError, match=message):
         editions.load_edition(scenes_book, name, overrides)
+
+
+def test_everything_that_can_be_set_is_declared_with_the_type_of_its_default():
+    root = Path(__file__).parents[2]
+    training = {field.name: field.default for field in fields(Training)}
+    declared = SETTINGS["training"].of
+    assert declared.keys() == training.keys()
+    for name, default in training.items():
+        assert type(declared[name].read(name, default)) is type(default), name
+    photographs = editions.experiments.experiment_settings("")
+    for where in (photographs, editions.experiments.experiment_settings("scenes")):
+        for name, default in where.items():
+            assert SETTINGS[name].kind is type(default), name
+    for name, default in editions.declared_parameters(root).items():
+        assert type(SETTINGS[name].read(name, default)) is type(default), name
 
 
 def test_every_edition_of_the_book_is_well_formed():

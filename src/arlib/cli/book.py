@@ -32,12 +32,22 @@ KERNEL = "python3"
     envvar="ARLIB_ADDRESS",
     help="The site's public address: links to it show an image.  [env: ARLIB_ADDRESS]",
 )
-def run(edition: str, parameters: dict[str, Any], **settings: Any) -> None:
-    """Execute the chapters of an edition and build the site.
+def run(edition: str, parameters: dict[str, str], **settings: Any) -> None:
+    """Execute the chapters of an edition and build the site, inside a clone of the book.
 
-    EDITION is the name of a file editions/EDITION.yaml. A parameter's VALUE is read as YAML:
-    `-p k 11`, `-p runs "[oasis-squeezenet1_1]"`.
-    """
+    EDITION is the name of a file editions/EDITION.yaml: `arlib editions` lists them, and `arlib
+    editions parameters EDITION` what -p can set. A text is taken as it is typed, a number must lie
+    in its range, and a list or a mapping is YAML.
+
+    Images of your own are the dataset of the edition `own`: a folder with a folder for each class,
+    any other folder of images, or a table, CSV or Parquet, whose columns are path, label and, if
+    you like, fold. `arlib data list` lists the datasets that have a name.
+
+    \b
+    arlib run scenes -p local_share 1 -p seed 1
+    arlib run own -p dataset photos/labels.csv
+    arlib run own -p dataset photos/ -p finetune_on "[shipped]"
+    """  # noqa: D301 - \b keeps click from filling the lines
     from arlib.publishing import find_book, load_edition, run_edition
 
     root = find_book()
@@ -108,6 +118,31 @@ def editions(context: click.Context, form: str) -> None:
         return
     for record in records:
         click.echo(f"{record.name:<12} {record.when:<22} {record.title}")
+
+
+@editions.command("parameters")
+@click.argument("edition")
+@FORMAT
+def list_(edition: str, form: str) -> None:
+    """List what -p can set in an edition: its value there, what it may be, what it means.
+
+    As JSON: objects of name, value, wanted and meaning.
+    """
+    from arlib.publishing import find_book, list_parameters
+
+    rows = list_parameters(find_book(), edition)
+    if form == "json":
+        click.echo(json.dumps(rows))
+        return
+    for row in rows:
+        value = row["value"] if isinstance(row["value"], str) else json.dumps(row["value"])
+        about = f"{row['meaning']}; {row['wanted']}"
+        click.echo(f"{row['name']:<12} {shorten(value):<24} {about}")
+
+
+def shorten(text: str, most: int = 24) -> str:
+    """Cut a text to as many characters, with dots where something is missing."""
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 @editions.command()

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from arlib._support.settings import SETTINGS
+
 
 class Finite(click.FloatRange):
     """A number in a range; NaN, which compares as false with both ends, is refused too."""
@@ -19,14 +21,22 @@ class Finite(click.FloatRange):
         return number
 
 
+def setting(name: str) -> click.ParamType:
+    """Make the type of an option that sets what `-p` sets by this name, with the same range."""
+    declared = SETTINGS[name]
+    if declared.kind is int:
+        return click.IntRange(int(declared.least), int(declared.most))
+    return Finite(declared.least, declared.most, min_open=declared.above)
+
+
+REGIONS = setting("max_regions")
+RESAMPLES = setting("n_bootstrap")
+WEIGHT = setting("alpha")
+SHARE = setting("context")
+SEED = setting("seed")
 N = click.IntRange(1, 10**9)
 PROCESSES = click.IntRange(1, 1024)
-REGIONS = click.IntRange(1, 10_000)
-RESAMPLES = click.IntRange(1, 100_000)
-WEIGHT = Finite(0, 1000)
-SHARE = Finite(0, 10)
 POSITIVE = SECONDS = Finite(0, 1e9, min_open=True)
-SEED = click.IntRange(0, 2**31 - 1)
 FOLD = click.IntRange(0, 127)
 FILE = click.Path(path_type=Path)
 
@@ -58,12 +68,6 @@ FORMAT = click.option(
 )
 
 
-def _as_yaml(_: click.Context, __: click.Parameter, pairs: tuple[tuple[str, str], ...]) -> Any:
-    import yaml
-
-    return {name: yaml.safe_load(value) for name, value in pairs}
-
-
 PARAMETERS = click.option(
     "--parameter",
     "-p",
@@ -71,6 +75,6 @@ PARAMETERS = click.option(
     nargs=2,
     multiple=True,
     metavar="NAME VALUE",
-    callback=_as_yaml,
-    help="A value in YAML, as often as needed.",
+    callback=lambda _, __, pairs: dict(pairs),
+    help="Set a parameter, as often as needed; of a name the last counts.",
 )

@@ -4,25 +4,24 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
-from arlib.cli.options import FILE, RESAMPLES, N, refuse_input
+from arlib.cli.options import FILE, PARAMETERS, RESAMPLES, refuse_input
 
 
 @click.command()
 @click.argument("what", nargs=-1, required=True, metavar="EDITION | RUN...")
 @click.option("--compare", is_flag=True, help="Two runs: the second less the first, row by row.")
+@PARAMETERS
 @click.option(
-    "--parameter", "-p", nargs=2, multiple=True, metavar="NAME VALUE", help="Of the edition."
+    "--seeds", default=1, type=click.IntRange(1, 1000), help="Synthetic scenes: how many, pooled."
 )
-@click.option("--seeds", default=1, type=N, help="Synthetic scenes: how many, pooled.")
 @click.option("--bootstrap", default=1000, type=RESAMPLES, help="Resamples behind each interval.")
 @click.option("--format", "form", default="text", type=click.Choice(["text", "csv", "json"]))
 @click.option("--predictions", type=FILE, help="Also write each row's prediction of each image.")
 def table(
     what: tuple[str, ...],
     compare: bool,
-    parameter: tuple[tuple[str, str], ...],
+    parameters: dict[str, str],
     seeds: int,
     bootstrap: int,
     form: str,
@@ -45,7 +44,7 @@ def table(
     if predictions is not None:
         refuse_output(predictions, ours=is_predictions, what="a table of predictions")
     if Path(what[0], "run.json").is_file() or compare:
-        if parameter or seeds != 1:
+        if parameters or seeds != 1:
             raise click.UsageError("-p and --seeds are for editions, not for runs")
         if predictions is not None:
             refuse_input(predictions, *what)
@@ -54,8 +53,7 @@ def table(
         if len(what) > 1:
             raise click.UsageError(f"{what[0]} is no run's folder; of editions give one")
         root = publishing.find_book()
-        overrides = {name: yaml.safe_load(value) for name, value in parameter}
-        edition = publishing.load_edition(root, what[0], overrides)
+        edition = publishing.load_edition(root, what[0], parameters)
         runs = publishing.edition_runs(root, edition, seeds=range(seeds))
     result: Any
     if compare:

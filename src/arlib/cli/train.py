@@ -1,10 +1,10 @@
 """`arlib head` and `arlib finetune`: train classifiers of sentiment."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
+from arlib._support.settings import SETTINGS
 from arlib.cli.options import FILE, FOLD, MAX_PIXELS, PARAMETERS, PROCESSES, SEED, refuse_input
 
 
@@ -47,7 +47,14 @@ def is_head(path: Path) -> bool:
     return True
 
 
-@click.command()
+def _described() -> str:
+    """Describe what -p can set, in lines."""
+    table = SETTINGS["training"].of or {}
+    lines = [f"  {name:<14}{each.meaning}; {each.wanted}" for name, each in table.items()]
+    return "\n".join(["\b", "Parameters:", *lines])
+
+
+@click.command(epilog=_described())
 @click.argument("dataset")
 @click.option(
     "--out",
@@ -81,12 +88,12 @@ def finetune(
     nodes: int,
     progressive: bool,
     max_pixels: int,
-    parameters: dict[str, Any],
+    parameters: dict[str, str],
 ) -> None:
     """Fine-tune a pre-trained network on a labelled dataset.
 
-    The same command again resumes. Parameters are those of arlib.networks.Training, such as
-    `-p epochs 3 -p lr 0.001`.
+    DATASET is labelled: a name under ARLIB_DATA, or a path. The same command again resumes.
+    Parameters are those of arlib.networks.Training, listed below: `-p epochs 3 -p lr 0.001`.
     """
     from arlib import datasets
     from arlib.networks import Training, finetune as train, learning_curve, load_backbone

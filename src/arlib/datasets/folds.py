@@ -61,7 +61,7 @@ def stratified_folds(
     # of import and its 40 MB: of the sorted labels each fold gets every n-th.
     ordered = np.sort(label)
     shares = [np.bincount(ordered[k::n_folds], minlength=len(first)) for k in range(n_folds)]
-    rng = np.random.RandomState(seed)
+    rng = np.random.RandomState(seed % 2**32)  # it takes no larger seed
     dealt = np.zeros(len(label), np.int8)
     for number, share in enumerate(np.transpose(shares)):  # (label, fold)
         shuffled = np.repeat(np.arange(1, n_folds + 1, dtype=np.int8), share)

@@ -32,8 +32,20 @@ def compare_runs(one: Run, other: Run, *, n_bootstrap: int = 1000) -> pd.DataFra
         A row a method that both have: ``one``, ``other``, ``difference`` (other - one), ``low``,
         ``high`` (95 %, over images) and, where the images are the same, ``p`` (McNemar's exact);
         NaN otherwise.
+
+    Raises:
+        ValueError: They predict other emotions, a run has no labels, or the same images have other
+            labels.
     """
+    for run in (one, other):
+        run.require_labels(f"Comparing {run.name}")
+    emotions = [run.scores.emotion.values.tolist() for run in (one, other)]
+    if emotions[0] != emotions[1]:
+        lists = " and ".join(", ".join(each) for each in emotions)
+        raise ValueError(f"{one.name} and {other.name} predict other emotions: {lists}")
     paired = one.scores.image.values.tolist() == other.scores.image.values.tolist()
+    if paired and (one.labels != other.labels).any():
+        raise ValueError(f"{one.name} and {other.name} have other labels for the same images")
     compare = _paired if paired else _unpaired
     rows: dict[str, list[float]] = {}
     for method in methods(base=usable_base(one.scores.sizes["emotion"])):

@@ -132,6 +132,7 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
     """Compute the mean share of (image, K) selected regions, -1 for none, that two rules share."""
     if one.shape != other.shape:
         raise ValueError(f"both must have one shape, not {one.shape} and {other.shape}")
+    one, other = (each[:, (each >= 0).any(0)] for each in (one, other))  # K may be above N
     same = (one[:, :, None] == other[:, None, :]) & (one >= 0)[:, :, None]
     count = np.minimum((one >= 0).sum(1), (other >= 0).sum(1))
     if not count.any():

@@ -1,12 +1,12 @@
 """Open runs by name, and make experiments from settings, as chapters and editions need them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arlib import datasets
-from arlib._support.settings import check_settings
+from arlib._support.settings import SETTINGS, read_settings
 from arlib.datasets import Dataset, DatasetError
 from arlib.datasets.scenes import SceneGenerator
 from arlib.evaluation import Run
@@ -121,11 +121,12 @@ def parse_experiment(settings: Mapping[str, Any]) -> "Experiment | SyntheticProt
     """Make an experiment from names and values, as an edition or run.json has them.
 
     Args:
-        settings: of `experiment_settings`; "scenes" as `dataset` asks for the synthetic scenes.
+        settings: of `experiment_settings`, each a value or its text; "scenes" as `dataset` asks for
+            the synthetic scenes.
 
     Raises:
-        ValueError: an unknown name, a value of another type, none for what must be named, or a
-            setting of training that does not exist; it lists what there is.
+        ValueError: an unknown name, a value of another type or out of its range, none for what must
+            be named, or a method of proposals that does not exist.
 
     Example:
         >>> parse_experiment({"dataset": "oasis", "backbones": ["vgg16"]}).backbones
@@ -135,21 +136,33 @@ def parse_experiment(settings: Mapping[str, Any]) -> "Experiment | SyntheticProt
     """
     from arlib.experiments.photographs import Experiment
     from arlib.experiments.synthetic import SyntheticProtocol, restore_synthetic
-    from arlib.networks import Training
+    from arlib.proposals import make_proposals
 
+    if not isinstance(settings, Mapping):
+        raise ValueError(f"an experiment is a mapping of settings, not {settings!r}")
     if "synthetic" in settings:  # from run.json
-        return restore_synthetic(settings["synthetic"])
+        try:
+            return restore_synthetic(settings["synthetic"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not the settings of the synthetic scenes: {error}") from error
     defaults = experiment_settings(settings.get("dataset", ""))
     if settings.get("dataset") == "scenes":
-        values = check_settings(settings, defaults, "the synthetic scenes")
+        values = _read(settings, defaults, "the synthetic scenes")
         del values["dataset"]
-        share = float(values.pop("local_share", defaults["local_share"]))
-        return SyntheticProtocol(generator=SceneGenerator(local_share=share), **values)
+        share = values.pop("local_share", defaults["local_share"])
+        protocol = SyntheticProtocol(generator=SceneGenerator(local_share=share), **values)
+        make_proposals(protocol.proposals, max_regions=protocol.max_regions)
+        return protocol
     missing = sorted({"dataset", "backbones"} - settings.keys())
     if missing:
         raise ValueError(f"an experiment on photographs needs {' and '.join(missing)}")
-    values = check_settings(settings, defaults, "an experiment")
-    Training.parse(values.get("training", {}))
+    values = _read(settings, defaults, "an experiment")
     for name in {"backbones", "finetune_on"} & values.keys():
         values[name] = tuple(values[name])
-    return Experiment(**values)
+    experiment = Experiment(**values)
+    make_proposals(experiment.proposals, max_regions=experiment.max_regions)
+    return experiment
+
+
+def _read(settings: Mapping[str, Any], known: Iterable[str], where: str) -> dict[str, Any]:
+    return read_settings(settings, {name: SETTINGS[name] for name in known}, where)

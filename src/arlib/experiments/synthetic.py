@@ -324,7 +324,7 @@ def restore_synthetic(facts: Mapping[str, Any]) -> SyntheticProtocol:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in facts["generator"].items()
     }
-    trainings = {name: Training(**facts[name]) for name in ("pretraining", "finetuning")}
+    trainings = {name: Training.parse(facts[name]) for name in ("pretraining", "finetuning")}
     return SyntheticProtocol(**{**facts, "generator": SceneGenerator(**generator), **trainings})
 
 

@@ -90,7 +90,9 @@ def plot_plane(
     """
     figure, axes = new_figure(height=4.2)
     grid = {"gridsize": 45, "mincnt": 1, "bins": "log", "cmap": "Greys"}
-    tiles = axes.hexbin(objectness[~chosen], sentiment[~chosen], **grid)
+    if not chosen.all():
+        tiles = axes.hexbin(objectness[~chosen], sentiment[~chosen], **grid)
+        figure.colorbar(tiles, ax=axes, label="regions not chosen, a tile")
     marked = np.flatnonzero(chosen)
     marked = marked[:: max(1, len(marked) // 800)]
     axes.plot(
@@ -109,7 +111,6 @@ def plot_plane(
     axes.contour(x, y, affective, levels=8, colors=COLOURS[5], linewidths=0.8)
     axes.set(xlabel="objectness", ylabel="sentiment score")
     axes.legend(loc="lower right")
-    figure.colorbar(tiles, ax=axes, label="regions not chosen, a tile")
     return figure
 
 

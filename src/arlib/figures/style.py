@@ -47,14 +47,10 @@ def draw_lines(
 def draw_intervals(axes: Axes, table: pd.DataFrame, estimate: str, *, label: str = "") -> None:
     """Draw a table's column `estimate` with intervals from `low` to `high`, first row on top."""
     rows = table[[estimate, "low", "high"]].astype(float)
-    axes.errorbar(
-        rows[estimate],
-        np.arange(len(rows)),
-        xerr=[rows[estimate] - rows["low"], rows["high"] - rows[estimate]],
-        linestyle="",
-        color=COLOURS[0],
-        marker=MARKERS[0],
-        capsize=3,
-        label=label,
-    )
+    y = np.arange(len(rows))
+    middle, half = (rows["low"] + rows["high"]) / 2, (rows["high"] - rows["low"]) / 2
+    # of few resamples, both ends may lie on one side of the estimate
+    axes.errorbar(middle, y, xerr=half, capsize=3, fmt="none", ecolor=COLOURS[0])
+    look: Any = {"linestyle": "", "color": COLOURS[0], "marker": MARKERS[0]}
+    axes.plot(rows[estimate], y, label=label, **look)
     axes.invert_yaxis()

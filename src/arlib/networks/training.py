@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import lightning as L
@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch.nn.functional import cross_entropy
 
-from arlib._support.settings import check_settings
+from arlib._support.settings import SETTINGS, read_settings
 from arlib.networks.backbones import Backbone
 
 LightningPrecision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -50,7 +50,7 @@ class Training:
 
     Example:
         >>> Training.parse({"epochs": 3}).epochs
-        3
+        3.0
     """
 
     iterations: int = 0
@@ -75,19 +75,18 @@ class Training:
 
     @classmethod
     def parse(cls, settings: Mapping[str, Any]) -> Self:
-        """Create settings from names and values, as a command line or an edition has them.
+        """Create settings from names and values, or values' texts as a command line has them.
 
         Raises:
-            ValueError: an unknown name, or a value of another type; it lists the known names.
+            ValueError: an unknown name, a value of another type, or one out of its range.
 
         Example:
             >>> Training.parse({"epoch": 3})
             Traceback (most recent call last):
             ...
-            ValueError: no setting 'epoch' of training; there are...
+            ValueError: no setting 'epoch' of training (did you mean epochs?); there are...
         """
-        defaults = {field.name: field.default for field in fields(cls)}
-        return cls(**check_settings(settings, defaults, "training"))
+        return cls(**read_settings(settings, SETTINGS["training"].of or {}, "training"))
 
     def planned(self, n: int) -> Self:
         """Resolve what depends on the n images, in rounds of equal length, and on the machine.

@@ -8,7 +8,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 from jupyter_core.utils import ensure_event_loop
 
 from arlib import experiments
+from arlib._support.settings import near, short
 from arlib._support.storage import exclusive_lock, replace_folder, write_atomic
 from arlib.method import usable_base
 from arlib.publishing.chapters import STATIC, TIMEOUT, execute_chapter
@@ -84,6 +85,8 @@ def run_edition(
             makers = edition.experiment.runs(progress=bars, say=say)
         else:
             makers = edition.experiment.runs(progress=bars) if edition.experiment else {}
+        if not only_measure:
+            _check_runs(root, edition, {*makers, *experiments.SyntheticProtocol().runs()})
         runs = measure_runs(root, build / "results", makers, record=record, say=say)
         if only_measure:
             return build / "results"
@@ -104,6 +107,17 @@ def run_edition(
         site = build_site(stage, build, repository=repository, address=address)
         write_atomic(build / "edition.json", json.dumps(facts, indent=1) + "\n")
     return site
+
+
+def _check_runs(root: Path, edition: Edition, made: Collection[str]) -> None:
+    """Refuse a run that no chapter will find, before anything is measured."""
+    known = {path.parent.name for path in (root / "book" / "results").glob("*/run.json")}
+    known |= {*made}
+    for name in (edition.parameters.get("run"), *edition.parameters.get("runs", [])):
+        if name is not None and name not in known:
+            raise EditionError(
+                f"no run {short(name)}{near(name, known)}; there are {', '.join(sorted(known))}"
+            )
 
 
 def measure_runs(
@@ -130,7 +144,12 @@ def measure_runs(
 def _differences(run: Path, recorded: Path) -> str:
     """Say how far a fresh run is from the recorded one of the same name."""
     opened = [experiments.open_run(folder) for folder in (run, recorded)]
-    settings = [experiments.parse_experiment(each.facts["experiment"]) for each in opened]
+    try:
+        settings = [experiments.parse_experiment(each.facts["experiment"]) for each in opened]
+    except (KeyError, ValueError) as error:
+        raise EditionError(
+            f"{recorded}/run.json has no settings of an experiment: {error}"
+        ) from error
     if settings[0] != settings[1]:
         return f"the recorded {recorded.name} has other settings: not compared"
     largest = opened[0].differences(opened[1])

@@ -2,19 +2,19 @@
 
 import ast
 import logging
-import math
+import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import nbformat
-import yaml
 
 from arlib import datasets, evaluation, experiments
-from arlib._support.settings import fits
+from arlib._support.settings import SETTINGS, Setting, near, read_settings, read_yaml, short
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +45,16 @@ def find_book(start: str | Path = ".") -> Path:
     """Find the folder that holds `_toc.yml` and `editions/`, here or above.
 
     Raises:
-        EditionError: there is none: run it inside a clone of the book's repository.
+        EditionError: there is none; the message says what to do.
     """
     start = Path(start).resolve()
     for folder in (start, *start.parents):
         if (folder / "_toc.yml").is_file() and (folder / "editions").is_dir():
             return folder
-    raise EditionError(f"no book at {start} or above: run this inside a clone of its repository")
+    raise EditionError(
+        f"no book at {start} or above: run this inside a clone of its repository, cd CLONE first; "
+        "without one there are arlib predict, arlib score, and arlib table RUN"
+    )
 
 
 def edition_names(root: Path) -> list[str]:
@@ -60,15 +63,53 @@ def edition_names(root: Path) -> list[str]:
 
 
 def read_edition(root: Path, name: str) -> dict[str, Any]:
-    """Read an edition's file, whose keys are checked and whose values are not."""
+    """Read an edition's file, whose keys are checked and whose values are still texts."""
     names = edition_names(root)
     if name not in names:
-        raise EditionError(f"no edition {name!r}; there are {', '.join(names)}")
-    raw = yaml.safe_load((root / "editions" / f"{name}.yaml").read_text()) or {}
-    _refuse_unknown(raw, {f.name for f in fields(Edition)} - {"name"}, f"editions/{name}.yaml")
-    if "title" not in raw:
-        raise EditionError(f"editions/{name}.yaml has no title")
+        raise EditionError(_no_edition(name, names))
+    where = f"editions/{name}.yaml"
+    raw = _read_file(root, where)
+    keys = ("title", "parameters", "experiment")
+    if not isinstance(raw, dict):
+        raise EditionError(f"{where} must hold {', '.join(keys)}: it is {_described(raw)}")
+    for key in raw:
+        if key not in keys:
+            known = ", ".join(keys)
+            raise EditionError(f"{where}: no key {key!r}{near(key, keys)}; there are {known}")
+    if not raw.get("title"):
+        raise EditionError(f"{where} has no title")
+    if not isinstance(raw["title"], str):
+        raise EditionError(f"{where}: title must be a text, not {_described(raw['title'])}")
+    for key in keys[1:]:
+        raw[key] = raw.get(key) or None  # a key without anything is as none
+        if not isinstance(raw[key], dict | None):
+            raise EditionError(f"{where}: {key} must be a mapping, not {_described(raw[key])}")
     return raw
+
+
+def _no_edition(name: str, names: list[str]) -> str:
+    """Say that there is no such edition, and what to type instead."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") and path.stem in names:
+        return f"an edition is given by its name: {path.stem}, not {short(name)}"
+    if path.suffix in (".yaml", ".yml"):
+        return f"{short(name)} is no edition of this book: copy it to editions/, as {path.name}"
+    if name and os.path.exists(name):  # noqa: PTH110 - a name that is too long is none
+        command = f"arlib run own -p dataset {shlex.quote(name)}"
+        return f"{short(name)} is no edition; with images of your own: {command}"
+    return f"no edition {short(name)}{near(name, names)}; there are {', '.join(names)}"
+
+
+def _read_file(root: Path, name: str) -> Any:
+    """Read a YAML file of the book, as texts."""
+    try:
+        return read_yaml((root / name).read_bytes())
+    except ValueError as error:
+        raise EditionError(f"{name}: {error}") from error
+
+
+def _described(value: Any) -> str:
+    return "empty" if not value else "a list" if isinstance(value, list) else f"{value!r}"
 
 
 def load_edition(root: Path, name: str, overrides: Mapping[str, Any] | None = None) -> Edition:
@@ -77,73 +118,130 @@ def load_edition(root: Path, name: str, overrides: Mapping[str, Any] | None = No
     Args:
         root: the book's folder.
         name: the edition.
-        overrides: parameter -> value; a name is a chapter's parameter or a setting of the
-            experiment.
+        overrides: parameter -> value, or its text, which is read as the parameter's type; a name is
+            a chapter's parameter or a setting of the experiment.
 
     Raises:
-        EditionError: no such edition, an unknown key, or a parameter that no chapter declares or
-            whose type is another; the message lists the right ones.
+        EditionError: no such edition, a broken file, or a parameter that is unknown or cannot have
+            its value; the message says what is right.
     """
-    raw = read_edition(root, name)
-    parameters, settings = dict(raw.get("parameters") or {}), raw.get("experiment")
-    known = _known_settings(settings)
-    _refuse_unknown(settings or {}, known, f"the experiment of editions/{name}.yaml")
-    declared = declared_parameters(root)
+    return _load(root, name, overrides or {})[0]
 
-    # an override is the experiment's where the experiment has such a setting
-    for key, value in (overrides or {}).items():
-        (settings if settings is not None and key in known else parameters)[key] = value
-    experiment = _experiment(settings)
+
+def list_parameters(root: Path, name: str) -> list[dict[str, Any]]:
+    """List what `-p` can set in an edition.
+
+    Args:
+        root: the book's folder.
+        name: the edition.
+
+    Returns:
+        For each parameter its `name`, its `value` in this edition, what it may be (`wanted`) and
+        its `meaning`; the experiment's settings come first.
+
+    Raises:
+        EditionError: as `load_edition`.
+    """
+    _, values, table = _load(root, name, {})
+    return [
+        {"name": key, "value": values[key], "wanted": one.wanted, "meaning": one.meaning}
+        for key, one in table.items()
+    ]
+
+
+def _load(
+    root: Path, name: str, overrides: Mapping[str, Any]
+) -> tuple[Edition, dict[str, Any], dict[str, Setting]]:
+    """Read an edition, the values of everything that it may set, and their declarations."""
+    raw, declared = read_edition(root, name), declared_parameters(root)
+    known = _known_settings(raw["experiment"])
+    of_experiment = {key: SETTINGS[key] for key in known}
+    of_chapters = {
+        key: SETTINGS.get(key) or Setting(type(default), "as its chapter has it")
+        for key, default in declared.items()
+    }
+    table = of_experiment | of_chapters
+
+    # the file's own values, then overrides: the experiment's where it has such a setting
+    where = f"editions/{name}.yaml: "
+    parameters = _read(raw["parameters"] or {}, of_chapters, name, where)
+    settings = _read(raw["experiment"] or {}, of_experiment, name, where)
+    for key, value in _read(overrides, table, name).items():
+        (settings if key in known else parameters)[key] = value
+    experiment = None if raw["experiment"] is None else _experiment(name, settings)
 
     # chapters show the experiment's own runs, unless the edition names others
     if isinstance(experiment, experiments.Experiment) and not parameters.keys() & {"run", "runs"}:
         names = list(experiment.runs())
         own = {"run": names[0], "runs": names}
         parameters |= {key: value for key, value in own.items() if key in declared}
+    shared = {key: value for key, value in settings.items() if key in declared}
+    edition = Edition(name, raw["title"], shared | parameters, experiment)
+    return edition, {**declared, **known, **settings, **parameters}, table
 
-    for key, value in parameters.items():
-        if key not in declared:
+
+def _read(
+    values: Mapping[str, Any], table: Mapping[str, Setting], edition: str, where: str = ""
+) -> dict[str, Any]:
+    """Read an edition's values; an error begins with the file where they stand."""
+    for key in values:
+        if key not in table:
             raise EditionError(
-                f"no parameter {key!r} in edition {name}; "
-                f"there are {sorted(declared.keys() | known)}"
+                f"{where}no parameter {short(key)} in edition {edition}{near(key, table)}; "
+                f"`arlib editions parameters {edition}` lists them"
             )
-        _check_type(key, value, declared[key])
-    shared = {key: value for key, value in (settings or {}).items() if key in declared}
-    return Edition(name, raw["title"], shared | parameters, experiment)
+    try:
+        return read_settings(values, table, edition)
+    except ValueError as error:
+        raise EditionError(f"{where}{error}") from error
 
 
-def _known_settings(settings: Mapping[str, Any] | None) -> set[str]:
-    """Names of what an experiment may set; chapters that declare one of them get its value."""
+def _known_settings(settings: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What an experiment may set, with defaults; chapters that declare one get its value."""
     if settings is None:
-        return set()
-    return set(experiments.experiment_settings(settings.get("dataset", "")))
+        return {}
+    return experiments.experiment_settings(settings.get("dataset", ""))
 
 
 def _experiment(
-    settings: Mapping[str, Any] | None,
-) -> "experiments.Experiment | experiments.SyntheticProtocol | None":
-    """Make the experiment of an edition's settings; a dataset's path becomes absolute."""
-    if settings is None:
-        return None
-    dataset = settings.get("dataset")
+    edition: str, settings: Mapping[str, Any]
+) -> "experiments.Experiment | experiments.SyntheticProtocol":
+    """Make the experiment of an edition's settings; paths of datasets become absolute."""
+    settings = dict(settings)
+    for key in {"dataset", "anps"} & settings.keys():
+        if settings[key] not in ("scenes", *datasets.names()):
+            settings[key] = _absolute(key, settings[key])  # chapters run elsewhere
     try:
-        if isinstance(dataset, str) and dataset not in ("scenes", *datasets.names()):
-            if not Path(dataset).exists():
-                raise ValueError(
-                    f"no dataset {dataset!r}, and no such file; there are {datasets.names()}"
-                )
-            dataset = str(Path(dataset).resolve())  # chapters run elsewhere
-        return experiments.parse_experiment({**settings, "dataset": dataset})
+        return experiments.parse_experiment(settings)
     except ValueError as error:
-        raise EditionError(str(error)) from error
+        raise EditionError(f"edition {edition}: {error}") from error
+
+
+def _absolute(key: str, path: str) -> str:
+    """Make the path of a dataset absolute; it must be there."""
+    try:
+        if path and Path(path).exists():
+            return str(Path(path).resolve())
+    except OSError as error:  # a name that is too long, a folder that may not be read
+        raise EditionError(f"parameter {key}: {short(path)}: {error.strerror}") from error
+    known = datasets.names()
+    raise EditionError(
+        f"parameter {key}: no dataset {short(path)}{near(path, known)}, and no such file; "
+        f"there are {', '.join(known)}"
+    )
 
 
 def page_names(root: Path) -> list[str]:
     """Names of the pages of a book's table of contents, in order, such as "book/01_proposals"."""
-    toc = yaml.safe_load((root / "_toc.yml").read_text())
-    top = [page for part in toc["parts"] for page in part["chapters"]]
-    below = [[page["file"], *(each["file"] for each in page.get("sections", []))] for page in top]
-    return [toc["root"], *chain.from_iterable(below)]
+    toc = _read_file(root, "_toc.yml")
+    try:
+        top = [page for part in toc["parts"] for page in part["chapters"]]
+        below = [
+            [page["file"], *(each["file"] for each in page.get("sections", []))] for page in top
+        ]
+        return [toc["root"], *chain.from_iterable(below)]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise EditionError(f"_toc.yml is no table of contents: it lacks {error}") from error
 
 
 def chapter_paths(root: Path) -> list[Path]:
@@ -162,12 +260,20 @@ def declared_parameters(root: Path) -> dict[str, Any]:
 
 def chapter_parameters(path: Path) -> dict[str, Any]:
     """Names and default values in a chapter's cell tagged `parameters`, which holds literals."""
-    cells = nbformat.read(path, as_version=4).cells
-    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    try:
+        cells = nbformat.read(path, as_version=4).cells
+        tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    except (ValueError, AttributeError, TypeError, nbformat.ValidationError) as error:
+        line = str(error).partition("\n")[0]
+        raise EditionError(f"{path.name} is no notebook: {line}") from error
     if len(tagged) != 1:
         raise EditionError(f"{path.name} has {len(tagged)} cells tagged 'parameters', not one")
+    try:
+        lines = ast.parse(tagged[0].source).body
+    except (SyntaxError, ValueError) as error:
+        raise EditionError(f"{path.name}, parameters: {error}") from error
     parameters = {}
-    for line in ast.parse(tagged[0].source).body:
+    for line in lines:
         target = line.targets[0] if isinstance(line, ast.Assign) else None
         if isinstance(line, ast.AnnAssign):
             target = line.target
@@ -175,25 +281,9 @@ def chapter_parameters(path: Path) -> dict[str, Any]:
             raise EditionError(f"{path.name}, parameters: {ast.unparse(line)!r} sets no name")
         try:
             parameters[target.id] = ast.literal_eval(line.value)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise EditionError(f"{path.name}: {ast.unparse(line)!r} is no literal") from error
     return parameters
-
-
-def _refuse_unknown(settings: Mapping[str, Any], known: set[str], where: str) -> None:
-    unknown = sorted(settings.keys() - known)
-    if unknown:
-        raise EditionError(f"{where}: unknown key(s) {unknown}; there are {sorted(known)}")
-
-
-def _check_type(name: str, value: Any, default: Any) -> None:
-    for item in value if isinstance(value, list) else [value]:
-        if not isinstance(item, str | int | float | None) or item in (math.inf, -math.inf):
-            raise EditionError(f"parameter {name} may hold texts and numbers, not {item!r}")
-    if not fits(value, default):
-        raise EditionError(
-            f"parameter {name} must be {type(default).__name__} like {default!r}, not {value!r}"
-        )
 
 
 def edition_runs(
