@@ -321,6 +321,8 @@ def test_binder_installs_what_chapters_need_and_torch_without_cuda():
 def test_a_killed_process_leaves_no_jupyter_book(tmp_path):
     package = tmp_path / "jupyter_book" / "cli"
     package.mkdir(parents=True)
+    for folder in (package.parent, package):
+        (folder / "__init__.py").touch()
     (package / "main.py").write_text("""import os, pathlib, signal, time
 def main():
     pathlib.Path("pid").write_text(str(os.getpid()))
