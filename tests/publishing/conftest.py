@@ -1,6 +1,9 @@
 """A small book for the tests of publishing."""
 
+import time
+
 import nbformat
+import psutil
 import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -17,9 +20,27 @@ def chapter(*cells, parameters=PARAMETERS):
     )
 
 
+def ends(pid):
+    """Whether a process ends, within half a minute; one that nobody waits for has ended."""
+    try:
+        process = psutil.Process(pid)
+        deadline = time.monotonic() + 30
+        while process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+ODD = "{course} b{k} [a]* 'q' \"d\" 50% #é\n"
+"""A folder's name that nothing may read anything into."""
+
+
 @pytest.fixture
 def book(tmp_path):
-    """A book of one page and one chapter, with two editions."""
+    """A book of one page and one chapter, with two editions, in a folder of an odd name."""
+    tmp_path = tmp_path / ODD
+    tmp_path.mkdir()
     (tmp_path / "book").mkdir()
     (tmp_path / "src" / "arlib").mkdir(parents=True)
     (tmp_path / "editions").mkdir()

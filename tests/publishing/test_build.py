@@ -2,16 +2,21 @@
 
 import json
 import re
+import signal
+import tempfile
+import time
 from dataclasses import asdict
 
 import nbformat
 import pytest
+import yaml
 from tests.publishing.conftest import chapter
 
 from arlib._support.storage import BusyError, exclusive_lock
+from arlib.cli import main
 from arlib.experiments import SyntheticProtocol
 from arlib.networks import Training
-from arlib.publishing import load_edition, run_edition
+from arlib.publishing import build, load_edition, run_edition
 from arlib.publishing.build import (
     _stage_sources,
     choose_base,
@@ -22,15 +27,24 @@ from arlib.publishing.editions import Edition, EditionError
 from arlib.scoring import save_scores
 
 
-def test_an_edition_becomes_a_site(book):
+def test_an_edition_becomes_a_site(book, capfd, monkeypatch):
+    monkeypatch.setattr(build, "EVERY", 0.5)
     lines = []
     edition = load_edition(book, "plain")
     page = run_edition(book, edition, say=lines.append)
     assert page == book / "_build" / "plain" / "html" / "index.html"
     site = page.parent
     assert (site / "book" / "one.html").read_text().count("K is 3") >= 1
-    assert re.fullmatch(r"\[1/1\] book/one.ipynb, \d+ s", lines[0])
-    assert lines[1:] == ["building the site"]
+    still = [line for line in lines if line.endswith(" s so far")]
+    assert re.fullmatch(r"book/one.ipynb, cell \d, \d+ s so far", still[0])
+    assert re.fullmatch(r"building the site, \d+ s so far", still[-1])
+    stages = "\n".join(line for line in lines if line not in still)
+    assert re.fullmatch(
+        r"executing the chapters\n\[1/1\] book/one.ipynb, \d+ s\n"
+        r"building the site\nsite built, \d+ s",
+        stages,
+    )
+    assert capfd.readouterr() == ("", ""), "a kernel or Jupyter Book wrote to the terminal"
     facts = json.loads((book / "_build" / "plain" / "edition.json").read_text())
     assert facts["title"] == "As it is"
     assert list(facts["seconds"]) == ["book/one.ipynb"]
@@ -122,7 +136,7 @@ def test_runs_of_the_scenes_are_staged_beside_the_chapters(scenes_book, tmp_path
     done = nbformat.read(stage / "book" / "one.ipynb", as_version=4)
     names = ["scenes-annotated", "scenes-folded", "scenes-tagged"]
     assert done.cells[-1].outputs[0].text == f"{names}\n"
-    assert sorted(lines[:3]) == [f"scoring: {name}" for name in names]
+    assert sorted(lines[:6:2]) == [f"scoring: {name}" for name in names]
     assert not (scenes_book / "book" / "results").exists()
 
 
@@ -145,7 +159,7 @@ def test_a_run_that_chapters_name_is_made_once_before_they_run(tmp_path):
     lines = []
     make_live_runs(tmp_path, {"run": "x", "runs": ["scenes-b", "other"]}, makers, lines.append)
     assert calls == ["scenes-b"]
-    assert lines == ["scoring: scenes-b"]
+    assert lines == ["scoring: scenes-b", "scored: scenes-b, 0 s"]
 
 
 def test_fresh_runs_are_recorded_and_compared_with_recorded_ones(tmp_path, make_scores):
@@ -161,10 +175,50 @@ def test_fresh_runs_are_recorded_and_compared_with_recorded_ones(tmp_path, make_
     (tmp_path / "book" / "results").mkdir(parents=True)
     runs = measure_runs(tmp_path, results, {"a-run": make}, record=True, say=lines.append)
     assert runs == [results / "a-run"]
-    assert lines == ["scoring: a-run", "recorded: book/results/a-run"]
+    assert lines == ["scoring: a-run", "scored: a-run, 0 s", "recorded: book/results/a-run"]
     assert (tmp_path / "book/results/a-run/run.json").is_file()
     measure_runs(tmp_path, results, {"a-run": make}, record=False, say=lines.append)
     assert re.fullmatch(r"largest differences from the recorded a-run: (\w+ 0, )*\w+ 0", lines[-1])
     more = {"a-run": lambda folder: make(folder, max_regions=3)}
     measure_runs(tmp_path, results, more, record=False, say=lines.append)
     assert lines[-1] == "the recorded a-run has other settings: not compared"
+
+
+SLEEPY = "import os, signal, time\nos.kill(os.getppid(), signal.{})\ntime.sleep(600)"
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_run_that_is_ended_by_a_signal_ends_its_kernels(
+    book, tmp_path, capfd, monkeypatch, name, status
+):
+    """The chapter itself sends it, and would then run for minutes."""
+    number = getattr(signal, name)
+    usual = signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
+    before = signal.signal(number, usual)  # which a job in the background ignores
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(book)
+    nbformat.write(chapter(SLEEPY.format(name)), book / "book" / "one.ipynb")
+    started = time.perf_counter()
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main(["run", "plain"])
+        assert signal.getsignal(number) == usual
+    finally:
+        signal.signal(number, before)
+    assert ended.value.code == status
+    assert time.perf_counter() - started < 60, "it waited for the chapter"
+    assert capfd.readouterr() == ("executing the chapters\n", f"\narlib: ended by {name}\n")
+    assert sorted(path.name for path in (book / "_build" / "plain").iterdir()) == ["source"]
+    left = [path.name for path in (book / "_build" / "plain" / "source" / "book").iterdir()]
+    assert sorted(left) == ["index.md"]
+    assert not list(tmp_path.glob("*.json")), "a kernel's file is left"
+
+
+def test_the_first_chapter_that_fails_ends_the_others(book):
+    toc = yaml.safe_load((book / "_toc.yml").read_text())
+    toc["parts"][0]["chapters"].append({"file": "book/two"})
+    (book / "_toc.yml").write_text(yaml.safe_dump(toc))
+    nbformat.write(chapter("import time; time.sleep(600)"), book / "book" / "one.ipynb")
+    nbformat.write(chapter("1 / 0"), book / "book" / "two.ipynb")
+    with pytest.raises(EditionError, match=r"two\.ipynb, cell \d: ZeroDivisionError"):
+        run_edition(book, load_edition(book, "plain"), say=str)

@@ -1,7 +1,11 @@
 """Execution of a chapter: complete, ended early for want of labels, or refused with its cell."""
 
+import json
 import os
+import signal
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -9,6 +13,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from papermill import execute_notebook
 from papermill.exceptions import PapermillExecutionError
+from tests.publishing.conftest import ODD, ends
 
 from arlib.publishing.chapters import UNKNOWN, end_early, execute_chapter, verify, with_dashes
 from arlib.publishing.editions import EditionError
@@ -51,9 +56,58 @@ def test_a_chapter_that_fails_is_refused_with_its_cell(tmp_path, cells, message)
 
 
 def test_a_complete_chapter_is_written(tmp_path):
-    done = execute(tmp_path, "print(k)", "")
+    """In a folder whose name has braces, which papermill fills with parameters."""
+    folder = tmp_path / ODD
+    folder.mkdir()
+    numbers = []
+    done = execute(folder, "print(k)", "", on_cell=numbers.append)
     assert done.cells[3].outputs[0].text == "2\n"
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["one.ipynb"]
+    assert [path.name for path in (folder / "out").iterdir()] == ["one.ipynb"]
+    assert numbers == [0, 1, 2, 3, 4]
+
+
+def test_a_chapter_runs_in_this_environment_whatever_kernel_jupyter_lists(tmp_path, monkeypatch):
+    folder = tmp_path / "kernels" / "python3"
+    folder.mkdir(parents=True)
+    other = {"argv": ["/removed/bin/python", "-m", "x"], "display_name": "", "language": "python"}
+    (folder / "kernel.json").write_text(json.dumps(other))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    done = execute(tmp_path, "import sys; print(sys.executable)")
+    assert done.cells[-1].outputs[0].text.strip() == sys.executable
+
+
+def test_a_python_that_is_gone_is_named_with_the_chapter(tmp_path, monkeypatch, capfd, caplog):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "removed"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    message = r"^one\.ipynb: its kernel did not start: .*No such file.*/removed'$"
+    with pytest.raises(EditionError, match=message):
+        execute(tmp_path, "1")
+    assert capfd.readouterr() == ("", "")
+    assert caplog.messages == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.ipynb", "out"]
+
+
+SLEEPY = """import os, pathlib, signal, time
+pathlib.Path("kernel").write_text(str(os.getpid()))
+os.kill(os.getppid(), signal.SIGKILL)
+time.sleep(600)"""
+
+
+def test_a_killed_process_leaves_neither_its_kernel_nor_the_kernel_s_file(tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from arlib.publishing.chapters import execute_chapter
+execute_chapter(Path("one.ipynb"), Path("out.ipynb").absolute(), {})
+"""
+    tagged = new_code_cell("k = 1", metadata={"tags": ["parameters"]})
+    nbformat.write(new_notebook(cells=[tagged, new_code_cell(SLEEPY)]), tmp_path / "one.ipynb")
+    (tmp_path / "tmp").mkdir()
+    environment = os.environ | {"TMPDIR": str(tmp_path / "tmp")}
+    killed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    assert ends(int((tmp_path / "kernel").read_text()))
+    assert not list((tmp_path / "tmp").glob("*.json"))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small disk is mounted by root alone")

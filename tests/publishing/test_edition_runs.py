@@ -135,7 +135,7 @@ class TestAnEdition:
     ):
         computed = []
 
-        def runs(protocol, *, progress):
+        def runs(protocol):
             def make(root, name):
                 computed.append((name, protocol.seed))
                 run = make_run(protocol.seed, name, measured=name == "scenes-a")

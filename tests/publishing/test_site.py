@@ -1,9 +1,11 @@
 """Built pages: finished in one pass, with a card and links; addresses are checked."""
 
+import os
 import re
 import runpy
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -16,6 +18,7 @@ import yaml
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
+from tests.publishing.conftest import ends
 
 from arlib.publishing.editions import EditionError
 from arlib.publishing.site import (
@@ -313,3 +316,27 @@ def test_binder_installs_what_chapters_need_and_torch_without_cuda():
     code = [line for line in script.read_text().splitlines() if line.startswith("python -c")]
     done = subprocess.run(shlex.split(code[0].replace("python", sys.executable, 1)), check=False)
     assert done.returncode == 0
+
+
+def test_a_killed_process_leaves_no_jupyter_book(tmp_path):
+    package = tmp_path / "jupyter_book" / "cli"
+    package.mkdir(parents=True)
+    for folder in (package.parent, package):
+        (folder / "__init__.py").touch()
+    (package / "main.py").write_text("""import os, pathlib, signal, time
+def main():
+    pathlib.Path("pid").write_text(str(os.getpid()))
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(600)
+""")
+    code = "from arlib.publishing.site import Path, build_site; build_site(Path('a'), Path('b'))"
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    killed = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path},
+        timeout=60,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert ends(int((tmp_path / "pid").read_text()))

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from arlib._support.progress import progress_bar
 from arlib.datasets.catalog import Entry, data_root, entry, folders_of, known
 from arlib.datasets.coco import load_coco
 from arlib.datasets.containers import format_of
@@ -70,7 +70,7 @@ class Report:
 def check(name: str | None = None, *, max_pixels: int | None = None) -> Iterator[Report]:
     """Check datasets: counts, balance, missing, unreadable, odd and double files, leaks.
 
-    Every image is decoded and hashed, with a progress bar on stderr where that is a terminal.
+    Every image is decoded and hashed, with its progress on stderr.
 
     Args:
         name: of the catalogue, or the path of a folder or table of one's own; None checks
@@ -280,4 +280,4 @@ def _compare(
 
 
 def _with_bar(indices: Iterable[int], name: str) -> Iterable[int]:
-    return tqdm(indices, desc=f"checking {name}", unit=" files", leave=False, disable=None)
+    return progress_bar(indices, desc=f"checking {name}", unit="file", leave=False)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from tqdm.auto import tqdm
 
+from arlib._support.progress import progress_bar
 from arlib.evaluation.significance import fold_means
 
 COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -80,7 +80,7 @@ def recall_curves(
     objects = truth.boxes[:max_images]
     boxes: dict[str, list[np.ndarray]] = {name: [] for name in methods}
     seconds: dict[str, list[float]] = {name: [] for name in methods}
-    for number in tqdm(range(len(objects)), unit="image", disable=not progress, desc="proposals"):
+    for number in progress_bar(range(len(objects)), unit="image", show=progress, desc="proposals"):
         image = truth.read(number)
         for name, propose in methods.items():
             start = time.perf_counter()

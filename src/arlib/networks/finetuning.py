@@ -21,6 +21,7 @@ from lightning.pytorch import callbacks, loggers
 from torch.utils.data import DataLoader
 
 from arlib import __version__
+from arlib._support.progress import progress_bar
 from arlib._support.storage import write_atomic
 from arlib.datasets import Dataset
 from arlib.networks.backbones import Backbone, load_backbone
@@ -195,7 +196,7 @@ def _trainer(
     if plan.patience and validating:
         extra.append(callbacks.EarlyStopping("val_loss", patience=plan.patience))
     if progress:
-        extra.append(callbacks.TQDMProgressBar())
+        extra.append(_Bar(plan.iterations))
     keep = callbacks.ModelCheckpoint(
         folder / "checkpoints",
         filename="{step:08d}",
@@ -216,8 +217,39 @@ def _trainer(
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         enable_model_summary=False,
-        enable_progress_bar=progress,
+        enable_progress_bar=False,
     )
+
+
+class _Bar(L.Callback):
+    """Show the steps that are done, and the losses of the last round."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Start where the checkpoint ended."""
+        self.bar = progress_bar(
+            total=self.steps,
+            initial=trainer.global_step,
+            desc="fine-tuning",
+            unit="step",
+            show=trainer.is_global_zero,
+        )
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        """Count a step."""
+        self.bar.update(trainer.global_step - self.bar.n)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Show the losses."""
+        metrics = {name: float(value) for name, value in trainer.progress_bar_metrics.items()}
+        self.bar.set_postfix(metrics, refresh=False)
+
+    def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
+        """Close the bar, however training ended."""
+        if hasattr(self, "bar"):
+            self.bar.close()
 
 
 def _loaders(

@@ -6,12 +6,13 @@ execution off; the finished site takes its place in one rename.
 
 import json
 import shutil
-import sys
 import time
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from itertools import count
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from jupyter_core.utils import ensure_event_loop
@@ -20,7 +21,7 @@ from arlib import experiments
 from arlib._support.settings import near, short
 from arlib._support.storage import exclusive_lock, replace_folder, write_atomic
 from arlib.method import usable_base
-from arlib.publishing.chapters import STATIC, TIMEOUT, execute_chapter
+from arlib.publishing.chapters import STATIC, TIMEOUT, Kernels, execute_chapter
 from arlib.publishing.editions import (
     Edition,
     EditionError,
@@ -31,6 +32,9 @@ from arlib.publishing.pages import editions_page, status_page
 from arlib.publishing.records import facts_of
 from arlib.publishing.site import build_site, checked_address
 from arlib.publishing.site_images import extract_dark_figures, gallery_page
+
+EVERY = 30.0
+"""Seconds between lines that say what is still going on."""
 
 Say = Callable[[str], None]
 Makers = Mapping[str, Callable[[Path], Path]]  # run's name -> what makes it, given a folder for it
@@ -80,18 +84,17 @@ def run_edition(
     build = root / "_build" / edition.name
     with exclusive_lock(build / "lock"):
         # the expensive half: the edition's own runs, and those that chapters would make
-        bars = sys.stderr.isatty()
         if isinstance(edition.experiment, experiments.Experiment):
-            makers = edition.experiment.runs(progress=bars, say=say)
+            makers = edition.experiment.runs(say=say)
         else:
-            makers = edition.experiment.runs(progress=bars) if edition.experiment else {}
+            makers = edition.experiment.runs() if edition.experiment else {}
         if not only_measure:
             _check_runs(root, edition, {*makers, *experiments.SyntheticProtocol().runs()})
         runs = measure_runs(root, build / "results", makers, record=record, say=say)
         if only_measure:
             return build / "results"
         parameters = edition.parameters | choose_base(edition, runs, say)
-        live = experiments.SyntheticProtocol().runs(progress=bars)
+        live = experiments.SyntheticProtocol().runs()
         missing = {name: make for name, make in live.items() if name not in makers}
         runs += make_live_runs(root, declared_parameters(root) | parameters, missing, say)
 
@@ -104,7 +107,10 @@ def run_edition(
         facts = _gather_facts(root, stage, edition, parameters, seconds, runs)
         _write_pages(root, stage, edition.name, facts)
         say("building the site")
-        site = build_site(stage, build, repository=repository, address=address)
+        started = time.perf_counter()
+        with _every(lambda seconds: say(f"building the site, {seconds:.0f} s so far")):
+            site = build_site(stage, build, repository=repository, address=address)
+        say(f"site built, {time.perf_counter() - started:.0f} s")
         write_atomic(build / "edition.json", json.dumps(facts, indent=1) + "\n")
     return site
 
@@ -126,8 +132,7 @@ def measure_runs(
     """Make an experiment's runs, and say how they compare with the recorded ones."""
     runs = []
     for name, make in makers.items():
-        say(f"scoring: {name}")
-        run = make(results)
+        run = _make_run(name, make, results, say)
         recorded = root / "book" / "results" / name
         if recorded.is_dir():
             say(_differences(run, recorded))
@@ -172,9 +177,16 @@ def make_live_runs(
 ) -> list[Path]:
     """Make those runs that chapters name, once, before two chapters want them at the same time."""
     names = {parameters.get("run"), *parameters.get("runs", [])} & makers.keys()
-    for name in sorted(names):
-        say(f"scoring: {name}")
-    return [makers[name](root) for name in sorted(names)]
+    return [_make_run(name, makers[name], root, say) for name in sorted(names)]
+
+
+def _make_run(name: str, make: Callable[[Path], Path], folder: Path, say: Say) -> Path:
+    """Make a run in a folder, and say how long it took."""
+    say(f"scoring: {name}")
+    started = time.perf_counter()
+    run = make(folder)
+    say(f"scored: {name}, {time.perf_counter() - started:.0f} s")
+    return run
 
 
 def _stage_sources(root: Path, stage: Path, runs: list[Path]) -> Path:
@@ -196,24 +208,55 @@ def _execute_chapters(
 ) -> dict[str, float]:
     """Execute every chapter, two at a time, since most of each is one core's work: seconds."""
     paths = chapter_paths(root)
-    number = count(1)
+    say("executing the chapters")
+    cells: dict[Path, int] = {}  # the one that each chapter is at
+    seconds: dict[Path, float] = {}
+    kernels = Kernels()
 
-    def execute(chapter: Path) -> float:
+    def execute(chapter: Path) -> None:
         started = time.perf_counter()
-        try:
-            execute_chapter(root / chapter, stage / chapter, parameters, timeout=timeout)
-        finally:
-            ensure_event_loop().close()  # nbclient leaves this thread's open
-        seconds = round(time.perf_counter() - started, 1)
-        say(f"[{next(number)}/{len(paths)}] {chapter}, {seconds:.0f} s")
-        return seconds
+        at = partial(cells.__setitem__, chapter)
+        with _every(lambda s: say(f"{chapter}, cell {cells.get(chapter, 0)}, {s:.0f} s so far")):
+            try:
+                execute_chapter(
+                    root / chapter,
+                    stage / chapter,
+                    parameters,
+                    timeout=timeout,
+                    kernels=kernels,
+                    on_cell=at,
+                )
+            finally:
+                ensure_event_loop().close()  # nbclient leaves this thread's open
+        seconds[chapter] = round(time.perf_counter() - started, 1)
+        say(f"[{len(seconds)}/{len(paths)}] {chapter}, {seconds[chapter]:.0f} s")
 
     with ThreadPoolExecutor(2) as pool:
-        futures = {str(chapter): pool.submit(execute, chapter) for chapter in paths}
         try:
-            return {chapter: future.result() for chapter, future in futures.items()}
+            for future in as_completed([pool.submit(execute, chapter) for chapter in paths]):
+                future.result()
         finally:
+            kernels.end()  # of the chapters that run, where one failed or this process is ended
             pool.shutdown(cancel_futures=True)
+    return {str(chapter): seconds[chapter] for chapter in paths}
+
+
+@contextmanager
+def _every(say: Callable[[float], None]) -> Iterator[None]:
+    """Call something with the seconds so far, every `EVERY` seconds while the block runs."""
+    started, ended = time.perf_counter(), Event()
+
+    def repeat() -> None:
+        while not ended.wait(EVERY):
+            say(time.perf_counter() - started)
+
+    thread = Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _gather_facts(

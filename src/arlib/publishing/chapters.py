@@ -1,11 +1,17 @@
 """Execute a chapter by papermill: all of it, or up to the cell that needs labels and has none."""
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import nbformat
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
@@ -28,19 +34,91 @@ UNKNOWN = "not measured, for want of labels"
 NOT_A_NUMBER = "–"
 """Stands for a glued number that is none, such as the AUC of one emotion alone."""
 
+_OPTIONS = ["--IPKernelApp.log_level=ERROR", "--HistoryManager.hist_file=:memory:"]
 _ERROR_TAG = "papermill-error-cell-tag"  # of the cells that papermill adds to a failed chapter
 _NOTE = "```{{admonition}} This chapter ends here\n:class: warning\n\n{}.\n```"
 _GLUED = re.compile(r"""\bglue\(\s*["']([^"']+)["']""")
 _ROLE = re.compile(r"\{glue:[a-z]*\}`([^`:]+)(:[^`]*)?`")
 _DIRECTIVE = re.compile(r"^```\{glue:[a-z]*\} (\S+)\n.*?^```$", re.MULTILINE | re.DOTALL)
 
+for _name in ("papermill", "traitlets"):  # an EditionError says in one line what they log
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
+
+
+class Kernels:
+    """The kernels of the chapters that are being executed, which `end` ends all at once."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._running: set[_Kernel] = set()
+        self._ended = False
+
+    @contextmanager
+    def start(self, folder: Path) -> "Iterator[_Kernel]":
+        """Start a kernel in a folder; it ends with the block, politely or killed by an error."""
+        kernel = _Kernel(kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
+        try:
+            with self._lock:
+                if self._ended:
+                    raise RuntimeError("ended before its kernel started")
+                try:
+                    run_sync(kernel.start_kernel)(cwd=str(folder), extra_arguments=_OPTIONS)
+                except OSError as error:
+                    raise RuntimeError(f"its kernel did not start: {error}") from error
+                self._running.add(kernel)
+            yield kernel
+            run_sync(kernel.request_shutdown)()
+            run_sync(kernel.finish_shutdown)()
+        finally:
+            self._running.discard(kernel)
+            run_sync(kernel.clean_up)()
+
+    def end(self) -> None:
+        """Kill every kernel, and let no other start."""
+        with self._lock:
+            self._ended = True
+            for kernel in self._running.copy():
+                run_sync(kernel.kill)()
+
+
+class _Kernel(AsyncKernelManager):
+    """A kernel of this very environment, whatever Jupyter lists by the name `python3`."""
+
+    channels = None
+
+    def client(self, **settings: Any) -> Any:
+        """Make what nbclient asks the kernel through, and remember it for `clean_up`."""
+        self.channels = super().client(**settings)
+        return self.channels
+
+    async def kill(self) -> None:
+        """Kill the kernel and its children, if it lives."""
+        if self.provisioner is not None:
+            await self.provisioner.kill()
+
+    async def clean_up(self) -> None:
+        """Close what is open; a kernel that lives is killed."""
+        if self.channels is not None:
+            self.channels.stop_channels()
+        if self.provisioner is not None:
+            await self.provisioner.kill()
+            await self.provisioner.wait()
+        await self.cleanup_resources()
+
 
 def execute_chapter(
-    source: Path, target: Path, parameters: Mapping[str, Any], *, timeout: float = TIMEOUT
+    source: Path,
+    target: Path,
+    parameters: Mapping[str, Any],
+    *,
+    timeout: float = TIMEOUT,
+    kernels: Kernels | None = None,
+    on_cell: Callable[[int], None] = lambda number: None,
 ) -> None:
     """Execute a chapter with the parameters that it declares, and write it complete or not at all.
 
-    The kernel runs in the folder of `target`. An `EditionError` names the chapter and the cell that
+    The kernel, one of `kernels`, runs in the folder of `target`; `on_cell` is called with the
+    number of every cell that is begun. An `EditionError` names the chapter and the cell that
     failed, took longer than `timeout` seconds, left early, killed its kernel or did not run.
     """
     declared = chapter_parameters(source)
@@ -50,7 +128,7 @@ def execute_chapter(
     working = target.with_name(f".{target.name}.running.ipynb")
     target.unlink(missing_ok=True)
     try:
-        labels_missing = _run(source, working, values, timeout)
+        labels_missing = _run(source, working, values, timeout, kernels or Kernels(), on_cell)
         notebook = _read(source, working)
         if labels_missing:
             notebook = end_early(notebook, evaluation.LabelsNeeded.__name__)
@@ -79,25 +157,38 @@ def verify(notebook: NotebookNode, source: NotebookNode, name: str) -> None:
             raise EditionError(f"{where} did not run: {cell.source[:60]!r}")
 
 
-def _run(source: Path, working: Path, parameters: Mapping[str, Any], timeout: float) -> bool:
+def _run(
+    source: Path,
+    working: Path,
+    parameters: Mapping[str, Any],
+    timeout: float,
+    kernels: Kernels,
+    on_cell: Callable[[int], None],
+) -> bool:
     """Execute into `working`; True where the chapter ended early for want of labels."""
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill import execute_notebook
     from papermill.exceptions import PapermillExecutionError
 
+    def began(cell: NotebookNode, cell_index: int) -> None:
+        on_cell(cell_index)
+
+    # papermill fills `{name}` in a path with a parameter
+    paths = [str(path).replace("{", "{{").replace("}", "}}") for path in (source, working)]
     try:
-        execute_notebook(
-            str(source),
-            str(working),
-            parameters=dict(parameters),
-            kernel_name="python3",
-            language="python",  # a notebook whose metadata were stripped does not say so
-            resources={"metadata": {"path": str(working.parent)}},  # where the kernel runs
-            progress_bar=False,
-            execution_timeout=timeout,
-            start_timeout=max(60, min(timeout, 300)),
-            extra_arguments=["--IPKernelApp.log_level=ERROR"],
-        )
+        with kernels.start(working.parent) as kernel:
+            execute_notebook(
+                *paths,
+                parameters=dict(parameters),
+                kernel_name=kernel.kernel_name,
+                language="python",  # a notebook whose metadata were stripped does not say so
+                progress_bar=False,
+                execution_timeout=timeout,
+                start_timeout=max(60, min(timeout, 300)),
+                km=kernel,
+                on_notebook_start=lambda notebook: kernel.cleanup_connection_file(),
+                on_cell_start=began,
+            )
     except PapermillExecutionError as error:
         if error.ename == evaluation.LabelsNeeded.__name__:
             return True

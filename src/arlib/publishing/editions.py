@@ -4,7 +4,6 @@ import ast
 import logging
 import os
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -301,10 +300,10 @@ def edition_runs(
             names no run; or seeds are asked of photographs. Where some are missing, a warning
             names them.
     """
-    experiment, bars = edition.experiment, sys.stderr.isatty()
+    experiment = edition.experiment
     if isinstance(experiment, experiments.SyntheticProtocol):
         seeded = [replace(experiment, seed=experiment.seed + seed) for seed in seeds]
-        makers = [protocol.runs(progress=bars) for protocol in seeded]
+        makers = [protocol.runs() for protocol in seeded]
         return [
             evaluation.Run.pool(experiments.open_run(make[name](root)).load() for make in makers)
             for name in makers[0]

@@ -1,5 +1,6 @@
 """Build a staged book's site by Jupyter Book, and finish its pages in one pass."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -89,6 +90,19 @@ def colab_cell(repository: str | None) -> str | None:
     return f"{clone}\n{install}\n%cd {name}/book"
 
 
+_JUPYTER_BOOK = """
+import os, threading
+from jupyter_book.cli.main import main
+
+def end_with_parent():
+    os.read(0, 1)  # returns when the process at the other end of the pipe is there no more
+    os._exit(1)
+
+threading.Thread(target=end_with_parent, daemon=True).start()
+main()
+"""
+
+
 def build_site(
     stage: Path, build: Path, *, repository: str | None = None, address: str | None = None
 ) -> Path:
@@ -99,10 +113,14 @@ def build_site(
     configure(stage, repository)
     output = build / "site"
     shutil.rmtree(output, ignore_errors=True)
-    start = "from jupyter_book.cli.main import main; main()"  # of this very environment
-    command = [sys.executable, "-c", start, "build", str(stage)]
+    command = [sys.executable, "-c", _JUPYTER_BOOK, "build", str(stage)]  # of this environment
     command += ["--path-output", str(output), "-W", "--keep-going"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    reading, writing = os.pipe()
+    try:
+        done = subprocess.run(command, stdin=reading, capture_output=True, text=True, check=False)
+    finally:
+        os.close(reading)
+        os.close(writing)
     site = output / "_build" / "html"
     if done.returncode or not (site / "index.html").is_file():
         lines = (done.stdout + done.stderr).splitlines()

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
-from tqdm.auto import tqdm
 
+from arlib._support.progress import progress_bar
 from arlib._support.storage import exclusive_lock, place_folder, refuse_output
 from arlib._support.stores import StoreError, check_store
 from arlib.scoring.jobs import Job, named_job
@@ -158,8 +158,8 @@ def _collect(
     parts: dict[int, Part] = {}
     failed: dict[int, tuple[str, ...]] = {}
     retried: dict[int, tuple[str, ...]] = {}
-    with tqdm(
-        total=len(job.dataset), unit="image", desc=job.dataset.name, disable=not progress
+    with progress_bar(
+        total=len(job.dataset), unit="image", desc=job.dataset.name, show=progress
     ) as bar:
         for outcome in outcomes:
             if outcome.failed:

@@ -12,8 +12,9 @@ from typing import Literal, TypeVar
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
+from arlib._support.progress import progress_bar
 from arlib.datasets import Dataset, ImageError
 from arlib.networks import Backbone, resolve_device
 from arlib.scoring.crops import CropMode, crop_regions
@@ -83,7 +84,7 @@ def box_outputs(
             raise ValueError(f"{dataset.keys[index]} has no box: every image needs at least one")
         return index, crops.flip(-1) if mirror else crops
 
-    with tqdm(total=len(dataset), unit="image", disable=not progress, desc=dataset.name) as bar:
+    with progress_bar(total=len(dataset), unit="image", show=progress, desc=dataset.name) as bar:
         prepared = prefetch(dataset, prepare, workers, unreadable, bar)
         for index, output in in_batches(forward, prepared, batch_size):
             if outputs is None:

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import xarray as xr
-from tqdm.auto import tqdm
 
 from arlib import __version__
+from arlib._support.progress import progress_bar
 from arlib.datasets import Dataset
 from arlib.networks import Backbone, resolve_device
 from arlib.proposals import Proposals, Propose
@@ -106,7 +106,7 @@ def score(
     unreadable: dict[str, str] = {}
     with (
         ScoresWriter(out, overwrite=overwrite) as writer,
-        tqdm(total=len(dataset), unit="image", disable=not progress, desc=dataset.name) as bar,
+        progress_bar(total=len(dataset), unit="image", show=progress, desc=dataset.name) as bar,
     ):
         # threads decode, propose and cut; this one runs the network and writes chunks
         prepare = scoring.preparer(proposals)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file, save as safetensors
-from tqdm.auto import tqdm
 
+from arlib._support.progress import progress_bar
 from arlib.datasets import Dataset, ImageError
 from arlib.experiments.baselines.lowlevel import Descriptor, learn_words, low_level, pooled
 
@@ -155,7 +155,7 @@ def _described(
 
     low_level(np.zeros((1, 1, 3), np.uint8), descriptor)  # import and cache before threads do
     n = len(dataset)
-    bar = tqdm(total=n, unit="image", disable=not progress, desc=dataset.name)
+    bar = progress_bar(total=n, unit="image", show=progress, desc=dataset.name)
     with bar, ThreadPoolExecutor(workers) as pool:
         for start in range(0, n, _AHEAD):
             rows = range(start, min(start + _AHEAD, n))

@@ -1,0 +1,47 @@
+"""Show how far a loop is: a bar on a terminal and in a notebook, elsewhere a line now and then."""
+
+import math
+import sys
+from typing import Any
+
+from tqdm import tqdm as plain
+from tqdm.asyncio import tqdm as terminal
+from tqdm.auto import tqdm
+
+EVERY = 30.0
+"""Seconds between two lines."""
+
+
+class _Lines(plain):
+    """Lines on stderr, the first after `EVERY` seconds."""
+
+    monitor_interval = 0  # no thread that would write more often
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        name = "{desc}: " if settings.get("desc") else ""
+        form = name + "{n_fmt} of {total_fmt} {unit}s, {elapsed}, {remaining} left{postfix}"
+        settings |= {"bar_format": form, "mininterval": EVERY, "miniters": 1, "delay": EVERY}
+        super().__init__(*arguments, **settings)
+
+    @staticmethod
+    def status_printer(file: Any) -> Any:
+        """Write a line, where tqdm returns to the start of one."""
+        return lambda text: print(text, file=file, flush=True)
+
+    def close(self) -> None:
+        """End without a last line."""
+        self.delay = math.inf
+        super().close()
+
+
+def progress_bar(*arguments: Any, show: bool = True, **settings: Any) -> plain:
+    """Make a bar of tqdm with tqdm's arguments, or what writes lines instead of it.
+
+    Args:
+        arguments: what to loop over, if anything.
+        show: False shows nothing.
+        settings: such as `total`, `desc` and `unit`, one thing that is counted.
+    """
+    in_notebook = tqdm is not terminal
+    kind = tqdm if in_notebook or sys.stderr.isatty() else _Lines
+    return kind(*arguments, disable=not show, **settings)

@@ -1,0 +1,43 @@
+"""Progress: a bar on a terminal, elsewhere a line now and then, nothing in short loops."""
+
+import io
+import re
+import sys
+import time
+
+import pytest
+
+from arlib._support import progress
+from arlib._support.progress import progress_bar
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def written(monkeypatch, stream, **settings):
+    """What a loop of 6 steps of 0.05 s writes."""
+    monkeypatch.setattr(sys, "stderr", stream)
+    for _ in progress_bar(range(6), desc="photos", unit="image", **settings):
+        time.sleep(0.05)
+    return stream.getvalue()
+
+
+def test_elsewhere_it_writes_lines(monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", 0.1)
+    lines = written(monkeypatch, io.StringIO()).splitlines(keepends=True)
+    assert 1 <= len(lines) <= 3
+    for line in lines:
+        assert re.fullmatch(r"photos: \d of 6 images, 00:00, 00:0\d left\n", line)
+
+
+def test_on_a_terminal_it_draws_a_bar(monkeypatch):
+    assert "\rphotos: 100%|" in written(monkeypatch, Terminal())
+
+
+@pytest.mark.parametrize(
+    ("stream", "show"), [(io.StringIO, True), (io.StringIO, False), (Terminal, False)]
+)
+def test_a_short_or_hidden_loop_writes_nothing(monkeypatch, stream, show):
+    assert written(monkeypatch, stream(), show=show) == ""
