@@ -41,7 +41,7 @@ def table(
     from arlib import evaluation, publishing
     from arlib.experiments import open_run
 
-    if Path(what[0], "run.json").is_file() or compare:
+    if compare or any(Path(what[0], name).exists() for name in ("run.json", "scores.zarr")):
         if parameter or seeds != 1:
             raise click.UsageError("-p and --seeds are for editions, not for runs")
         runs = [open_run(name).load() for name in what]
