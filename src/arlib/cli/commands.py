@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ValueError, OSError, ImportError) as error:
         click.echo(f"arlib: {error}", err=True)
         sys.exit(1)
+    except MemoryError as error:
+        click.echo(f"arlib: out of memory: {error}".removesuffix(": "), err=True)
+        sys.exit(1)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
