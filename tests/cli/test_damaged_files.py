@@ -85,7 +85,9 @@ def write_book(root, make_scores):
     for name, edition in editions.items():
         (root / "editions" / f"{name}.yaml").write_text(yaml.safe_dump(edition))
     for seed, name in enumerate(("one", "own-vgg16", "twitter2-vgg16")):
-        write_run(root / "book" / "results" / name, make_scores(6, 3, seed=seed, missing=False))
+        scores = make_scores(6, 3, seed=seed, missing=False)
+        scores = scores.assign_coords(image=[f"{name}{n}.jpg" for n in range(6)])
+        write_run(root / "book" / "results" / name, scores)
 
 
 def write_photographs(root, n=4):
@@ -539,7 +541,7 @@ def check(kind, folder, victim, done, expected):
 
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize(
-    "seeds", [range(40), pytest.param(range(40, 200), marks=pytest.mark.slow)], ids=["few", "many"]
+    "seeds", [range(12), pytest.param(range(12, 200), marks=pytest.mark.slow)], ids=["few", "many"]
 )
 def test_a_damaged_file_gives_a_result_or_is_named(name, seeds, templates, tmp_path):
     kind = KINDS[name]

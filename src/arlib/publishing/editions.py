@@ -241,7 +241,7 @@ def edition_runs(
     if not names:
         raise EditionError(f"edition {edition.name} names no runs: give some with -p runs")
     folders = {name: _find_run(root, edition.name, name) for name in names}
-    missing = ", ".join(name for name, folder in folders.items() if folder is None)
+    missing = one_line(", ".join(name for name, folder in folders.items() if folder is None))
     message = f"no run {missing}, fresh or recorded: `arlib run {edition.name}` makes it"
     if not any(folders.values()):
         raise EditionError(message)
