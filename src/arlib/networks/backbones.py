@@ -233,8 +233,8 @@ def _find_weights(name: str, weights: str | Path) -> dict[str, torch.Tensor]:
     if local is not None and local.is_file():
         return _read(local)
     if name in NETWORKS:
-        wanted = f", and there is no file {local}" if local else ""
-        raise WeightsError(f"{name} has no published weights{wanted}: train it, and name its file")
+        place = f", and there is no file {local}" if local else ""
+        raise WeightsError(f"{name} has no published weights{place}: train it, and name its file")
     enum = _torchvision_models().get_model_weights(name).DEFAULT
     try:
         return enum.get_state_dict(progress=True, check_hash=True, weights_only=True)
