@@ -50,7 +50,7 @@ def test_twitter2_refuses_what_contradicts_itself(twitter2):
     labels = twitter2 / "groundTruthLabel.txt"
     text = labels.read_text()
     save_image(twitter2 / "partition1" / "7.jpg")
-    with pytest.raises(DatasetError, match=r"1 images have no label: \['7.jpg'\]"):
+    with pytest.raises(DatasetError, match=r"1 images have no label in .*: \['7.jpg'\]"):
         datasets.load("twitter2", twitter2)
     (twitter2 / "partition1" / "7.jpg").unlink()
     labels.write_text(text + "8.jpg\thappy\n")
@@ -531,7 +531,7 @@ def test_coco_in_another_format(tmp_path):
         load_coco(tmp_path)
     write_coco(tmp_path)
     (tmp_path / "images" / "b.jpg").unlink()
-    with pytest.raises(DatasetError, match=r"1 images are missing: \['b.jpg'\]"):
+    with pytest.raises(DatasetError, match=r"1 images of .* are missing: \['b.jpg'\]"):
         load_coco(tmp_path)
 
 

@@ -304,7 +304,10 @@ class TestEmotionROI:
         with fails(f"{path}, line 2: joy/1.jpg is in training.txt too"):
             emotionroi(root)
         self.write(root, "testing", [f"{emotion}/3.jpg" for emotion in EKMAN[1:]])
-        with fails("emotionroi: 1 images are in neither list: ['anger/3.jpg']"):
+        with fails(
+            "emotionroi: 1 images are neither in training.txt nor in testing.txt of "
+            f"{path.parent}: ['anger/3.jpg']"
+        ):
             emotionroi(root)
         path.unlink()
         with fails(f"{path}: No such file or directory"):

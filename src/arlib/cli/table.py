@@ -43,7 +43,7 @@ def table(
 
     if predictions is not None:
         refuse_output(predictions, ours=is_predictions, what="a table of predictions")
-    if Path(what[0], "run.json").is_file() or compare:
+    if compare or any(Path(what[0], name).exists() for name in ("run.json", "scores.zarr")):
         if parameters or seeds != 1:
             raise click.UsageError("-p and --seeds are for editions, not for runs")
         if predictions is not None:

@@ -15,7 +15,7 @@ from arlib.datasets.coco import load_coco
 from arlib.datasets.containers import format_of
 from arlib.datasets.dataset import Dataset
 from arlib.datasets.files import DatasetError, image_ending
-from arlib.datasets.images import IMAGE_ENDINGS, ImageError, read_image
+from arlib.datasets.images import IMAGE_ENDINGS, ImageError
 from arlib.datasets.registry import nearest, read
 from arlib.datasets.similar import similar_groups, thumbnail
 from arlib.datasets.twitter1 import IMAGE_FOLDERS, read_lists, select_subset
@@ -167,17 +167,20 @@ def _check_files(dataset: Dataset) -> list[Finding]:
     same: dict[str, list[int]] = defaultdict(list)
     thumbnails: dict[int, np.ndarray] = {}  # of the first of equal files
     for index in _with_bar(range(len(dataset)), dataset.name):
-        path = dataset.path(index)
         try:
-            image = read_image(path, max_pixels=dataset.max_pixels)
+            image = dataset.read(index)
         except ImageError as error:
             unreadable.append(f"{dataset.files[index]}: {error.reason}")
             continue
-        content = path.read_bytes()
+        # in Arrow shards an image has no file of its own
+        path = None if dataset.draw else dataset.path(index)
+        content = path.read_bytes() if path else repr(image.shape).encode() + image.tobytes()
         group = same[hashlib.sha256(content).hexdigest()]
         if not group:
             thumbnails[index] = thumbnail(image)
         group.append(index)
+        if path is None:
+            continue
         form = format_of(content)
         if form != IMAGE_ENDINGS.get(image_ending(path.name)):
             misnamed.append(f"{dataset.files[index]}: {form}")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from arlib._support.files import one_line
 from arlib.datasets.dataset import GroundTruth
 from arlib.datasets.files import DatasetError
 from arlib.datasets.images import read_image
@@ -30,18 +31,21 @@ def load_coco(root: str | Path) -> GroundTruth:
     if not path.is_file():
         raise DatasetError(f"coco: no {path}")
     try:
-        content = json.loads(path.read_text())
-        names = {image["id"]: image["file_name"] for image in content["images"]}
-        boxes: dict[int, list] = {key: [] for key in names}
+        content = json.loads(path.read_bytes())
+        files = {image["id"]: root / "images" / image["file_name"] for image in content["images"]}
+        boxes: dict[int, list] = {key: [] for key in files}
         for annotation in content["annotations"]:
             if not annotation.get("iscrowd"):
                 x, y, width, height = annotation["bbox"]
                 boxes[annotation["image_id"]].append([x, y, x + width, y + height])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"coco: {path} is not in COCO's format ({error!r})") from error
-    files = tuple(root / "images" / name for name in names.values())
-    missing = [file.name for file in files if not file.is_file()]
+        arrays = tuple(np.array(each, np.float32).reshape(-1, 4) for each in boxes.values())
+        missing = [path.name for path in files.values() if not path.is_file()]
+        if not all(np.isfinite(each).all() for each in arrays):
+            raise ValueError("a box that is not finite")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        why = one_line(repr(error))
+        raise DatasetError(f"coco: {path} is not in COCO's format ({why})") from error
     if missing:
-        raise DatasetError(f"coco: {len(missing)} images are missing: {missing[:5]}")
-    arrays = (np.array(each, np.float32).reshape(-1, 4) for each in boxes.values())
-    return GroundTruth(tuple(arrays), lambda number: read_image(files[number]))
+        raise DatasetError(f"coco: {len(missing)} images of {path} are missing: {missing[:5]}")
+    places = tuple(files.values())
+    return GroundTruth(arrays, lambda number: read_image(places[number]))

@@ -21,7 +21,10 @@ def emotionroi(root: str | Path, *, classes: str = "emotions") -> Dataset:
     tested = _read_split(root / "training_testing_split")
     names = keys.tolist()
     if missing := [key for key in names if key not in tested]:
-        raise DatasetError(f"emotionroi: {len(missing)} images are in neither list: {missing[:5]}")
+        raise DatasetError(
+            f"emotionroi: {len(missing)} images are neither in training.txt nor in testing.txt of "
+            f"{root / 'training_testing_split'}: {missing[:5]}"
+        )
     maps = _list_maps(root, names)
     labels, emotions = view(labels, EMOTIONS, classes)
     return Dataset(

@@ -6,11 +6,13 @@ from arlib.datasets.dataset import Dataset, build
 from arlib.datasets.files import DatasetError, file_names, is_image, once, rows
 from arlib.datasets.labels import POLARITY
 
+LABELS = "groundTruthLabel.txt"
+
 
 def twitter2(root: str | Path) -> Dataset:
     """Read Twitter II in its original layout; its partitions are the folds 1 to 5."""
     root = Path(root)
-    labels = _read_labels(root / "groundTruthLabel.txt")
+    labels = _read_labels(root / LABELS)
     places: dict[str, tuple[str, int]] = {}  # name -> file, fold
     for fold in range(1, 6):
         folder = root / f"partition{fold}"
@@ -22,7 +24,9 @@ def twitter2(root: str | Path) -> Dataset:
             places[name] = f"{folder.name}/{name}", fold
     unlabelled = sorted(places.keys() - labels.keys())
     if unlabelled:
-        raise DatasetError(f"twitter2: {len(unlabelled)} images have no label: {unlabelled[:5]}")
+        raise DatasetError(
+            f"twitter2: {len(unlabelled)} images have no label in {root / LABELS}: {unlabelled[:5]}"
+        )
     images = {
         name: (places[name][0], label, places[name][1])
         for name, label in labels.items()

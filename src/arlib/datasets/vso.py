@@ -18,7 +18,8 @@ from arlib.datasets.files import (
 from arlib.datasets.folds import stratified_folds
 from arlib.datasets.labels import POLARITY
 
-_SENTIMENT = re.compile(r"(\S+_\S+)\s*\[sentiment:\s*(-?[\d.]+)\]")
+# possessive, so that a long line without a blank takes no more than its length
+_SENTIMENT = re.compile(r"(?<![^\s\[])([^\s\[]++)\s*+\[sentiment:\s*+(-?[\d.]++)\]")
 
 
 def vso(root: str | Path, *, n_folds: int = 10, seed: int = 0, held_out: bool = True) -> Dataset:
@@ -37,7 +38,7 @@ def vso(root: str | Path, *, n_folds: int = 10, seed: int = 0, held_out: bool = 
         sizes.append(len(images))
         others += other
     if not files:
-        raise DatasetError(f"vso: no image under {below}")
+        raise DatasetError(f"vso: no image under {below} of a pair with a sentiment in {table}")
     keys = np.array(files)
     signs = np.array([sentiment[pair] < 0 for pair in known], np.int8)
     labels = np.repeat(signs, sizes)
@@ -66,6 +67,8 @@ def _read_sentiment(path: Path) -> dict[str, float]:
     seen: dict[str, int] = {}
     for number, text in lines(path):
         for pair, value in _SENTIMENT.findall(text):
+            if "_" not in pair:
+                continue
             once(seen, pair, number, path)
             try:
                 sentiment[pair] = float(value)

@@ -17,6 +17,7 @@ from typing import Any
 
 import xarray as xr
 
+from arlib._support.files import check_types, read_json
 from arlib._support.provenance import machine, source_commit
 from arlib._support.storage import refuse_output, replace_folder
 from arlib._support.stores import open_store, write_store
@@ -50,6 +51,7 @@ def open_run(folder: str | Path) -> Run:
 
     Raises:
         FileNotFoundError: there is no run.
+        ValueError: its run.json does not hold a run's facts.
         StoreError: its scores or other rows are not there, or not as they were written.
     """
     folder = Path(folder)
@@ -60,8 +62,21 @@ def open_run(folder: str | Path) -> Run:
         folder.name,
         open_scores(folder / "scores.zarr"),
         open_store(store) if os.path.lexists(store) else None,
-        json.loads((folder / "run.json").read_text()),
+        _read_facts(folder / "run.json"),
     )
+
+
+def _read_facts(path: Path) -> dict[str, Any]:
+    """Read run.json; ValueError names what in it is not as `write_run` wrote it."""
+    facts = read_json(path, optional={"experiment": dict, "dataset": dict, "results": dict})
+    where = f"{path}, experiment"
+    experiment = facts.get("experiment", {})
+    check_types(experiment, where, optional={"synthetic": dict, "reader": dict})
+    for name in {"backbones", "finetune_on"} & experiment.keys():
+        check_types(experiment, where, {name: list})
+        if not experiment[name] or not all(isinstance(each, str) for each in experiment[name]):
+            raise ValueError(f"{where}: {name!r} must be a list of names")
+    return facts
 
 
 def write_run(

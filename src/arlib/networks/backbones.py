@@ -250,7 +250,8 @@ def _find_weights(name: str, weights: str | Path) -> tuple[Path, dict[str, torch
     if local is not None and local.is_file():
         return local, _read(local)
     if name in NETWORKS:
-        raise WeightsError(f"{name} has no published weights: train it, and name its file")
+        place = f", and there is no file {local}" if local else ""
+        raise WeightsError(f"{name} has no published weights{place}: train it, and name its file")
     enum = _torchvision_models().get_model_weights(name).DEFAULT
     cached = _cached_file(enum.url)
     _check_cached(cached)

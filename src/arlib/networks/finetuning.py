@@ -21,6 +21,7 @@ from lightning.pytorch import callbacks, loggers
 from torch.utils.data import DataLoader
 
 from arlib import __version__
+from arlib._support.files import one_line, read_json
 from arlib._support.progress import progress_bar
 from arlib._support.storage import write_atomic
 from arlib.datasets import Dataset
@@ -121,9 +122,12 @@ def learning_curve(folder: str | Path) -> list[dict[str, float]]:
     rows: dict[int, dict[str, float]] = {}
     for path in sorted(logs, key=lambda path: int(path.parent.name.rpartition("_")[2])):
         with path.open() as file:  # a resumed run has one log a start
-            for row in csv.DictReader(file):
-                values = {name: float(value) for name, value in row.items() if value}
-                rows.setdefault(int(values["step"]), {}).update(values)
+            try:
+                for row in csv.DictReader(file):
+                    values = {name: float(value) for name, value in row.items() if value}
+                    rows.setdefault(int(values["step"]), {}).update(values)
+            except (ValueError, KeyError, TypeError, csv.Error) as error:
+                raise ValueError(f"{path} is no log of a training: {one_line(error)}") from error
     return [rows[step] for step in sorted(rows)]
 
 
@@ -151,8 +155,7 @@ def _claim(folder: Path, facts: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     plan = folder / "plan.json"
     if plan.exists():
-        theirs = json.loads(plan.read_text())
-        theirs = theirs if isinstance(theirs, dict) else {}
+        theirs = read_json(plan)
         differs = [
             name for name in facts if theirs.get(name) != json.loads(json.dumps(facts[name]))
         ]

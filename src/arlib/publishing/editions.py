@@ -13,6 +13,7 @@ from typing import Any
 import nbformat
 
 from arlib import datasets, evaluation, experiments
+from arlib._support.files import one_line
 from arlib._support.settings import SETTINGS, Setting, near, read_settings, read_yaml, short
 
 log = logging.getLogger(__name__)
@@ -246,6 +247,9 @@ def page_names(root: Path) -> list[str]:
 def chapter_paths(root: Path) -> list[Path]:
     """Paths of the chapters, in the order of the table of contents, relative to `root`."""
     pages = page_names(root)
+    for page in pages:
+        if not any((root / f"{page}{ending}").is_file() for ending in (".ipynb", ".md", ".rst")):
+            raise EditionError(f"_toc.yml names {page}, and there is no {page}.ipynb or {page}.md")
     return [Path(f"{page}.ipynb") for page in pages if (root / f"{page}.ipynb").is_file()]
 
 
@@ -259,12 +263,8 @@ def declared_parameters(root: Path) -> dict[str, Any]:
 
 def chapter_parameters(path: Path) -> dict[str, Any]:
     """Names and default values in a chapter's cell tagged `parameters`, which holds literals."""
-    try:
-        cells = nbformat.read(path, as_version=4).cells
-        tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
-    except (ValueError, AttributeError, TypeError, nbformat.ValidationError) as error:
-        line = str(error).partition("\n")[0]
-        raise EditionError(f"{path.name} is no notebook: {line}") from error
+    cells = read_notebook(path).cells
+    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     if len(tagged) != 1:
         raise EditionError(f"{path.name} has {len(tagged)} cells tagged 'parameters', not one")
     try:
@@ -283,6 +283,18 @@ def chapter_parameters(path: Path) -> dict[str, Any]:
         except (ValueError, TypeError) as error:
             raise EditionError(f"{path.name}: {ast.unparse(line)!r} is no literal") from error
     return parameters
+
+
+def read_notebook(path: Path) -> nbformat.NotebookNode:
+    """Read a notebook of format 4; `EditionError` names one that is broken."""
+    try:
+        notebook = nbformat.v4.reads(path.read_text(encoding="utf-8"))
+        nbformat.validate(notebook, version=4)
+    except OSError:
+        raise
+    except Exception as error:  # of content that is no notebook, nbformat raises many kinds
+        raise EditionError(f"{path} is no notebook: {one_line(error)}") from error
+    return notebook
 
 
 def edition_runs(
@@ -314,7 +326,7 @@ def edition_runs(
     if not names:
         raise EditionError(f"edition {edition.name} names no runs: give some with -p runs")
     folders = {name: _find_run(root, edition.name, name) for name in names}
-    missing = ", ".join(name for name, folder in folders.items() if folder is None)
+    missing = one_line(", ".join(name for name, folder in folders.items() if folder is None))
     message = f"no run {missing}, fresh or recorded: `arlib run {edition.name}` makes it"
     if not any(folders.values()):
         raise EditionError(message)

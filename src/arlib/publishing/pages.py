@@ -10,6 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from arlib._support.files import read_json
+from arlib.publishing.editions import EditionError
 from arlib.publishing.records import (
     EditionRecord,
     compare_records,
@@ -136,7 +138,13 @@ def _edition_row(record: EditionRecord) -> tuple[Any, ...]:
 
 
 def _run_row(root: Path, path: Path) -> tuple[Any, ...]:
-    facts = json.loads(path.read_text())
+    try:
+        return _cells_of(root, path, read_json(path, {"experiment": dict}))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise EditionError(f"{path.relative_to(root)} does not hold the facts of a run") from error
+
+
+def _cells_of(root: Path, path: Path, facts: Mapping[str, Any]) -> tuple[Any, ...]:
     folder = path.parent.relative_to(root)
     settings = facts["experiment"]
     network = settings.get("backbones") or settings["synthetic"]["backbone"]

@@ -1,6 +1,6 @@
 """What is known of the editions that were built here, and where two of them differ."""
 
-import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -10,11 +10,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
+from arlib._support.files import read_json
 from arlib._support.provenance import machine, source_commit
 from arlib.publishing.chapters import INJECTED
-from arlib.publishing.editions import Edition, EditionError, edition_names, read_edition
+from arlib.publishing.editions import (
+    Edition,
+    EditionError,
+    edition_names,
+    read_edition,
+    read_notebook,
+)
 
 PUBLISHERS = ("jupyter-book", "papermill", "sphinx-book-theme")
 """Packages that make pages of chapters: their versions are noted beside the method's own."""
@@ -49,7 +54,7 @@ class EditionRecord:
         texts = {}
         for path in sorted(self.chapters.glob("*.ipynb")):
             seen: Counter[str] = Counter()
-            for cell in nbformat.read(path, as_version=4).cells:
+            for cell in read_notebook(path).cells:
                 if cell.cell_type != "code" or INJECTED in cell.metadata.get("tags", []):
                     continue
                 parts = [text for output in cell.outputs for text in _texts(output)]
@@ -83,13 +88,13 @@ def list_editions(root: Path) -> list[EditionRecord]:
 
 def _read_facts(root: Path, path: Path) -> dict[str, Any]:
     try:
-        facts = json.loads(path.read_text())
-    except ValueError:
-        facts = None
-    if not isinstance(facts, dict) or not {"title", "seconds"} <= facts.keys():
+        facts = read_json(path, {"title": str, "seconds": dict}, {"parameters": dict})
+        finished(facts)
+        math.fsum(facts["seconds"].values())
+    except (OSError, ValueError, TypeError) as error:
         raise EditionError(
             f"{path.relative_to(root)} does not hold the facts of an edition: remove it"
-        )
+        ) from error
     return facts
 
 

@@ -98,7 +98,11 @@ def named_job(
         raise ValueError("give one of a dataset's name and a folder of images")
     # the network, its precision and the proposals
     if linear is not None:
-        network = load_backbone(linear.backbone)
+        try:
+            network = load_backbone(linear.backbone)
+            check_heads(source, network, linear)
+        except ValueError as error:
+            raise ValueError(f"the head {head}: {error}" if head else str(error)) from error
     else:
         assert backbone is not None
         network = load_backbone(backbone, classes=len(source.emotions), weights=weights)
