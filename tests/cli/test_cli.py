@@ -208,8 +208,8 @@ def test_an_error_is_one_line_across_the_process_boundary(tmp_path):
         (["run", "own", "-p", "proposals", "edges"], "no proposal method 'edges'; there are"),
         (["run", "own", "-p", "training", "{lr: nan}"], "parameter training.lr: must be a number"),
         (
-            ["run", "own", "-p", "reader", "{folds: 3}"],
-            "no setting 'folds' of reader (did you mean",
+            ["run", "own", "-p", "reader", "{nfolds: 3}"],
+            "no setting 'nfolds' of reader (did you mean",
         ),
         (["run", "recorded", "-p", "beta", "1e308"], "beta: must be a number from 0 to 1000, not"),
         (
@@ -292,7 +292,7 @@ def test_nothing_is_learned_without_labels(command, tmp_path, caplog):
     for name in ("good", "bad"):
         (tmp_path / "zip/photos" / name).mkdir(parents=True)
         Image.new("RGB", (8, 6)).save(tmp_path / "zip/photos" / name / "1.png")
-    done = arlib_here(command, "zip", "--out", "out", cwd=tmp_path)
+    done = arlib_here(command, "zip", "--out", "out.safetensors", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, "arlib: zip has no labels to learn from\n")
     assert caplog.messages == ["zip: no labels: to have bad/, good/ as classes, give zip/photos"]
 
@@ -437,6 +437,7 @@ def book(tmp_path, monkeypatch):
     for folder in ("book/results", "editions"):
         (tmp_path / folder).mkdir(parents=True)
     nbformat.write(new_notebook(cells=[cell]), tmp_path / "book/one.ipynb")
+    (tmp_path / "book/index.md").touch()
     toc = {"root": "book/index", "parts": [{"chapters": [{"file": "book/one"}]}]}
     plain = {"title": "Recorded", "parameters": {"runs": ["alone"]}}
     fresh = {"title": "Anew", "experiment": {"dataset": "twitter2", "backbones": ["x"]}}

@@ -21,7 +21,7 @@ from arlib.datasets.catalog import (
 )
 from arlib.datasets.files import DatasetError
 from arlib.datasets.folder import unlabelled_images
-from arlib.datasets.registry import _READERS
+from arlib.datasets.registry import _READERS, load
 from arlib.datasets.scenes.benchmark import SETS
 from arlib.datasets.shards import wrap_split
 from arlib.datasets.table import table
@@ -169,12 +169,12 @@ def test_folders_are_looked_for_under_arlib_data(tmp_path, monkeypatch):
 
 
 def test_every_setting_of_a_reader_is_declared_with_the_type_of_its_default():
-    readers = [*_READERS.values(), table, unlabelled_images, wrap_split, *SETS.values()]
+    readers = [load, *_READERS.values(), table, unlabelled_images, wrap_split, *SETS.values()]
     declared = SETTINGS["reader"].of
     for reader in readers:
         _, *parameters = inspect.signature(reader).parameters.values()
         for each in parameters:
-            if each.name in ("name", "generator"):
+            if each.name in ("name", "generator", "settings"):
                 continue
             setting = declared[each.name]
             assert each.default is None or setting.kind is type(each.default), each.name

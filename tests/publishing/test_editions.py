@@ -179,7 +179,7 @@ def test_parameters_reach_the_chapter_with_their_types(book, name):
         ("_toc.yml", "parts: [", "_toc.yml: line 1"),
         ("_toc.yml", "- a", "_toc.yml is no table of contents"),
         ("_toc.yml", "root: a\nparts: [{chapters: [b]}]", "_toc.yml is no table of contents"),
-        ("book/one.ipynb", "{", "one.ipynb is no notebook: Notebook does not appear to be JSON"),
+        ("book/one.ipynb", "{", "one.ipynb is no notebook: Expecting property name"),
         ("book/one.ipynb", "[]", "one.ipynb is no notebook"),
         ("book/one.ipynb", '{"nbformat": 4, "nbformat_minor": 5}', "one.ipynb is no notebook"),
     ],

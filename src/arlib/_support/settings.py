@@ -179,6 +179,9 @@ _READER = {
     "positive": Setting(float, "of scenes-folded: share of positive images", 0, 1),
     "n": Setting(int, "of synthetic scenes: how many", 1, 1_000_000),
     "seed": _SEED,
+    "root": Setting(str, "the folder of a dataset by name"),
+    "folds": Setting(str, "a file of folds"),
+    "max_pixels": Setting(int, "width x height that an image may have", 1, _MANY),
 }
 
 SETTINGS: Mapping[str, Setting] = {

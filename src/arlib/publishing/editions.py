@@ -293,7 +293,7 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
     except OSError:
         raise
     except Exception as error:  # of content that is no notebook, nbformat raises many kinds
-        raise EditionError(f"{path} is no notebook: {one_line(error)}") from error
+        raise EditionError(f"{one_line(path, 1000)} is no notebook: {one_line(error)}") from error
     return notebook
 
 
