@@ -292,7 +292,7 @@ def test_nothing_is_learned_without_labels(command, tmp_path, caplog):
     for name in ("good", "bad"):
         (tmp_path / "zip/photos" / name).mkdir(parents=True)
         Image.new("RGB", (8, 6)).save(tmp_path / "zip/photos" / name / "1.png")
-    done = arlib_here(command, "zip", "--out", "out", cwd=tmp_path)
+    done = arlib_here(command, "zip", "--out", "out.safetensors", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, "arlib: zip has no labels to learn from\n")
     assert caplog.messages == ["zip: no labels: to have bad/, good/ as classes, give zip/photos"]
 
