@@ -437,6 +437,7 @@ def book(tmp_path, monkeypatch):
     for folder in ("book/results", "editions"):
         (tmp_path / folder).mkdir(parents=True)
     nbformat.write(new_notebook(cells=[cell]), tmp_path / "book/one.ipynb")
+    (tmp_path / "book/index.md").touch()
     toc = {"root": "book/index", "parts": [{"chapters": [{"file": "book/one"}]}]}
     plain = {"title": "Recorded", "parameters": {"runs": ["alone"]}}
     fresh = {"title": "Anew", "experiment": {"dataset": "twitter2", "backbones": ["x"]}}
