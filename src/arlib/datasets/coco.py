@@ -10,6 +10,8 @@ from arlib.datasets.dataset import GroundTruth
 from arlib.datasets.files import DatasetError
 from arlib.datasets.images import read_image
 
+_WRONG = (ValueError, LookupError, TypeError, AttributeError, OverflowError)  # of other content
+
 
 def load_coco(root: str | Path) -> GroundTruth:
     """Read `instances.json` and `images/`, as COCO lays them out (Lin et al. 2014).
@@ -38,11 +40,12 @@ def load_coco(root: str | Path) -> GroundTruth:
             if not annotation.get("iscrowd"):
                 x, y, width, height = annotation["bbox"]
                 boxes[annotation["image_id"]].append([x, y, x + width, y + height])
-        arrays = tuple(np.array(each, np.float32).reshape(-1, 4) for each in boxes.values())
+        with np.errstate(over="ignore"):  # of a number too large becomes infinity
+            arrays = tuple(np.array(each, np.float32).reshape(-1, 4) for each in boxes.values())
         missing = [path.name for path in files.values() if not path.is_file()]
         if not all(np.isfinite(each).all() for each in arrays):
             raise ValueError("a box that is not finite")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, RecursionError, *_WRONG) as error:
         why = one_line(repr(error))
         raise DatasetError(f"coco: {path} is not in COCO's format ({why})") from error
     if missing:

@@ -151,6 +151,7 @@ def parse_fold(text: str, place: str) -> int:
     """Read a fold: 1 to 127, and -1 for none where it is blank or -1."""
     if text in ("", "-1"):
         return -1
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _LAST):
+    digits = text.isascii() and text.isdigit() and len(text) < 9  # more are slow, or an error
+    if not (digits and 1 <= int(text) <= _LAST):
         raise DatasetError(f"{place}: {text!r} is no fold; a fold is 1 to 127, or blank or -1")
     return int(text)

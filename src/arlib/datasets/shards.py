@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from arlib._support.files import one_line
 from arlib.datasets.dataset import Dataset
 from arlib.datasets.files import DatasetError
 from arlib.datasets.folds import parse_fold
@@ -27,12 +28,17 @@ def shards(root: Path, **columns: str | None) -> Dataset:
     try:
         split = load_from_disk(str(root))
     except Exception as error:  # pyarrow and datasets raise many kinds
-        raise DatasetError(f"{root}: no complete set of shards ({error})") from error
+        raise DatasetError(f"{root}: no complete set of shards ({one_line(error)})") from error
     if isinstance(split, dict):
         raise DatasetError(f"{root} holds the splits {sorted(split)}: name the folder of one")
     if "fold" in split.features:
         columns.setdefault("fold", "fold")
-    return wrap_split(split, Path(root).name, **columns)
+    try:
+        return wrap_split(split, Path(root).name, **columns)
+    except DatasetError:
+        raise
+    except Exception as error:  # values that a damaged shard no longer has
+        raise DatasetError(f"{root}: its shards are damaged ({one_line(error)})") from error
 
 
 def wrap_split(
