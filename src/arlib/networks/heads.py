@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save as safetensors
 from scipy.special import softmax
 
+from arlib._support.files import read_json
 from arlib._support.storage import write_atomic
 
 
@@ -88,13 +89,11 @@ class LinearHead:
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is no linear head, or damaged: {error}") from error
         try:
-            facts = json.loads(described.read_bytes())
+            facts = read_json(described, {"emotions": list, "backbone": str})
             emotions, backbone = facts.pop("emotions"), facts.pop("backbone")
-            if not isinstance(emotions, list) or not all(
-                isinstance(name, str) for name in (backbone, *emotions)
-            ):
-                raise TypeError("emotions must be a list of texts, backbone a text")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if not all(isinstance(name, str) for name in emotions):
+                raise ValueError("emotions must be a list of texts")
+        except (OSError, ValueError) as error:
             raise ValueError(f"{described} describes no linear head: {error}") from error
         try:
             return cls(weight, bias, tuple(emotions), backbone, facts)

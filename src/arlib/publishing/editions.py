@@ -109,7 +109,7 @@ def _read_file(root: Path, name: str) -> Any:
 
 
 def _described(value: Any) -> str:
-    return "empty" if not value else "a list" if isinstance(value, list) else f"{value!r}"
+    return "empty" if not value else "a list" if isinstance(value, list) else short(value)
 
 
 def load_edition(root: Path, name: str, overrides: Mapping[str, Any] | None = None) -> Edition:
@@ -208,10 +208,10 @@ def _experiment(
 ) -> "experiments.Experiment | experiments.SyntheticProtocol":
     """Make the experiment of an edition's settings; paths of datasets become absolute."""
     settings = dict(settings)
-    for key in {"dataset", "anps"} & settings.keys():
-        if settings[key] not in ("scenes", *datasets.names()):
-            settings[key] = _absolute(key, settings[key])  # chapters run elsewhere
     try:
+        for key in {"dataset", "anps"} & settings.keys():
+            if settings[key] not in ("scenes", *datasets.names()):
+                settings[key] = _absolute(key, settings[key])  # chapters run elsewhere
         return experiments.parse_experiment(settings)
     except ValueError as error:
         raise EditionError(f"edition {edition}: {error}") from error
@@ -337,4 +337,4 @@ def edition_runs(
 
 def _find_run(root: Path, edition: str, name: str) -> Path | None:
     places = [root / "_build" / edition / "results" / name, root / "book" / "results" / name]
-    return next((place for place in places if (place / "run.json").is_file()), None)
+    return next((place for place in places if os.path.isfile(place / "run.json")), None)  # noqa: PTH113
