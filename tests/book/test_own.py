@@ -13,6 +13,7 @@ import pytest
 import xarray as xr
 from tests.book.conftest import ROOT, glued_values
 
+from arlib._support.stores import write_store
 from arlib.evaluation import LabelsNeeded
 from arlib.publishing.chapters import execute_chapter
 from arlib.publishing.editions import chapter_parameters
@@ -151,7 +152,7 @@ def test_few_images_go_through_every_chapter_that_takes_scores(
     asked = {"SentiBank": "not asked for: -p rows all", "controls": "not asked for: -p rows c"}
     coords = {"method": [], "image": scores.image.values.astype(object)}
     beside = xr.Dataset(coords=coords, attrs={"missing": asked})
-    beside.to_zarr(folder / "baselines.zarr", consolidated=False)
+    write_store(beside, folder / "baselines.zarr")
     counts = {"images": len(labels), "regions": 12 * len(labels), "majority": 0.5}
     experiment = {"dataset": str(tmp_path), "backbones": ["squeezenet1_1"]}
     facts = {"experiment": experiment, "dataset": counts}

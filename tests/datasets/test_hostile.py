@@ -22,6 +22,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
 from arlib import publishing
+from arlib._support.settings import _TextLoader
 from arlib.datasets import ImageError, read_image
 from arlib.networks import LinearHead, WeightsError, load_backbone
 
@@ -267,6 +268,8 @@ def test_the_source_opens_nothing_that_can_run_code():
                 continue
             called = ast.unparse(node.func)
             given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            if called == "yaml.load" and ast.unparse(node.args[1]) == "_TextLoader":
+                continue  # makes texts, lists and mappings alone: below
             if called in ("eval", "exec", "yaml.load", "yaml.unsafe_load", "yaml.full_load"):
                 found.append((path.name, called))
             if called == "torch.load" and given.get("weights_only") != "True":
@@ -274,6 +277,7 @@ def test_the_source_opens_nothing_that_can_run_code():
             if given.get("allow_pickle") == "True":
                 found.append((path.name, called))
     assert found == []
+    assert issubclass(_TextLoader, yaml.BaseLoader)
 
 
 HOSTILE = [

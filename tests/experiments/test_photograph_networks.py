@@ -264,7 +264,7 @@ class TestWhatIsMissing:
 
     def test_a_training_that_fails_otherwise_is_not_missing(self):
         """Its loss is not finite: the learning rate is too high."""
-        training = {"iterations": 4, "batch_size": 8, "lr": 1e30}
+        training = {"iterations": 4, "batch_size": 8, "lr": 100, "head_factor": 1e4}
         with pytest.raises(ValueError, match="the loss is"):
             protocol("twitter2", training=training)._pcnn("alexnet_tiny")
 

@@ -70,6 +70,7 @@ def stage(tmp_path):
     nbformat.write(new_notebook(cells=cells), stage / "book" / "01_one.ipynb")
     cells = [new_markdown_cell("# The second"), new_code_cell("1")]
     nbformat.write(new_notebook(cells=cells), stage / "book" / "02_two.ipynb")
+    (stage / "book" / "index.md").write_text("# A book")
     return stage
 
 

@@ -1,6 +1,7 @@
 """Scoring: the batched, threaded stream against a loop over crops; unreadable files left out."""
 
 import logging
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -343,7 +344,8 @@ def test_batches_are_full_across_images():
         assert output.tolist() == [[index]] * count
 
 
-def test_progress_shows_rate_and_time_left(dataset, network, tmp_path, capsys):
+def test_progress_shows_rate_and_time_left(dataset, network, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     scoring.score(dataset, Halves(), network, out=tmp_path / "s.zarr")
     bar = capsys.readouterr().err
     assert "folder: 100%" in bar

@@ -98,7 +98,7 @@ def score(
         >>> with TemporaryDirectory() as folder:
         ...     out = Path(folder, "scores.zarr")
         ...     dict(score(scenes, Grid(max_regions=3), network, out=out, progress=False).sizes)
-        {'image': 20, 'region': 3, 'emotion': 2, 'corner': 4}
+        {'image': 20, 'region': 3, 'corner': 4, 'emotion': 2}
     """
     check_heads(dataset, network, head)
     scoring = Scoring(network, head is not None, crop, context, device, precision, features)
