@@ -98,7 +98,10 @@ class ImageColumn:
 
     def __call__(self, number: int) -> np.ndarray:
         """Decode the image in a row: (H, W, 3) uint8 RGB."""
-        cell = self.split[number][self.column] or {}
+        try:
+            cell = self.split[number][self.column] or {}
+        except Exception as error:  # of a damaged shard, pyarrow raises many kinds
+            raise ImageError(f"row {number}", f"damaged ({type(error).__name__})") from error
         if cell.get("bytes") is not None:
             return decode_image(cell["bytes"], f"row {number}", max_pixels=self.max_pixels)
         if not cell.get("path"):
