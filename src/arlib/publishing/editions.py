@@ -289,7 +289,9 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
     """Read a notebook of format 4; `EditionError` names one that is broken."""
     try:
         notebook = nbformat.v4.reads(path.read_text(encoding="utf-8"))
-        nbformat.validate(notebook, version=4)
+        wrong = next(nbformat.validator.iter_validate(notebook, version=4), None)
+        if wrong is not None:
+            raise wrong
     except OSError:
         raise
     except Exception as error:  # of content that is no notebook, nbformat raises many kinds
