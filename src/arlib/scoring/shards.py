@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from arlib._support.files import read_json
 from arlib._support.storage import flush_folder
 from arlib.datasets import ImageError
 from arlib.scoring.jobs import Job
@@ -168,7 +169,7 @@ def _unreadable(job: Job, rows: np.ndarray) -> dict[str, str]:
 def read_part(folder: Path, number: int) -> Part:
     """Read a finished shard's `part.json`; `ShardError` where it is missing or damaged."""
     try:
-        facts = json.loads((folder / "part.json").read_text())
+        facts = read_json(folder / "part.json")
         facts["images"] = tuple(facts["images"])
         return Part(number=number, folder=folder, reused=True, **facts)
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save as safetensors
 
+from arlib._support.files import read_json
 from arlib._support.progress import progress_bar
 from arlib.datasets import Dataset, ImageError
 from arlib.experiments.baselines.lowlevel import Descriptor, learn_words, low_level, pooled
@@ -73,7 +74,7 @@ class SentiBank:
         """Read what `save` wrote."""
         path = Path(path)
         tensors = load_file(path)
-        facts = json.loads(path.with_suffix(".json").read_text())
+        facts = read_json(path.with_suffix(".json"), {"anps": list, "descriptor": dict})
         return cls(tuple(facts["anps"]), Descriptor(**facts["descriptor"]), **tensors)
 
 
