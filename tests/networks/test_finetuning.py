@@ -94,6 +94,37 @@ class TestSchedule:
             Schedule(10, batch, iterations=1, per_round=1, seed=0, **settings)
 
 
+@pytest.mark.parametrize("n", [32, 1000, 435_832])
+@pytest.mark.parametrize("asked", [1, 7, 10, 100_000])
+@pytest.mark.parametrize("length", [0, 1, 3, 1000])
+def test_a_plan_has_the_iterations_asked_for(n, asked, length):
+    plan = Training(iterations=asked, round=length).planned(n)
+    assert plan.iterations == asked
+    rounds = -(-asked // plan.round)
+    about = asked / (length or max(1, n // plan.batch_size))
+    assert rounds <= max(1, round(about))
+    assert 0 < asked - (rounds - 1) * plan.round <= plan.round
+
+
+@pytest.mark.parametrize(("epochs", "length", "expected"), [(4, 0, (312, 78)), (1, 40, (156, 39))])
+def test_epochs_are_rounds_of_equal_length(epochs, length, expected):
+    """As the recorded trainings on scenes had them: on 2,520 objects, and on 5,040 tagged."""
+    plan = Training(epochs=epochs, round=length).planned(2520 if epochs == 4 else 5040)
+    assert (plan.iterations, plan.round) == expected
+
+
+def test_the_rate_drops_as_in_the_release():
+    """To a tenth each fifth, as every 4,000 of 20,000 iterations: without being asked for."""
+    plan = Training(iterations=20).planned(23_000)
+    described = training.Finetuner(network(), plan).configure_optimizers()
+    drops, rates = described["lr_scheduler"]["scheduler"], []
+    described["optimizer"].step()
+    for _ in range(20):
+        rates.append(drops.get_last_lr()[0])
+        drops.step()
+    np.testing.assert_allclose(rates, np.repeat([1e-4, 1e-5, 1e-6, 1e-7, 1e-8], 4))
+
+
 class TestTrainingImages:
     def test_without_augmentation_they_equal_those_of_scoring(self, few):
         pixels, label = TrainingImages(few, 48, resize=None, mirror=False, seed=0)[3]
@@ -147,6 +178,21 @@ class TestARun:
         assert same(uninterrupted, run(few, tmp_path / "cut", validation=few))
         assert learning_curve(tmp_path / "cut") == learning_curve(tmp_path / "full")
 
+    def test_iterations_asked_for_are_exact_and_the_shorter_last_round_counts(self, few, tmp_path):
+        """11 in rounds of 4: the last, of 3, is validated, and resumed as the others are."""
+        plan = replace(TRAINING, iterations=11)
+        full = run(few, tmp_path / "full", plan, validation=few)
+        assert json.loads((tmp_path / "full" / "network.json").read_text())["steps"] == 11
+        curve = learning_curve(tmp_path / "full")
+        assert [row["step"] for row in curve] == [3, 7, 10]
+        assert all("val_loss" in row for row in curve)
+        with pytest.MonkeyPatch.context() as patch:
+            cut_at(9, patch)
+            with pytest.raises(Cut):
+                run(few, tmp_path / "cut", plan, validation=few)
+        assert same(full, run(few, tmp_path / "cut", plan, validation=few))
+        assert learning_curve(tmp_path / "cut") == curve
+
     @pytest.mark.parametrize("step", [1, 6, 8])
     def test_resumed_drops_the_same(self, few, tmp_path, step):
         def start(folder):
@@ -183,7 +229,7 @@ class TestARun:
         for name, settings in {
             "ema": {"ema": 0.9},
             "weights": {"class_weights": True},
-            "step": {"step": 0.5},
+            "step": {"step": 0.0},
             "bf16": {"precision": "bf16-mixed"},
         }.items():
             other = run(few.subset(slice(0, 48)), tmp_path / name, replace(TRAINING, **settings))
@@ -206,7 +252,7 @@ class TestARun:
     def test_learns_what_there_is_to_learn(self, tmp_path):
         generator = SceneGenerator(local_share=0.0, light_signal=0.4, warmth_signal=0.3)
         easy = load("scenes-annotated", generator=generator, n=160, seed=1)
-        plan = Training(iterations=80, batch_size=16, lr=0.01, head_factor=1.0)
+        plan = Training(iterations=80, batch_size=16, lr=0.01, head_factor=1.0, step=0)
         finetune(network(), easy, tmp_path, training=plan, validation=easy, progress=False)
         assert learning_curve(tmp_path)[-1]["val_accuracy"] > 0.8
 
