@@ -4,7 +4,8 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import hypothesis
@@ -14,7 +15,7 @@ import torch
 from hypothesis import example, given, strategies as st
 from torchvision.transforms.v2.functional import resize
 
-from arlib.datasets import load
+from arlib.datasets import ImageError, load
 from arlib.datasets.scenes import SceneGenerator
 from arlib.networks import training
 from arlib.networks.backbones import WeightsError, load_backbone
@@ -42,6 +43,24 @@ def run(few, folder, plan=TRAINING, **settings):
 def same(one, other):
     pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """Draw images, some of which cannot be read."""
+
+    draw: Callable[[int], np.ndarray]
+    numbers: frozenset[int]
+
+    def __call__(self, number):
+        if number in self.numbers:
+            raise ImageError(f"{number}.png", "no image")
+        return self.draw(number)
+
+
+def damaged(dataset, *rows):
+    numbers = frozenset(int(dataset.files[row]) for row in rows)
+    return replace(dataset, draw=Damaged(dataset.draw, numbers))
 
 
 class Cut(Exception):
@@ -127,7 +146,7 @@ def test_the_rate_drops_as_in_the_release():
 
 class TestTrainingImages:
     def test_without_augmentation_they_equal_those_of_scoring(self, few):
-        pixels, label = TrainingImages(few, 48, resize=None, mirror=False, seed=0)[3]
+        pixels, label, _ = TrainingImages(few, 48, resize=None, mirror=False, seed=0)[3]
         full = resize(torch.from_numpy(few.read(3)).permute(2, 0, 1), [48, 48], antialias=True)
         assert (pixels == full).all()
         assert label == few.labels[3]
@@ -292,16 +311,79 @@ class TestBadInput:
             run(inverted, tmp_path)
 
     @pytest.mark.parametrize("workers", [0, 1])
-    def test_an_unreadable_image_is_named(self, tmp_path, workers):
+    def test_a_set_of_unreadable_images_is_refused(self, tmp_path, workers):
         for name in ("positive", "negative"):
             (tmp_path / name).mkdir()
             for number in range(4):
                 (tmp_path / name / f"{number}.png").write_text("no image")
         unreadable = load("folder", tmp_path, n_folds=0)
         training = replace(TRAINING, batch_size=4, workers=workers)
-        with pytest.raises(ValueError, match=r"^\S*\.png: no image") as caught:
+        with pytest.raises(
+            ValueError, match=r"^folder: 4 images of .* \S*\.png: no image"
+        ) as caught:
             run(unreadable, tmp_path / "run", training)
         assert "\n" not in str(caught.value)
+
+
+class TestUnreadableImages:
+    """Trained without them, by batches that depend on the seed and the step as ever."""
+
+    def facts(self, folder):
+        return json.loads((folder / "network.json").read_text())
+
+    @pytest.mark.parametrize("workers", [0, 1])
+    def test_they_are_logged_and_listed_and_training_goes_on(self, few, tmp_path, caplog, workers):
+        some, plan = damaged(few, 3, 20), replace(TRAINING, workers=workers)
+        run(some, tmp_path, plan, validation=damaged(few, 20, 30).subset(slice(24, 48)))
+        facts, keys = self.facts(tmp_path), few.keys[[3, 20, 30]].tolist()
+        assert facts["unreadable"] == dict.fromkeys(keys, "no image")
+        assert facts["steps"] == 12
+        assert facts["images"] == 48
+        assert sorted(caplog.messages) == [f"left out: {key}: no image" for key in keys]
+
+    def test_resumed_is_uninterrupted(self, few, tmp_path):
+        some = damaged(few, *range(0, 20, 2))
+        with pytest.MonkeyPatch.context() as patch:
+            cut_at(6, patch)
+            with pytest.raises(Cut):
+                run(some, tmp_path / "cut")
+        assert same(run(some, tmp_path / "full"), run(some, tmp_path / "cut"))
+        cut, full = self.facts(tmp_path / "cut"), self.facts(tmp_path / "full")
+        assert cut["unreadable"] == full["unreadable"]
+        assert len(full["unreadable"]) == 10
+
+    def test_the_images_are_those_asked_for_and_no_other_run_s(self, few, tmp_path):
+        """An image that becomes unreadable, or readable, does not train a network anew."""
+        one = run(damaged(few, 3), tmp_path)
+        with pytest.MonkeyPatch.context() as patch:
+            cut_at(0, patch)
+            assert same(one, run(few, tmp_path))
+
+    def test_another_of_its_class_takes_the_place_by_the_position(self, few):
+        lost = np.flatnonzero(few.labels == few.labels[3])[::2]
+        images = TrainingImages(damaged(few, 3, *lost), 48, resize=None, mirror=False, seed=0)
+        again = TrainingImages(damaged(few, 3, *lost), 48, resize=None, mirror=False, seed=0)
+        intact = TrainingImages(few, 48, resize=None, mirror=False, seed=0)
+        others = np.flatnonzero(few.labels == few.labels[3])
+        readable = [intact[int(row)][0] for row in others if row not in {3, *lost.tolist()}]
+        taken = set()
+        for position in reversed(range(20)):
+            pixels, label, unreadable = images[(3, position)]
+            taken |= {n for n, each in enumerate(readable) if (each == pixels).all()}
+            assert label == few.labels[3]
+            assert unreadable == {few.keys[3]: "no image"}
+        assert len(taken) > 3
+        assert (again[(3, 7)][0] == images[(3, 7)][0]).all()
+        assert (images[(4, 7)][0] == intact[(4, 7)][0]).all()
+
+    def test_where_most_are_unreadable_it_is_an_error(self, few, tmp_path):
+        wrong = r"^scenes-annotated: 2\d of 48 images are unreadable, such as \S+: no image$"
+        with pytest.raises(ValueError, match=wrong):
+            run(damaged(few, *range(29)), tmp_path)
+
+    def test_half_of_them_is_no_error(self, few, tmp_path):
+        run(damaged(few, *range(24)), tmp_path)
+        assert len(self.facts(tmp_path)["unreadable"]) == 24
 
 
 class TestACheckpointThatDoesNotFit:

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from arlib._support.settings import SETTINGS, read_settings
 from arlib.networks.backbones import Backbone
+from arlib.networks.loaders import Batch
 
 LightningPrecision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
@@ -151,7 +152,7 @@ class Finetuner(L.LightningModule):
         """Seed dropout in every step, so that a resumed run drops the same."""
         torch.manual_seed(self.settings.seed * 1_000_003 + self.global_step)
 
-    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> torch.Tensor:
+    def training_step(self, batch: Batch, _: int) -> torch.Tensor:
         """Return the cross-entropy of one batch."""
         weights = None if self.class_weights is None else self.class_weights.to(self.device)
         loss = cross_entropy(self._logits(batch[0]), batch[1], weights)
@@ -160,10 +161,11 @@ class Finetuner(L.LightningModule):
                 f"the loss is {loss.item()} at step {self.global_step}: lower lr "
                 f"({self.settings.lr}) or use precision='32-true'"
             )
-        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
+        how: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch[1])}
+        self.log("train_loss", loss, prog_bar=True, sync_dist=True, **how)
         return loss
 
-    def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> None:
+    def validation_step(self, batch: Batch, _: int) -> None:
         """Log loss and accuracy on held-out images."""
         logits, labels = self._logits(batch[0]), batch[1]
         right = (logits.argmax(dim=1) == labels).float().mean()
