@@ -243,6 +243,12 @@ class TestARun:
             cut_at(0, patch)
             assert same(one, run(few, tmp_path))
 
+    def test_one_of_another_version_of_the_library_is_loaded_too(self, few, tmp_path):
+        one = run(few, tmp_path)
+        plan = json.loads((tmp_path / "plan.json").read_text())
+        (tmp_path / "plan.json").write_text(json.dumps({**plan, "arlib": "0.0.1"}))
+        assert same(one, run(few, tmp_path))
+
     def test_ema_and_class_weights_and_steps_change_what_is_learned(self, few, tmp_path):
         plain = run(few, tmp_path / "plain")
         for name, settings in {

@@ -174,7 +174,7 @@ def test_a_store_of_something_else_is_left_alone_unless_asked(job, photos, tmp_p
         ),
         lambda j, _: Job(j.dataset, j.proposals, j.network, settings={"crop": "square"}),
         lambda j, m: (
-            m.setattr("arlib.scoring.jobs.code_sha256", lambda _: "other code")
+            m.setattr("arlib.scoring.jobs.code_sha256", lambda *_: "other code")
             or Job(j.dataset, j.proposals, j.network)
         ),
     ],

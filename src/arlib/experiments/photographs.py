@@ -50,8 +50,8 @@ MOST_FOLDS = 5
 """Folds of images of one's own, and inner ones of their heads; fewer images make fewer."""
 
 # What each stage depends on; images, weights and settings of training are in its facts.
-TRAINING = ("datasets", "networks")
-PCNN = (*TRAINING, "scoring", "experiments.baselines.pcnn")
+TRAINING = ("networks.finetuning",)
+PCNN = (*TRAINING, "experiments.baselines.pcnn")
 
 
 @dataclass(frozen=True)

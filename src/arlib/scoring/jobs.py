@@ -41,7 +41,7 @@ class Job:
         """Hash all that decides the numbers, but the images: code, weights, head, settings."""
         kind = type(self.proposals)
         facts = {
-            "code": code_sha256("scoring"),
+            "code": code_sha256("scoring.scorer", "scoring/shards.py", "proposals"),
             "proposals": [kind.__module__, kind.__qualname__, asdict(self.proposals)],  # type: ignore[call-overload]
             "weights": [self.network.name, self.network.sha256()],
             "head": _head_facts(self.head),
