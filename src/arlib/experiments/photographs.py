@@ -70,7 +70,7 @@ class Experiment:
         finetune_on: what networks learn from, each a run: "none" freezes them under a linear head
             fitted on the other folds; "shipped" under the head that comes with the package, for
             images without labels; "auto" is "none", or "shipped" where labels are too few to fit
-            a head on the other folds; "folds" fine-tunes one network a fold on the other folds;
+            a head on the other folds; "folds" fine-tunes one network a fold on all images outside it;
             else a dataset, on all of which one network is fine-tuned.
         training: settings of `arlib.networks.Training`.
         anps: the ANP-tagged dataset of SentiBank and DeepSentiBank.
@@ -347,7 +347,7 @@ class PhotographProtocol:
             {
                 fold: self._trained(
                     backbone,
-                    self.dataset.subset((folds != fold) & (folds >= 0)),
+                    self.dataset.subset(folds != fold),  # and those that no fold tests
                     f"all but fold {fold}",
                     progressive,
                 )
