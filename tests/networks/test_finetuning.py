@@ -1,6 +1,9 @@
 """Fine-tuning: resumed equals uninterrupted, bad settings are refused, a full disk is survived."""
 
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +18,8 @@ import torch
 from hypothesis import example, given, strategies as st
 from torchvision.transforms.v2.functional import resize
 
+from arlib._support import progress
+from arlib._support.memory import memory_for
 from arlib.datasets import ImageError, load
 from arlib.datasets.scenes import SceneGenerator
 from arlib.networks import training
@@ -390,6 +395,76 @@ class TestUnreadableImages:
     def test_half_of_them_is_no_error(self, few, tmp_path):
         run(damaged(few, *range(24)), tmp_path)
         assert len(self.facts(tmp_path)["unreadable"]) == 24
+
+
+class TestMemory:
+    """What PyTorch raises where there is too little, as a line that says what to lower."""
+
+    def failing(self, patch, error):
+        def training_step(self, batch, index):
+            raise error
+
+        patch.setattr(training.Finetuner, "training_step", training_step)
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 98.00 MiB."),
+            RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+            RuntimeError("MPS backend out of memory (MPS allocated: 18.10 GB)"),
+            RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"),
+            MemoryError("Unable to allocate 9 GiB for an array"),
+        ],
+    )
+    def test_a_batch_that_does_not_fit(self, few, tmp_path, monkeypatch, error):
+        self.failing(monkeypatch, error)
+        lower = "^too little memory for training vgg_tiny in batches of 8: lower batch_size$"
+        with pytest.raises(MemoryError, match=lower):
+            run(few, tmp_path)
+
+    def test_what_the_processor_really_says(self):
+        with (
+            pytest.raises(MemoryError, match="for nothing in batches of 2"),
+            memory_for(2, "nothing"),
+        ):
+            torch.empty(2**60)
+
+    def test_other_errors_stay(self, few, tmp_path, monkeypatch):
+        self.failing(monkeypatch, RuntimeError("a shape that does not fit"))
+        with pytest.raises(RuntimeError, match="a shape that does not fit"):
+            run(few, tmp_path)
+
+    def test_a_killed_process_that_loads_images(self, few, tmp_path):
+        lost = replace(few, draw=Killed())
+        with pytest.raises(MemoryError, match=r"^a process that loads .*: lower workers$"):
+            run(lost, tmp_path, replace(TRAINING, workers=1))
+
+
+class Killed:
+    """Draw an image in a process that the system ends."""
+
+    def __call__(self, number):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class TestProgress:
+    def lines(self, few, folder, monkeypatch, capsys, **settings):
+        """What stands on stderr, which is no terminal, when every step is worth a line."""
+        monkeypatch.setattr(progress, "EVERY", 0.0)
+        finetune(network(), few, folder, training=TRAINING, **settings)
+        return capsys.readouterr().err.splitlines()
+
+    def test_has_the_stage_the_rate_and_what_is_left(self, few, tmp_path, monkeypatch, capsys):
+        lines = self.lines(few, tmp_path, monkeypatch, capsys, validation=few)
+        step = r"fine-tuning vgg_tiny: \d+ of 12 steps, [\d.]+ steps/s, 00:\d\d, 00:\d\d left.*"
+        validating = "validating vgg_tiny: 1 of 1 steps, "
+        assert sum(re.fullmatch(step, line) is not None for line in lines) >= 10
+        assert any(line.startswith(validating) for line in lines)
+        assert any(re.search(r"left, .*train_loss=[\d.]+", line) for line in lines)
+        assert all(line and line.isprintable() for line in lines), "one loop in another"
+
+    def test_is_none_where_it_is_not_asked_for(self, few, tmp_path, monkeypatch, capsys):
+        assert self.lines(few, tmp_path, monkeypatch, capsys, progress=False) == []
 
 
 class TestACheckpointThatDoesNotFit:

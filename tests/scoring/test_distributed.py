@@ -194,6 +194,12 @@ def test_whatever_decides_the_numbers_is_in_the_key(job, tmp_path, monkeypatch, 
     assert first.folder.is_dir()
 
 
+def test_a_smaller_batch_goes_on_with_what_is_there(job):
+    """As after too little memory."""
+    settings = {"device": "cpu", "batch_size": 4}
+    assert Job(job.dataset, job.proposals, job.network, settings=settings).sha256 == job.sha256
+
+
 @pytest.mark.parametrize("change", ["bytes", "label", "fold", "key", "gone"])
 def test_one_image_decides_its_shard_alone(job, photos, change):
     before = [job.image_sha256(i) for i in range(10)]

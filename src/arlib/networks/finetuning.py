@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import logging
+import re
 import sys
 import time
 import warnings
@@ -22,6 +23,7 @@ from torch.utils.data import DataLoader
 
 from arlib import __version__
 from arlib._support.files import one_line, read_json
+from arlib._support.memory import memory_for
 from arlib._support.progress import progress_bar
 from arlib._support.storage import write_atomic
 from arlib.datasets import Dataset, DatasetError
@@ -66,6 +68,7 @@ def finetune(
 
     Raises:
         TooFewError: the set has too few images, or images of one class only.
+        MemoryError: a batch does not fit the memory, or processes that load images were killed.
         ValueError: network, settings and set do not fit; most images are unreadable; the loss is
             not finite; or the folder holds another run.
     """
@@ -96,10 +99,14 @@ def finetune(
     checkpoint = _last_checkpoint(folder, module)
     unreadable = _Unreadable(dataset, plan.batch_size)
     with _quiet(), redirect_stdout(sys.stderr):  # where progress belongs
-        beside: list[L.Callback] = [unreadable, *([_Bar(plan.iterations)] if progress else [])]
+        beside: list[L.Callback] = [
+            unreadable,
+            *([_Bar(network.name, plan.iterations)] if progress else []),
+        ]
         trainer = _trainer(folder, plan, devices, nodes, beside, validating=validation is not None)
         loaders = _loaders(network, dataset, validation, plan, trainer)
-        with _errors_of_loaders():
+        fitting = memory_for(plan.batch_size, f"training {network.name}")
+        with _errors_of_loaders(), fitting:
             trainer.fit(module, *loaders, ckpt_path=checkpoint, weights_only=True)
     # write the network and what it was trained on
     facts["seconds"] = round(time.perf_counter() - started, 1)
@@ -293,34 +300,48 @@ def _note(unreadable: dict[str, str], known: dict[str, str]) -> None:
 
 
 class _Bar(L.Callback):
-    """Show the steps that are done, and the losses of the last round."""
+    """Show the steps that are done, the losses of the last round, and how far validation is."""
 
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
+    def __init__(self, name: str, steps: int) -> None:
+        self.name, self.steps = name, steps
+        self.bars: dict[str, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Start where the checkpoint ended."""
-        self.bar = progress_bar(
-            total=self.steps,
-            initial=trainer.global_step,
-            desc="fine-tuning",
-            unit="step",
-            show=trainer.is_global_zero,
-        )
+        first = trainer.global_step
+        self._open(trainer, "fine-tuning", total=self.steps, initial=first, unit="step")
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         """Count a step."""
-        self.bar.update(trainer.global_step - self.bar.n)
+        bar = self.bars["fine-tuning"]
+        bar.update(trainer.global_step - bar.n)
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Show the losses."""
         metrics = {name: float(value) for name, value in trainer.progress_bar_metrics.items()}
-        self.bar.set_postfix(metrics, refresh=False)
+        self.bars["fine-tuning"].set_postfix(metrics, refresh=False)
+
+    def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Start a round's validation."""
+        total = int(sum(trainer.num_val_batches))
+        self._open(trainer, "validating", total=total, unit="step", leave=False)
+
+    def on_validation_batch_end(self, *_: Any) -> None:
+        """Count a step of it."""
+        self.bars["validating"].update()
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """End a round's validation."""
+        self.bars["validating"].close()
 
     def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
-        """Close the bar, however training ended."""
-        if hasattr(self, "bar"):
-            self.bar.close()
+        """Close the bars, however training ended."""
+        for bar in self.bars.values():
+            bar.close()
+
+    def _open(self, trainer: L.Trainer, stage: str, **settings: Any) -> None:
+        what, show = f"{stage} {self.name}", trainer.is_global_zero
+        self.bars[stage] = progress_bar(desc=what, show=show, **settings)
 
 
 def _loaders(
@@ -373,10 +394,15 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _errors_of_loaders() -> Iterator[None]:
-    """Raise what a loading process found wrong with an image, which arrives as its traceback."""
+    """Raise in a line what ended a loading process: its own error arrives as its traceback."""
     try:
         yield
     except (RuntimeError, ValueError) as error:
+        if re.match(r"DataLoader worker .*(killed by signal|exited unexpectedly)", str(error)):
+            raise MemoryError(
+                "a process that loads images was killed, as where memory is too little: lower "
+                "workers"
+            ) from error
         kind, _, message = str(error).strip().rpartition("\n")[2].partition(": ")
         if not kind.startswith("arlib."):
             raise

@@ -19,7 +19,7 @@ from arlib.networks import Backbone, LinearHead, load_backbone, resolve_device
 from arlib.proposals import Propose, make_proposals
 from arlib.scoring.cross_fold import Heads, check_heads
 
-_NO_SCORE = {"workers", "progress"}  # settings of `score` that change no score
+_NO_SCORE = {"batch_size", "workers", "progress"}  # settings of `score` that change no score
 
 
 @dataclass(frozen=True)
