@@ -53,7 +53,7 @@ def trainer(name, batch_size, steps, layout, *, bf16=False):
     network = load_backbone(name, classes=2, weights="random").train().to(DEVICE)
     network.to(memory_format=layout)
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9)
-    batch, labels = zip(*load(loader(network.preprocessing.size), batch_size), strict=True)
+    batch, labels, _ = zip(*load(loader(network.preprocessing.size), batch_size), strict=True)
     pixels, labels = torch.stack(batch).to(DEVICE), torch.tensor(labels, device=DEVICE)
 
     def train():

@@ -28,8 +28,19 @@ def test_elsewhere_it_writes_lines(monkeypatch):
     monkeypatch.setattr(progress, "EVERY", 0.1)
     lines = written(monkeypatch, io.StringIO()).splitlines(keepends=True)
     assert 1 <= len(lines) <= 3
-    for line in lines:
-        assert re.fullmatch(r"photos: \d of 6 images, 00:00, 00:0\d left\n", line)
+    form = r"photos: \d of 6 images, [\d.]+ images/s, 00:00, 00:0\d left\n"
+    assert all(re.fullmatch(form, line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"), [(19.84, "19.8 images/s"), (1.5, "1.5 images/s"), (0.2, "12 images/min")]
+)
+def test_a_line_has_the_rate(monkeypatch, rate, expected):
+    bar = progress._Lines(total=600, unit="image", file=io.StringIO())
+    monkeypatch.setattr(bar, "_ema_dn", lambda: rate)
+    monkeypatch.setattr(bar, "_ema_dt", lambda: 1.0)
+    assert f", {expected}, " in str(bar)
+    bar.close()
 
 
 def test_on_a_terminal_it_draws_a_bar(monkeypatch):

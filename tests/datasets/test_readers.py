@@ -4,6 +4,7 @@ import hashlib
 import json
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -427,6 +428,19 @@ class TestSha256:
         before = self.of(root)
         (root / "b.jpg").unlink()
         assert self.of(root) != before
+
+    def test_an_image_whose_bytes_cannot_be_read_is_as_one_that_is_not_there(
+        self, root, monkeypatch
+    ):
+        def read_bytes(path, usual=Path.read_bytes):
+            if path.name == "b.jpg":
+                raise PermissionError(13, "Permission denied", str(path))
+            return usual(path)
+
+        monkeypatch.setattr(Path, "read_bytes", read_bytes)
+        refused = self.of(root)
+        (root / "b.jpg").unlink()
+        assert self.of(root) == refused
 
     def test_the_same_data_elsewhere_have_the_same(self, root, tmp_path_factory):
         elsewhere = tmp_path_factory.mktemp("elsewhere")

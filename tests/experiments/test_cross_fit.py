@@ -89,9 +89,7 @@ def test_against_a_loop_over_images(seed, n_folds, some):
         learn = [
             j
             for j in range(n)
-            if folds[j] not in (-1, folds[i])
-            and labels[j] != -1
-            and not np.isnan(features[j]).any()
+            if folds[j] != folds[i] and labels[j] != -1 and not np.isnan(features[j]).any()
         ]
         expected = centroids(features[learn], labels[learn], None)(features[i : i + 1])[0]
         np.testing.assert_allclose(probability[i], expected, atol=1e-5)
@@ -108,7 +106,16 @@ def test_a_folds_own_labels_do_not_change_its_predictions():
     assert (before[folds != 2] != after[folds != 2]).any()
 
 
-@pytest.mark.parametrize("folds", [np.ones(100, int), np.full(100, -1), np.repeat([-1, 4], 50)])
+def test_what_no_fold_tests_is_learned_from():
+    """The training part of a split, whose testing part is fold 1."""
+    labels, folds = np.tile([0, 1], 50), np.repeat([-1, 1], [80, 20])
+    probability = cross_fit(dataset(labels, folds), FEATURES, centroids, folds == 1)
+    expected = centroids(FEATURES[:80], labels[:80], None)(FEATURES[80:])
+    np.testing.assert_allclose(probability[80:], expected, atol=1e-6)
+    assert np.isnan(probability[:80]).all()
+
+
+@pytest.mark.parametrize("folds", [np.ones(100, int), np.full(100, -1)])
 def test_a_single_fold_has_no_other_to_learn_from(folds):
     with pytest.raises(ValueError, match="needs at least two folds"):
         cross_fit(dataset(LABELS, folds), FEATURES, centroids)

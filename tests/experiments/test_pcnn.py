@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 
-from arlib.datasets import load
+from arlib.datasets import ImageError, load
 from arlib.experiments.baselines import pcnn
 from arlib.experiments.baselines.pcnn import drop_probability, train_on
 from arlib.networks import TooFewError, Training, finetune, load_backbone
@@ -115,7 +115,26 @@ class TestARound:
     def test_writes_how_many_were_dropped(self, few, tmp_path):
         done = run(few, tmp_path, validation=few)
         facts = json.loads((tmp_path / "dropped.json").read_text())
-        assert facts == {"images": 48, "dropped": done.dropped, "expected": done.expected}
+        shares = {"dropped": done.dropped, "expected": done.expected}
+        assert facts == {"images": 48, **shares, "unreadable": []}
+
+    def test_an_unreadable_image_is_neither_kept_nor_counted(self, few, tmp_path):
+        """The others are kept or dropped as if it were not there."""
+
+        def draw(number):
+            if number == int(few.files[3]):
+                raise ImageError("3.png", "no image")
+            return few.draw(number)
+
+        full, done = run(few, tmp_path / "full"), run(replace(few, draw=draw), tmp_path / "less")
+        others = np.arange(48) != 3
+        assert not done.kept[3]
+        assert (done.kept[others] == full.kept[others]).all()
+        assert done.dropped == pytest.approx(1 - full.kept[others].mean())
+        chance = drop_probability(global_outputs(few, network(), progress=False))
+        assert done.expected == pytest.approx(chance[others].mean())
+        facts = json.loads((tmp_path / "less" / "dropped.json").read_text())
+        assert facts["unreadable"] == [few.keys[3]]
 
     def test_is_the_same_when_called_again(self, few, tmp_path):
         first = run(few, tmp_path)

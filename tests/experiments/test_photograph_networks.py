@@ -86,18 +86,33 @@ class TestWhatANetworkLearnedFrom:
             assert learned(trained, network) == set(others)
         assert [name for name, *_ in trained] == ["finetune", "train_on"] * 5
 
-    def test_images_without_label_or_fold_are_not_learned_from_the_latter_predicted(self, trained):
+    def test_images_without_label_are_not_learned_from_and_those_without_fold_are(self, trained):
         run = protocol()
         labels, folds = run.dataset.labels.copy(), run.dataset.folds.copy()
         labels[3], folds[4] = -1, -1
         run.__dict__["dataset"] = replace(run.dataset, labels=labels, folds=folds)
-        nowhere = run.dataset.keys[[3, 4]].tolist()
+        known = np.arange(len(labels)) != 3
         assert sorted(run.classifiers.networks) == [-1, 1, 2, 3, 4, 5]
         for fold, network in run.classifiers.networks.items():
-            mine = run.dataset.keys[folds == fold].tolist()
-            assert not learned(trained, network) & {*mine, *nowhere}
-        known = [key for key in run.dataset.keys.tolist() if key not in nowhere]
-        assert learned(trained, run.classifiers.networks[-1]) == set(known)
+            others = run.dataset.keys[known & (folds != fold)].tolist()
+            assert learned(trained, network) == set(others)
+
+    def test_of_a_fixed_split_the_training_part_is_learned_from(
+        self, trained, root, tmp_path, monkeypatch
+    ):
+        for part, numbers in {"train": (0, 1, 2), "val": (3, 4), "test": (5, 6)}.items():
+            for emotion in ("positive", "negative"):
+                (tmp_path / part / emotion).mkdir(parents=True)
+                for number in numbers:
+                    image = root / "folder" / emotion / f"{number}.png"
+                    shutil.copy(image, tmp_path / part / emotion)
+        experiment = Experiment(
+            str(tmp_path), ("vgg_tiny",), finetune_on=("folds",), weights="random", training=QUICK
+        )
+        run = PhotographProtocol(experiment, "vgg_tiny", "folds", progress=False)
+        keys = learned(trained, run.classifiers.networks[1])
+        assert {key.partition("/")[0] for key in keys} == {"train", "val"}
+        assert len(keys) == 10
 
     @pytest.mark.parametrize("progressive", [False, True])
     def test_a_dataset_by_name_is_learned_from_completely(self, trained, progressive):

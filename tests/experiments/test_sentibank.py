@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from PIL import Image
+from safetensors.numpy import save as safetensors
 from scipy.signal import convolve
 from sklearn.metrics import roc_auc_score
 
@@ -328,6 +329,51 @@ class TestFiles:
         (tmp_path / "bank.json").unlink()
         with pytest.raises(FileNotFoundError):
             SentiBank.load(tmp_path / "bank.safetensors")
+
+    @pytest.mark.parametrize(
+        ("ending", "content"),
+        [
+            (".safetensors", b""),
+            (".safetensors", b"\x80\x04pickle"),
+            (".safetensors", lambda old: old[: len(old) // 2]),
+            (".safetensors", lambda _: safetensors({"weight": np.zeros((2, 3), np.float32)})),
+            (".json", b""),
+            (".json", b"[]"),
+            (".json", b"{}"),
+            (".json", b'{"anps": "a", "descriptor": {}}'),
+            (".json", b'{"anps": [], "descriptor": {}}'),
+            (".json", b'{"anps": [], "descriptor": {"wings": 2}}'),
+            (".json", b'{"anps": [], "descriptor": {"size": "large"}}'),
+            (".json", lambda old: old[: len(old) // 2]),
+        ],
+    )
+    def test_a_damaged_file_is_named_in_one_line(self, bank, tmp_path, ending, content):
+        bank.save(tmp_path / "bank.safetensors")
+        path = tmp_path / f"bank{ending}"
+        path.write_bytes(content(path.read_bytes()) if callable(content) else content)
+        with pytest.raises(ValueError, match=r"^[^\n]*bank\.") as caught:
+            SentiBank.load(tmp_path / "bank.safetensors")
+        assert str(tmp_path) in str(caught.value)
+        assert path.name in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    def test_weights_that_are_not_finite_are_damaged(self, bank, tmp_path):
+        replace(bank, bias=bank.bias * np.nan).save(tmp_path / "bank.safetensors")
+        with pytest.raises(ValueError, match="bias not finite"):
+            SentiBank.load(tmp_path / "bank.safetensors")
+
+    def test_a_bank_that_cannot_be_written_leaves_the_old_one(self, bank, tmp_path, monkeypatch):
+        path = tmp_path / "bank.safetensors"
+        bank.save(path)
+
+        def no_room(_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("os.fsync", no_room)
+        with pytest.raises(OSError, match="No space left"):
+            replace(bank, bias=bank.bias + 1).save(path)
+        assert same(bank, SentiBank.load(path))
+        assert sorted(each.name for each in tmp_path.iterdir()) == ["bank.json", path.name]
 
     def test_parts_that_do_not_belong_together_are_refused(self, bank):
         with pytest.raises(ValueError, match="must be"):

@@ -1,10 +1,14 @@
 """Fine-tuning: resumed equals uninterrupted, bad settings are refused, a full disk is survived."""
 
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import hypothesis
@@ -14,7 +18,9 @@ import torch
 from hypothesis import example, given, strategies as st
 from torchvision.transforms.v2.functional import resize
 
-from arlib.datasets import load
+from arlib._support import progress
+from arlib._support.memory import memory_for
+from arlib.datasets import ImageError, load
 from arlib.datasets.scenes import SceneGenerator
 from arlib.networks import training
 from arlib.networks.backbones import WeightsError, load_backbone
@@ -42,6 +48,24 @@ def run(few, folder, plan=TRAINING, **settings):
 def same(one, other):
     pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """Draw images, some of which cannot be read."""
+
+    draw: Callable[[int], np.ndarray]
+    numbers: frozenset[int]
+
+    def __call__(self, number):
+        if number in self.numbers:
+            raise ImageError(f"{number}.png", "no image")
+        return self.draw(number)
+
+
+def damaged(dataset, *rows):
+    numbers = frozenset(int(dataset.files[row]) for row in rows)
+    return replace(dataset, draw=Damaged(dataset.draw, numbers))
 
 
 class Cut(Exception):
@@ -94,9 +118,40 @@ class TestSchedule:
             Schedule(10, batch, iterations=1, per_round=1, seed=0, **settings)
 
 
+@pytest.mark.parametrize("n", [32, 1000, 435_832])
+@pytest.mark.parametrize("asked", [1, 7, 10, 100_000])
+@pytest.mark.parametrize("length", [0, 1, 3, 1000])
+def test_a_plan_has_the_iterations_asked_for(n, asked, length):
+    plan = Training(iterations=asked, round=length).planned(n)
+    assert plan.iterations == asked
+    rounds = -(-asked // plan.round)
+    about = asked / (length or max(1, n // plan.batch_size))
+    assert rounds <= max(1, round(about))
+    assert 0 < asked - (rounds - 1) * plan.round <= plan.round
+
+
+@pytest.mark.parametrize(("epochs", "length", "expected"), [(4, 0, (312, 78)), (1, 40, (156, 39))])
+def test_epochs_are_rounds_of_equal_length(epochs, length, expected):
+    """As the recorded trainings on scenes had them: on 2,520 objects, and on 5,040 tagged."""
+    plan = Training(epochs=epochs, round=length).planned(2520 if epochs == 4 else 5040)
+    assert (plan.iterations, plan.round) == expected
+
+
+def test_the_rate_drops_as_in_the_release():
+    """To a tenth each fifth, as every 4,000 of 20,000 iterations: without being asked for."""
+    plan = Training(iterations=20).planned(23_000)
+    described = training.Finetuner(network(), plan).configure_optimizers()
+    drops, rates = described["lr_scheduler"]["scheduler"], []
+    described["optimizer"].step()
+    for _ in range(20):
+        rates.append(drops.get_last_lr()[0])
+        drops.step()
+    np.testing.assert_allclose(rates, np.repeat([1e-4, 1e-5, 1e-6, 1e-7, 1e-8], 4))
+
+
 class TestTrainingImages:
     def test_without_augmentation_they_equal_those_of_scoring(self, few):
-        pixels, label = TrainingImages(few, 48, resize=None, mirror=False, seed=0)[3]
+        pixels, label, _ = TrainingImages(few, 48, resize=None, mirror=False, seed=0)[3]
         full = resize(torch.from_numpy(few.read(3)).permute(2, 0, 1), [48, 48], antialias=True)
         assert (pixels == full).all()
         assert label == few.labels[3]
@@ -147,6 +202,21 @@ class TestARun:
         assert same(uninterrupted, run(few, tmp_path / "cut", validation=few))
         assert learning_curve(tmp_path / "cut") == learning_curve(tmp_path / "full")
 
+    def test_iterations_asked_for_are_exact_and_the_shorter_last_round_counts(self, few, tmp_path):
+        """11 in rounds of 4: the last, of 3, is validated, and resumed as the others are."""
+        plan = replace(TRAINING, iterations=11)
+        full = run(few, tmp_path / "full", plan, validation=few)
+        assert json.loads((tmp_path / "full" / "network.json").read_text())["steps"] == 11
+        curve = learning_curve(tmp_path / "full")
+        assert [row["step"] for row in curve] == [3, 7, 10]
+        assert all("val_loss" in row for row in curve)
+        with pytest.MonkeyPatch.context() as patch:
+            cut_at(9, patch)
+            with pytest.raises(Cut):
+                run(few, tmp_path / "cut", plan, validation=few)
+        assert same(full, run(few, tmp_path / "cut", plan, validation=few))
+        assert learning_curve(tmp_path / "cut") == curve
+
     @pytest.mark.parametrize("step", [1, 6, 8])
     def test_resumed_drops_the_same(self, few, tmp_path, step):
         def start(folder):
@@ -178,12 +248,18 @@ class TestARun:
             cut_at(0, patch)
             assert same(one, run(few, tmp_path))
 
+    def test_one_of_another_version_of_the_library_is_loaded_too(self, few, tmp_path):
+        one = run(few, tmp_path)
+        plan = json.loads((tmp_path / "plan.json").read_text())
+        (tmp_path / "plan.json").write_text(json.dumps({**plan, "arlib": "0.0.1"}))
+        assert same(one, run(few, tmp_path))
+
     def test_ema_and_class_weights_and_steps_change_what_is_learned(self, few, tmp_path):
         plain = run(few, tmp_path / "plain")
         for name, settings in {
             "ema": {"ema": 0.9},
             "weights": {"class_weights": True},
-            "step": {"step": 0.5},
+            "step": {"step": 0.0},
             "bf16": {"precision": "bf16-mixed"},
         }.items():
             other = run(few.subset(slice(0, 48)), tmp_path / name, replace(TRAINING, **settings))
@@ -206,7 +282,7 @@ class TestARun:
     def test_learns_what_there_is_to_learn(self, tmp_path):
         generator = SceneGenerator(local_share=0.0, light_signal=0.4, warmth_signal=0.3)
         easy = load("scenes-annotated", generator=generator, n=160, seed=1)
-        plan = Training(iterations=80, batch_size=16, lr=0.01, head_factor=1.0)
+        plan = Training(iterations=80, batch_size=16, lr=0.01, head_factor=1.0, step=0)
         finetune(network(), easy, tmp_path, training=plan, validation=easy, progress=False)
         assert learning_curve(tmp_path)[-1]["val_accuracy"] > 0.8
 
@@ -246,16 +322,149 @@ class TestBadInput:
             run(inverted, tmp_path)
 
     @pytest.mark.parametrize("workers", [0, 1])
-    def test_an_unreadable_image_is_named(self, tmp_path, workers):
+    def test_a_set_of_unreadable_images_is_refused(self, tmp_path, workers):
         for name in ("positive", "negative"):
             (tmp_path / name).mkdir()
             for number in range(4):
                 (tmp_path / name / f"{number}.png").write_text("no image")
         unreadable = load("folder", tmp_path, n_folds=0)
         training = replace(TRAINING, batch_size=4, workers=workers)
-        with pytest.raises(ValueError, match=r"^\S*\.png: no image") as caught:
+        with pytest.raises(
+            ValueError, match=r"^folder: 4 images of .* \S*\.png: no image"
+        ) as caught:
             run(unreadable, tmp_path / "run", training)
         assert "\n" not in str(caught.value)
+
+
+class TestUnreadableImages:
+    """Trained without them, by batches that depend on the seed and the step as ever."""
+
+    def facts(self, folder):
+        return json.loads((folder / "network.json").read_text())
+
+    @pytest.mark.parametrize("workers", [0, 1])
+    def test_they_are_logged_and_listed_and_training_goes_on(self, few, tmp_path, caplog, workers):
+        some, plan = damaged(few, 3, 20), replace(TRAINING, workers=workers)
+        run(some, tmp_path, plan, validation=damaged(few, 20, 30).subset(slice(24, 48)))
+        facts, keys = self.facts(tmp_path), few.keys[[3, 20, 30]].tolist()
+        assert facts["unreadable"] == dict.fromkeys(keys, "no image")
+        assert facts["steps"] == 12
+        assert facts["images"] == 48
+        assert sorted(caplog.messages) == [f"left out: {key}: no image" for key in keys]
+
+    def test_resumed_is_uninterrupted(self, few, tmp_path):
+        some = damaged(few, *range(0, 20, 2))
+        with pytest.MonkeyPatch.context() as patch:
+            cut_at(6, patch)
+            with pytest.raises(Cut):
+                run(some, tmp_path / "cut")
+        assert same(run(some, tmp_path / "full"), run(some, tmp_path / "cut"))
+        cut, full = self.facts(tmp_path / "cut"), self.facts(tmp_path / "full")
+        assert cut["unreadable"] == full["unreadable"]
+        assert len(full["unreadable"]) == 10
+
+    def test_the_images_are_those_asked_for_and_no_other_run_s(self, few, tmp_path):
+        """An image that becomes unreadable, or readable, does not train a network anew."""
+        one = run(damaged(few, 3), tmp_path)
+        with pytest.MonkeyPatch.context() as patch:
+            cut_at(0, patch)
+            assert same(one, run(few, tmp_path))
+
+    def test_another_of_its_class_takes_the_place_by_the_position(self, few):
+        lost = np.flatnonzero(few.labels == few.labels[3])[::2]
+        images = TrainingImages(damaged(few, 3, *lost), 48, resize=None, mirror=False, seed=0)
+        again = TrainingImages(damaged(few, 3, *lost), 48, resize=None, mirror=False, seed=0)
+        intact = TrainingImages(few, 48, resize=None, mirror=False, seed=0)
+        others = np.flatnonzero(few.labels == few.labels[3])
+        readable = [intact[int(row)][0] for row in others if row not in {3, *lost.tolist()}]
+        taken = set()
+        for position in reversed(range(20)):
+            pixels, label, unreadable = images[(3, position)]
+            taken |= {n for n, each in enumerate(readable) if (each == pixels).all()}
+            assert label == few.labels[3]
+            assert unreadable == {few.keys[3]: "no image"}
+        assert len(taken) > 3
+        assert (again[(3, 7)][0] == images[(3, 7)][0]).all()
+        assert (images[(4, 7)][0] == intact[(4, 7)][0]).all()
+
+    def test_where_most_are_unreadable_it_is_an_error(self, few, tmp_path):
+        wrong = r"^scenes-annotated: 2\d of 48 images are unreadable, such as \S+: no image$"
+        with pytest.raises(ValueError, match=wrong):
+            run(damaged(few, *range(29)), tmp_path)
+
+    def test_half_of_them_is_no_error(self, few, tmp_path):
+        run(damaged(few, *range(24)), tmp_path)
+        assert len(self.facts(tmp_path)["unreadable"]) == 24
+
+
+class TestMemory:
+    """What PyTorch raises where there is too little, as a line that says what to lower."""
+
+    def failing(self, patch, error):
+        def training_step(self, batch, index):
+            raise error
+
+        patch.setattr(training.Finetuner, "training_step", training_step)
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 98.00 MiB."),
+            RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+            RuntimeError("MPS backend out of memory (MPS allocated: 18.10 GB)"),
+            RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"),
+            MemoryError("Unable to allocate 9 GiB for an array"),
+        ],
+    )
+    def test_a_batch_that_does_not_fit(self, few, tmp_path, monkeypatch, error):
+        self.failing(monkeypatch, error)
+        lower = "^too little memory for training vgg_tiny in batches of 8: lower batch_size$"
+        with pytest.raises(MemoryError, match=lower):
+            run(few, tmp_path)
+
+    def test_what_the_processor_really_says(self):
+        with (
+            pytest.raises(MemoryError, match="for nothing in batches of 2"),
+            memory_for(2, "nothing"),
+        ):
+            torch.empty(2**60)
+
+    def test_other_errors_stay(self, few, tmp_path, monkeypatch):
+        self.failing(monkeypatch, RuntimeError("a shape that does not fit"))
+        with pytest.raises(RuntimeError, match="a shape that does not fit"):
+            run(few, tmp_path)
+
+    def test_a_killed_process_that_loads_images(self, few, tmp_path):
+        lost = replace(few, draw=Killed())
+        with pytest.raises(MemoryError, match=r"^a process that loads .*: lower workers$"):
+            run(lost, tmp_path, replace(TRAINING, workers=1))
+
+
+class Killed:
+    """Draw an image in a process that the system ends."""
+
+    def __call__(self, number):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class TestProgress:
+    def lines(self, few, folder, monkeypatch, capsys, **settings):
+        """What stands on stderr, which is no terminal, when every step is worth a line."""
+        monkeypatch.setattr(progress, "EVERY", 0.0)
+        finetune(network(), few, folder, training=TRAINING, **settings)
+        return capsys.readouterr().err.splitlines()
+
+    def test_has_the_stage_the_rate_and_what_is_left(self, few, tmp_path, monkeypatch, capsys):
+        lines = self.lines(few, tmp_path, monkeypatch, capsys, validation=few)
+        step = r"fine-tuning vgg_tiny: \d+ of 12 steps, [\d.]+ steps/s, 00:\d\d, 00:\d\d left.*"
+        validating = "validating vgg_tiny: 1 of 1 steps, "
+        assert sum(re.fullmatch(step, line) is not None for line in lines) >= 10
+        assert any(line.startswith(validating) for line in lines)
+        assert any(re.search(r"left, .*train_loss=[\d.]+", line) for line in lines)
+        assert all(line and line.isprintable() for line in lines), "one loop in another"
+
+    def test_is_none_where_it_is_not_asked_for(self, few, tmp_path, monkeypatch, capsys):
+        assert self.lines(few, tmp_path, monkeypatch, capsys, progress=False) == []
 
 
 class TestACheckpointThatDoesNotFit:

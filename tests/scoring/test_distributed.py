@@ -174,7 +174,7 @@ def test_a_store_of_something_else_is_left_alone_unless_asked(job, photos, tmp_p
         ),
         lambda j, _: Job(j.dataset, j.proposals, j.network, settings={"crop": "square"}),
         lambda j, m: (
-            m.setattr("arlib.scoring.jobs.code_sha256", lambda _: "other code")
+            m.setattr("arlib.scoring.jobs.code_sha256", lambda *_: "other code")
             or Job(j.dataset, j.proposals, j.network)
         ),
     ],
@@ -192,6 +192,12 @@ def test_whatever_decides_the_numbers_is_in_the_key(job, tmp_path, monkeypatch, 
     assert not second.reused
     assert second.folder != first.folder
     assert first.folder.is_dir()
+
+
+def test_a_smaller_batch_goes_on_with_what_is_there(job):
+    """As after too little memory."""
+    settings = {"device": "cpu", "batch_size": 4}
+    assert Job(job.dataset, job.proposals, job.network, settings=settings).sha256 == job.sha256
 
 
 @pytest.mark.parametrize("change", ["bytes", "label", "fold", "key", "gone"])

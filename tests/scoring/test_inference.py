@@ -93,6 +93,21 @@ def test_where_no_image_can_be_read_the_reasons_are_named(half_readable, network
         global_outputs(half_readable.subset([1]), network, progress=False)
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "advice"),
+    [(8, "in batches of 8: lower batch_size"), (1, "image by image: take a smaller network, .*")],
+)
+def test_where_memory_does_not_suffice_a_line_says_what_to_lower(
+    scenes, network, monkeypatch, batch_size, advice
+):
+    def forward(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 98.00 MiB.")
+
+    monkeypatch.setattr("arlib.networks.backbones.Backbone.features_and_logits", forward)
+    with pytest.raises(MemoryError, match=f"^too little memory for the network {advice}$"):
+        global_outputs(scenes, network, batch_size=batch_size, progress=False)
+
+
 def test_an_image_without_a_box_is_refused(scenes, network):
     def none(number, image):
         return thirds(number, image)[: 0 if number == 2 else 2]

@@ -19,14 +19,27 @@ class _Lines(plain):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         name = "{desc}: " if settings.get("desc") else ""
-        form = name + "{n_fmt} of {total_fmt} {unit}s, {elapsed}, {remaining} left{postfix}"
+        form = (
+            name + "{n_fmt} of {total_fmt} {unit}s, {speed}, {elapsed}, {remaining} left{postfix}"
+        )
         settings |= {"bar_format": form, "mininterval": EVERY, "miniters": 1, "delay": EVERY}
         super().__init__(*arguments, **settings)
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """What a line shows."""
+        facts = super().format_dict
+        rate = facts["rate"] or (facts["n"] - facts["initial"]) / max(facts["elapsed"], 1e-9)
+        per, seconds = ("s", 1) if rate >= 1 else ("min", 60)
+        return facts | {"speed": f"{seconds * rate:.3g} {facts['unit']}s/{per}"}
 
     @staticmethod
     def status_printer(file: Any) -> Any:
         """Write a line, where tqdm returns to the start of one."""
         return lambda text: print(text, file=file, flush=True)
+
+    def moveto(self, n: int) -> None:
+        """Stay: one loop in another is no line below."""
 
     def close(self) -> None:
         """End without a last line."""

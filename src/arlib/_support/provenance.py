@@ -27,6 +27,12 @@ _VERSIONS = (
     "scikit-image",
 )
 
+# what names errors, shows progress, reads settings or puts files in their places decides none
+_BESIDE = frozenset(
+    f"_support/{name}.py"
+    for name in ("files", "memory", "progress", "provenance", "settings", "storage")
+)
+
 
 def machine() -> dict[str, Any]:
     """Describe processor, cores, GPU and versions."""
@@ -63,54 +69,76 @@ def source_commit() -> str | None:
 def code_sha256(*parts: str) -> str:
     """Hash the code that a result depends on, and the versions of what decides its numbers.
 
-    A package below `arlib` ("networks", "experiments.baselines") counts with every package that it
-    imports, directly or not; a module ("experiments.synthetic") counts alone.
+    A module or package below `arlib` ("networks.finetuning", "proposals") counts with all modules
+    that it imports, directly or not; a file ("experiments/synthetic.py") counts alone. Comments,
+    docstrings and `_BESIDE` do not count.
     """
     digest = hashlib.sha256()
-    for path in sorted({path for part in parts for path in _files(part)}):
-        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    for path in sorted(covered_files(*parts)):
+        statements, _ = _parsed(path.read_bytes())
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + statements)
     versions = [f"{package}=={_version(package)}" for package in _VERSIONS]
     digest.update("\n".join([sys.version, *versions]).encode())
     return digest.hexdigest()
 
 
-@cache
-def packages_below(package: str) -> frozenset[str]:
-    """Name the packages that a package imports, directly or not, and itself."""
-    below: set[str] = set()
-    waiting = [package]
+def covered_files(*parts: str) -> frozenset[Path]:
+    """Find the files that count, as `code_sha256` says."""
+    alone = {ROOT / part for part in parts if part.endswith(".py")}
+    waiting = []
+    for part in parts:
+        path = ROOT / part if part.endswith(".py") else ROOT.joinpath(*part.split("."))
+        if not (path.is_dir() or path.with_suffix(".py").is_file()):
+            raise ValueError(f"the library has no package or module {part!r}")
+        waiting += [] if part.endswith(".py") else _defining(part)
+    followed: set[Path] = set()
     while waiting:
-        name = waiting.pop()
-        if name not in below:
-            below.add(name)
-            waiting += {each for path in _sources(name) for each in _imported_packages(path)}
-    return frozenset(below)
+        path = waiting.pop()
+        if path not in followed and path.relative_to(ROOT).as_posix() not in _BESIDE:
+            followed.add(path)
+            _, imported = _parsed(path.read_bytes())
+            waiting += [each for name in imported for each in _defining(name)]
+    return frozenset(alone | followed)
 
 
-def _files(part: str) -> set[Path]:
-    module = ROOT.joinpath(*part.split(".")).with_suffix(".py")
-    if module.is_file():
-        return {module}
-    if not _sources(part):
-        raise ValueError(f"the library has no package or module {part!r}")
-    return {path for package in packages_below(part) for path in _sources(package)}
+def _defining(name: str) -> list[Path]:
+    """Find the files of a package, module or what a module defines, by its name below `arlib`."""
+    path = ROOT.joinpath(*name.split("."))
+    if path.with_suffix(".py").is_file():
+        return [path.with_suffix(".py")]
+    if path.is_dir():
+        return list(path.rglob("*.py"))
+    within, _, attribute = name.rpartition(".")
+    if not within:  # such as arlib.__version__
+        return []
+    stub = ROOT.joinpath(*within.split("."), "__init__.pyi")
+    if stub.is_file():
+        for node in ast.parse(stub.read_bytes()).body:
+            if isinstance(node, ast.ImportFrom) and attribute in {a.asname for a in node.names}:
+                return _defining(f"{within}.{node.module}")
+    return _defining(within)
 
 
-def _sources(package: str) -> list[Path]:
-    return sorted(ROOT.joinpath(*package.split(".")).rglob("*.py"))
-
-
-def _imported_packages(path: Path) -> set[str]:
-    """Name the packages of the library that a file imports, at its top or in a function."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+@cache
+def _parsed(source: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Hash a file's statements but its docstrings, and name what it imports of the library."""
+    tree, names = ast.parse(source), set[str]()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    own = path.relative_to(ROOT).parts[0]
-    packages = {name.split(".")[1] for name in names if name.startswith("arlib.")}
-    return {name for name in packages - {own} if (ROOT / name).is_dir()}
+        for name, body in ast.iter_fields(node):
+            if name in ("body", "orelse", "finalbody") and isinstance(body, list):
+                setattr(node, name, [each for each in body if not _is_text(each)])
+    ours = sorted(name.removeprefix("arlib.") for name in names if name.startswith("arlib."))
+    return hashlib.sha256(ast.dump(tree).encode()).digest(), tuple(ours)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """Tell whether a statement is a text alone: a docstring, or one below an attribute."""
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
 def _version(package: str) -> str | None:

@@ -204,7 +204,7 @@ SETTINGS: Mapping[str, Setting] = {
     ),
     "training": Setting(dict, "of fine-tuning (arlib finetune --help)", of=_TRAINING),
     "anps": Setting(str, "the dataset of adjective-noun pairs, for SentiBank"),
-    "caffenet": Setting(str, "the network in place of CaffeNet"),
+    "caffenet": Setting(str, "the network in place of CaffeNet: alexnet is torchvision's"),
     "rows": Setting(str, "rows of Table 1 beside the scores", choices=("main", "controls", "all")),
     "reader": Setting(dict, "of the dataset's reader (arlib.datasets.load)", of=_READER),
     "local_share": Setting(float, "share of the sentiment that objects carry", 0, 1),

@@ -44,6 +44,7 @@ from arlib.cli.options import (
     type=click.Choice(["float32", "bf16", "auto"]),
     help="Number format of the network.",
 )
+@click.option("--batch-size", default=16, type=N, help="Crops in one pass of the network.")
 @click.option("--deadline", type=SECONDS, help="Seconds that an image's proposals may take.")
 @click.option("--shard-size", default=1024, type=N, help="Images that are lost to a crash at most.")
 @click.option("--workers", default=1, type=PROCESSES, help="Processes on this machine.")

@@ -93,6 +93,7 @@ def finetune(
     """Fine-tune a pre-trained network on a labelled dataset.
 
     DATASET is labelled: a name under ARLIB_DATA, or a path. The same command again resumes.
+    Images that cannot be read are left out, and listed in network.json.
     Parameters are those of arlib.networks.Training, listed below: `-p epochs 3 -p lr 0.001`.
     """
     from arlib import datasets

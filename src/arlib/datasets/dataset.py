@@ -1,5 +1,6 @@
 """The dataset: where its images are, their labels and folds, and what else is known of them."""
 
+import contextlib
 import csv
 import hashlib
 from collections.abc import Callable, Mapping
@@ -185,8 +186,10 @@ class Dataset:
         for array in (self.keys, self.labels, self.folds):
             digest.update("\n".join(map(str, array.tolist())).encode())
         for index in range(len(self) if self.draw is None else 0):
-            path = self.path(index)
-            digest.update(path.read_bytes() if path.is_file() else b"")
+            path, content = self.path(index), b""
+            with contextlib.suppress(OSError):  # an image that cannot be read is one of none
+                content = path.read_bytes() if path.is_file() else b""
+            digest.update(content)
         return digest.hexdigest()
 
     def _arrays(self) -> dict[str, np.ndarray]:

@@ -70,7 +70,10 @@ def methods(
     first, ft = {**equations, "k": 1}, REFERENCE
     return [
         _measured("SentiBank", "hand-made features, one linear SVM a noun pair, linear classifier"),
-        _measured("PCNN + CaffeNet", "fine-tuned, images of low confidence dropped, trained on"),
+        _measured(
+            "PCNN + CaffeNet",
+            "an AlexNet in its place, fine-tuned, images of low confidence dropped, trained on",
+        ),
         _measured("PCNN + VGGNet", "likewise, with the run's own network"),
         _measured("VGGNet", "features as they were before fine-tuning, linear classifier"),
         _fused(ft, "the full image alone", {**first, "beta": 0.0}),

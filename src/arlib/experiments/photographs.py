@@ -50,8 +50,8 @@ MOST_FOLDS = 5
 """Folds of images of one's own, and inner ones of their heads; fewer images make fewer."""
 
 # What each stage depends on; images, weights and settings of training are in its facts.
-TRAINING = ("datasets", "networks")
-PCNN = (*TRAINING, "scoring", "experiments.baselines.pcnn")
+TRAINING = ("networks.finetuning",)
+PCNN = (*TRAINING, "experiments.baselines.pcnn")
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,12 @@ class Experiment:
         finetune_on: what networks learn from, each a run: "none" freezes them under a linear head
             fitted on the other folds; "shipped" under the head that comes with the package, for
             images without labels; "auto" is "none", or "shipped" where labels are too few to fit
-            a head on the other folds; "folds" fine-tunes one network a fold on the other folds;
-            else a dataset, on all of which one network is fine-tuned.
+            a head on the other folds; "folds" fine-tunes one network a fold on all images outside
+            it; else a dataset, on all of which one network is fine-tuned.
         training: settings of `arlib.networks.Training`.
         anps: the ANP-tagged dataset of SentiBank and DeepSentiBank.
-        caffenet: the network in place of CaffeNet; AlexNet differs by the order of two layers.
+        caffenet: the network in place of CaffeNet; torchvision's "alexnet" is that of Krizhevsky
+            (2014): fewer filters, no groups, no response normalisation.
         reader: settings of the dataset's reader, such as `positive_from` of "oasis".
         rows: of Table 1, what is measured beside the scores: "main", those whose cost is small;
             "controls", also crops of fixed places; "all", also SentiBank, PCNN and DeepSentiBank,
@@ -347,7 +348,7 @@ class PhotographProtocol:
             {
                 fold: self._trained(
                     backbone,
-                    self.dataset.subset((folds != fold) & (folds >= 0)),
+                    self.dataset.subset(folds != fold),  # and those that no fold tests
                     f"all but fold {fold}",
                     progressive,
                 )

@@ -34,22 +34,16 @@ _SEEDS = {"objects": 1, "tagged": 2, "annotated": 3, "folded": 4}  # no two sets
 _MOST_BYTES = 2**29  # of drawn images, a set
 
 # What each stage depends on: a change of other code leaves its folder in use.
-TRAINING = ("datasets", "networks", "experiments.synthetic")
-PCNN = (*TRAINING, "scoring", "experiments.baselines.pcnn")
-BANK = (
-    "datasets",
-    "experiments.synthetic",
-    "experiments.baselines.sentibank",
-    "experiments.baselines.lowlevel",
-)
+SCENES = ("experiments/synthetic.py", "datasets.scenes")
+TRAINING = (*SCENES, "networks.finetuning")
+PCNN = (*TRAINING, "experiments.baselines.pcnn")
+BANK = (*SCENES, "experiments.baselines.sentibank")
 SCORING = (
-    *TRAINING,
-    "proposals",
-    "scoring",
-    "method",
-    "evaluation",
-    "experiments.baselines",
+    *PCNN,
+    "experiments.baselines.rows",
     "experiments.runs",
+    "proposals.registry",
+    "scoring.scorer",
 )
 
 PRETRAINING = Training(epochs=4, batch_size=32, lr=0.02, head_factor=1, step=0.6)

@@ -4,10 +4,11 @@ import csv
 import hashlib
 import json
 import logging
+import re
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
@@ -22,12 +23,17 @@ from torch.utils.data import DataLoader
 
 from arlib import __version__
 from arlib._support.files import one_line, read_json
+from arlib._support.memory import memory_for
 from arlib._support.progress import progress_bar
 from arlib._support.storage import write_atomic
-from arlib.datasets import Dataset
+from arlib.datasets import Dataset, DatasetError
 from arlib.networks.backbones import Backbone, load_backbone
-from arlib.networks.loaders import Schedule, TrainingImages
+from arlib.networks.loaders import Batch, Schedule, TrainingImages, collate
 from arlib.networks.training import Finetuner, LightningPrecision, TooFewError, Training
+
+log = logging.getLogger(__name__)
+
+_ENOUGH = 100  # images, by which is known whether most are unreadable
 
 
 def finetune(
@@ -42,6 +48,9 @@ def finetune(
     progress: bool = True,
 ) -> Backbone:
     """Train a network on a labelled set, or resume an interrupted run.
+
+    An image that cannot be read is logged, listed in `network.json` under "unreadable", and another
+    image of its class, drawn by the seed, takes its place in the batch.
 
     Args:
         network: with as many outputs as the set has classes; changed in place.
@@ -59,8 +68,9 @@ def finetune(
 
     Raises:
         TooFewError: the set has too few images, or images of one class only.
-        ValueError: network, settings and set do not fit; the loss is not finite; or the folder
-            holds another run.
+        MemoryError: a batch does not fit the memory, or processes that load images were killed.
+        ValueError: network, settings and set do not fit; most images are unreadable; the loss is
+            not finite; or the folder holds another run.
     """
     # check the request, and that the folder is this run's
     folder = Path(folder)
@@ -87,16 +97,21 @@ def finetune(
     module.train()
     network.network.to(memory_format=torch.channels_last)
     checkpoint = _last_checkpoint(folder, module)
+    unreadable = _Unreadable(dataset, plan.batch_size)
     with _quiet(), redirect_stdout(sys.stderr):  # where progress belongs
-        trainer = _trainer(
-            folder, plan, devices, nodes, progress, validating=validation is not None
-        )
+        beside: list[L.Callback] = [
+            unreadable,
+            *([_Bar(network.name, plan.iterations)] if progress else []),
+        ]
+        trainer = _trainer(folder, plan, devices, nodes, beside, validating=validation is not None)
         loaders = _loaders(network, dataset, validation, plan, trainer)
-        with _errors_of_loaders():
+        fitting = memory_for(plan.batch_size, f"training {network.name}")
+        with _errors_of_loaders(), fitting:
             trainer.fit(module, *loaders, ckpt_path=checkpoint, weights_only=True)
     # write the network and what it was trained on
     facts["seconds"] = round(time.perf_counter() - started, 1)
     facts["steps"] = trainer.global_step
+    facts["unreadable"] = unreadable.reasons
     trained = module.network.cpu().eval()
     if trainer.is_global_zero:
         trained.save(folder / "network.safetensors")
@@ -157,7 +172,9 @@ def _claim(folder: Path, facts: dict[str, Any]) -> None:
     if plan.exists():
         theirs = read_json(plan)
         differs = [
-            name for name in facts if theirs.get(name) != json.loads(json.dumps(facts[name]))
+            name
+            for name in facts
+            if name != "arlib" and theirs.get(name) != json.loads(json.dumps(facts[name]))
         ]
         if differs:
             raise ValueError(
@@ -191,15 +208,19 @@ def _class_weights(dataset: Dataset) -> torch.Tensor:
 
 
 def _trainer(
-    folder: Path, plan: Training, devices: int, nodes: int, progress: bool, *, validating: bool
+    folder: Path,
+    plan: Training,
+    devices: int,
+    nodes: int,
+    beside: Sequence[L.Callback],
+    *,
+    validating: bool,
 ) -> L.Trainer:
-    extra: list[L.Callback] = []
+    extra = [*beside]
     if plan.ema:
         extra.append(callbacks.EMAWeightAveraging(decay=plan.ema))
     if plan.patience and validating:
         extra.append(callbacks.EarlyStopping("val_loss", patience=plan.patience))
-    if progress:
-        extra.append(_Bar(plan.iterations))
     keep = callbacks.ModelCheckpoint(
         folder / "checkpoints",
         filename="{step:08d}",
@@ -224,35 +245,103 @@ def _trainer(
     )
 
 
-class _Bar(L.Callback):
-    """Show the steps that are done, and the losses of the last round."""
+class _Unreadable(L.Callback):
+    """Log each unreadable image once; checkpoints keep the list, key -> reason."""
 
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
+    def __init__(self, dataset: Dataset, batch_size: int) -> None:
+        self.dataset, self.batch_size = dataset, batch_size
+        self.learned, self.validated = dict[str, str](), dict[str, str]()
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why images could not be read."""
+        return dict(sorted((self.validated | self.learned).items()))
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, module: L.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """Note what is unreadable, and end training if that is most."""
+        _note(batch[2], self.learned)
+        n, failed = len(self.dataset), len(self.learned)
+        tried = min(n, self.batch_size * (trainer.global_step + 1))
+        if 2 * failed > tried >= min(n, _ENOUGH):
+            key, reason = next(iter(self.learned.items()))
+            raise DatasetError(
+                f"{self.dataset.name}: {failed:,} of {tried:,} images are unreadable, "
+                f"such as {key}: {reason}"
+            )
+
+    def on_validation_batch_start(
+        self, trainer: L.Trainer, module: L.LightningModule, batch: Batch, *_: Any
+    ) -> None:
+        """Note what is unreadable."""
+        _note(batch[2], self.validated)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Gather what other processes noted, before the checkpoint is written."""
+        if trainer.world_size > 1:
+            parts: list[Any] = [None] * trainer.world_size
+            torch.distributed.all_gather_object(parts, self.learned)
+            self.learned = {key: reason for part in parts for key, reason in part.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return {"learned": self.learned, "validated": self.validated}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.learned, self.validated = state_dict["learned"], state_dict["validated"]
+
+
+def _note(unreadable: dict[str, str], known: dict[str, str]) -> None:
+    for key in sorted(unreadable.keys() - known.keys()):
+        log.warning("left out: %s: %s", key, unreadable[key])
+    known |= unreadable
+
+
+class _Bar(L.Callback):
+    """Show the steps that are done, the losses of the last round, and how far validation is."""
+
+    def __init__(self, name: str, steps: int) -> None:
+        self.name, self.steps = name, steps
+        self.bars: dict[str, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Start where the checkpoint ended."""
-        self.bar = progress_bar(
-            total=self.steps,
-            initial=trainer.global_step,
-            desc="fine-tuning",
-            unit="step",
-            show=trainer.is_global_zero,
-        )
+        first = trainer.global_step
+        self._open(trainer, "fine-tuning", total=self.steps, initial=first, unit="step")
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         """Count a step."""
-        self.bar.update(trainer.global_step - self.bar.n)
+        bar = self.bars["fine-tuning"]
+        bar.update(trainer.global_step - bar.n)
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Show the losses."""
         metrics = {name: float(value) for name, value in trainer.progress_bar_metrics.items()}
-        self.bar.set_postfix(metrics, refresh=False)
+        self.bars["fine-tuning"].set_postfix(metrics, refresh=False)
+
+    def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Start a round's validation."""
+        total = int(sum(trainer.num_val_batches))
+        self._open(trainer, "validating", total=total, unit="step", leave=False)
+
+    def on_validation_batch_end(self, *_: Any) -> None:
+        """Count a step of it."""
+        self.bars["validating"].update()
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """End a round's validation."""
+        self.bars["validating"].close()
 
     def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
-        """Close the bar, however training ended."""
-        if hasattr(self, "bar"):
-            self.bar.close()
+        """Close the bars, however training ended."""
+        for bar in self.bars.values():
+            bar.close()
+
+    def _open(self, trainer: L.Trainer, stage: str, **settings: Any) -> None:
+        what, show = f"{stage} {self.name}", trainer.is_global_zero
+        self.bars[stage] = progress_bar(desc=what, show=show, **settings)
 
 
 def _loaders(
@@ -278,6 +367,7 @@ def _loaders(
         "num_workers": plan.workers,
         "persistent_workers": plan.workers > 0,
         "pin_memory": torch.cuda.is_available(),
+        "collate_fn": collate,
     }
     train = DataLoader(images, batch_sampler=schedule, **loading)
     if validation is None:
@@ -304,10 +394,15 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _errors_of_loaders() -> Iterator[None]:
-    """Raise what a loading process found wrong with an image, which arrives as its traceback."""
+    """Raise in a line what ended a loading process: its own error arrives as its traceback."""
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
+        if re.match(r"DataLoader worker .*(killed by signal|exited unexpectedly)", str(error)):
+            raise MemoryError(
+                "a process that loads images was killed, as where memory is too little: lower "
+                "workers"
+            ) from error
         kind, _, message = str(error).strip().rpartition("\n")[2].partition(": ")
         if not kind.startswith("arlib."):
             raise

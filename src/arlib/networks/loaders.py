@@ -1,19 +1,27 @@
 """Training batches that depend on seed and step alone, so that a resumed run repeats them."""
 
-from collections.abc import Iterator
+from collections import ChainMap
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset as TorchDataset, Sampler
 from torchvision.transforms import v2
 
-from arlib.datasets import Dataset
+from arlib.datasets import Dataset, DatasetError, ImageError
 
 _CACHE_BYTES = 2 * 2**30  # resized images up to this many bytes are kept in memory
 
+_TRIED = 100  # unreadable images in a row that end training
 
 Place = tuple[int, int]
 """An image's index and its position in the run."""
+
+Item = tuple[torch.Tensor, int, dict[str, str]]
+"""An image, its label, and, if another image stands in its place, its key -> the reason."""
+
+Batch = tuple[torch.Tensor, torch.Tensor, dict[str, str]]
+"""Images (B, 3, size, size) uint8, labels (B,), and the unreadable images: key -> reason."""
 
 
 class Schedule(Sampler[list[Place]]):
@@ -84,7 +92,8 @@ class Schedule(Sampler[list[Place]]):
 class TrainingImages(TorchDataset):
     """Labelled images warped to one size, as in scoring; or to `resize`, then cropped and mirrored.
 
-    The augmentation of an image depends on the seed and its position in the run alone.
+    The augmentation of an image depends on the seed and its position in the run alone, and so does
+    what takes the place of an unreadable one: a readable one of its class.
     """
 
     def __init__(self, dataset: Dataset, size: int, *, resize: int | None, mirror: bool, seed: int):
@@ -94,20 +103,46 @@ class TrainingImages(TorchDataset):
         self._augment = v2.Compose([v2.RandomCrop(size), *mirrors]) if resize else None
         bytes_in_all = 3 * (resize or size) ** 2 * len(dataset)
         self._kept: dict[int, torch.Tensor] | None = {} if bytes_in_all <= _CACHE_BYTES else None
+        self._unreadable: dict[int, str] = {}
 
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.dataset)
 
-    def __getitem__(self, place: Place | int) -> tuple[torch.Tensor, int]:
+    def __getitem__(self, place: Place | int) -> Item:
         """Return the image, (3, size, size) uint8, and its label."""
         index, position = place if isinstance(place, tuple) else (place, place)
-        pixels = self._warped(index)
+        pixels = self._readable(index)
+        if pixels is None:
+            pixels = self._substitute(index, position)
         if self._augment is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.seed * 1_000_003 + position)
                 pixels = self._augment(pixels)
-        return pixels, int(self.dataset.labels[index])
+        reason = self._unreadable.get(index)
+        unreadable = {} if reason is None else {str(self.dataset.keys[index]): reason}
+        return pixels, int(self.dataset.labels[index]), unreadable
+
+    def _substitute(self, index: int, position: int) -> torch.Tensor:
+        """Read another image of the same class, drawn by the position."""
+        label = self.dataset.labels[index]
+        others = np.flatnonzero(self.dataset.labels == label)
+        drawn = np.random.default_rng([self.seed, position, 1]).permutation(others)[:_TRIED]
+        for other in drawn.tolist():
+            if (pixels := self._readable(other)) is not None:
+                return pixels
+        raise DatasetError(
+            f"{self.dataset.name}: {len(drawn)} images of {self.dataset.emotions[label]} in a row "
+            f"are unreadable, such as {self.dataset.path(index)}: {self._unreadable[index]}"
+        )
+
+    def _readable(self, index: int) -> torch.Tensor | None:
+        if index not in self._unreadable:
+            try:
+                return self._warped(index)
+            except ImageError as error:
+                self._unreadable[index] = error.reason
+        return None
 
     def _warped(self, index: int) -> torch.Tensor:
         if self._kept is not None and index in self._kept:
@@ -117,3 +152,9 @@ class TrainingImages(TorchDataset):
         if self._kept is not None:
             self._kept[index] = pixels
         return pixels
+
+
+def collate(items: Sequence[Item]) -> Batch:
+    """Put images, labels and the unreadable images' reasons together."""
+    pixels, labels, unreadable = zip(*items, strict=True)
+    return torch.stack(pixels), torch.tensor(labels), dict(ChainMap(*unreadable))

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from arlib._support.settings import SETTINGS, read_settings
 from arlib.networks.backbones import Backbone
+from arlib.networks.loaders import Batch
 
 LightningPrecision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
@@ -26,14 +27,15 @@ class Training:
 
     Attributes:
         iterations: steps of SGD; 0 takes `epochs`.
-        epochs: passes over the set, when `iterations` is 0.
+        epochs: passes over the set, when `iterations` is 0, about: in rounds of equal length.
         batch_size: images in a step, of all processes together. 2018: 32
         lr: learning rate of the pre-trained layers. 2018: 1e-4
         head_factor: the new classifier learns this many times faster. 2018: 10
         momentum: of SGD. 2018: 0.9
         weight_decay: of SGD. 2018: 5e-4
-        step: share of the run after which the learning rates drop, each time it passes. 0: never.
-        gamma: the factor by which they drop.
+        step: share of the run after which the learning rates drop, each time it passes; 0: never.
+            2018: 0.2, every 4,000 of 20,000 iterations
+        gamma: the factor by which they drop. 2018: 0.1
         class_weights: weight classes by the inverse of their share.
         augment: random crop of `resize` times the network's size, and mirror.
         resize: 256 / 224, as the paper and common practice.
@@ -60,7 +62,7 @@ class Training:
     head_factor: float = 10.0
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    step: float = 0.0
+    step: float = 0.2
     gamma: float = 0.1
     class_weights: bool = False
     augment: bool = True
@@ -89,17 +91,24 @@ class Training:
         return cls(**read_settings(settings, SETTINGS["training"].of or {}, "training"))
 
     def planned(self, n: int) -> Self:
-        """Resolve what depends on the n images, in rounds of equal length, and on the machine.
+        """Resolve what depends on the n images, and on the machine.
+
+        Rounds are of equal length; where so many iterations are asked for, the last is shorter.
 
         Example:
             >>> plan = Training(epochs=2, batch_size=32, round=100).planned(3000)
             >>> plan.iterations, plan.round
             (186, 93)
+            >>> plan = Training(iterations=100_000).planned(435_832)
+            >>> plan.iterations, plan.round
+            (100000, 14286)
         """
         iterations = self.iterations or max(1, int(self.epochs * n / self.batch_size))
         a_pass = max(1, n // self.batch_size)
         rounds = max(1, round(iterations / (self.round or a_pass)))
         each = max(1, iterations // rounds)
+        if self.iterations:
+            each = -(-iterations // rounds)
         gpu = torch.cuda.is_available()
         fast: LightningPrecision = (
             "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"
@@ -107,7 +116,7 @@ class Training:
         spare = max(1, (os.cpu_count() or 1) - 1) if gpu else 0
         return replace(
             self,
-            iterations=rounds * each,
+            iterations=self.iterations or rounds * each,
             round=each,
             precision=fast if self.precision == "auto" else self.precision,
             workers=spare if self.workers < 0 else self.workers,
@@ -133,11 +142,17 @@ class Finetuner(L.LightningModule):
                     module.eval()
         return self
 
+    def on_train_epoch_start(self) -> None:
+        """Validate at a shorter round's end too: Lightning goes by the first round's length."""
+        batches = self.trainer.train_dataloader
+        assert batches is not None
+        self.trainer.val_check_batch = len(batches)
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout in every step, so that a resumed run drops the same."""
         torch.manual_seed(self.settings.seed * 1_000_003 + self.global_step)
 
-    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> torch.Tensor:
+    def training_step(self, batch: Batch, _: int) -> torch.Tensor:
         """Return the cross-entropy of one batch."""
         weights = None if self.class_weights is None else self.class_weights.to(self.device)
         loss = cross_entropy(self._logits(batch[0]), batch[1], weights)
@@ -146,10 +161,11 @@ class Finetuner(L.LightningModule):
                 f"the loss is {loss.item()} at step {self.global_step}: lower lr "
                 f"({self.settings.lr}) or use precision='32-true'"
             )
-        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
+        how: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch[1])}
+        self.log("train_loss", loss, prog_bar=True, sync_dist=True, **how)
         return loss
 
-    def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> None:
+    def validation_step(self, batch: Batch, _: int) -> None:
         """Log loss and accuracy on held-out images."""
         logits, labels = self._logits(batch[0]), batch[1]
         right = (logits.argmax(dim=1) == labels).float().mean()

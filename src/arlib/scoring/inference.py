@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from arlib._support.memory import memory_for
 from arlib._support.progress import progress_bar
 from arlib.datasets import Dataset, ImageError
 from arlib.networks import Backbone, resolve_device
@@ -228,7 +229,8 @@ def in_batches(
     def run(least: int) -> Iterator[tuple[T, np.ndarray]]:
         while crops and len(crops) >= least:
             batch = torch.stack([crops.popleft() for _ in range(min(batch_size, len(crops)))])
-            outputs.extend(forward(batch))
+            with memory_for(batch_size, "the network"):
+                outputs.extend(forward(batch))
             while waiting and len(outputs) >= waiting[0][1]:
                 item, count = waiting.popleft()
                 yield item, np.stack([outputs.popleft() for _ in range(count)])

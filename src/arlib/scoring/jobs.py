@@ -19,7 +19,7 @@ from arlib.networks import Backbone, LinearHead, load_backbone, resolve_device
 from arlib.proposals import Propose, make_proposals
 from arlib.scoring.cross_fold import Heads, check_heads
 
-_NO_SCORE = {"workers", "progress"}  # settings of `score` that change no score
+_NO_SCORE = {"batch_size", "workers", "progress"}  # settings of `score` that change no score
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Job:
         """Hash all that decides the numbers, but the images: code, weights, head, settings."""
         kind = type(self.proposals)
         facts = {
-            "code": code_sha256("scoring"),
+            "code": code_sha256("scoring.scorer", "scoring/shards.py", "proposals"),
             "proposals": [kind.__module__, kind.__qualname__, asdict(self.proposals)],  # type: ignore[call-overload]
             "weights": [self.network.name, self.network.sha256()],
             "head": _head_facts(self.head),

@@ -42,18 +42,19 @@ def cross_fit(
 ) -> np.ndarray:
     """Predict every image, or those tested, by a classifier fitted on the other folds: (n, M).
 
-    Images without label or fold, or with features that are not finite, are not learned from; the
-    last are not predicted either: NaN.
+    Images without label, or with features that are not finite, are not learned from; the latter are
+    not predicted either: NaN. Images that no fold tests, such as those of a split's training part,
+    are learned from for every fold.
     """
     labels, folds = np.asarray(dataset.labels), np.asarray(dataset.folds)
-    if np.unique(folds[folds >= 0]).size < 2:
-        raise ValueError("to predict images by the other folds needs at least two folds")
     usable = np.isfinite(features).all(axis=1)
-    learnable = usable & (labels >= 0) & (folds >= 0)
+    learnable = usable & (labels >= 0)
     wanted = usable if tested is None else usable & tested
     probability = np.full((len(labels), len(dataset.emotions)), np.nan, np.float32)
     for fold in np.unique(folds[wanted]).tolist():
         learn, own = learnable & (folds != fold), wanted & (folds == fold)
+        if not learn.any():
+            raise ValueError("to predict images by the other folds needs at least two folds")
         predict = fit(features[learn], labels[learn], dataset.emotions)
         probability[own] = predict(features[own])
     return probability

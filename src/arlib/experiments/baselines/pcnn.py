@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from arlib._support.storage import write_atomic
 from arlib.datasets import Dataset
 from arlib.networks import Backbone, Training, finetune
 from arlib.scoring import global_outputs
@@ -25,7 +26,7 @@ def drop_probability(probability: npt.ArrayLike) -> np.ndarray:
         probability: (n, M) responses in [0, 1] of the network to its training images.
 
     Returns:
-        (n,) in [0, 1].
+        (n,) in [0, 1]; NaN where a response is.
 
     Raises:
         ValueError: another shape, or fewer than two classes.
@@ -48,11 +49,12 @@ class Progress:
     network: Backbone
     kept: np.ndarray  # (n,) bool, the training images that were not dropped
     expected: float  # mean drop probability
+    unreadable: int = 0  # images that were neither kept nor dropped
 
     @property
     def dropped(self) -> float:
-        """The share of images that were dropped."""
-        return float(1 - self.kept.mean())
+        """The share of the readable images that were dropped."""
+        return float(1 - self.kept.sum() / (len(self.kept) - self.unreadable))
 
 
 def train_on(
@@ -66,6 +68,8 @@ def train_on(
 ) -> Progress:
     """Drop images by the rule and train on with those that are left: one progressive round.
 
+    Unreadable images are logged and left out.
+
     Args:
         network: fine-tuned on the set already; changed in place.
         dataset: the training images.
@@ -76,16 +80,17 @@ def train_on(
         progress: show bars.
 
     Returns:
-        The trained `network`, `kept` (n,) bool, `expected`, the mean drop probability, and
-        `dropped`, the share of images that were dropped.
+        The trained `network`, `kept` (n,) bool, `expected`, the mean drop probability, `dropped`,
+        the share of the readable images that were dropped, and `unreadable`, how many were not.
 
     Raises:
         ValueError: too few images are left, or all of one class.
     """
     training, folder = training or Training(), Path(folder)
     probability = global_outputs(dataset, network, progress=progress)
-    chance = drop_probability(probability)
+    chance = drop_probability(probability)  # NaN, so not kept, where an image is unreadable
     kept = np.random.default_rng([training.seed, 4]).random(len(dataset)) >= chance
+    unreadable = np.isnan(chance)
     trained = finetune(
         network,
         dataset.subset(kept),
@@ -94,7 +99,12 @@ def train_on(
         validation=validation,
         progress=progress,
     )
-    done = Progress(trained, kept, float(chance.mean()))
-    facts = {"images": len(dataset), "dropped": done.dropped, "expected": done.expected}
-    (folder / "dropped.json").write_text(json.dumps(facts, indent=1) + "\n")
+    done = Progress(trained, kept, float(np.nanmean(chance)), int(unreadable.sum()))
+    facts = {
+        "images": len(dataset),
+        "dropped": done.dropped,
+        "expected": done.expected,
+        "unreadable": dataset.keys[unreadable].tolist(),
+    }
+    write_atomic(folder / "dropped.json", json.dumps(facts, indent=1) + "\n")
     return done

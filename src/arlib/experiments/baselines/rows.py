@@ -119,8 +119,7 @@ def rows_for(
 
     def fitted(measure: Row) -> Row:
         def row() -> np.ndarray:
-            folded = dataset.subset(dataset.folds >= 0)  # the others are not learned from
-            if reason := too_few(dataset) or too_few(folded):
+            if reason := too_few(dataset):
                 raise Missing(f"no classifier of its own: {reason}")
             return measure()
 

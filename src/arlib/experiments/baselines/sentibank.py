@@ -15,14 +15,19 @@ from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save as safetensors
 
-from arlib._support.files import read_json
+from arlib._support.files import one_line, read_json
 from arlib._support.progress import progress_bar
+from arlib._support.storage import write_atomic
 from arlib.datasets import Dataset, ImageError
 from arlib.experiments.baselines.lowlevel import Descriptor, learn_words, low_level, pooled
 
 log = logging.getLogger(__name__)
+
+
+_TENSORS = ("vocabulary", "weight", "bias", "counts")  # of a bank, in its file
 
 
 _SAMPLE = 1_000  # images, at most, that the visual words are learned from
@@ -63,19 +68,36 @@ class SentiBank:
     def save(self, path: str | Path) -> None:
         """Write `path` (safetensors) and, beside it, the same name with .json."""
         path = Path(path)
-        names = ("vocabulary", "weight", "bias", "counts")
-        tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in names}
-        path.write_bytes(safetensors(tensors))  # ignores strides, hence the contiguous arrays
+        tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in _TENSORS}
+        write_atomic(path, safetensors(tensors))  # ignores strides, hence the contiguous arrays
         facts = {"anps": self.anps, "descriptor": asdict(self.descriptor)}
-        path.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
+        write_atomic(path.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> "SentiBank":
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: one of the two files is missing.
+            ValueError: one of them is damaged, or they are not of one bank; it names the file.
+        """
         path = Path(path)
-        tensors = load_file(path)
-        facts = read_json(path.with_suffix(".json"), {"anps": list, "descriptor": dict})
-        return cls(tuple(facts["anps"]), Descriptor(**facts["descriptor"]), **tensors)
+        described = path.with_suffix(".json")
+        again = "remove both files, and train it again"
+        facts = read_json(described, {"anps": list, "descriptor": dict})
+        try:
+            tensors = load_file(path)
+            arrays = {name: tensors[name] for name in _TENSORS}
+            if broken := [name for name in _TENSORS if not np.isfinite(arrays[name]).all()]:
+                raise ValueError(f"{', '.join(broken)} not finite")
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            problem = f"{path} is no bank of detectors, or damaged"
+            raise ValueError(f"{problem} ({one_line(error)}): {again}") from error
+        try:
+            return cls(tuple(facts["anps"]), Descriptor(**facts["descriptor"]), **arrays)
+        except (ValueError, TypeError) as error:
+            problem = f"{path} and {described.name} are not of one bank"
+            raise ValueError(f"{problem} ({one_line(error)}): {again}") from error
 
 
 def train_bank(
@@ -109,7 +131,7 @@ def train_bank(
     assert shuffled.tags is not None
     features, tags = features[: len(rows)], shuffled.tags[rows]
     anps, counts = _pairs(tags, least)
-    weight, bias = _detectors(features, tags, anps, negatives, seed)
+    weight, bias = _detectors(features, tags, anps, negatives, seed, progress=progress)
     return SentiBank(anps, descriptor, vocabulary, weight, bias, counts)
 
 
@@ -123,7 +145,13 @@ def _pairs(tags: np.ndarray, least: int) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 def _detectors(
-    features: np.ndarray, tags: np.ndarray, anps: tuple[str, ...], negatives: int, seed: int
+    features: np.ndarray,
+    tags: np.ndarray,
+    anps: tuple[str, ...],
+    negatives: int,
+    seed: int,
+    *,
+    progress: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fit weight (A, D) and bias (A,), pair by pair: liblinear's random numbers are one stream."""
     from sklearn.svm import LinearSVC
@@ -132,7 +160,8 @@ def _detectors(
     spread = np.maximum(features.std(0, dtype=np.float64), _LEAST_SPREAD)
     weight = np.empty((len(anps), features.shape[1]), np.float32)
     bias = np.empty(len(anps), np.float32)
-    for number, anp in enumerate(anps):
+    bar = progress_bar(anps, unit="detector", show=progress, desc="SentiBank")
+    for number, anp in enumerate(bar):
         positive, others = np.flatnonzero(tags == anp), np.flatnonzero(tags != anp)
         shuffled = np.random.default_rng([seed, number]).permutation(others)
         rows = np.concatenate([positive, shuffled[: negatives * len(positive)]])
