@@ -169,7 +169,8 @@ def test_vso_labels_by_the_sign_of_the_pairs_sentiment(vso):
     assert len(ds) == 40
     assert set(ds.tags.tolist()) == set(labels)
     assert ds.labels.tolist() == [labels[tag] for tag in ds.tags.tolist()]
-    assert ds.keys[0] == "beautiful_flower/00.jpg"
+    assert ds.keys.tolist() == sorted(ds.keys, key=lambda key: (key[-6:], key))
+    assert ds.keys[:2].tolist() == ["beautiful_flower/00.jpg", "dark_night/00.jpg"]
     assert ds.files is ds.keys
     for index, (key, tag) in enumerate(zip(ds.keys.tolist(), ds.tags.tolist(), strict=True)):
         assert ds.path(index) == vso / "bi_concepts1553" / tag / key.removeprefix(f"{tag}/")

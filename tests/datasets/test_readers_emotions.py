@@ -78,6 +78,7 @@ class TestTwitter1:
         members = MEMBERS[agree]
         fold = {f"{n:02}.jpg": i % 5 + 1 for i, n in enumerate(members)}
         assert dict(zip(ds.keys.tolist(), ds.folds.tolist(), strict=True)) == fold
+        assert ds.keys.tolist() == sorted(fold), "an order that does not show the folds"
         assert [int(key[:2]) in POSITIVE for key in ds.keys.tolist()] == (ds.labels == 0).tolist()
         strictest = [5 if n < 5 else 4 if n < 10 else 3 for n in (int(k[:2]) for k in ds.keys)]
         assert ds.agreement.tolist() == strictest

@@ -122,7 +122,7 @@ def _read_fold_lists(folder: Path) -> Rows:
         if missing:
             some = sorted(missing)[:5]
             raise DatasetError(f"{path}: {len(missing)} images of the other folds are lost: {some}")
-    return tested
+    return dict(sorted(tested.items()))  # an order that the folds do not show in
 
 
 def _read_list(path: Path) -> list[tuple[int, str, int]]:

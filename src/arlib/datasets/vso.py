@@ -18,30 +18,39 @@ from arlib.datasets.files import (
 from arlib.datasets.folds import stratified_folds
 from arlib.datasets.labels import POLARITY
 
+PAIRS, IMAGES = "3244ANPs.txt", "bi_concepts1553"
+"""The table of the pairs' sentiment, and the folder of their images."""
+
 # possessive, so that a long line without a blank takes no more than its length
 _SENTIMENT = re.compile(r"(?<![^\s\[])([^\s\[]++)\s*+\[sentiment:\s*+(-?[\d.]++)\]")
 
 
 def vso(root: str | Path, *, n_folds: int = 10, seed: int = 0, held_out: bool = True) -> Dataset:
-    """Read the photographs; the weak label of each is the sign of its adjective-noun pair."""
-    table, below = Path(root, "3244ANPs.txt"), Path(root, "bi_concepts1553")
+    """Read the photographs; the weak label of each is the sign of its adjective-noun pair.
+
+    Their order is that of their names, whatever the pair, so that neither the folds nor what is
+    learned one after another depend on how pairs are spelled.
+    """
+    table, below = Path(root, PAIRS), Path(root, IMAGES)
     if not table.is_file() or not below.is_dir():
-        raise DatasetError(f"vso: {root} must hold 3244ANPs.txt and bi_concepts1553/")
+        raise DatasetError(f"vso: {root} must hold {PAIRS} and {IMAGES}/")
     sentiment = _read_sentiment(table)
     pairs = folder_names(below)
-    known = [pair for pair in pairs if sentiment.get(pair)]
+    known = [each for each in pairs if sentiment.get(each)]
     files: list[str] = []
     sizes, others = [], Counter[str]()
-    for pair in known:
-        images, other = list_images(below / pair, f"{pair}/")
+    for each in known:
+        images, other = list_images(below / each, f"{each}/")
         files += images
         sizes.append(len(images))
         others += other
     if not files:
         raise DatasetError(f"vso: no image under {below} of a pair with a sentiment in {table}")
-    keys = np.array(files)
-    signs = np.array([sentiment[pair] < 0 for pair in known], np.int8)
-    labels = np.repeat(signs, sizes)
+    names = [file.rpartition("/")[2] for file in files]
+    order = sorted(range(len(names)), key=names.__getitem__)
+    keys = np.array([files[number] for number in order])
+    pair = np.repeat(np.arange(len(known)), sizes)[order]  # (n,) of each image, into `known`
+    labels = np.array([sentiment[each] < 0 for each in known], np.int8)[pair]
     # The paper fine-tunes on a random 90 % and does not say which: the first of ten folds is
     # held out, and all others are none, for training.
     folds = stratified_folds(labels, n_folds, seed, POLARITY, "vso")
@@ -52,7 +61,7 @@ def vso(root: str | Path, *, n_folds: int = 10, seed: int = 0, held_out: bool = 
         files=keys,
         labels=labels,
         folds=np.where(folds == 1, folds, np.int8(-1)) if held_out else folds,
-        tags=np.repeat(np.array(known), sizes),
+        tags=np.array(known)[pair],
         counts={
             "pairs": len(known),
             "pairs without sentiment": len(pairs) - len(known),
