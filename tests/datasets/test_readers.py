@@ -198,6 +198,30 @@ def test_vso_holds_a_tenth_of_either_label_out(vso):
     assert np.bincount(every.folds).tolist() == [0, 8, 8, 8, 8, 8]
 
 
+def test_vso_holds_out_what_a_file_names(vso):
+    drawn = datasets.load("vso", vso)
+    chosen = np.where(np.arange(40) < 3, 1, -1).astype(np.int8)
+    replace(drawn, folds=chosen).save_folds(vso / "folds.csv")
+    assert datasets.load("vso", vso).folds.tolist() == chosen.tolist()
+    assert datasets.load("vso", vso, n_folds=10).folds.tolist() == drawn.folds.tolist()
+    replace(drawn, folds=np.arange(40, dtype=np.int8) % 4 + 1).save_folds(vso / "folds.csv")
+    assert np.bincount(datasets.load("vso", vso).folds + 1).tolist() == [30, 0, 10]
+    assert set(datasets.load("vso", vso, held_out=False).folds.tolist()) == {1, 2, 3, 4}
+
+
+def test_vso_refuses_a_split_of_other_images(vso):
+    drawn, path = datasets.load("vso", vso), vso / "folds.csv"
+    replace(drawn, folds=np.full(40, -1, np.int8)).save_folds(path)
+    with pytest.raises(DatasetError, match=r"folds\.csv: no image is in fold 1, which is held"):
+        datasets.load("vso", vso)
+    path.write_text("image,fold\ndark_wood/77.jpg,1\n")
+    with pytest.raises(DatasetError, match="line 2: vso has no image 'dark_wood"):
+        datasets.load("vso", vso)
+    path.write_text("image,fold\ndark_wood/00.jpg,1\n")
+    with pytest.raises(DatasetError, match="lacks 39 images of vso"):
+        datasets.load("vso", vso)
+
+
 def test_vso_refuses_a_second_sentiment(vso):
     table = vso / "3244ANPs.txt"
     table.write_text(f"{ANPS}\tdark_wood [sentiment: 1.0]\n")

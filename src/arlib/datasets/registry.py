@@ -84,9 +84,10 @@ def load(
             - "oasis": `positive_from` (4.5), the least mean valence of a positive image, and
               `negative_to` (3.5), the greatest of a negative one; those between are left out;
               `n_folds` (5).
-            - "vso": `n_folds` (10) and `held_out`: True (the default) numbers the first fold 1, for
-              testing, and all others -1, for training; False numbers every fold. Images are in the
-              order of their names, whatever the pair.
+            - "vso": `n_folds`, None for the folds of `folds.csv` in its folder, and for 10 where
+              there is none; `held_out`: True (the default) numbers the first fold 1, for testing,
+              and all others -1, for training; False numbers every fold. Images are in the order
+              of their names, whatever the pair.
             - "fi" and "emotionroi": `classes`, "emotions" or "polarity", positive and negative as
               `arlib.method.polarities` maps them by default; of "fi" also `n_folds` (5).
             - "folder" and tables: `n_folds` (None: 5, or as many as the rarest class has images),

@@ -15,17 +15,19 @@ from arlib.datasets.files import (
     once,
     passed_over,
 )
-from arlib.datasets.folds import stratified_folds
+from arlib.datasets.folds import read_folds, stratified_folds
 from arlib.datasets.labels import POLARITY
 
-PAIRS, IMAGES = "3244ANPs.txt", "bi_concepts1553"
-"""The table of the pairs' sentiment, and the folder of their images."""
+PAIRS, IMAGES, FOLDS = "3244ANPs.txt", "bi_concepts1553", "folds.csv"
+"""The table of the pairs' sentiment, the folder of their images, and a split of one's own."""
 
 # possessive, so that a long line without a blank takes no more than its length
 _SENTIMENT = re.compile(r"(?<![^\s\[])([^\s\[]++)\s*+\[sentiment:\s*+(-?[\d.]++)\]")
 
 
-def vso(root: str | Path, *, n_folds: int = 10, seed: int = 0, held_out: bool = True) -> Dataset:
+def vso(
+    root: str | Path, *, n_folds: int | None = None, seed: int = 0, held_out: bool = True
+) -> Dataset:
     """Read the photographs; the weak label of each is the sign of its adjective-noun pair.
 
     Their order is that of their names, whatever the pair, so that neither the folds nor what is
@@ -52,8 +54,14 @@ def vso(root: str | Path, *, n_folds: int = 10, seed: int = 0, held_out: bool = 
     pair = np.repeat(np.arange(len(known)), sizes)[order]  # (n,) of each image, into `known`
     labels = np.array([sentiment[each] < 0 for each in known], np.int8)[pair]
     # The paper fine-tunes on a random 90 % and does not say which: the first of ten folds is
-    # held out, and all others are none, for training.
-    folds = stratified_folds(labels, n_folds, seed, POLARITY, "vso")
+    # held out, and all others are none, for training; unless a file says which.
+    split = Path(root, FOLDS)
+    if n_folds is None and split.is_file():
+        folds = read_folds(split, "vso", keys.tolist())
+        if not (folds == 1).any():
+            raise DatasetError(f"{split}: no image is in fold 1, which is held out")
+    else:
+        folds = stratified_folds(labels, 10 if n_folds is None else n_folds, seed, POLARITY, "vso")
     return Dataset(
         name="vso",
         root=below,

@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from arlib.datasets.scenes.benchmark import SETS, annotated
 from arlib.datasets.scenes.generator import SceneGenerator
 from arlib.datasets.twitter1 import IMAGE_FOLDERS, SUBSETS
 from arlib.datasets.twitter2 import LABELS
-from arlib.datasets.vso import IMAGES, PAIRS
+from arlib.datasets.vso import FOLDS, IMAGES, PAIRS
 
 FACTS = "scenes.json"
 """What was exported: settings, seeds and how many files there are."""
@@ -36,8 +36,7 @@ again from the settings in `scenes.json`. They belong to no dataset whose name a
     vso/        the tagged set, in the layout of the Visual Sentiment Ontology's Flickr images
     objects/    the object set, a folder a class; it stands for ImageNet
 
-With this folder as `ARLIB_DATA` each is loaded by its name, and `objects` by its path. Of `vso`
-`load("vso", seed={tagged})` holds out the same tenth as of the drawn set.
+With this folder as `ARLIB_DATA` each is loaded by its name, and `objects` by its path.
 """
 
 
@@ -55,9 +54,8 @@ def export_scenes(
 
     `twitter1` holds the annotated set, `twitter2` the folded one, `vso` the tagged one, `objects`
     the object set as a folder of class folders. Images are PNG, so that the pixels are those that
-    are drawn; their order, labels, folds, tags and agreement are those of the drawn sets too. Of
-    `vso` the held-out tenth is that of the drawn set if it is read with the same `seed`, which
-    `scenes.json` in the folder names. The folder appears when it is complete.
+    are drawn; their order, labels, folds, tags and agreement are those of the drawn sets too, of
+    `vso` by a file `folds.csv`. The folder appears when it is complete.
 
     Args:
         folder: new, empty, or what this function wrote, which is replaced.
@@ -117,7 +115,7 @@ def export_scenes(
                 for index, place in enumerate(places):
                     _write_png(fresh / root / place, dataset.read(index))
                     bar.update()
-            _write_lines(fresh / "README.md", _README.format(**seeds).splitlines())
+            _write_lines(fresh / "README.md", _README.splitlines())
             facts["files"] = _count(fresh) + 1
             _write_lines(fresh / FACTS, [json.dumps(facts, indent=1)])
             replace_folder(fresh, folder)
@@ -167,14 +165,15 @@ def _write_twitter2(dataset: Dataset, root: Path) -> list[str]:
 
 
 def _write_vso(dataset: Dataset, root: Path) -> list[str]:
-    """Write the pairs with their sentiment; return the images' places."""
+    """Write the pairs with their sentiment, and which images are held out; return their places."""
     tagged = dataset.by_tag()
     pairs = [tagged.emotions[label].replace(" ", "_") for _, label in _rows(tagged)]
     sentiment = dict(zip(pairs, 1 - 2 * dataset.labels, strict=True))
     lines = [f"\t{pair} [sentiment: {sign:.2f}]" for pair, sign in sorted(sentiment.items())]
     _write_lines(root / PAIRS, lines)
-    places = zip(pairs, dataset.keys.tolist(), strict=True)
-    return [f"{IMAGES}/{pair}/{key}.png" for pair, key in places]
+    names = [f"{pair}/{key}.png" for pair, key in zip(pairs, dataset.keys.tolist(), strict=True)]
+    replace(dataset, keys=np.array(names)).save_folds(root / FOLDS)
+    return [f"{IMAGES}/{name}" for name in names]
 
 
 def _write_classes(dataset: Dataset) -> list[str]:
