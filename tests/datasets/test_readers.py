@@ -209,6 +209,36 @@ def test_vso_holds_out_what_a_file_names(vso):
     assert set(datasets.load("vso", vso, held_out=False).folds.tolist()) == {1, 2, 3, 4}
 
 
+def test_what_vso_holds_out_is_a_dataset_of_its_own(vso, caplog):
+    both, part = datasets.load("vso", vso), datasets.load("vso-held-out", vso, seed=3)
+    out = both.folds == 1
+    assert part.name == "vso-held-out"
+    for name in ("keys", "labels", "tags"):
+        assert getattr(part, name).tolist() == getattr(both, name)[out].tolist()
+    assert part.folds.tolist() == stratified_folds(part.labels, 2, 3).tolist()
+    assert caplog.messages[-1] == "vso-held-out: positive has 2 images: 2 folds, not 5"
+    replace(both, folds=np.arange(40, dtype=np.int8) % 2 + 1).save_folds(vso / "folds.csv")
+    part = datasets.load("vso-held-out", vso)
+    assert part.keys.tolist() == both.keys[::2].tolist()
+    assert part.folds.tolist() == stratified_folds(part.labels, 5, 0).tolist()
+
+
+@pytest.mark.parametrize("name", ["twitter1-five", "vso-held-out"])
+def test_a_part_is_got_with_its_dataset(name, monkeypatch, tmp_path):
+    source = datasets.source_of(name)
+    monkeypatch.delenv("ARLIB_DATA", raising=False)
+    with pytest.raises(
+        DatasetError, match=f"^{name} is not here: get it .`arlib data where {source}"
+    ):
+        datasets.load(name)
+    monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
+    with pytest.raises(DatasetError, match=f"^{name} is not at {tmp_path / source}: `arlib data w"):
+        datasets.load(name)
+    assert datasets.describe(name) == datasets.describe(source)
+    with pytest.raises(DatasetError, match=f"^{source} is not here: `arlib data where {source}`"):
+        list(datasets.check(name))
+
+
 def test_vso_refuses_a_split_of_other_images(vso):
     drawn, path = datasets.load("vso", vso), vso / "folds.csv"
     replace(drawn, folds=np.full(40, -1, np.int8)).save_folds(path)

@@ -1,5 +1,7 @@
 """Twitter I (You et al. 2015): three subsets, by how many of five people gave the label."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,16 @@ def twitter1(
             "images without label": len(names.difference(*lists.values())),
         },
     )
+
+
+def twitter1_subset(agree: str) -> Callable[..., Dataset]:
+    """Make the reader of one subset under a name of its own: one column, however many agreed."""
+
+    def read(root: str | Path, *, n_folds: int | None = None, seed: int = 0) -> Dataset:
+        subset = twitter1(root, agree=agree, n_folds=n_folds, seed=seed)
+        return replace(subset, name=f"twitter1-{agree}", agreement=None)
+
+    return read
 
 
 def read_lists(root: Path) -> dict[str, Rows]:

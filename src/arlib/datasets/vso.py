@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from arlib.datasets.files import (
     once,
     passed_over,
 )
-from arlib.datasets.folds import read_folds, stratified_folds
+from arlib.datasets.folds import own_folds, read_folds, stratified_folds
 from arlib.datasets.labels import POLARITY
 
 PAIRS, IMAGES, FOLDS = "3244ANPs.txt", "bi_concepts1553", "folds.csv"
@@ -77,6 +78,14 @@ def vso(
         },
         notes=passed_over(others),
     )
+
+
+def vso_held_out(root: str | Path, *, n_folds: int | None = None, seed: int = 0) -> Dataset:
+    """Read what `vso` holds out, in folds of its own, on which K is chosen."""
+    dataset = vso(root)
+    part = dataset.subset(dataset.folds == 1)
+    folds, few = own_folds(part.labels, n_folds, seed, part.emotions, "vso-held-out")
+    return replace(part, name="vso-held-out", folds=folds, notes=(*part.notes, *few))
 
 
 def _read_sentiment(path: Path) -> dict[str, float]:
