@@ -238,7 +238,6 @@ class TestExport:
             ("twitter1", {"agree": "five"}, "annotated", {"agreement": 5}),
             ("twitter2", {}, "folded", {}),
             ("vso", {}, "tagged", {}),
-            ("vso", {"n_folds": 10, "seed": 1002}, "tagged", {}),
         ],
     )
     def test_what_is_read_is_what_is_drawn(self, exported, monkeypatch, read, settings, name, more):

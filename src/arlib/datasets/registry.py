@@ -10,6 +10,8 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from arlib.datasets.catalog import entry, source_of
 from arlib.datasets.dataset import Dataset
 from arlib.datasets.emotionroi import emotionroi
@@ -88,11 +90,11 @@ def load(
             - "oasis": `positive_from` (4.5), the least mean valence of a positive image, and
               `negative_to` (3.5), the greatest of a negative one; those between are left out;
               `n_folds` (5).
-            - "vso": `n_folds`, None for the folds of `folds.csv` in its folder, and for 10 where
-              there is none; `held_out`: True (the default) numbers the first fold 1, for testing,
-              and all others -1, for training; False numbers every fold. Images are in the order
-              of their names, whatever the pair. "vso-held-out" are those for testing alone, in
-              `n_folds` (None: 5, or as many as the rarer label has images) of their own.
+            - "vso": `n_folds`, None for the folds of `folds.csv` in its folder, as `save_folds`
+              writes it, in whose order the images then are, and for 10 where there is none;
+              `held_out`: True (the default) numbers the first fold 1, for testing, and all others
+              -1, for training; False numbers every fold. "vso-held-out" are those for testing
+              alone, in `n_folds` (None: 5, or as many as the rarer label has images) of their own.
             - "fi" and "emotionroi": `classes`, "emotions" or "polarity", positive and negative as
               `arlib.method.polarities` maps them by default; of "fi" also `n_folds` (5).
             - "folder" and tables: `n_folds` (None: 5, or as many as the rarest class has images),
@@ -149,7 +151,9 @@ def read(
         dataset = replace(dataset, draw=draw, max_pixels=max_pixels)
     if folds is None:
         return dataset
-    return replace(dataset, folds=read_folds(folds, dataset.name, dataset.keys.tolist()))
+    keys = dataset.keys.tolist()
+    fold_of = read_folds(folds, dataset.name, keys)
+    return replace(dataset, folds=np.array([fold_of[key] for key in keys], np.int8))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -29,11 +29,7 @@ _SENTIMENT = re.compile(r"(?<![^\s\[])([^\s\[]++)\s*+\[sentiment:\s*+(-?[\d.]++)
 def vso(
     root: str | Path, *, n_folds: int | None = None, seed: int = 0, held_out: bool = True
 ) -> Dataset:
-    """Read the photographs; the weak label of each is the sign of its adjective-noun pair.
-
-    Their order is that of their names, whatever the pair, so that neither the folds nor what is
-    learned one after another depend on how pairs are spelled.
-    """
+    """Read the photographs; the weak label of each is the sign of its adjective-noun pair."""
     table, below = Path(root, PAIRS), Path(root, IMAGES)
     if not table.is_file() or not below.is_dir():
         raise DatasetError(f"vso: {root} must hold {PAIRS} and {IMAGES}/")
@@ -49,19 +45,21 @@ def vso(
         others += other
     if not files:
         raise DatasetError(f"vso: no image under {below} of a pair with a sentiment in {table}")
-    names = [file.rpartition("/")[2] for file in files]
-    order = sorted(range(len(names)), key=names.__getitem__)
-    keys = np.array([files[number] for number in order])
-    pair = np.repeat(np.arange(len(known)), sizes)[order]  # (n,) of each image, into `known`
-    labels = np.array([sentiment[each] < 0 for each in known], np.int8)[pair]
-    # The paper fine-tunes on a random 90 % and does not say which: the first of ten folds is
-    # held out, and all others are none, for training; unless a file says which.
+    pair = np.repeat(np.arange(len(known)), sizes)  # (n,) of each image, into `known`
+    # The paper fine-tunes on a random 90 % and does not say which: a file may, whose order is then
+    # that of the images. Else the first of ten folds is held out, and all others are none.
     split = Path(root, FOLDS)
-    if n_folds is None and split.is_file():
-        folds = read_folds(split, "vso", keys.tolist())
+    stated = n_folds is None and split.is_file()
+    if stated:
+        fold_of = read_folds(split, "vso", files)
+        pair_of = dict(zip(files, pair.tolist(), strict=True))
+        files, pair = list(fold_of), np.array([pair_of[file] for file in fold_of])
+        folds = np.array(list(fold_of.values()), np.int8)
         if not (folds == 1).any():
             raise DatasetError(f"{split}: no image is in fold 1, which is held out")
-    else:
+    keys = np.array(files)
+    labels = np.array([sentiment[each] < 0 for each in known], np.int8)[pair]
+    if not stated:
         folds = stratified_folds(labels, 10 if n_folds is None else n_folds, seed, POLARITY, "vso")
     return Dataset(
         name="vso",
