@@ -2,10 +2,10 @@
 
     python benchmarks/paper_scenes.py FOLDER [--images 400] [--tagged 4000] [--objects 4000]
 
-Scenes are drawn into FOLDER as Twitter II and VSO have their files; VGG-16 and AlexNet learn the
-objects of the scenes, in place of ImageNet's, into FOLDER/weights; and the edition's experiment is
-measured there, with VGG-16 frozen and fine-tuned on the tagged set, as `arlib run` measures it. The
-seconds of every step, and Table 1, go to FOLDER/paper_scenes.json.
+Scenes are written into FOLDER, which is new or empty, as `arlib data export-scenes` does; VGG-16
+and AlexNet learn the objects of the scenes, in place of ImageNet's, into FOLDER/weights; and the
+edition's experiment is measured there, with VGG-16 frozen and fine-tuned on the tagged set, as
+`arlib run` measures it. The seconds of every step, and Table 1, go to FOLDER/paper_scenes.json.
 """
 
 import argparse
@@ -17,38 +17,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
-from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 NETWORKS = ("vgg16", "alexnet")
 TRAINING = {"epochs": 5, "lr": 0.002, "step": 0.7, "batch_size": 64}
-
-
-def export_twitter2(dataset, root):
-    """Write a two-class dataset in five folds as Twitter II has its files."""
-    lines = ["Image\tSentiment"]
-    for index in range(len(dataset)):
-        name = f"{dataset.keys[index]}.jpg"
-        place = root / f"partition{dataset.folds[index]}" / name
-        write_jpeg(dataset.read(index), place)
-        lines.append(f"{name}\t{dataset.emotions[dataset.labels[index]]}")
-    (root / "groundTruthLabel.txt").write_text("\n".join(lines) + "\n")
-
-
-def export_vso(dataset, root):
-    """Write a tagged dataset as VSO has its files: a folder a pair, and the pairs' sentiment."""
-    pairs = np.char.replace(dataset.tags, " ", "_")
-    for index in range(len(dataset)):
-        place = root / "bi_concepts1553" / str(pairs[index]) / f"{dataset.keys[index]}.jpg"
-        write_jpeg(dataset.read(index), place)
-    table = {pair: 1 - 2 * int(label) for pair, label in zip(pairs, dataset.labels, strict=True)}
-    lines = [f"{pair} [sentiment: {sign}.0]" for pair, sign in sorted(table.items())]
-    (root / "3244ANPs.txt").write_text("\n".join(lines) + "\n")
-
-
-def write_jpeg(image, place):
-    place.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(place, quality=95)
 
 
 def learn_objects(name, dataset, folder):
@@ -102,26 +74,18 @@ def main():
 
     from arlib import datasets
     from arlib._support.provenance import machine, source_commit
+    from arlib.datasets.scenes import export_scenes
     from arlib.evaluation import format_table, table1
     from arlib.experiments import open_run, parse_experiment
     from arlib.proposals import make_proposals
 
-    drawn = {
-        name: datasets.load(f"scenes-{name}", n=n, seed=seed)
-        for name, n, seed in (
-            ("objects", asked.objects, 1),
-            ("tagged", asked.tagged, 2),
-            ("folded", asked.images, 4),
-        )
-    }
-    clock("twitter2, written", export_twitter2, drawn["folded"], folder / "twitter2")
-    clock("vso, written", export_vso, drawn["tagged"], folder / "vso")
+    sizes = {"objects": asked.objects, "tagged": asked.tagged, "tested": asked.images}
+    clock("scenes, written", export_scenes, folder, **sizes)
+    seen = datasets.load("scenes-objects", n=asked.objects, seed=1)
     (folder / "weights").mkdir(exist_ok=True)
     learned = {}
     for name in NETWORKS:
-        accuracy, images = clock(
-            f"{name}, objects learned", learn_objects, name, drawn["objects"], folder
-        )
+        accuracy, images = clock(f"{name}, objects learned", learn_objects, name, seen, folder)
         seconds = clock.seconds[f"{name}, objects learned"]
         learned[name] = {"accuracy": accuracy, "images_per_second": round(images / seconds, 1)}
         print(learned[name], flush=True)

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from arlib.datasets import describe
+from arlib.cli.commands import main
+from arlib.datasets import describe, load
+from arlib.datasets.scenes import export
 
 
 def data(*arguments, cwd, **environment):
@@ -38,7 +40,7 @@ def root(tmp_path_factory):
 
 
 def test_every_command_explains_itself(tmp_path):
-    for command in ([], ["list"], ["where"], ["check"], ["fetch"]):
+    for command in ([], ["list"], ["where"], ["check"], ["fetch"], ["export-scenes"]):
         done = data(*command, "--help", cwd=tmp_path)
         assert done.returncode == 0
         assert "Usage: " in done.stdout
@@ -143,3 +145,58 @@ def test_fetch_leaves_what_is_there(root, tmp_path):
     done = data("fetch", "coco", cwd=tmp_path, ARLIB_DATA=str(tmp_path))
     assert done.returncode == 1
     assert "coco_val2017 is there already" in done.stderr
+
+
+def test_scenes_are_exported_and_read_by_their_names(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(export, "_write_png", lambda path, _: save_grey(path))
+    folder = tmp_path / "new" / "scenes"
+    sizes = ["--objects", "300", "--tagged", "60", "--tested", "50"]
+    done = run_main("export-scenes", folder, *sizes, "--seed", "2", "--local-share", "0.9")
+    assert done == 0
+    printed = capsys.readouterr()
+    assert printed.out == (
+        f"{folder}/README.md says what it holds; to use it: export ARLIB_DATA={folder}\n"
+    )
+    assert printed.err == ""
+    facts = json.loads((folder / "scenes.json").read_text())
+    assert facts["generator"]["local_share"] == 0.9
+    assert {name: tuple(of.values()) for name, of in facts["sets"].items()} == {
+        "objects": (300, 2001),
+        "tagged": (60, 2002),
+        "annotated": (50, 2003),
+        "folded": (50, 2004),
+    }
+    monkeypatch.setenv("ARLIB_DATA", str(folder))
+    columns = ("twitter1-five", "twitter1-four", "twitter1-three", "twitter2", "vso-held-out")
+    five, four, *rest = (len(load(name)) for name in columns)
+    assert five < four < 50
+    assert rest == [50, 50, 6]
+    assert run_main("check", "twitter2") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["own"], "own exists already and is not an empty folder, or one that `arlib data export"),
+        (["own/1/1.jpg/x"], "[Errno 17] File exists: 'own/1/1.jpg'"),
+        (["new", "--tested", "9"], "scenes-annotated: 5 folds need 5 images of every class"),
+    ],
+)
+def test_scenes_that_cannot_be_exported(root, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(root)
+    assert run_main("export-scenes", *arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"arlib: {message}")
+    assert error.count("\n") == 1
+    assert not (root / "new").exists()
+
+
+def run_main(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(["data", *map(str, arguments)])
+    return ended.value.code or 0
+
+
+def save_grey(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (9, 9)).save(path)

@@ -106,6 +106,12 @@ def test_a_dataset_by_its_name_is_an_input(here, capsys):
             assert "oasis: name another" in refused(here, capsys, *command, "--out", out)
 
 
+def test_a_part_of_a_dataset_is_an_input_by_its_name(here, capsys):
+    (here / "data" / "vso").mkdir(exist_ok=True)
+    for command in (["score", "--dataset", "vso-held-out"], ["finetune", "vso-held-out"]):
+        assert "vso: name another" in refused(here, capsys, *command, "--out", "data/vso/out")
+
+
 @pytest.mark.parametrize("out", ["data", "labels.csv", "run", "empty.zarr", "mixed.zarr", "trip"])
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
 def test_scores_replace_scores_alone(here, capsys, out, overwrite):

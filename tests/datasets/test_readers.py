@@ -197,6 +197,64 @@ def test_vso_holds_a_tenth_of_either_label_out(vso):
     assert np.bincount(every.folds).tolist() == [0, 8, 8, 8, 8, 8]
 
 
+def test_vso_holds_out_what_a_file_names(vso):
+    drawn = datasets.load("vso", vso)
+    chosen = np.where(np.arange(40) < 3, 1, -1).astype(np.int8)
+    shuffled = replace(drawn, folds=chosen).subset(np.random.default_rng(0).permutation(40))
+    shuffled.save_folds(vso / "folds.csv")
+    stated = datasets.load("vso", vso)
+    assert stated.keys is stated.files
+    for name in ("keys", "labels", "folds", "tags"):  # in the order of the file
+        assert getattr(stated, name).tolist() == getattr(shuffled, name).tolist()
+    assert datasets.load("vso", vso, n_folds=10).folds.tolist() == drawn.folds.tolist()
+    replace(drawn, folds=np.arange(40, dtype=np.int8) % 4 + 1).save_folds(vso / "folds.csv")
+    assert np.bincount(datasets.load("vso", vso).folds + 1).tolist() == [30, 0, 10]
+    assert set(datasets.load("vso", vso, held_out=False).folds.tolist()) == {1, 2, 3, 4}
+
+
+def test_what_vso_holds_out_is_a_dataset_of_its_own(vso, caplog):
+    both, part = datasets.load("vso", vso), datasets.load("vso-held-out", vso, seed=3)
+    out = both.folds == 1
+    assert part.name == "vso-held-out"
+    for name in ("keys", "labels", "tags"):
+        assert getattr(part, name).tolist() == getattr(both, name)[out].tolist()
+    assert part.folds.tolist() == stratified_folds(part.labels, 2, 3).tolist()
+    assert caplog.messages[-1] == "vso-held-out: positive has 2 images: 2 folds, not 5"
+    replace(both, folds=np.arange(40, dtype=np.int8) % 2 + 1).save_folds(vso / "folds.csv")
+    part = datasets.load("vso-held-out", vso)
+    assert part.keys.tolist() == both.keys[::2].tolist()
+    assert part.folds.tolist() == stratified_folds(part.labels, 5, 0).tolist()
+
+
+@pytest.mark.parametrize("name", ["twitter1-five", "vso-held-out"])
+def test_a_part_is_got_with_its_dataset(name, monkeypatch, tmp_path):
+    source = datasets.source_of(name)
+    monkeypatch.delenv("ARLIB_DATA", raising=False)
+    with pytest.raises(
+        DatasetError, match=f"^{name} is not here: get it .`arlib data where {source}"
+    ):
+        datasets.load(name)
+    monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
+    with pytest.raises(DatasetError, match=f"^{name} is not at {tmp_path / source}: `arlib data w"):
+        datasets.load(name)
+    assert datasets.describe(name) == datasets.describe(source)
+    with pytest.raises(DatasetError, match=f"^{source} is not here: `arlib data where {source}`"):
+        list(datasets.check(name))
+
+
+def test_vso_refuses_a_split_of_other_images(vso):
+    drawn, path = datasets.load("vso", vso), vso / "folds.csv"
+    replace(drawn, folds=np.full(40, -1, np.int8)).save_folds(path)
+    with pytest.raises(DatasetError, match=r"folds\.csv: no image is in fold 1, which is held"):
+        datasets.load("vso", vso)
+    path.write_text("image,fold\ndark_wood/77.jpg,1\n")
+    with pytest.raises(DatasetError, match="line 2: vso has no image 'dark_wood"):
+        datasets.load("vso", vso)
+    path.write_text("image,fold\ndark_wood/00.jpg,1\n")
+    with pytest.raises(DatasetError, match="lacks 39 images of vso"):
+        datasets.load("vso", vso)
+
+
 def test_vso_refuses_a_second_sentiment(vso):
     table = vso / "3244ANPs.txt"
     table.write_text(f"{ANPS}\tdark_wood [sentiment: 1.0]\n")

@@ -78,6 +78,7 @@ class TestTwitter1:
         members = MEMBERS[agree]
         fold = {f"{n:02}.jpg": i % 5 + 1 for i, n in enumerate(members)}
         assert dict(zip(ds.keys.tolist(), ds.folds.tolist(), strict=True)) == fold
+        assert ds.keys.tolist() == sorted(fold), "an order that does not show the folds"
         assert [int(key[:2]) in POSITIVE for key in ds.keys.tolist()] == (ds.labels == 0).tolist()
         strictest = [5 if n < 5 else 4 if n < 10 else 3 for n in (int(k[:2]) for k in ds.keys)]
         assert ds.agreement.tolist() == strictest
@@ -88,6 +89,18 @@ class TestTwitter1:
         }
         assert ds.path(0) == lists / "Agg_AMT_Candidates" / ds.keys[0]
         assert {ds.labels.dtype, ds.folds.dtype, ds.agreement.dtype} == {np.dtype(np.int8)}
+
+    @pytest.mark.parametrize("agree", ["five", "four", "three"])
+    def test_a_subset_is_a_dataset_of_its_own(self, lists, agree):
+        """One column: its own folds, and nothing that would split it by how many agreed."""
+        images(lists, range(15))
+        ds, same = load(f"twitter1-{agree}", lists), load("twitter1", lists, agree=agree)
+        assert ds.name == f"twitter1-{agree}"
+        assert ds.agreement is None
+        for of in ("keys", "files", "labels", "folds"):
+            assert getattr(ds, of).tolist() == getattr(same, of).tolist()
+        with pytest.raises(DatasetError, match="no setting 'agree'; there are n_folds, seed"):
+            load(f"twitter1-{agree}", lists, agree="three")
 
     def test_the_lists_may_lie_in_the_folder_itself(self, tmp_path):
         write_folds(tmp_path, "five")

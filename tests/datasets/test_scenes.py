@@ -1,13 +1,25 @@
 """The synthetic scenes: what causes what, and that it is drawn the same every time."""
 
+import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
+from tests.datasets.helpers import touch
 
-from arlib.datasets import DatasetError, load
-from arlib.datasets.scenes import SceneGenerator, draw_scenes, render
-from arlib.datasets.scenes.benchmark import ADJECTIVES, OBJECTS, annotated, folded, objects, tagged
+from arlib.datasets import DatasetError, check, load
+from arlib.datasets.scenes import SceneGenerator, draw_scenes, export, export_scenes, render
+from arlib.datasets.scenes.benchmark import (
+    ADJECTIVES,
+    OBJECTS,
+    SETS,
+    annotated,
+    folded,
+    objects,
+    tagged,
+)
 from arlib.datasets.scenes.shapes import EXTENTS, RADII, SHAPES
 
 GENERATOR = SceneGenerator()
@@ -200,3 +212,171 @@ class TestSets:
         inside = dataset.regions[known]
         assert inside.min() >= 0
         assert inside.max() <= GENERATOR.size
+
+
+SMALL = SceneGenerator(size=60, local_share=0.7)
+SIZES = {"objects": 300, "tagged": 60, "tested": 50}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "below" / "scenes"
+    return export_scenes(folder, SMALL, **SIZES, seed=1, progress=False)
+
+
+class TestExport:
+    def drawn(self, name, **more):
+        number = list(SETS).index(name) + 1
+        size = SIZES.get(name, SIZES["tested"])
+        return SETS[name](SMALL, size, 1000 + number, **more)
+
+    @pytest.mark.parametrize(
+        ("read", "settings", "name", "more"),
+        [
+            ("twitter1", {}, "annotated", {}),
+            ("twitter1", {"agree": "four"}, "annotated", {"agreement": 4}),
+            ("twitter1", {"agree": "five"}, "annotated", {"agreement": 5}),
+            ("twitter2", {}, "folded", {}),
+            ("vso", {}, "tagged", {}),
+        ],
+    )
+    def test_what_is_read_is_what_is_drawn(self, exported, monkeypatch, read, settings, name, more):
+        monkeypatch.setenv("ARLIB_DATA", str(exported))
+        ds, drawn = load(read, **settings), self.drawn(name, **more)
+        names = [key.rpartition("/")[2] for key in ds.keys.tolist()]
+        assert names == [f"{key}.png" for key in drawn.keys.tolist()]
+        assert ds.emotions == drawn.emotions
+        assert ds.labels.tolist() == drawn.labels.tolist()
+        assert ds.folds.tolist() == drawn.folds.tolist()
+        for of, words in ((ds.agreement, drawn.agreement), (ds.tags, drawn.tags)):
+            told = None if words is None else np.char.replace(words.astype(str), " ", "_").tolist()
+            assert told is None or of.astype(str).tolist() == told
+        for index in range(len(ds)):
+            assert (ds.read(index) == drawn.read(index)).all()
+
+    def test_another_tenth_can_be_held_out(self, exported):
+        ds = load("vso", exported / "vso", n_folds=10)
+        assert np.bincount(ds.folds[ds.folds > 0])[1] == 6
+        assert ds.folds.tolist() != self.drawn("tagged").folds.tolist()
+
+    def test_objects_lie_in_a_folder_a_class(self, exported):
+        ds, drawn = load(exported / "objects"), self.drawn("objects")
+        number = {key: index for index, key in enumerate(drawn.keys.tolist())}
+        assert ds.emotions == tuple(sorted(OBJECTS))
+        assert len(ds) == len(drawn)
+        for index, key in enumerate(ds.keys.tolist()):
+            of = number[key.rpartition("/")[2].removesuffix(".png")]
+            assert ds.emotions[ds.labels[index]] == drawn.emotions[drawn.labels[of]]
+            assert (ds.read(index) == drawn.read(of)).all()
+
+    @settings(max_examples=6)
+    @given(st.integers(0, 10**6), st.integers(120, 200), st.floats(0, 1))
+    def test_of_any_seed_size_and_share(self, tmp_path_factory, seed, n, share):
+        """Labels, folds, order and tags survive the layouts; the images are empty files."""
+        root, generator = tmp_path_factory.mktemp("any"), SceneGenerator(local_share=share)
+        subsets = {
+            name: annotated(generator, n, seed, agreement=least)
+            for name, least in (("five", 5), ("four", 4), ("three", 3))
+        }
+        few, tags = folded(generator, n, seed), tagged(generator, n, seed)
+        touch(root / "1", *export._write_twitter1(subsets, root / "1"))
+        touch(root / "2", *export._write_twitter2(few, root / "2"))
+        touch(root / "vso", *export._write_vso(tags, root / "vso"))
+        pairs = [(load("twitter1", root / "1", agree=each), subsets[each]) for each in subsets]
+        pairs += [(load("twitter2", root / "2"), few), (load("vso", root / "vso"), tags)]
+        for ds, drawn in pairs:
+            assert [key[-10:-4] for key in ds.keys.tolist()] == [
+                k[-6:] for k in drawn.keys.tolist()
+            ]
+            assert (ds.labels == drawn.labels).all()
+            assert (ds.folds == drawn.folds).all()
+        shutil.rmtree(root)
+
+    def test_it_holds_nothing_that_a_check_calls_an_error(self, exported, monkeypatch):
+        monkeypatch.setenv("ARLIB_DATA", str(exported))
+        reports = list(check())
+        assert [report.name for report in reports] == ["twitter1", "twitter2", "vso"]
+        assert not any(report.failed for report in reports)
+        texts = [finding.text for report in reports for finding in report.findings]
+        assert all("not as published" in text for text in texts)
+
+    def test_it_says_what_it_is(self, exported):
+        facts = json.loads((exported / "scenes.json").read_text())
+        assert facts["generator"]["local_share"] == 0.7
+        assert facts["sets"]["tagged"] == {"n": 60, "seed": 1002}
+        text = (exported / "README.md").read_text()
+        assert all(f"{path.name}/" in text for path in exported.iterdir() if path.is_dir())
+        again = facts["sets"]["folded"]
+        assert self.drawn("folded").sha256() == folded(SMALL, **again).sha256()
+
+
+class TestExportReplaces:
+    """A folder that is new, empty or its own; what fails leaves everything as it was."""
+
+    @pytest.fixture(autouse=True)
+    def quick(self, monkeypatch):
+        monkeypatch.setattr(export, "_write_png", lambda path, image: touch(path.parent, path.name))
+
+    def export(self, folder, **more):
+        return export_scenes(folder, SMALL, **{**SIZES, **more}, progress=False)
+
+    def test_an_empty_folder_and_its_own(self, tmp_path):
+        self.export(tmp_path)
+        self.export(tmp_path, tested=60)
+        assert len(load("twitter2", tmp_path / "twitter2")) == 60
+        assert sorted(path.name for path in tmp_path.iterdir()) == [
+            *("README.md", "objects", "scenes.json", "twitter1", "twitter2", "vso")
+        ]
+
+    def test_nothing_that_somebody_added_is_lost(self, tmp_path):
+        self.export(tmp_path)
+        for added in ("weights/vgg16.safetensors", "vso/notes.txt", "own.png"):
+            touch(tmp_path, added)
+            with pytest.raises(FileExistsError, match="and is not an empty folder, or one that"):
+                self.export(tmp_path)
+            (tmp_path / added).unlink()
+
+    @pytest.mark.parametrize("facts", [None, "", "[]", '{"files": 2}', '{"files": 9, "sets": {}}'])
+    def test_a_folder_of_somebody_elses(self, tmp_path, facts):
+        touch(tmp_path, "twitter2/partition1/mine.jpg")
+        if facts is not None:
+            (tmp_path / "scenes.json").write_text(facts)
+        with pytest.raises(FileExistsError, match="name another output, or remove it"):
+            self.export(tmp_path)
+        assert (tmp_path / "twitter2/partition1/mine.jpg").exists()
+
+    def test_a_file_and_a_link(self, tmp_path):
+        touch(tmp_path, "file")
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "empty")
+        for name in ("file", "link"):
+            with pytest.raises(FileExistsError, match=f"{name} exists already"):
+                self.export(tmp_path / name)
+
+    @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+    def test_what_is_cut_off_leaves_the_former_one(self, tmp_path, monkeypatch, error):
+        folder = self.export(tmp_path / "scenes")
+
+        def full(path, image):
+            raise error
+
+        monkeypatch.setattr(export, "_write_png", full)
+        with pytest.raises(type(error)) as caught:
+            self.export(folder, tested=60)
+        if isinstance(error, OSError):
+            assert str(caught.value) == f"[Errno 28] No space left on device: '{folder}'"
+        assert [path.name for path in tmp_path.iterdir()] == ["scenes"]
+        assert len(load("twitter2", folder / "twitter2")) == 50
+
+    @pytest.mark.parametrize(
+        ("sizes", "message"),
+        [
+            ({"tested": 8}, "scenes-annotated: 5 folds need 5 images of every class, and "),
+            ({"tagged": 9}, "scenes-tagged: 10 folds need 10 images of every class, and "),
+            ({"objects": 36}, "of 36 objects 0 are striped egg, "),
+        ],
+    )
+    def test_too_few_images(self, tmp_path, sizes, message):
+        with pytest.raises(DatasetError, match=f"^{message}"):
+            self.export(tmp_path / "scenes", **sizes)
+        assert not list(tmp_path.iterdir())

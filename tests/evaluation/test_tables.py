@@ -236,6 +236,15 @@ def test_a_run_is_split_by_how_many_people_agreed(run):
     assert len(keys[2]) == N
 
 
+@pytest.mark.parametrize(
+    ("least", "words"), [(5, ["five"]), (4, ["five", "four"]), (3, ["five", "four", "three"])]
+)
+def test_no_column_of_a_run_repeats_another(run, least, words):
+    """Of images on which at least four agreed, those of at least three are the same."""
+    subset = run.select(run.baselines.agreement.values >= least, "subset")
+    assert [column.name for column in subset.columns()] == [f"subset, {n} agree" for n in words]
+
+
 def test_a_run_of_one_annotator_is_one_column(run):
     bare = Run("bare", run.scores)
     unknown = Run("x", run.scores, run.baselines.drop_vars("agreement"))

@@ -363,5 +363,11 @@ def test_pairs_are_not_learned_from_the_images_that_are_predicted():
         protocol(anps="folder")._tagged()
 
 
+def test_nor_from_a_set_that_holds_them():
+    experiment = Experiment("vso-held-out", ("vgg_tiny",), anps="vso")
+    with pytest.raises(Missing, match="the noun pairs at hand are those of vso, whose images"):
+        PhotographProtocol(experiment, "vgg_tiny")._tagged()
+
+
 def test_the_readers_settings_reach_it():
     assert np.unique(protocol(reader={"n_folds": 3}).dataset.folds).tolist() == [1, 2, 3]

@@ -160,6 +160,14 @@ def test_a_failure_midway_leaves_no_half_run(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("dataset", "source"), [("vso-held-out", "vso"), ("twitter1", "twitter1-five")]
+)
+def test_nor_is_a_set_that_holds_its_images(dataset, source):
+    with pytest.raises(ValueError, match=f"all of {source} has seen the images that it would"):
+        replace(EXPERIMENT, dataset=dataset, finetune_on=(source,))
+
+
 def test_the_predicted_dataset_is_no_training_set():
     with pytest.raises(ValueError, match="has seen the images that it would predict"):
         replace(EXPERIMENT, finetune_on=("none", "folder"))

@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.datasets.helpers import touch
 
 from arlib._support.storage import cache_dir
-from arlib.datasets.scenes import SceneGenerator, draw_scenes
+from arlib.datasets import load
+from arlib.datasets.scenes import SceneGenerator, draw_scenes, export, export_scenes
 from arlib.experiments.synthetic import SyntheticProtocol
 from arlib.networks import Training
 
@@ -29,6 +31,26 @@ def test_no_two_sets_share_an_image():
     assert len({round(value, 6) for value in means}) == 3
     other = replace(TINY, seed=4).dataset("annotated")
     assert (other.read(0) != TINY.dataset("annotated").read(0)).any()
+
+
+def test_exported_scenes_are_those_of_the_protocol(tmp_path, monkeypatch):
+    """By size and seed, of which `tests/datasets/test_scenes.py` shows that pixels follow."""
+    monkeypatch.setattr(export, "_write_png", lambda path, _: touch(path.parent, path.name))
+    export_scenes(tmp_path, TINY.generator, objects=300, tagged=300, tested=100, seed=TINY.seed)
+    read = {
+        "tagged": load("vso", tmp_path / "vso"),
+        "annotated": load("twitter1", tmp_path / "twitter1"),
+        "folded": load("twitter2", tmp_path / "twitter2"),
+    }
+    for name, files in read.items():
+        dataset = TINY.dataset(name)
+        assert files.labels.tolist() == dataset.labels.tolist()
+        assert files.folds.tolist() == dataset.folds.tolist()
+    replaced = replace(TINY, n_objects=3000, scale=0.1).dataset("objects")
+    objects = load(tmp_path / "objects")
+    assert sorted(map(objects.emotions.__getitem__, objects.labels)) == sorted(
+        map(replaced.emotions.__getitem__, replaced.labels)
+    )
 
 
 def test_objects_do_not_depend_on_the_share():

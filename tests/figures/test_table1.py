@@ -263,6 +263,8 @@ def test_the_papers_majority_is_absent_where_it_is_not_known(tables):
     [
         ("scenes-annotated, five agree", "Twitter I, five agree"),
         ("twitter2-mobilenet_v2-ft", "Twitter II"),
+        ("twitter1-four-vgg16-ft-vso", "Twitter I, four agree"),
+        ("vso-held-out-vgg16-ft-vso", "Flickr"),
     ],
 )
 def test_a_column_stands_for_one_of_the_papers_by_its_dataset(tables, name, column):

@@ -2,10 +2,11 @@
 
 import json
 import sys
+from pathlib import Path
 
 import click
 
-from arlib.cli.options import MAX_PIXELS
+from arlib.cli.options import FILE, MAX_PIXELS, SEED, N, setting
 
 
 @click.group()
@@ -70,3 +71,33 @@ def fetch(name: str) -> None:
     from arlib.datasets import fetch as fetch_dataset
 
     click.echo(f"it is at {fetch_dataset(name, say=click.echo)}; `arlib data check {name}`")
+
+
+@data.command("export-scenes")
+@click.argument("folder", type=FILE)
+@click.option("--objects", default=720, type=N, help="Images of the object set, for ImageNet.")
+@click.option("--tagged", default=400, type=N, help="Images of the tagged set, for Flickr.")
+@click.option("--tested", default=200, type=N, help="Images for each of Twitter I and Twitter II.")
+@click.option("--seed", default=0, type=SEED, help="Of everything random.")
+@click.option(
+    "--local-share",
+    default=0.5,
+    type=setting("local_share"),
+    help="Share of the sentiment that objects carry.",
+)
+def export_scenes(
+    folder: Path, objects: int, tagged: int, tested: int, seed: int, local_share: float
+) -> None:
+    """Write the synthetic scenes as files, in the layouts of the paper's datasets.
+
+    FOLDER, which is new, empty, or what this command wrote, then serves as ARLIB_DATA: twitter1,
+    twitter2 and vso are read from it by their names. Its images hold the same pixels as
+    scenes-annotated, scenes-folded and scenes-tagged, in the same order, with the same labels.
+    """
+    from arlib.datasets import scenes
+
+    generator = scenes.SceneGenerator(local_share=local_share)
+    scenes.export_scenes(
+        folder, generator, objects=objects, tagged=tagged, tested=tested, seed=seed
+    )
+    click.echo(f"{folder}/README.md says what it holds; to use it: export ARLIB_DATA={folder}")

@@ -55,7 +55,11 @@ def refuse_input(out: Path, *inputs: str | Path | None) -> None:
 
     root = os.environ.get("ARLIB_DATA", "")
     named = set(datasets.names())
-    paths = [Path(root, each) if each in named else Path(each) for each in inputs if each]
+    paths = [
+        Path(root, datasets.source_of(str(each))) if each in named else Path(each)
+        for each in inputs
+        if each
+    ]
     refuse_output(out, [path for path in paths if path.exists()])
 
 

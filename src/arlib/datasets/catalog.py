@@ -75,13 +75,36 @@ class Entry:
         return ", ".join(totals) + (f": {split}" if split else "")
 
 
+PARTS = {
+    "twitter1-five": "twitter1",
+    "twitter1-four": "twitter1",
+    "twitter1-three": "twitter1",
+    "vso-held-out": "vso",
+}
+"""Names of a part of a dataset -> the dataset, of the catalogue."""
+
+
+def source_of(name: str) -> str:
+    """Name the dataset whose images a dataset takes: another one of a part, else itself.
+
+    Args:
+        name: of a dataset, or a path.
+
+    Example:
+        >>> source_of("vso-held-out"), source_of("oasis")
+        ('vso', 'oasis')
+    """
+    return PARTS.get(name, name)
+
+
 def known() -> tuple[str, ...]:
     """Name every dataset in the catalogue."""
     return tuple(_catalogue())
 
 
 def entry(name: str) -> Entry:
-    """Look up a dataset."""
+    """Look up a dataset, by its name or that of a part."""
+    name = source_of(name)
     if name not in _catalogue():
         raise DatasetError(f"no dataset {name!r} in the catalogue; there are {', '.join(known())}")
     return _catalogue()[name]

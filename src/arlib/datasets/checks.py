@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from arlib._support.progress import progress_bar
-from arlib.datasets.catalog import Entry, data_root, entry, folders_of, known
+from arlib.datasets.catalog import Entry, data_root, entry, folders_of, known, source_of
 from arlib.datasets.coco import load_coco
 from arlib.datasets.containers import format_of
 from arlib.datasets.dataset import Dataset
@@ -73,8 +73,8 @@ def check(name: str | None = None, *, max_pixels: int | None = None) -> Iterator
     Every image is decoded and hashed, with its progress on stderr.
 
     Args:
-        name: of the catalogue, or the path of a folder or table of one's own; None checks
-            everything under `$ARLIB_DATA`.
+        name: of the catalogue or of a part of a dataset there, or the path of a folder or table of
+            one's own; None checks everything under `$ARLIB_DATA`.
         max_pixels: of an image, as for `load`.
 
     Returns:
@@ -93,6 +93,7 @@ def check(name: str | None = None, *, max_pixels: int | None = None) -> Iterator
         >>> report.facts["images"], report.failed
         (1, False)
     """
+    name = name and source_of(name)
     if name is None:
         folders = [(each, root) for each in known() for root in folders_of(each)]
         if not folders:

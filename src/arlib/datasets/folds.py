@@ -129,18 +129,18 @@ def fixed_folds(parts: Collection[str], place: str) -> tuple[dict[str, int], str
     )
 
 
-def read_folds(path: str | Path, name: str, keys: list[str]) -> np.ndarray:
-    """Read the folds of a dataset's images, by its name and keys: (n,) int8."""
+def read_folds(path: str | Path, name: str, keys: list[str]) -> dict[str, int]:
+    """Read the fold of each of a dataset's images, by its name and keys, in the file's order."""
     path = Path(path)
-    place = {key: index for index, key in enumerate(keys)}
-    folds = np.full(len(keys), -1, np.int8)
+    known = set(keys)
+    folds: dict[str, int] = {}
     seen: dict[str, int] = {}
     for number, row in rows(path, COLUMNS):
         key = row["image"]
-        if key not in place:
+        if key not in known:
             raise DatasetError(f"{path}, line {number}: {name} has no image {key!r}")
         once(seen, key, number, path)
-        folds[place[key]] = parse_fold(row["fold"], f"{path}, line {number}")
+        folds[key] = parse_fold(row["fold"], f"{path}, line {number}")
     missing = [key for key in keys if key not in seen]
     if missing:
         raise DatasetError(f"{path}: lacks {len(missing)} images of {name}: {missing[:5]}")

@@ -10,7 +10,9 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
-from arlib.datasets.catalog import entry
+import numpy as np
+
+from arlib.datasets.catalog import entry, source_of
 from arlib.datasets.dataset import Dataset
 from arlib.datasets.emotionroi import emotionroi
 from arlib.datasets.fi import fi
@@ -25,15 +27,17 @@ from arlib.datasets.folds import read_folds
 from arlib.datasets.oasis import oasis
 from arlib.datasets.shards import ImageColumn, is_shards, shards
 from arlib.datasets.table import table
-from arlib.datasets.twitter1 import twitter1
+from arlib.datasets.twitter1 import SUBSETS, twitter1, twitter1_subset
 from arlib.datasets.twitter2 import twitter2
-from arlib.datasets.vso import vso
+from arlib.datasets.vso import vso, vso_held_out
 
 _READERS: dict[str, Callable[..., Dataset]] = {
     "twitter1": twitter1,
+    **{f"twitter1-{agree}": twitter1_subset(agree) for agree in SUBSETS},
     "twitter2": twitter2,
     "oasis": oasis,
     "vso": vso,
+    "vso-held-out": vso_held_out,
     "fi": fi,
     "emotionroi": emotionroi,
     "folder": folder,
@@ -52,7 +56,8 @@ def names() -> list[str]:
     Example:
         >>> names()
         ['emotionroi', 'fi', 'folder', 'oasis', 'scenes-annotated', 'scenes-folded',
-         'scenes-objects', 'scenes-tagged', 'twitter1', 'twitter2', 'vso']
+         'scenes-objects', 'scenes-tagged', 'twitter1', 'twitter1-five', 'twitter1-four',
+         'twitter1-three', 'twitter2', 'vso', 'vso-held-out']
     """
     return sorted([*_READERS, *_SCENES])
 
@@ -72,7 +77,7 @@ def load(
             class folders, of Arrow shards (what `save_to_disk` of Hugging Face's `datasets`
             writes), or of any other folder, whose images then have no labels. Class folders are two
             folders or more, with no image beside them.
-        root: of a name, its folder; None takes `$ARLIB_DATA/<name>`.
+        root: of a name, its folder; None takes `$ARLIB_DATA/<name>`, of a part that of its dataset.
         folds: a file that `Dataset.save_folds` wrote, whose folds are taken instead.
         max_pixels: of an image, as of `read_image`; None takes the default there, 80,000,000.
         settings: of the dataset, as below. `n_folds` numbers stratified folds from 1, shuffled by
@@ -80,12 +85,16 @@ def load(
 
             - "twitter1": `agree`, "five", "four" or "three" (the default): how many of five people,
               at least, gave the label; `n_folds`, None for the folds of the lists, and for 5 where
-              those have none.
+              those have none. "twitter1-five", "twitter1-four" and "twitter1-three" are the
+              subsets as columns of their own, without `agreement`.
             - "oasis": `positive_from` (4.5), the least mean valence of a positive image, and
               `negative_to` (3.5), the greatest of a negative one; those between are left out;
               `n_folds` (5).
-            - "vso": `n_folds` (10) and `held_out`: True (the default) numbers the first fold 1, for
-              testing, and all others -1, for training; False numbers every fold.
+            - "vso": `n_folds`, None for the folds of `folds.csv` in its folder, as `save_folds`
+              writes it, in whose order the images then are, and for 10 where there is none;
+              `held_out`: True (the default) numbers the first fold 1, for testing, and all others
+              -1, for training; False numbers every fold. "vso-held-out" are those for testing
+              alone, in `n_folds` (None: 5, or as many as the rarer label has images) of their own.
             - "fi" and "emotionroi": `classes`, "emotions" or "polarity", positive and negative as
               `arlib.method.polarities` maps them by default; of "fi" also `n_folds` (5).
             - "folder" and tables: `n_folds` (None: 5, or as many as the rarest class has images),
@@ -142,7 +151,9 @@ def read(
         dataset = replace(dataset, draw=draw, max_pixels=max_pixels)
     if folds is None:
         return dataset
-    return replace(dataset, folds=read_folds(folds, dataset.name, dataset.keys.tolist()))
+    keys = dataset.keys.tolist()
+    fold_of = read_folds(folds, dataset.name, keys)
+    return replace(dataset, folds=np.array([fold_of[key] for key in keys], np.int8))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -158,16 +169,19 @@ def _load(name: str, root: str | Path | None, settings: dict[str, Any]) -> Datas
         return SETS[name.removeprefix("scenes-")](**settings)
     if name not in _READERS:
         return _load_path(name, root, settings)
+    source = source_of(name)
     if root is None:
         data = os.environ.get("ARLIB_DATA")
         if not data:
             raise DatasetError(
-                f"{name} is not here: get it (`arlib data where {name}` says how), and set "
-                f"ARLIB_DATA to the folder that holds {name}/"
+                f"{name} is not here: get it (`arlib data where {source}` says how), and set "
+                f"ARLIB_DATA to the folder that holds {source}/"
             )
-        root = Path(data, name)
+        root = Path(data, source)
     if not Path(root).is_dir():
-        raise DatasetError(f"{name} is not at {root}: `arlib data where {name}` says how to get it")
+        raise DatasetError(
+            f"{name} is not at {root}: `arlib data where {source}` says how to get it"
+        )
     dataset = _call(_READERS[name], Path(root), settings)
     lost = dataset.counts.get("rows without image", 0)
     if not lost or lost == entry(name).known.get("rows without image"):

@@ -1,5 +1,7 @@
 """Twitter I (You et al. 2015): three subsets, by how many of five people gave the label."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +66,16 @@ def twitter1(
     )
 
 
+def twitter1_subset(agree: str) -> Callable[..., Dataset]:
+    """Make the reader of one subset under a name of its own: one column, however many agreed."""
+
+    def read(root: str | Path, *, n_folds: int | None = None, seed: int = 0) -> Dataset:
+        subset = twitter1(root, agree=agree, n_folds=n_folds, seed=seed)
+        return replace(subset, name=f"twitter1-{agree}", agreement=None)
+
+    return read
+
+
 def read_lists(root: Path) -> dict[str, Rows]:
     """Read the lists of every subset that is there; five-fold lists count before single ones."""
     lists = {}
@@ -122,7 +134,7 @@ def _read_fold_lists(folder: Path) -> Rows:
         if missing:
             some = sorted(missing)[:5]
             raise DatasetError(f"{path}: {len(missing)} images of the other folds are lost: {some}")
-    return tested
+    return dict(sorted(tested.items()))  # an order that the folds do not show in
 
 
 def _read_list(path: Path) -> list[tuple[int, str, int]]:

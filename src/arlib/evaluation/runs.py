@@ -167,7 +167,8 @@ class Run:
 
         Several emotions with a stated polarity give "…, polarity" and the run itself; images that
         five people annotated give "…, five agree", "…, four agree", "…, three agree", as the
-        paper's Twitter I; any other run is one column.
+        paper's Twitter I, but for one that would repeat another, where no image has that agreement;
+        any other run is one column.
         """
         emotions = self.scores.emotion.values.tolist()
         if len(emotions) > 2 and _has_polarity(emotions):
@@ -184,7 +185,7 @@ class Run:
         return [
             self.select(agreement >= least, f"{self.name}, {agree}")
             for least, agree in words.items()
-            if (agreement >= least).any()
+            if (agreement == least).any()
         ]
 
 

@@ -104,9 +104,10 @@ class Experiment:
         """Refuse that a network predicts images that it learned from, and unknown `rows`."""
         if self.rows not in LEFT_OUT:
             raise ValueError(f"rows must be one of {', '.join(LEFT_OUT)}, not {self.rows!r}")
-        if self.dataset in self.finetune_on:
+        sources = {datasets.source_of(each): each for each in self.finetune_on}
+        if source := sources.get(datasets.source_of(self.dataset)):
             raise ValueError(
-                f"a network fine-tuned on all of {self.dataset} has seen the images that it would "
+                f"a network fine-tuned on all of {source} has seen the images that it would "
                 f"predict: finetune_on {FOLDS!r} leaves out the fold that is predicted"
             )
 
@@ -186,7 +187,8 @@ class PhotographProtocol:
         dataset = self.dataset  # first: where it is missing no weights are fetched
         if self.learns_from == SHIPPED:
             head = LinearHead.default()
-            if head.provenance.get("dataset") == dataset.name:
+            seen = datasets.source_of(str(head.provenance.get("dataset")))
+            if seen == datasets.source_of(dataset.name):
                 raise ValueError(f"the head that comes with the package has seen {dataset.name}")
             heads = dict.fromkeys(np.unique(dataset.folds).tolist(), head)
             return Classifiers.one(self.plain, dataset, heads)
@@ -399,10 +401,11 @@ class PhotographProtocol:
     def _tagged(self) -> Dataset:
         """Load the ANP-tagged photographs, which must not be those that are predicted."""
         name, data = self.experiment.anps, os.environ.get("ARLIB_DATA")
-        if name == self.experiment.dataset:
+        if datasets.source_of(name) == datasets.source_of(self.experiment.dataset):
             raise Missing(f"the noun pairs at hand are those of {name}, whose images are predicted")
-        if name in datasets.names() and not (data and Path(data, name).is_dir()):
-            raise Missing(f"the ANP-tagged photographs are not here: ARLIB_DATA/{name}")
+        folder = datasets.source_of(name)
+        if name in datasets.names() and not (data and Path(data, folder).is_dir()):
+            raise Missing(f"the ANP-tagged photographs are not here: ARLIB_DATA/{folder}")
         return datasets.load(name)
 
     @cached_property

@@ -152,7 +152,9 @@ def _paper_column(name: str) -> str | None:
     dataset, _, agreement = name.partition(", ")
     if agreement.endswith("agree"):
         return f"Twitter I, {agreement}"
-    stands = {"scenes-folded": "Twitter II", "twitter2": "Twitter II", "scenes-tagged": "Flickr"}
+    stands = {f"twitter1-{n}": f"Twitter I, {n} agree" for n in ("five", "four", "three")}
+    stands |= {"scenes-folded": "Twitter II", "twitter2": "Twitter II"}
+    stands |= {"scenes-tagged": "Flickr", "vso": "Flickr"}
     return next((column for start, column in stands.items() if dataset.startswith(start)), None)
 
 

@@ -60,7 +60,7 @@ def tagged(generator: SceneGenerator = GENERATOR, n: int = 600, seed: int = 0) -
     tags = np.char.add(np.char.add(words, " "), np.array(SHAPES)[noun])
     labels = (~positive).astype(int)
     # a tenth is held out in fold 1, the others are in none, for training
-    held_out = stratified_folds(labels, 10, seed) == 1
+    held_out = stratified_folds(labels, 10, seed, POLARITY, "scenes-tagged") == 1
     # some images show one expressive object close up, as photographs do
     crops = _close_up(scenes, _front(scenes.face), rng, (0.6, 1.2))
     crops[rng.random(n) >= generator.close_ups] = (0, 0, generator.size, generator.size)
@@ -88,7 +88,7 @@ def annotated(
     rows = np.flatnonzero(agree >= agreement)
     labels = (positive[rows] < 3).astype(int)
     counts = {f"{m} agree": int((agree >= m).sum()) for m in (5, 4, 3)}
-    folds = stratified_folds(labels, 5, seed)
+    folds = stratified_folds(labels, 5, seed, POLARITY, "scenes-annotated")
     dataset = _dataset("scenes-annotated", scenes, rows, labels, folds, counts=counts)
     return replace(dataset, agreement=agree[rows].astype(np.int8))
 
@@ -105,7 +105,8 @@ def folded(
     if len(rows) < n:
         raise DatasetError(f"6 x {n} images hold no {n} with a positive share of {positive}")
     kept = labels[rows]
-    return _dataset("scenes-folded", scenes, rows, kept, stratified_folds(kept, 5, seed))
+    folds = stratified_folds(kept, 5, seed, POLARITY, "scenes-folded")
+    return _dataset("scenes-folded", scenes, rows, kept, folds)
 
 
 SETS: dict[str, Callable[..., Dataset]] = {
