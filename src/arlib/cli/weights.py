@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from arlib.cli.options import FILE
+from arlib.cli.options import FILE, refuse_input
 from arlib.cli.train import to_use
 
 
@@ -34,7 +34,7 @@ def convert(source: Path, out: Path, backbone: str, emotions: str | None) -> Non
     described = out.with_suffix(".json")
     written = [out, described] if emotions else [out]
     for path in written:
-        refuse_output(path, [source])
+        refuse_input(path, source)
     network = convert_weights(source, backbone)
     classes = tuple(each.strip() for each in (emotions or "").split(",")) if emotions else ()
     if classes and not (len(set(classes)) == len(classes) == network.classes):
