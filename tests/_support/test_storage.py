@@ -187,6 +187,13 @@ def test_a_hard_link_is_the_file_and_a_neighbour_is_not(photos):
         refuse_output(type(photos)(free), [photos, image])
 
 
+def test_a_link_to_itself_is_no_output(photos):
+    type(photos)("loop").symlink_to("loop")
+    for out in ("loop", "loop/s.zarr"):
+        with pytest.raises(FileExistsError, match=f"{out} links to itself: name another output"):
+            refuse_output(type(photos)(out), [type(photos)("link")])
+
+
 def test_what_is_there_is_ones_own_or_refused(photos):
     own = {"ours": lambda path: path.name == "hard.jpg", "what": "ours"}
     refuse_output(type(photos)("hard.jpg"), **own)

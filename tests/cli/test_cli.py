@@ -366,6 +366,7 @@ class TestFinetune:
         done = arlib(*self.arguments("tuned"), cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "val_accuracy" in done.stdout
+        assert done.stdout.splitlines()[-1] == "to use it: arlib predict --model tuned IMAGE"
         assert (
             load_backbone("vgg_tiny", weights=tmp_path / "tuned/network.safetensors").classes == 2
         )
@@ -376,6 +377,7 @@ class TestFinetune:
         done = arlib_here(*self.arguments("tuned", "--progressive"), cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert re.search(r"dropped \d+\.\d% of 480 images", done.stdout)
+        assert done.stdout.endswith("arlib predict --model tuned/progressive IMAGE\n")
         assert (tmp_path / "tuned/progressive/network.safetensors").is_file()
         assert (tmp_path / "tuned/network.safetensors").is_file()
 

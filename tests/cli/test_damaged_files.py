@@ -23,13 +23,14 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 from tests.experiments.helpers import write_measured_run
 
 from arlib.cli.commands import main
-from arlib.networks import LinearHead, load_backbone
+from arlib.networks import LinearHead, Model, load_backbone
 from arlib.proposals import Grid
 from arlib.scoring import open_scores
 
@@ -164,6 +165,14 @@ def write_network(root):
     weight = rng.normal(size=(2, 128)).astype(np.float32)
     head = LinearHead(weight, np.zeros(2, np.float32), ("dark", "light"), "vgg_tiny", {"C": 1.0})
     head.save(root / "h.safetensors")
+
+
+def write_models(root):
+    """Write photographs, a model, and a file of PyTorch."""
+    write_photographs(root / "photos")
+    network = load_backbone("vgg_tiny", classes=2, weights="random")
+    Model(network, ("dark", "light")).save(root / "m.safetensors")
+    torch.save({"state_dict": network.state_dict()}, root / "w.pth")
 
 
 def write_half_scored(root):
@@ -458,6 +467,13 @@ KINDS = {
     "weights": Kind(write_network, "w.safetensors", [*SCORE, *NETWORK]),
     "head": Kind(write_network, "h.*", [*SCORE, "--head", "h.safetensors"]),
     "weights of a head": Kind(write_network, "weights/*", [*SCORE, "--head", "h.safetensors"]),
+    "model": Kind(write_models, "m.safetensors", [*SCORE, "--model", "m.safetensors"], stored, 8),
+    "facts of a model": Kind(write_models, "m.json", [*SCORE, "--model", "m.safetensors"]),
+    "PyTorch's file": Kind(
+        write_models,
+        "w.pth",
+        ["weights", "convert", "w.pth", "new.safetensors", "--backbone", "vgg_tiny"],
+    ),
     "shard": Kind(
         write_half_scored, "s.zarr.partial/parts/**/*", [*SCORE, *NETWORK], stored, few=4
     ),

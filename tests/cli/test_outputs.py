@@ -94,7 +94,7 @@ def test_an_output_is_in_no_input(here, capsys, command, out):
 
 
 @pytest.mark.parametrize("name", ["head.safetensors", "./head.safetensors"])
-@pytest.mark.parametrize("option", ["--head", "--weights"])
+@pytest.mark.parametrize("option", ["--model", "--head", "--weights"])
 def test_weights_that_are_read_are_an_input(here, capsys, name, option):
     arguments = ["score", "--images", "photos", option, name, "--out", "head.safetensors"]
     assert "is the input" in refused(here, capsys, *arguments, "--overwrite")

@@ -13,7 +13,7 @@ from PIL import Image
 from arlib.experiments import SyntheticProtocol
 from arlib.figures import upload
 from arlib.figures.upload import Classifier, load_classifier, upload_widget
-from arlib.networks import LinearHead, WeightsError, load_backbone
+from arlib.networks import LinearHead, Model, WeightsError, load_backbone
 from arlib.proposals import EdgeBoxes, Grid
 from arlib.scoring import score_image
 
@@ -58,6 +58,15 @@ class TestLoadClassifier:
         monkeypatch.setattr(upload, "load_backbone", offline)
         with pytest.raises(WeightsError, match="offline"):
             load_classifier("squeezenet1_1", SyntheticProtocol())
+
+    def test_what_was_trained_is_loaded_by_its_path(self, tmp_path):
+        path = tmp_path / "moods.safetensors"
+        trained = load_backbone("vgg_tiny", classes=3, weights="random")
+        Model(trained, ("joy", "fear", "awe"), facts={"dataset": "photos"}).save(path)
+        classifier = load_classifier(str(path), SyntheticProtocol())
+        assert classifier.description == "vgg_tiny, fine-tuned on photos"
+        scores = classifier.scores(IMAGE, Grid(max_regions=2))
+        assert scores.emotion.values.tolist() == ["joy", "fear", "awe"]
 
 
 def test_a_classifier_scores_as_the_library(network):
@@ -121,6 +130,14 @@ class TestWidget:
         widget.children[3].value = 4
         assert len(self.facts(widget)["boxes"]) == 4
         assert widget.children[4].value == "photo.png: 4 regions, predicted by network two"
+
+    def test_three_emotions_are_ranked_by_a_score_that_cannot_be_negative(self):
+        network = load_backbone("vgg_tiny", classes=3, weights="random")
+        moods = {"moods": Classifier("random", network, emotions=("joy", "fear", "awe"))}
+        widget = upload_widget(moods, max_regions=2, base="e")
+        self.upload(widget, self.png())
+        facts = self.facts(widget)
+        assert (facts["emotions"], facts["settings"]["base"]) == (["joy", "fear", "awe"], "classes")
 
     def test_a_file_that_is_no_image(self, widget):
         self.upload(widget, self.png())

@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +13,13 @@ from torch import nn
 from torchvision import models
 from torchvision.transforms.v2.functional import resize
 
+from arlib import cli
 from arlib.networks import backbones
 from arlib.networks.backbones import (
     Preprocessing,
     WeightsError,
     check_torch,
+    convert_weights,
     load_backbone,
     weights_at_hand,
 )
@@ -223,10 +227,113 @@ def test_a_pickle_is_refused_with_the_command_that_converts_it(tmp_path, name, z
     torch.save(saved.network.state_dict(), path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(WeightsError, match="is PyTorch's pickle, not safetensors") as caught:
         load_backbone("vgg_tiny", weights=path)
-    code = re.fullmatch(r'.* Convert it: python -c "(.*)"', str(caught.value))[1]
-    exec(code, {})
-    converted = load_backbone("vgg_tiny", weights=path.with_suffix(".safetensors"))
-    assert converted.sha256() == saved.sha256()
+    command = shlex.split(re.fullmatch(r".* Convert it: (.*)", str(caught.value))[1])
+    with pytest.raises(SystemExit) as ended:
+        cli.main(command[1:])
+    assert ended.value.code == 0
+    assert load_backbone("vgg_tiny", weights=command[4]).sha256() == saved.sha256()
+
+
+def state(prefix="", dtype=None):
+    """The weights of a random network under other names, in another precision."""
+    weights = load_backbone("vgg_tiny", classes=3, weights="random").network.state_dict()
+    return {f"{prefix}{key}": value.to(dtype) for key, value in weights.items()}
+
+
+class TestWeightsOfOtherPrograms:
+    @pytest.mark.parametrize(
+        "content",
+        [
+            lambda: state(),
+            lambda: state("module."),
+            lambda: state("module.network."),
+            lambda: state("_orig_mod.module.backbone."),
+            lambda: {"state_dict": state("model.")},
+            lambda: {"model": {"state_dict": state()}},
+            lambda: {"model_state_dict": state()},
+            lambda: state(dtype=torch.float64),
+            lambda: {key: torch.nn.Parameter(value) for key, value in state().items()},
+        ],
+        ids=range(9),
+    )
+    @pytest.mark.parametrize("zipped", [True, False])
+    def test_are_this_network_s(self, tmp_path, content, zipped):
+        torch.save(content(), tmp_path / "w.pt", _use_new_zipfile_serialization=zipped)
+        converted = convert_weights(tmp_path / "w.pt", "vgg_tiny")
+        wanted = load_backbone("vgg_tiny", classes=3, weights="random")
+        assert converted.classes == 3
+        assert converted.sha256() == wanted.sha256()
+        assert not converted.training
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+    def test_in_half_precision_become_float32(self, tmp_path, dtype):
+        torch.save(state("module.", dtype), tmp_path / "w.pt")
+        converted = convert_weights(tmp_path / "w.pt", "vgg_tiny").network.state_dict()
+        wanted = state(dtype=dtype)
+        assert all(converted[key].dtype == torch.float32 for key in wanted)
+        assert all((converted[key] == wanted[key].float()).all() for key in wanted)
+
+    def test_what_is_passed_over_is_said(self, tmp_path, caplog):
+        torch.save({"model": state(), "model_ema": state(), "epoch": 3}, tmp_path / "w.pt")
+        convert_weights(tmp_path / "w.pt", "vgg_tiny")
+        (line,) = caplog.messages
+        assert line.endswith("w.pt: 'model' is taken; passed over: 'model_ema', 'epoch'")
+
+    def test_safetensors_of_other_names_are_read_too(self, tmp_path):
+        save_file(state("module."), tmp_path / "w.safetensors")
+        assert convert_weights(tmp_path / "w.safetensors", "vgg_tiny").classes == 3
+
+    def test_old_names_and_files_without_counts_of_batches_fit(self, tmp_path):
+        """As torchvision's own files of DenseNets are."""
+        network = load_backbone("densenet121", classes=3, weights="random")
+        old = {
+            re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", key): value
+            for key, value in network.network.state_dict().items()
+            if not key.endswith("num_batches_tracked")
+        }
+        assert "features.denseblock1.denselayer1.norm.1.weight" in old
+        torch.save(old, tmp_path / "w.pth")
+        assert convert_weights(tmp_path / "w.pth", "densenet121").sha256() == network.sha256()
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (lambda: torch.nn.Linear(2, 2), "holds more than tensors, such as a pickled module"),
+            (lambda: {"state_dict": state(), "args": Path("x")}, "holds more than tensors"),
+            (lambda: [1, 2], r"holds no state dict, but \[1, 2\]"),
+            (lambda: {}, "holds no state dict"),
+            (lambda: {"epoch": 3, **state()}, r"1 of its 13 entries are none, \['epoch'\]"),
+            (lambda: {**state("module."), "0.0.weight": torch.zeros(1)}, "12 unknown"),
+            (
+                lambda: dict(list(state("module.").items())[1:]),
+                r"1 missing \['0\.0\.weight'\], 0 unknown",
+            ),
+            (lambda: state("encoder."), "12 missing .*, 12 unknown"),
+            (lambda: {key: value * torch.nan for key, value in state().items()}, "are not finite"),
+        ],
+    )
+    def test_that_are_not_its_own_are_refused_in_a_line(self, tmp_path, content, message):
+        torch.save(content(), tmp_path / "w.pth")
+        with pytest.raises(WeightsError, match=message) as caught:
+            convert_weights(tmp_path / "w.pth", "vgg_tiny")
+        assert "w.pth" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize("content", [b"", b"<html>", b"PK\3\4" + bytes(99), None])
+    def test_a_damaged_file_is_named(self, tmp_path, content):
+        path = tmp_path / "w.pth"
+        torch.save(state(), path)
+        path.write_bytes(path.read_bytes()[:-900] if content is None else content)
+        with pytest.raises(WeightsError, match=r"w\.pth is damaged, or"):
+            convert_weights(path, "vgg_tiny")
+
+    def test_a_folder_or_nothing_is_named(self, tmp_path):
+        with pytest.raises(WeightsError, match="is a folder: name the file"):
+            convert_weights(tmp_path, "vgg_tiny")
+        with pytest.raises(WeightsError, match="no weights file"):
+            convert_weights(tmp_path / "w.pth", "vgg_tiny")
+        with pytest.raises(ValueError, match="no network 'vgg'"):
+            convert_weights(tmp_path, "vgg")
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>portal</html>", b"\x10" + bytes(99), b"x" * 999])

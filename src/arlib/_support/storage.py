@@ -45,6 +45,11 @@ def refuse_output(
     Raises:
         FileExistsError: it names `out`, and the input.
     """
+    try:
+        out.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # it cannot be resolved
+            raise FileExistsError(f"{out} links to itself: name another output") from error
     for given in inputs:
         for inner, outer, verb in ((out, given, "lies in"), (given, out, "holds")):
             if _same(out, given):

@@ -20,6 +20,7 @@ from arlib.cli.predict import predict
 from arlib.cli.score import score
 from arlib.cli.table import table
 from arlib.cli.train import finetune, head
+from arlib.cli.weights import weights
 
 
 class _Ended(BaseException):
@@ -87,5 +88,5 @@ def app() -> None:
     """Affective regions: predict an image's sentiment and the regions that carry it."""
 
 
-for command in (run, lab, editions, predict, table, score, head, finetune, data):
+for command in (run, lab, editions, predict, table, score, head, finetune, weights, data):
     app.add_command(command)

@@ -40,6 +40,8 @@ POSITIVE = SECONDS = Finite(0, 1e9, min_open=True)
 FOLD = click.IntRange(0, 127)
 FILE = click.Path(path_type=Path)
 
+MODEL = "What was trained: the folder of `arlib finetune`, or X.safetensors of `arlib head`."
+
 MAX_PIXELS = click.option(
     "--max-pixels",
     default=80_000_000,

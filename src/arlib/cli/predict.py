@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from arlib.cli.options import FILE, MAX_PIXELS, REGIONS, WEIGHT
+from arlib.cli.options import FILE, MAX_PIXELS, MODEL, REGIONS, WEIGHT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +34,7 @@ _MARKS = {_OVERLAY: b"Software\0Matplotlib", _PAGE: b'class="arlib-explorer'}
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option("--model", type=FILE, help=MODEL)
 @click.option("--k", default=8, type=REGIONS, help="K, how many affective regions.")
 @click.option("--alpha", default=1.0, type=WEIGHT, help="alpha of Eq. 2.")
 @click.option("--beta", default=0.5, type=WEIGHT, help="beta of Eq. 3.")
@@ -45,6 +46,7 @@ _MARKS = {_OVERLAY: b"Software\0Matplotlib", _PAGE: b'class="arlib-explorer'}
 @click.option("--html", is_flag=True, help="Also write NAME.explorer.html there: move the sliders.")
 def predict(
     images: tuple[str, ...],
+    model: Path | None,
     max_regions: int,
     max_pixels: int,
     as_json: bool,
@@ -55,8 +57,9 @@ def predict(
 ) -> None:
     """Predict each image's sentiment and the regions that carry it.
 
-    The classifier is SqueezeNet 1.1 as torchvision publishes it (ARLIB_DATA/weights/, or
-    downloaded), under a linear head fitted on OASIS that ships with the package.
+    The classifier is --model, or else SqueezeNet 1.1 as torchvision publishes it
+    (ARLIB_DATA/weights/, or downloaded), under a linear head fitted on OASIS that ships with the
+    package.
 
     NAME is the image's name without its type; where images share it, with type and folders:
     a-1.jpg.regions.png. Of the files that are there, only what this command wrote is replaced;
@@ -64,9 +67,18 @@ def predict(
     batch, but exit status is 1.
     """
     from arlib.datasets import ImageError, read_image
+    from arlib.networks import load_model
     from arlib.proposals import EdgeBoxes
     from arlib.scoring import prediction_from_scores, score_image
 
+    classifier: dict[str, Any] = {}
+    if model is not None:
+        trained = load_model(model)
+        classifier = {
+            "network": trained.network,
+            "head": trained.head,
+            "emotions": trained.emotions,
+        }
     given = [text for text in images if not _written_here(Path(text))]
     if passed := len(images) - len(given):
         _complain(f"{passed} of the files were written by this command and are passed over")
@@ -77,7 +89,7 @@ def predict(
         path = Path(text)
         try:
             image = read_image(path, max_pixels=max_pixels)
-            scores = score_image(image, proposals=method)
+            scores = score_image(image, method, **classifier)
             prediction = prediction_from_scores(scores, **settings)
         except (ImageError, MemoryError) as error:
             way_out = _way_out(text) if isinstance(error, ImageError) else "too little memory"
@@ -149,9 +161,12 @@ def write_explorer(
 ) -> None:
     """Write the explorer of an image, (H, W, 3) uint8 RGB, and its scores as a page."""
     from arlib.figures import explore
+    from arlib.method import usable_base
 
+    base = usable_base(scores.sizes["emotion"])
     title = click.format_filename(name)
-    explore(image, scores, title=title, alt=f"The image {title}", **settings).save(path)
+    alt = f"The image {title}"
+    explore(image, scores, title=title, alt=alt, base=base, **settings).save(path)
 
 
 def _written_here(path: Path) -> bool:
@@ -208,6 +223,8 @@ def _complain(text: str) -> None:
 def described(path: Path, prediction: Prediction, files: dict[str, str | None]) -> str:
     """Describe a prediction in lines: label, probabilities, regions, files ("overlay", "html")."""
     first = next(iter(prediction.probability))
+    if len(prediction.probability) > 2:
+        first = prediction.label
     lines = [f"{path}: {prediction.label}"]
     for name, probability in (
         ("fused", prediction.probability),

@@ -8,6 +8,7 @@ import click
 from arlib.cli.options import (
     FILE,
     MAX_PIXELS,
+    MODEL,
     POSITIVE,
     PROCESSES,
     REGIONS,
@@ -17,14 +18,17 @@ from arlib.cli.options import (
     refuse_input,
 )
 
+_FILES = ("model", "head", "weights")
+
 
 @click.command()
 @click.option("--dataset", help="A name under ARLIB_DATA, or the path of class folders or a table.")
 @click.option("--images", type=FILE, help="Instead: a folder of images, without labels.")
 @click.option("--out", required=True, type=FILE, help="The store to write, e.g. scores.zarr.")
 @MAX_PIXELS
-@click.option("--head", type=FILE, help="From `arlib head`; by default the package's own.")
-@click.option("--backbone", help="Instead of a head: a classifier by its own classes.")
+@click.option("--model", type=FILE, help=MODEL)
+@click.option("--head", type=FILE, help="A head of `arlib head`; by default the package's own.")
+@click.option("--backbone", help="Instead of both: a classifier by its own classes.")
 @click.option("--weights", default="auto", help="Of --backbone: auto, random, or a safetensors.")
 @click.option("--proposals", default="edge_boxes", help="Proposal method.")
 @click.option("--max-regions", default=100, type=REGIONS, help="N, how many proposals.")
@@ -83,8 +87,8 @@ def score(
         raise click.UsageError("give one of --workers N and --scheduler ADDRESS")
     if resource and not scheduler:
         raise click.UsageError("--resource is for the workers of a --scheduler")
-    refuse_input(out, named["dataset"], images, named["head"], named["weights"])
-    for name in ("head", "weights"):  # workers may run elsewhere
+    refuse_input(out, named["dataset"], images, *(named[each] for each in _FILES))
+    for name in _FILES:  # workers may run elsewhere
         if named[name] and Path(named[name]).exists():
             named[name] = str(Path(named[name]).resolve())
     scores, report = score_in_shards(

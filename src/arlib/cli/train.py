@@ -1,5 +1,6 @@
 """`arlib head` and `arlib finetune`: train classifiers of sentiment."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -32,6 +33,12 @@ def head(dataset: str, out: Path, backbone: str, seed: int, max_pixels: int) -> 
     out.parent.mkdir(parents=True, exist_ok=True)
     linear_head.save(out)
     click.echo(f"{out}: {linear_head.provenance}")
+    click.echo(to_use(out))
+
+
+def to_use(model: Path) -> str:
+    """Name the command that predicts by a model."""
+    return f"to use it: {shlex.join(['arlib', 'predict', '--model', str(model), 'IMAGE'])}"
 
 
 def is_head(path: Path) -> bool:
@@ -130,3 +137,4 @@ def finetune(
         click.echo(f"dropped {result.dropped:.1%} of {len(learn)} images, and trained on")
     last = {name: round(value, 4) for name, value in learning_curve(out)[-1].items()}
     click.echo(f"{out / 'network.safetensors'}: {last}")
+    click.echo(to_use(out))

@@ -13,7 +13,8 @@ from arlib import proposals
 from arlib.datasets import ImageError, read_image
 from arlib.experiments import SyntheticProtocol
 from arlib.figures.explorer import explore
-from arlib.networks import Backbone, LinearHead, load_backbone, weights_at_hand
+from arlib.method import usable_base
+from arlib.networks import Backbone, LinearHead, load_backbone, load_model, weights_at_hand
 from arlib.proposals import Propose
 from arlib.scoring import score_image
 
@@ -31,10 +32,11 @@ class Classifier:
     description: str
     network: Backbone
     head: LinearHead | None = None
+    emotions: tuple[str, ...] = ("positive", "negative")  # without a head
 
     def scores(self, image: np.ndarray, propose: Propose) -> xr.Dataset:
         """Score an image, (H, W, 3) uint8 RGB, and its proposals: scores of one image."""
-        return score_image(image, propose, self.network, head=self.head)
+        return score_image(image, propose, self.network, head=self.head, emotions=self.emotions)
 
 
 def load_classifier(which: str, settings: SyntheticProtocol) -> Classifier:
@@ -43,25 +45,32 @@ def load_classifier(which: str, settings: SyntheticProtocol) -> Classifier:
     Args:
         which: "scenes", the network of the synthetic scenes, trained where it is not in the cache;
             "squeezenet1_1", the package's default for photographs, downloaded where it is missing;
-            "auto", the latter where its weights are on this machine, else the former.
+            "auto", the latter where its weights are on this machine, else the former; or what was
+            trained, by its path, as `arlib.networks.load_model` takes it.
         settings: of the synthetic scenes; those of chapter 2 share its network.
 
     Returns:
         The classifier; its `description` names the network.
 
     Raises:
-        ValueError: no such choice.
+        ValueError: no such choice, or as `arlib.networks.load_model` says.
         WeightsError: the weights were asked for and are not available.
 
     Example:
         >>> load_classifier("vgg16", SyntheticProtocol())
         Traceback (most recent call last):
         ...
-        ValueError: network must be "auto", "squeezenet1_1" or "scenes", not 'vgg16'
+        ValueError: network must be "auto", "squeezenet1_1", "scenes" or a model's path, not 'vgg16'
     """
     head = LinearHead.default()
     if which not in ("auto", head.backbone, "scenes"):
-        raise ValueError(f'network must be "auto", "{head.backbone}" or "scenes", not {which!r}')
+        if not Path(which).exists():
+            raise ValueError(
+                f'network must be "auto", "{head.backbone}", "scenes" or a model\'s path, '
+                f"not {which!r}"
+            )
+        model = load_model(which)
+        return Classifier(model.description, model.network, model.head, model.emotions)
     if which == "scenes" or (which == "auto" and not weights_at_hand(head.backbone)):
         network, _ = settings.fine_tune(progress=False)
         return Classifier(f"{settings.backbone}, fine-tuned on tagged scenes", network)
@@ -124,7 +133,10 @@ def upload_widget(
         )
         regions = int(scores.objectness.notnull().sum())
         status.value = f"{file['name']}: {regions} regions, predicted by {chosen.description}"
-        explorer = explore(image, scores, title=file["name"], alt="Your photograph", **settings)
+        usable = usable_base(scores.sizes["emotion"])
+        base = {"base": usable} if usable != "e" else {}  # "e" is for two emotions
+        how = {"title": file["name"], "alt": "Your photograph", **settings, **base}
+        explorer = explore(image, scores, **how)
         output.append_display_data(explorer)
 
     for widget in (upload, classifier, method, most):

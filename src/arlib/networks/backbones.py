@@ -5,11 +5,16 @@ penultimate features ("fc7" of VGG). Both come out of one forward pass.
 """
 
 import hashlib
+import logging
 import os
 import re
+import shlex
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -17,11 +22,23 @@ from safetensors.torch import load_file, save
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
+from arlib._support.files import one_line
 from arlib._support.storage import write_atomic
 from arlib.networks.tiny import NETWORKS, SIZE
 
 _PICKLED = (b"PK\3\4", b"\x80\2\x8a\n")
 """How files of `torch.save` begin, today's and the old ones."""
+
+_ENTRIES = ("state_dict", "model_state_dict", "model")
+"""Under which names training programs save a state dict beside other things."""
+
+_PREFIXES = ("module.", "network.", "backbone.", "model.", "_orig_mod.")
+"""What stands before the names of weights: of DDP, of modules that hold the network, of compile."""
+
+_NUMBERED = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
+"""Old names in torchvision's files of DenseNets, norm.1 for norm1, as its own loader finds them."""
+
+_LOG = logging.getLogger(__name__)
 
 
 class WeightsError(ValueError):
@@ -182,8 +199,7 @@ def load_backbone(
         >>> tuple(features.shape), tuple(logits.shape), backbone.preprocessing.size
         ((1, 512), (1, 2), 224)
     """
-    if name not in names():
-        raise ValueError(f"no network {name!r}; there are {', '.join(names())}")
+    _check_name(name)
     found = None if weights == "random" else _find_weights(name, weights)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -193,6 +209,48 @@ def load_backbone(
             network.load_state_dict(_fit(network, state, name, file))
         if classes is not None:
             _swap_classifier(network, classes)
+    return Backbone(name, network, _preprocessing(name)).eval()
+
+
+def convert_weights(path: str | Path, name: str) -> Backbone:
+    """Load a network from a file of `torch.save`, or of other names of its weights.
+
+    Only tensors are read, never other Python objects, which could run any code.
+
+    Args:
+        path: a state dict, alone or as "state_dict", "model_state_dict" or "model" of a checkpoint,
+            in any precision; what stands before all of its names ("module.", "network.",
+            "backbone.", "model.", "_orig_mod.") is dropped. Checkpoints of `finetune` are such
+            files, and safetensors are read too.
+        name: the network, as `load_backbone` takes it.
+
+    Returns:
+        The network in float32, with as many classes as the file has; its `save` writes safetensors.
+
+    Raises:
+        ValueError: no such network.
+        WeightsError: the file is missing, damaged, holds more than tensors, or does not fit.
+
+    Example:
+        >>> import tempfile
+        >>> saved = load_backbone("vgg_tiny", classes=2, weights="random")
+        >>> path = Path(tempfile.mkdtemp(), "w.pth")
+        >>> torch.save({"state_dict": saved.state_dict(), "epoch": 3}, path)  # of "network.…"
+        >>> convert_weights(path, "vgg_tiny").sha256() == saved.sha256()
+        True
+    """
+    _check_name(name)
+    file = Path(path)
+    state = _foreign(file, name)
+    with torch.random.fork_rng(devices=[]):
+        network = _build(name)
+    wanted = network.state_dict().keys()
+    while not wanted <= state.keys():
+        before = [each for each in _PREFIXES if all(key.startswith(each) for key in state)]
+        if not before or not state:
+            break
+        state = {key.removeprefix(before[0]): tensor for key, tensor in state.items()}
+    network.load_state_dict(_fit(network, state, name, file))
     return Backbone(name, network, _preprocessing(name)).eval()
 
 
@@ -215,6 +273,11 @@ def weights_at_hand(name: str) -> bool:
     if name in NETWORKS:
         return False
     return _cached_file(_torchvision_models().get_model_weights(name).DEFAULT.url).is_file()
+
+
+def _check_name(name: str) -> None:
+    if name not in names():
+        raise ValueError(f"no network {name!r}; there are {', '.join(names())}")
 
 
 def _cached_file(url: str) -> Path:
@@ -245,10 +308,10 @@ def _preprocessing(name: str) -> Preprocessing:
 def _find_weights(name: str, weights: str | Path) -> tuple[Path, dict[str, torch.Tensor]]:
     """Find a network's weights: the file, and what it holds."""
     if weights != "auto":
-        return Path(weights), _read(Path(weights))
+        return Path(weights), _read(Path(weights), name)
     local = _local_file(name)
     if local is not None and local.is_file():
-        return local, _read(local)
+        return local, _read(local, name)
     if name in NETWORKS:
         place = f", and there is no file {local}" if local else ""
         raise WeightsError(f"{name} has no published weights{place}: train it, and name its file")
@@ -282,41 +345,94 @@ def _check_cached(path: Path) -> None:
         )
 
 
-def _read(path: Path) -> dict[str, torch.Tensor]:
+def _read(path: Path, name: str) -> dict[str, torch.Tensor]:
+    start = _first_bytes(path)
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(
+            f"{path} is PyTorch's pickle, not safetensors. Convert it: {_conversion(path, name)}"
+            if start in _PICKLED
+            else f"{path} is not a readable safetensors file ({error}): get or train it anew"
+        ) from error
+    return _full_precision(state)
+
+
+def _first_bytes(path: Path) -> bytes:
+    if path.is_dir():
+        raise WeightsError(f"{path} is a folder: name the file of weights, X.safetensors")
     if not path.is_file():
         raise WeightsError(f"no weights file {path}")
     try:
         with path.open("rb") as file:
-            start = file.read(4)
-        state = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(
-            f"{path} is PyTorch's pickle, not safetensors. Convert it: {_conversion(path)}"
-            if start in _PICKLED
-            else f"{path} is not a readable safetensors file ({error}): get or train it anew"
-        ) from error
+            return file.read(4)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _full_precision(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {key: t.float() if t.is_floating_point() else t for key, t in state.items()}
 
 
-def _conversion(path: Path) -> str:
+def _conversion(path: Path, name: str) -> str:
     """The command that writes a pickled state as safetensors, beside it."""
-    # an open file, since torch.load goes by a name's suffix
-    state = f"torch.load(open({str(path)!r}, 'rb'), map_location='cpu')"
-    tensors = f"{{name: w.contiguous() for name, w in {state}.items()}}"
-    target = str(path.with_suffix(".safetensors"))
-    code = f"import torch, safetensors.torch as s; s.save_file({tensors}, {target!r})"
-    return f'python -c "{code}"'
+    target = path.with_suffix(".safetensors")
+    if target == path:
+        target = path.with_name(f"{path.stem}-converted.safetensors")
+    return shlex.join(["arlib", "weights", "convert", str(path), str(target), "--backbone", name])
+
+
+def _foreign(path: Path, name: str) -> dict[str, torch.Tensor]:
+    """Read the state dict in a file of other programs."""
+    start = _first_bytes(path)
+    if path.suffix == ".safetensors" and start not in _PICKLED:
+        return _read(path, name)
+    content: Any
+    try:
+        # an open file, since torch.load goes by a name's suffix
+        with warnings.catch_warnings(action="ignore"), path.open("rb") as file:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged files raise nearly anything
+        raise WeightsError(
+            f"{path} is damaged, or holds more than tensors, such as a pickled module, which is "
+            "not loaded since it can run any code: where it was made, save the tensors alone, "
+            "torch.save(network.state_dict(), FILE)"
+            if start in _PICKLED
+            else f"{path} is damaged, or neither a file of torch.save nor X.safetensors"
+        ) from error
+    while isinstance(content, Mapping):
+        inner = next((e for e in _ENTRIES if isinstance(content.get(e), Mapping)), None)
+        if inner is None:
+            break
+        others = ", ".join(repr(key) for key in content if key != inner)
+        if others:
+            _LOG.warning("%s: %r is taken; passed over: %s", path, inner, others)
+        content = content[inner]
+    if not isinstance(content, Mapping) or not content:
+        raise WeightsError(f"{path} holds no state dict, but {one_line(repr(content), 60)}")
+    strange = [key for key, value in content.items() if not isinstance(value, torch.Tensor)]
+    if strange:
+        raise WeightsError(
+            f"{path} holds no state dict, names of tensors: {len(strange)} of its "
+            f"{len(content)} entries are none, {one_line(repr(strange[:3]), 100)}"
+        )
+    return _full_precision({str(key): value.detach() for key, value in content.items()})
 
 
 def _fit(
     network: nn.Module, state: dict[str, torch.Tensor], name: str, file: Path
 ) -> dict[str, torch.Tensor]:
     """Give the network as many classes as the weights have; check every name, shape and number."""
+    state = {_NUMBERED.sub(r"\1\2", key): tensor for key, tensor in state.items()}
     classifier_name, classifier = _classifier(network)
     weight = state.get(f"{classifier_name}.weight")
     if weight is not None and weight.ndim and weight.shape[0] not in (0, 1, _outputs(classifier)):
         _swap_classifier(network, weight.shape[0])
     want = network.state_dict()
+    counts = [key for key in want if key.endswith(".num_batches_tracked")]  # not in old files
+    state = {key: want[key] for key in counts} | state
     missing = sorted(want.keys() - state.keys())
     unknown = sorted(state.keys() - want.keys())
     misfits = [

@@ -27,8 +27,9 @@ from arlib._support.memory import memory_for
 from arlib._support.progress import progress_bar
 from arlib._support.storage import write_atomic
 from arlib.datasets import Dataset, DatasetError
-from arlib.networks.backbones import Backbone, load_backbone
+from arlib.networks.backbones import Backbone
 from arlib.networks.loaders import Batch, Schedule, TrainingImages, collate
+from arlib.networks.models import Model, load_model
 from arlib.networks.training import Finetuner, LightningPrecision, TooFewError, Training
 
 log = logging.getLogger(__name__)
@@ -88,9 +89,7 @@ def finetune(
     }
     _claim(folder, facts)
     if (folder / "network.json").exists():
-        return load_backbone(
-            network.name, classes=network.classes, weights=folder / "network.safetensors"
-        )
+        return load_model(folder).network
     # train, from the last checkpoint if there is one
     module = Finetuner(network, plan, _class_weights(dataset) if plan.class_weights else None)
     started = time.perf_counter()
@@ -114,8 +113,7 @@ def finetune(
     facts["unreadable"] = unreadable.reasons
     trained = module.network.cpu().eval()
     if trainer.is_global_zero:
-        trained.save(folder / "network.safetensors")
-        write_atomic(folder / "network.json", json.dumps(facts, indent=1) + "\n")
+        Model(trained, dataset.emotions, facts=facts).save(folder / "network.safetensors")
     return trained
 
 

@@ -69,9 +69,10 @@ def score_in_shards(
             - `dataset`, a name in `arlib.datasets.load`, with its further arguments in
               `dataset_settings`; or else `images`, a folder of images without labels; and
               `max_pixels` of an image (None, for the default of `arlib.datasets.read_image`);
-            - `head`, a linear head's file, None for the package's own; or else `backbone`, a
-              network that predicts by its own classes, and its `weights` ("auto"), as in
-              `arlib.networks.load_backbone`;
+            - `model`, what was trained, as `arlib.networks.load_model` takes it, whose facts the
+              scores then keep as `attrs["model"]`; or `head`, a linear head's file; or `backbone`,
+              a network that predicts by its own classes, and its `weights` ("auto"), as in
+              `arlib.networks.load_backbone`; none of them takes the package's own head;
             - `proposals` ("edge_boxes"), `max_regions` (100) and `deadline` (None), as in
               `arlib.proposals.make_proposals`.
         out: the store; `OUT.partial` beside it holds finished shards until all are there. On a
@@ -92,9 +93,9 @@ def score_in_shards(
         BusyError: another run is at work on `out`.
         FileExistsError: `out` holds other scores, and `overwrite` is false; or it, or
             `OUT.partial`, holds anything that is not of a scoring.
-        ValueError: both or neither of `dataset` and `images`, both `head` and `backbone`, or no
-            such name; shards failed too often, a disk is full, or a worker has other code or
-            weights; nothing is at `out`, finished shards are kept.
+        ValueError: both or neither of `dataset` and `images`, more than one of `model`, `head` and
+            `backbone`, or no such name; shards failed too often, a disk is full, or a worker has
+            other code or weights; nothing is at `out`, finished shards are kept.
         ScoresError: no image could be read; or the scores at `out` are damaged.
         ImportError: Dask is needed and not installed.
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ import torch
 from arlib import datasets
 from arlib._support.provenance import code_sha256
 from arlib.datasets import Dataset
-from arlib.networks import Backbone, LinearHead, load_backbone, resolve_device
+from arlib.networks import Backbone, LinearHead, Model, load_backbone, load_model, resolve_device
 from arlib.proposals import Propose, make_proposals
 from arlib.scoring.cross_fold import Heads, check_heads
 
@@ -31,6 +31,7 @@ class Job:
     network: Backbone
     head: Heads = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] | None = None  # facts of what was trained; they decide no number
 
     def __post_init__(self) -> None:
         """Check that the parts belong together."""
@@ -73,6 +74,7 @@ def named_job(
     dataset: str | None = None,
     dataset_settings: Mapping[str, Any] | None = None,
     images: str | Path | None = None,
+    model: str | Path | None = None,
     head: str | Path | None = None,
     backbone: str | None = None,
     weights: str | Path = "auto",
@@ -83,34 +85,52 @@ def named_job(
     **settings: Any,
 ) -> Job:
     """Make a job from names, as `score_in_shards` describes them: the same on any machine."""
-    # the images, and the head that knows its network
+    # what predicts, where it knows its emotions: all but a backbone by its own classes
     if head and backbone:
         raise ValueError("give a head, which names its network, or a backbone, not both")
-    linear = None if backbone else LinearHead.load(head) if head else LinearHead.default()
+    if model and (head or backbone or weights != "auto"):
+        raise ValueError(f"the model {model} has its network and weights: give no others beside it")
+    if weights != "auto" and not backbone:
+        raise ValueError(f"the weights {weights} are of a backbone: give its name too")
+    trained: Model | None = None
+    if model or head:
+        trained = load_model(model or head or "")
+        if head and trained.head is None:
+            raise ValueError(f"{head} is no linear head, but a network: give it as the model")
+    elif not backbone:
+        linear = LinearHead.default()
+        trained = Model(load_backbone(linear.backbone), linear.emotions, linear)
+    # the images
     if dataset and not images:
         source = datasets.load(dataset, max_pixels=max_pixels, **(dataset_settings or {}))
     elif images and not dataset:
-        emotions = linear.emotions if linear else None
+        emotions = trained.emotions if trained else None
         source = datasets.load(
             Path(images).absolute(), max_pixels=max_pixels, labels=False, emotions=emotions
         )
     else:
         raise ValueError("give one of a dataset's name and a folder of images")
+    if trained and trained.emotions != tuple(source.emotions):
+        raise ValueError(
+            f"{model or head or 'the head of the package'} predicts {_listed(trained.emotions)}, "
+            f"and {dataset or images} has {_listed(source.emotions)}"
+        )
     # the network, its precision and the proposals
-    if linear is not None:
-        try:
-            network = load_backbone(linear.backbone)
-            check_heads(source, network, linear)
-        except ValueError as error:
-            raise ValueError(f"the head {head}: {error}" if head else str(error)) from error
-    else:
+    if trained is None:
         assert backbone is not None
         network = load_backbone(backbone, classes=len(source.emotions), weights=weights)
+        trained = Model(network, tuple(source.emotions))
     if settings.get("precision") == "auto":  # as this machine has it: others may have it otherwise
         _, dtype = resolve_device(precision="auto")
         settings["precision"] = "bf16" if dtype == torch.bfloat16 else "float32"
     method = make_proposals(proposals, deadline=deadline, max_regions=max_regions)
-    return Job(source, method, network, linear, settings)
+    facts = trained.facts if model else None
+    return Job(source, method, trained.network, trained.head, settings, facts)
+
+
+def _listed(emotions: Sequence[str]) -> str:
+    """List emotions in a line, the first few of many."""
+    return ", ".join(emotions[:8]) + (f", … ({len(emotions)})" if len(emotions) > 8 else "")
 
 
 def _hash_file(digest: Any, path: Path) -> None:

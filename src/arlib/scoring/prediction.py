@@ -11,7 +11,7 @@ import xarray as xr
 
 from arlib.datasets import Dataset, read_image
 from arlib.method import affective_regions, predict_labels, usable_base
-from arlib.networks import Backbone, LinearHead, load_backbone
+from arlib.networks import Backbone, LinearHead, Model, load_backbone, load_model
 from arlib.proposals import EdgeBoxes, Propose
 from arlib.scoring.crops import CropMode
 from arlib.scoring.cross_fold import check_heads, probability_of
@@ -65,6 +65,7 @@ class Prediction:
 def predict(
     image_or_path: np.ndarray | str | Path,
     *,
+    model: Model | str | Path | None = None,
     network: Backbone | None = None,
     head: LinearHead | None = None,
     proposals: Propose | None = None,
@@ -77,8 +78,11 @@ def predict(
 
     Args:
         image_or_path: (H, W, 3) uint8 RGB, or a file.
-        network: a fine-tuned network, or the backbone of `head`. None takes SqueezeNet 1.1 with
-            the head that ships with the package (or with `head`, if that is given).
+        model: what was trained, with its emotions: from `arlib.networks.load_model`, or the path
+            that it takes, which is then loaded for this image alone.
+        network: instead, a network of the classes positive and negative, or the backbone of `head`.
+            None takes SqueezeNet 1.1 with the head that ships with the package (or with `head`, if
+            that is given).
         head: a linear head on the network's features; None takes the network's own classes.
         proposals: image -> Proposals; None takes `EdgeBoxes()`.
         k: K, how many affective regions, >= 1.
@@ -92,6 +96,7 @@ def predict(
     Raises:
         ImageError: the file is no readable image.
         WeightsError: the default network's weights cannot be had.
+        ValueError: both a model and a network or head, or as `arlib.networks.load_model` says.
 
     Example:
         >>> from skimage.data import coffee
@@ -103,7 +108,14 @@ def predict(
         >>> round(sum(prediction.response.values()), 5)
         1.5
     """
-    scores = score_image(image_or_path, proposals, network, head=head, device=device)
+    how: dict[str, Any] = {"device": device}
+    if model is not None:
+        if network is not None or head is not None:
+            raise ValueError("give a model, or a network and head, not both")
+        trained = model if isinstance(model, Model) else load_model(model)
+        network, head = trained.network, trained.head
+        how["emotions"] = trained.emotions
+    scores = score_image(image_or_path, proposals, network, head=head, **how)
     return prediction_from_scores(scores, k=k, alpha=alpha, beta=beta)
 
 

@@ -211,4 +211,6 @@ def assemble(parts: Sequence[Part], job: Job, out: Path, *, chunk: int = CHUNK) 
         if held is not None and held.sizes["image"]:
             writer.append(held)
         writer.attrs.update(unreadable=unreadable, key=job.key(images))
+        if job.model is not None:
+            writer.attrs["model"] = dict(job.model)
     flush_folder(out)

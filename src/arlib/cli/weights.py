@@ -1,0 +1,71 @@
+"""`arlib weights convert`: weights that other programs trained, for this one."""
+
+import os
+from pathlib import Path
+
+import click
+
+from arlib.cli.options import FILE, refuse_input
+from arlib.cli.train import to_use
+
+
+@click.group()
+def weights() -> None:
+    """Make other programs' weights readable here."""
+
+
+@weights.command()
+@click.argument("source", type=FILE, metavar="IN.pth")
+@click.argument("out", type=FILE, metavar="OUT.safetensors")
+@click.option("--backbone", required=True, help="torchvision's name of the network.")
+@click.option("--emotions", help="Its classes in order, such as positive,negative: a --model then.")
+def convert(source: Path, out: Path, backbone: str, emotions: str | None) -> None:
+    """Convert PyTorch's weights (.pth, .pt, .ckpt) to safetensors.
+
+    IN.pth is a state dict, alone or in a checkpoint ("state_dict", "model"), in any precision; a
+    prefix of all its names, such as "module.", is dropped. Nothing in it is run: a pickled module
+    is refused. Every weight must fit the network.
+    """
+    from arlib._support.storage import refuse_output
+    from arlib.networks import Model, convert_weights, load_backbone, load_model
+
+    if out.suffix != ".safetensors":
+        raise click.UsageError(f"OUT must be called X.safetensors, not {out.name}")
+    described = out.with_suffix(".json")
+    written = [out, described] if emotions else [out]
+    for path in written:
+        refuse_input(path, source)
+    network = convert_weights(source, backbone)
+    classes = tuple(each.strip() for each in (emotions or "").split(",")) if emotions else ()
+    if classes and not (len(set(classes)) == len(classes) == network.classes):
+        raise click.UsageError(
+            f"--emotions must name the {network.classes} classes of {source}, each once"
+        )
+
+    def same(_: Path) -> bool:
+        """Check whether the same conversion was done before."""
+        try:
+            if classes and load_model(out).emotions != classes:
+                return False
+            return load_backbone(backbone, weights=out).sha256() == network.sha256()
+        except (ValueError, OSError):
+            return False
+
+    for path in written:
+        refuse_output(path, ours=same, what=f"the same, converted from {source}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if classes:
+        Model(network, classes).save(out)
+    else:
+        network.save(out)
+    click.echo(f"{out}: {backbone} of {network.classes} classes, SHA-256 {network.sha256()}")
+    if classes:
+        click.echo(to_use(out))
+        return
+    root = os.environ.get("ARLIB_DATA", "ARLIB_DATA")
+    place = Path(root, "weights", f"{backbone}.safetensors")
+    if not (place.exists() and place.samefile(out)):
+        click.echo(
+            f"to use it: --weights {out}, or move it to {place}, where it is found by name; "
+            "with --emotions, which name its classes, it is a --model"
+        )
