@@ -40,6 +40,7 @@ def copy(tmp_path, monkeypatch):
         ("networks.finetuning", "networks/finetuning.py", True),
         ("networks.finetuning", "networks/loaders.py", True),
         ("networks.finetuning", "networks/heads.py", False),
+        ("networks.finetuning", "networks/models.py", False),
         ("networks.finetuning", "datasets/containers.py", True),
         ("networks.finetuning", "datasets/checks.py", False),
         ("networks.finetuning", "datasets/registry.py", False),

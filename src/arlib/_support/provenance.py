@@ -29,8 +29,13 @@ _VERSIONS = (
 
 # what names errors, shows progress, reads settings or puts files in their places decides none
 _BESIDE = frozenset(
-    f"_support/{name}.py"
-    for name in ("files", "memory", "progress", "provenance", "settings", "storage")
+    [
+        "networks/models.py",
+        *(
+            f"_support/{name}.py"
+            for name in ("files", "memory", "progress", "provenance", "settings", "storage")
+        ),
+    ]
 )
 
 
