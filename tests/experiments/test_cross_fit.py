@@ -1,5 +1,6 @@
 """Classifiers fitted on the other folds: against loops over images, and scikit-learn's machine."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,8 +9,9 @@ from hypothesis import given, settings, strategies as st
 from scipy.special import expit
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
+from tests.experiments.helpers import drawn_dataset
 
-from arlib.experiments.baselines.cross_fit import cross_fit, fit_svm, too_few
+from arlib.experiments.baselines.cross_fit import FitOnce, cross_fit, fit_svm, too_few
 
 RNG = np.random.default_rng(0)
 LABELS = np.repeat([0, 1, 2], [40, 30, 30])
@@ -139,3 +141,33 @@ def test_the_reason_why_no_classifier_can_be_fitted_on_the_other_folds(labels, f
     )
     assert (too_few(labelled) or "").startswith(reason or "")
     assert (too_few(labelled) is None) == (reason is None)
+
+
+def test_a_classifier_of_another_set_is_fitted_once_and_sees_no_tested_label():
+    rng = np.random.default_rng(0)
+    learned = rng.normal(size=(30, 2)).astype(np.float32)
+    tested = rng.normal(size=(12, 2)).astype(np.float32)
+    tested[3, 0] = np.nan  # an unreadable image
+    labels = (learned[:, 0] > 0).astype(np.int8)
+    fits, features = [], {}
+
+    def fit(*data):
+        fits.append(data)
+        return fit_svm(*data)
+
+    def images(name, values, labels):
+        dataset = drawn_dataset(values, labels, np.full(len(values), -1), None)
+        features[name] = values
+        return replace(dataset, name=name)
+
+    source = images("learned", learned, np.where(np.arange(30) < 28, labels, -1).astype(np.int8))
+    classify = FitOnce(source)
+    predictions = []
+    for number in (0, 1):
+        dataset = images(f"tested {number}", tested, np.full(12, number, np.int8))
+        predictions.append(classify("a", dataset, lambda each: features[each.name], fit))
+    expected = fit_svm(learned[:28], labels[:28], ("positive", "negative"))(np.delete(tested, 3, 0))
+    for predicted in predictions:
+        assert np.isnan(predicted[3]).all()
+        assert (np.delete(predicted, 3, 0) == expected).all()
+    assert len(fits) == 1

@@ -386,3 +386,11 @@ def test_importing_it_loads_no_library_that_it_calls():
     code = "import sys, arlib.experiments.baselines.sentibank; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"cv2", "skimage", "sklearn", "torch", "scipy.fft"} & set(done.stdout.split())
+
+
+def test_of_more_pairs_than_asked_for_the_most_frequent_have_a_detector():
+    tags = np.repeat(["rare", "common", "frequent", "few"], [6, 9, 8, 2])
+    anps, counts = sentibank._pairs(tags, 5)
+    assert (anps, counts.tolist()) == (("common", "frequent", "rare"), [9, 8, 6])
+    anps, counts = sentibank._pairs(tags, 5, 2)
+    assert (anps, counts.tolist()) == (("common", "frequent"), [9, 8])

@@ -14,6 +14,34 @@ Fit = Callable[[np.ndarray, np.ndarray, Sequence[str]], Predictor]
 """Features (n, D), labels (n,) and the M classes -> predictor."""
 
 
+Measure = Callable[[Dataset], np.ndarray]
+"""A dataset -> features (n, D) of its images; NaN for unreadable ones."""
+
+Classify = Callable[[str, Dataset, Measure, Fit], np.ndarray]
+"""Name of a classifier, images, their features, how it is fitted -> probabilities (n, M)."""
+
+
+class FitOnce:
+    """Classifiers fitted on images of another set, each once, for all images that are predicted."""
+
+    def __init__(self, dataset: Dataset):
+        self.dataset = dataset
+        self._fitted: dict[str, Predictor] = {}
+
+    def __call__(self, name: str, dataset: Dataset, measure: Measure, fit: Fit) -> np.ndarray:
+        """Predict every image, by a classifier that learned from the other set alone: (n, M)."""
+        if name not in self._fitted:
+            features, labels = measure(self.dataset), self.dataset.labels
+            learn = np.isfinite(features).all(axis=1) & (labels >= 0)
+            self._fitted[name] = fit(features[learn], labels[learn], self.dataset.emotions)
+        features = measure(dataset)
+        usable = np.isfinite(features).all(axis=1)
+        probability = np.full((len(dataset), len(dataset.emotions)), np.nan, np.float32)
+        if usable.any():
+            probability[usable] = self._fitted[name](features[usable])
+        return probability
+
+
 def too_few(dataset: Dataset) -> str | None:
     """Say why no classifier can be fitted on the folds that it does not predict; None if one can.
 

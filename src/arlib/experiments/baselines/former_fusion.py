@@ -6,6 +6,7 @@ import numpy as np
 
 from arlib.datasets import Dataset
 from arlib.experiments.baselines.cross_fit import cross_fit, fit_svm
+from arlib.networks import Backbone
 from arlib.scoring import Classifiers, box_outputs
 
 
@@ -20,12 +21,19 @@ def former_fusion(
     """
     probability = np.full((len(dataset), len(dataset.emotions)), np.nan, np.float32)
     for network, tested in classifiers.groups(dataset):
-        features = box_outputs(
-            dataset, network, partial(_regions, boxes), features=True, progress=progress
-        )
-        joint = features.reshape(len(features), -1)  # (image, (1 + K) D)
+        joint = joint_features(dataset, network, boxes, progress=progress)
         probability[tested] = cross_fit(dataset, joint, fit_svm, tested)[tested]
     return probability
+
+
+def joint_features(
+    dataset: Dataset, network: Backbone, boxes: np.ndarray, *, progress: bool = True
+) -> np.ndarray:
+    """Compute features of the full image and its regions, side by side: (n, (1 + K) D)."""
+    features = box_outputs(
+        dataset, network, partial(_regions, boxes), features=True, progress=progress
+    )
+    return features.reshape(len(features), -1)
 
 
 def _regions(boxes: np.ndarray, index: int, image: np.ndarray) -> np.ndarray:

@@ -1,7 +1,9 @@
 """PCNN, progressive fine-tuning on noisy labels (You et al. 2015)."""
 
+import hashlib
 import json
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -87,8 +89,7 @@ def train_on(
         ValueError: too few images are left, or all of one class.
     """
     training, folder = training or Training(), Path(folder)
-    probability = global_outputs(dataset, network, progress=progress)
-    chance = drop_probability(probability)  # NaN, so not kept, where an image is unreadable
+    chance = _chance(network, dataset, folder, progress)
     kept = np.random.default_rng([training.seed, 4]).random(len(dataset)) >= chance
     unreadable = np.isnan(chance)
     trained = finetune(
@@ -108,3 +109,19 @@ def train_on(
     }
     write_atomic(folder / "dropped.json", json.dumps(facts, indent=1) + "\n")
     return done
+
+
+def _chance(network: Backbone, dataset: Dataset, folder: Path, progress: bool) -> np.ndarray:
+    """Compute each image's drop probability, once: (n,), NaN where it is unreadable."""
+    kept = folder / ".chance.npz"  # hidden, since the folder of a new training must be empty
+    digest = hashlib.sha256("\n".join([network.sha256(), *dataset.keys.tolist()]).encode())
+    if kept.is_file():
+        with np.load(kept) as arrays:
+            if str(arrays["of"]) == digest.hexdigest():
+                return np.asarray(arrays["chance"])
+    chance = drop_probability(global_outputs(dataset, network, progress=progress))
+    folder.mkdir(parents=True, exist_ok=True)
+    content = BytesIO()
+    np.savez(content, chance=chance, of=digest.hexdigest())
+    write_atomic(kept, content.getvalue())
+    return chance

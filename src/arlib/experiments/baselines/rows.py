@@ -8,7 +8,13 @@ import numpy as np
 import xarray as xr
 
 from arlib.datasets import Dataset
-from arlib.experiments.baselines.cross_fit import Predictor, cross_fit, too_few
+from arlib.experiments.baselines.cross_fit import (
+    Classify,
+    Measure,
+    Predictor,
+    cross_fit,
+    too_few,
+)
 from arlib.experiments.baselines.former_fusion import former_fusion
 from arlib.experiments.baselines.sentibank import SentiBank
 from arlib.method import affective_regions, usable_base
@@ -107,13 +113,15 @@ def rows_for(
     bank: Callable[[], SentiBank],
     deep: Callable[[], Backbone],
     pcnn: Mapping[str, Callable[[], Classifiers]],
+    classify: Classify | None = None,
     progress: bool = True,
 ) -> dict[str, Row]:
     """List how each row is measured; nothing is measured yet.
 
-    Rows whose classifier is fitted on the other folds are missing where it cannot be. The images
-    are those of the scores, in their order. `plain` is the backbone before fine-tuning,
+    The images are those of the scores, in their order. `plain` is the backbone before fine-tuning,
     `deep` the one fine-tuned on adjective-noun pairs; `pcnn` trains a row's classifiers.
+    `classify` predicts from fixed features; None fits on the other folds, and such a row is
+    missing where that cannot be.
     """
     base = usable_base(len(dataset.emotions))
 
@@ -125,18 +133,20 @@ def rows_for(
 
         return row
 
-    def on_features(features: np.ndarray, name: str) -> np.ndarray:
-        return cross_fit(dataset, features, partial(_fit, name))
+    def on_features(name: str, measure: Measure) -> Row:
+        fit = partial(_fit, name)
+        if classify:
+            return lambda: classify(name, dataset, measure, fit)
+        return fitted(lambda: cross_fit(dataset, measure(dataset), fit))
 
     return {
-        "SentiBank": fitted(
-            lambda: on_features(bank().responses(dataset, progress=progress), "sentibank")
+        "SentiBank": on_features(
+            "sentibank", lambda images: bank().responses(images, progress=progress)
         ),
         **{row: partial(_pcnn, dataset, give, progress) for row, give in pcnn.items()},
-        "VGGNet": fitted(
-            lambda: on_features(
-                global_outputs(dataset, plain, features=True, progress=progress), plain.name
-            )
+        "VGGNet": on_features(
+            plain.name,
+            lambda images: global_outputs(images, plain, features=True, progress=progress),
         ),
         "VGGNet + ft + obj + senti + ff (K = 1)": fitted(
             lambda: former_fusion(
@@ -146,8 +156,8 @@ def rows_for(
                 progress=progress,
             )
         ),
-        "DeepSentiBank": fitted(
-            lambda: on_features(global_outputs(dataset, deep(), progress=progress), "deepsentibank")
+        "DeepSentiBank": on_features(
+            "deepsentibank", lambda images: global_outputs(images, deep(), progress=progress)
         ),
     }
 

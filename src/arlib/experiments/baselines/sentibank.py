@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 from safetensors import SafetensorError
@@ -105,6 +106,7 @@ def train_bank(
     *,
     descriptor: Descriptor | None = None,
     least: int = 5,
+    most: int | None = None,
     negatives: int = 3,
     seed: int = 0,
     workers: int = 2,
@@ -113,7 +115,8 @@ def train_bank(
     """Learn visual words, then one linear support vector machine a pair, on standardised features.
 
     A detector learns from the images of its pair, at least `least` of them, and `negatives` times
-    as many of other pairs, with C = 1 and balanced class weights. Unreadable images are left out.
+    as many of other pairs, with C = 1 and balanced class weights; of more than `most` pairs the
+    most frequent ones get a detector. Unreadable images are left out.
     """
     if dataset.tags is None:
         raise ValueError(f"{dataset.name} has no tags to learn pairs from")
@@ -124,24 +127,32 @@ def train_bank(
     sample = list(islice(stream, _SAMPLE))
     vocabulary = learn_words([patches for *_, patches in sample], descriptor.words, seed)
     rows: list[int] = []
-    features = np.empty((len(dataset), descriptor.length), np.float32)
+    # in a file: of half a million images they take gigabytes
+    shape = (len(dataset), descriptor.length)
+    with TemporaryFile() as file:
+        features = np.memmap(file, np.float32, "w+", shape=shape)
     for row, global_, patches in chain(sample, stream):
         features[len(rows)] = np.concatenate([global_, pooled(patches, vocabulary)])
         rows.append(row)
     assert shuffled.tags is not None
-    features, tags = features[: len(rows)], shuffled.tags[rows]
-    anps, counts = _pairs(tags, least)
-    weight, bias = _detectors(features, tags, anps, negatives, seed, progress=progress)
+    tags = shuffled.tags[rows]
+    anps, counts = _pairs(tags, least, most)
+    learned = features[: len(rows)]
+    weight, bias = _detectors(learned, tags, anps, negatives, seed, progress=progress)
     return SentiBank(anps, descriptor, vocabulary, weight, bias, counts)
 
 
-def _pairs(tags: np.ndarray, least: int) -> tuple[tuple[str, ...], np.ndarray]:
-    """Find the pairs with at least `least` images, and count those."""
+def _pairs(
+    tags: np.ndarray, least: int, most: int | None = None
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Find the pairs with at least `least` images, the `most` most frequent ones; count those."""
     anps, counts = np.unique(tags, return_counts=True)
     enough = counts >= least
     if (n := int(enough.sum())) < 2:
         raise ValueError(f"{n} of {len(anps)} pairs have {least} images; a bank needs two")
-    return tuple(anps[enough].tolist()), counts[enough]
+    anps, counts = anps[enough], counts[enough]
+    kept = np.sort(np.argsort(-counts, kind="stable")[:most])
+    return tuple(anps[kept].tolist()), counts[kept]
 
 
 def _detectors(
