@@ -8,7 +8,8 @@ import pytest
 import xarray as xr
 
 from arlib._support.storage import cache_dir
-from arlib.experiments import synthetic
+from arlib.datasets.scenes import export
+from arlib.experiments import Finetuning, Protocol, protocol, synthetic
 from arlib.experiments.baselines.lowlevel import Descriptor
 from arlib.experiments.baselines.sentibank import train_bank
 from arlib.experiments.registry import parse_experiment
@@ -151,6 +152,39 @@ class TestTheTaggedTenth:
         assert TINY.score("tagged", baselines=True, progress=False) == tagged[0]
         assert TINY.runs(progress=False)["scenes-tagged"](tmp_path) == tagged[0]
         assert list(tmp_path.iterdir()) == []
+
+    def test_is_what_the_papers_protocol_makes_of_the_same_images_in_files(
+        self, tagged, tmp_path, monkeypatch
+    ):
+        dataset = TINY.dataset("tagged")
+        for number, place in enumerate(export._write_vso(dataset, tmp_path / "vso")):
+            export._write_png(tmp_path / "vso" / place, dataset.read(number))
+        (tmp_path / "weights").mkdir()
+        for backbone in ("vgg_tiny", "alexnet_tiny"):
+            network, _ = replace(TINY, backbone=backbone).pretrain(progress=False)
+            network.save(tmp_path / "weights" / f"{backbone}.safetensors")
+        monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
+        monkeypatch.setattr(protocol, "train_bank", synthetic.train_bank)
+        training = {name: getattr(SLOW, name) for name in ("iterations", "round", "batch_size")}
+        training |= {"lr": SLOW.lr, "head_factor": SLOW.head_factor}
+        photographs = Protocol(
+            "vgg_tiny",
+            Finetuning("vso", training=training),
+            ("vso-held-out",),
+            caffenet="alexnet_tiny",
+            proposals="grid",
+            max_regions=6,
+            fit_on=0,  # as on the scenes, classifiers on features learn from the other folds
+            seed=3,
+        )
+        (make,) = photographs.runs(progress=False).values()
+        files, drawn = open_run(make(tmp_path / "results")), open_run(tagged[0])
+        for name in drawn.scores.data_vars:
+            assert np.array_equal(files.scores[name], drawn.scores[name], equal_nan=True), name
+        rows = len(files.baselines.method)
+        assert rows == 5
+        assert files.baselines.method.values.tolist() == drawn.baselines.method.values.tolist()[:5]
+        assert np.array_equal(files.baselines.probability, drawn.baselines.probability[:5])
 
 
 @pytest.mark.parametrize("name", ["annotated", "folded"])

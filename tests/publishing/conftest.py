@@ -77,3 +77,22 @@ def scenes_book(book):
     }
     (book / "editions" / "scenes.yaml").write_text(yaml.safe_dump(raw))
     return book
+
+
+PROTOCOL = {
+    "backbone": "vgg_tiny",
+    "weights": "random",
+    "finetune": {"dataset": "vso", "hold_out": 0.2, "training": {"iterations": 3, "lr": 0.01}},
+    "columns": ["twitter2", "vso-held-out"],
+    "proposals": "grid",
+    "max_regions": 3,
+    "rows": ["vggnet"],
+}
+
+
+@pytest.fixture
+def protocol_book(book):
+    """The same book with an edition of the paper's protocol."""
+    raw = {"title": "The protocol", "protocol": PROTOCOL}
+    (book / "editions" / "tiny.yaml").write_text(yaml.safe_dump(raw))
+    return book

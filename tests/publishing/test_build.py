@@ -6,10 +6,12 @@ import signal
 import tempfile
 import time
 from dataclasses import asdict
+from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
+from tests.experiments.helpers import write_layouts
 from tests.publishing.conftest import chapter
 
 from arlib._support.storage import BusyError, exclusive_lock
@@ -94,6 +96,74 @@ def test_a_run_that_no_chapter_will_find_is_refused_before_anything_is_measured(
     edition = load_edition(scenes_book, "scenes", parameters)
     with pytest.raises(EditionError, match=r"no run 'absent'; there are fresh, scenes-annotated"):
         run_edition(scenes_book, edition, say=pytest.fail)
+
+
+class TestProtocol:
+    """An edition of the paper's protocol, on small sets in the original layouts."""
+
+    @pytest.fixture(autouse=True)
+    def here(self, tmp_path_factory, monkeypatch):
+        data = tmp_path_factory.mktemp("data")
+        monkeypatch.setenv("ARLIB_DATA", str(write_layouts(data, pairs=10, each=10)))
+        monkeypatch.setenv("ARLIB_CACHE", str(data / "cache"))
+
+    def test_its_stages_are_done_one_by_one_and_then_its_table_is_printed(self, protocol_book):
+        edition, lines = load_edition(protocol_book, "tiny"), []
+        runs = run_edition(protocol_book, edition, stage="score", say=lines.append)
+        assert [line for line in lines if re.fullmatch(r"stage \w+", line)] == [
+            "stage pretrain",
+            "stage finetune",
+            "stage score",
+        ]
+        assert not runs.exists()
+        (network,) = [line for line in lines if "arlib predict --model" in line]
+        assert Path(network.split()[-2], "network.json").is_file()
+        lines.clear()
+        run_edition(protocol_book, edition, only_measure=True, say=lines.append)
+        assert sorted(path.name for path in runs.iterdir()) == sorted(edition.parameters["runs"])
+        assert "VGGNet + ft + obj + senti + lf (K)" in lines[-1]
+        kept = [line for line in lines if line.endswith("kept")]
+        assert len(kept) == 3  # fine-tuning, and the scores of two columns
+
+    def test_a_column_without_images_leaves_the_others(self, protocol_book):
+        edition = load_edition(protocol_book, "tiny", {"columns": "[oasis, twitter2]"})
+        lines = []
+        run_edition(protocol_book, edition, stage="pretrain", say=lines.append)
+        assert any("oasis" in line and "missing" in line for line in lines)
+        shown = build._without(edition, {"oasis-vgg_tiny-ft-vso"}).parameters
+        assert shown["runs"] == ["twitter2-vgg_tiny-ft-vso"]
+
+    def test_nothing_starts_without_the_images_to_learn_from(self, protocol_book, monkeypatch):
+        monkeypatch.delenv("ARLIB_DATA")
+        edition, lines = load_edition(protocol_book, "tiny"), []
+        with pytest.raises(EditionError, match=r"nothing was started: vso, .* is not here"):
+            run_edition(protocol_book, edition, say=lines.append)
+        assert not any(line.startswith("stage ") for line in lines)
+        build.plan_edition(edition, say=lines.append)
+        assert lines[-1].startswith("nothing would start: vso")
+
+    def test_a_run_that_no_chapter_will_find_is_refused_before_any_stage(self, protocol_book):
+        edition, lines = load_edition(protocol_book, "tiny", {"runs": ["absent"]}), []
+        with pytest.raises(EditionError, match="no run 'absent'"):
+            run_edition(protocol_book, edition, say=lines.append)
+        assert not any(line.startswith("stage ") for line in lines)
+
+    def test_the_command_line_has_a_plan(self, protocol_book, monkeypatch, capsys):
+        monkeypatch.chdir(protocol_book)
+        with pytest.raises(SystemExit) as ended:
+            main(["run", "tiny", "--plan"])
+        assert not ended.value.code
+        assert capsys.readouterr().out.splitlines()[-1].startswith("left to do")
+        assert not (protocol_book / "_build").exists()
+
+
+@pytest.mark.parametrize("name", ["plain", "scenes"])
+def test_stages_and_plans_are_of_photographs(scenes_book, name):
+    edition = load_edition(scenes_book, name)
+    with pytest.raises(EditionError, match=f"edition {name} has no protocol: --stage is of one"):
+        run_edition(scenes_book, edition, stage="score", say=str)
+    with pytest.raises(EditionError, match=f"edition {name} scores no photographs"):
+        build.plan_edition(edition, say=str)
 
 
 @pytest.mark.parametrize("name", ["plain", "scenes"])

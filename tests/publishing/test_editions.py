@@ -11,9 +11,9 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 from tests.publishing.conftest import chapter
 
-from arlib._support.settings import SETTINGS
+from arlib._support.settings import PROTOCOL, SETTINGS
 from arlib.datasets.scenes import SceneGenerator
-from arlib.experiments import Experiment, SyntheticProtocol
+from arlib.experiments import Experiment, Finetuning, SyntheticProtocol
 from arlib.networks import Training
 from arlib.publishing import editions
 from arlib.publishing.editions import Edition, EditionError
@@ -120,9 +120,9 @@ def test_unknown_and_missing_keys_of_the_file_are_refused(book):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- title", "must hold title, parameters, experiment: it is a list"),
-        ("", "must hold title, parameters, experiment: it is empty"),
-        ("own", "must hold title, parameters, experiment: it is 'own'"),
+        ("- title", "must hold title, parameters, experiment, protocol: it is a list"),
+        ("", "must hold title, parameters, experiment, protocol: it is empty"),
+        ("own", "must hold title, parameters, experiment, protocol: it is 'own'"),
         ("title: [a]", "title must be a text, not a list"),
         ("title: x\nparameters: [k]", "parameters must be a mapping, not a list"),
         ("title: x\nexperiment: twitter2", "experiment must be a mapping, not 'twitter2'"),
@@ -297,4 +297,72 @@ def test_every_edition_of_the_book_is_well_formed():
     for name in editions.edition_names(root):
         edition = editions.load_edition(root, name)
         assert edition.title
-    assert editions.load_edition(root, "paper").experiment.backbones == ("vgg16",)
+    paper = editions.load_edition(root, "paper").experiment
+    assert (paper.backbone, paper.finetune.dataset, paper.finetune.hold_out) == (
+        "vgg16",
+        "vso",
+        0.1,
+    )
+    assert paper.finetune.training["iterations"] == 100_000
+    assert len(paper.columns) == len(paper.rows) == 5
+
+
+class TestProtocol:
+    """An edition of the paper's protocol."""
+
+    def test_names_its_runs_by_itself(self, protocol_book):
+        edition = editions.load_edition(protocol_book, "tiny")
+        names = ["twitter2-vgg_tiny-ft-vso", "vso-held-out-vgg_tiny-ft-vso"]
+        assert edition.parameters == {"runs": names}
+        assert edition.experiment.columns == ("twitter2", "vso-held-out")
+
+    def test_an_override_of_finetune_changes_what_it_names(self, protocol_book):
+        changes = {"finetune": "{training: {iterations: 9}}", "max_regions": "5", "k": 2}
+        edition = editions.load_edition(protocol_book, "tiny", changes)
+        assert edition.experiment.finetune == Finetuning("vso", 0.2, {"iterations": 9, "lr": 0.01})
+        assert edition.experiment.max_regions == 5
+        assert edition.parameters["k"] == 2
+
+    def test_images_of_ones_own_are_found_wherever_chapters_run(
+        self, protocol_book, tmp_path, monkeypatch
+    ):
+        (tmp_path / "mine.csv").write_text("path,label\n")
+        monkeypatch.chdir(tmp_path)
+        changes = {"finetune": "{dataset: mine.csv}", "columns": "[mine.csv-held-out, oasis]"}
+        protocol = editions.load_edition(protocol_book, "tiny", changes).experiment
+        path = str(tmp_path / "mine.csv")
+        assert protocol.finetune.dataset == path
+        assert protocol.columns == (f"{path}-held-out", "oasis")
+        assert [*protocol.runs()] == [
+            "own-mine-held-out-vgg_tiny-ft-own-mine",
+            "oasis-vgg_tiny-ft-own-mine",
+        ]
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"columns": "[twitter3]"}, r"no dataset 'twitter3' \(did you mean twitter"),
+            ({"columns": "[vso]"}, "edition tiny: .* the column vso-held-out"),
+            ({"finetune": "{holdout: 0.1}"}, r"no setting 'holdout' of finetune \(did you mean"),
+            ({"finetune": "{hold_out: 0.9}"}, "finetune.hold_out: must be a number above 0, at m"),
+            ({"rows": "all"}, "parameter rows: must be a list"),
+            ({"backbones": "[vgg16]"}, r"no parameter 'backbones' .*mean backbone"),
+        ],
+    )
+    def test_what_cannot_be_is_one_line(self, protocol_book, changes, message):
+        with pytest.raises(EditionError, match=message) as caught:
+            editions.load_edition(protocol_book, "tiny", changes)
+        assert len(str(caught.value).splitlines()) == 1
+
+    def test_an_edition_has_one_experiment(self, protocol_book):
+        path = protocol_book / "editions" / "tiny.yaml"
+        raw = yaml.safe_load(path.read_text())
+        path.write_text(yaml.safe_dump(raw | {"experiment": {"dataset": "scenes"}}))
+        with pytest.raises(EditionError, match="has an experiment and a protocol"):
+            editions.load_edition(protocol_book, "tiny")
+
+    def test_everything_that_it_may_set_has_the_type_of_its_default(self):
+        defaults = editions.experiments.experiment_settings("", protocol=True)
+        assert defaults.keys() == PROTOCOL.keys()
+        for name, default in defaults.items():
+            assert PROTOCOL[name].kind is type(default), name

@@ -223,6 +223,27 @@ SETTINGS: Mapping[str, Setting] = {
 }
 """Everything that an edition, `-p` and run.json may set."""
 
+_FINETUNE = {
+    "dataset": Setting(str, "what the network learns from: a name, a table, or a folder"),
+    "hold_out": Setting(float, "the share that nothing learns from", 0, 0.5, above=True),
+    "training": SETTINGS["training"],
+}
+
+PROTOCOL: Mapping[str, Setting] = {
+    "backbone": Setting(str, "torchvision's name of the network"),
+    "finetune": Setting(dict, "dataset, hold_out and training", of=_FINETUNE),
+    "columns": Setting(list, "what is tested: datasets, and the held-out part"),
+    **{name: SETTINGS[name] for name in ("weights", "caffenet", "anps", "proposals")},
+    **{name: SETTINGS[name] for name in ("max_regions", "crop", "context")},
+    "precision": Setting(str, "of scoring", choices=("float32", "bf16", "auto")),
+    "features": Setting(str, "of regions", choices=("crops", "shared")),
+    "batch_size": Setting(int, "crops in one pass of scoring", 1, 100_000),
+    "fit_on": Setting(int, "images that linear classifiers learn from; 0: other folds", 0, _MANY),
+    "rows": Setting(list, "rows of Table 1 beside the scores"),
+    "seed": _SEED,
+}
+"""What a protocol, `experiments.Protocol`, may set."""
+
 
 def read_settings(
     values: Mapping[str, Any], table: Mapping[str, Setting], where: str, *, within: str = ""

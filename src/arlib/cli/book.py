@@ -21,6 +21,13 @@ KERNEL = "python3"
 @PARAMETERS
 @click.option("--record", is_flag=True, help="Also put fresh runs under book/results/.")
 @click.option("--only-measure", is_flag=True, help="Measure the runs; no chapters, no site.")
+@click.option("--plan", is_flag=True, help="Say what it needs and takes; start nothing.")
+@click.option(
+    "--stage",
+    type=click.Choice(["pretrain", "finetune", "score", "rows"]),
+    help="Of a protocol: do this stage, with what it needs of those before it.",
+)
+@click.option("--yes", is_flag=True, help="Start what takes days without a GPU.")
 @click.option("--timeout", default=3600.0, type=SECONDS, help="Seconds that a cell may take.")
 @click.option(
     "--repository",
@@ -32,7 +39,7 @@ KERNEL = "python3"
     envvar="ARLIB_ADDRESS",
     help="The site's public address: links to it show an image.  [env: ARLIB_ADDRESS]",
 )
-def run(edition: str, parameters: dict[str, str], **settings: Any) -> None:
+def run(edition: str, parameters: dict[str, str], plan: bool, **settings: Any) -> None:
     """Execute the chapters of an edition and build the site, inside a clone of the book.
 
     EDITION is the name of a file editions/EDITION.yaml: `arlib editions` lists them, and `arlib
@@ -47,11 +54,20 @@ def run(edition: str, parameters: dict[str, str], **settings: Any) -> None:
     arlib run scenes -p local_share 1 -p seed 1
     arlib run own -p dataset photos/labels.csv
     arlib run own -p dataset photos/ -p finetune_on "[shipped]"
+    arlib run paper --plan
+    arlib run paper --stage finetune
     """  # noqa: D301 - \b keeps click from filling the lines
-    from arlib.publishing import find_book, load_edition, run_edition
+    from arlib.publishing import find_book, load_edition, plan_edition, run_edition
 
     root = find_book()
-    result = run_edition(root, load_edition(root, edition, parameters), say=click.echo, **settings)
+    loaded = load_edition(root, edition, parameters)
+    if plan:
+        plan_edition(loaded, say=click.echo)
+        return
+    result = run_edition(root, loaded, say=click.echo, **settings)
+    if settings["stage"]:
+        click.echo(f"stage {settings['stage']} is done and kept")
+        return
     click.echo(f"the {'runs are' if settings['only_measure'] else 'book is'} at {result}")
 
 

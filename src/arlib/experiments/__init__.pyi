@@ -3,6 +3,7 @@ from .photographs import (
     Experiment as Experiment,
     fit_dataset_head as fit_dataset_head,
 )
+from .protocol import STAGES as STAGES, Finetuning as Finetuning, Protocol as Protocol
 from .registry import (
     experiment_settings as experiment_settings,
     find_run as find_run,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arlib import datasets
-from arlib._support.settings import SETTINGS, read_settings
+from arlib._support.settings import PROTOCOL, SETTINGS, read_settings
 from arlib.datasets import Dataset, DatasetError
 from arlib.datasets.scenes import SceneGenerator
 from arlib.evaluation import Run
@@ -14,6 +14,7 @@ from arlib.experiments.runs import open_run
 
 if TYPE_CHECKING:  # these load torch, which opening a run does without
     from arlib.experiments.photographs import Experiment
+    from arlib.experiments.protocol import Protocol
     from arlib.experiments.synthetic import SyntheticProtocol
 
 SYNTHETIC_RUNS = ("scenes-annotated", "scenes-folded", "scenes-tagged")
@@ -81,6 +82,10 @@ def images_of(run: Run) -> Dataset:
         DatasetError: they are not under `ARLIB_DATA`; the message says what to get.
     """
     experiment = run.facts["experiment"]
+    if "protocol" in experiment:
+        from arlib.experiments.protocol import restore_protocol
+
+        return restore_protocol(experiment["protocol"]).stages().column(experiment["dataset"])
     if "synthetic" not in experiment:
         return load_images(experiment["dataset"], experiment.get("reader", {}))
     from arlib.experiments.synthetic import restore_synthetic
@@ -89,40 +94,48 @@ def images_of(run: Run) -> Dataset:
     return restore_synthetic(experiment["synthetic"]).scored_set(name)
 
 
-def experiment_settings(dataset: str) -> dict[str, Any]:
+def experiment_settings(dataset: str, *, protocol: bool = False) -> dict[str, Any]:
     """List what an experiment may set, with the defaults.
 
     Args:
         dataset: "scenes" for the synthetic scenes; anything else is photographs.
+        protocol: of a `Protocol` instead, whatever the dataset.
 
     Returns:
         Name -> default, as YAML has it; of "dataset" and "backbones" of photographs, which an
-        experiment must set, an empty value.
+        experiment must set, an empty value, and likewise of a protocol.
 
     Example:
         >>> experiment_settings("scenes")["local_share"], experiment_settings("oasis")["crop"]
         (0.5, 'warp')
     """
     from arlib.experiments.photographs import Experiment
+    from arlib.experiments.protocol import Finetuning, Protocol
     from arlib.experiments.synthetic import SyntheticProtocol
 
+    if protocol:
+        return _plain(asdict(Protocol("", Finetuning(""), ())))
     if dataset == "scenes":
-        protocol = SyntheticProtocol()
+        scenes = SyntheticProtocol()
         names = ("scale", "seed", "backbone", "proposals", "max_regions", "crop")
-        own = {name: getattr(protocol, name) for name in names}
-        return {"dataset": "scenes", "local_share": protocol.generator.local_share, **own}
-    defaults = asdict(Experiment(dataset="", backbones=()))
+        own = {name: getattr(scenes, name) for name in names}
+        return {"dataset": "scenes", "local_share": scenes.generator.local_share, **own}
+    return _plain(asdict(Experiment(dataset="", backbones=())))
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn tuples into lists, as YAML has them."""
     return {
-        name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()
+        name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()
     }
 
 
-def parse_experiment(settings: Mapping[str, Any]) -> "Experiment | SyntheticProtocol":
+def parse_experiment(settings: Mapping[str, Any]) -> "Experiment | SyntheticProtocol | Protocol":
     """Make an experiment from names and values, as an edition or run.json has them.
 
     Args:
         settings: of `experiment_settings`, each a value or its text; "scenes" as `dataset` asks for
-            the synthetic scenes.
+            the synthetic scenes, and a mapping `protocol` for a `Protocol` of these settings.
 
     Raises:
         ValueError: an unknown name, a value of another type or out of its range, none for what must
@@ -145,6 +158,8 @@ def parse_experiment(settings: Mapping[str, Any]) -> "Experiment | SyntheticProt
             return restore_synthetic(settings["synthetic"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not the settings of the synthetic scenes: {error}") from error
+    if "protocol" in settings:
+        return _parse_protocol(settings["protocol"])
     defaults = experiment_settings(settings.get("dataset", ""))
     if settings.get("dataset") == "scenes":
         values = _read(settings, defaults, "the synthetic scenes")
@@ -162,6 +177,17 @@ def parse_experiment(settings: Mapping[str, Any]) -> "Experiment | SyntheticProt
     experiment = Experiment(**values)
     make_proposals(experiment.proposals, max_regions=experiment.max_regions)
     return experiment
+
+
+def _parse_protocol(settings: Mapping[str, Any]) -> "Protocol":
+    from arlib.experiments.protocol import restore_protocol
+
+    values = read_settings(settings, PROTOCOL, "a protocol")
+    if missing := [name for name in ("backbone", "finetune", "columns") if not values.get(name)]:
+        raise ValueError(f"a protocol needs {' and '.join(missing)}")
+    if not values["finetune"].get("dataset"):
+        raise ValueError("a protocol needs finetune: {dataset: NAME}")
+    return restore_protocol(values)
 
 
 def _read(settings: Mapping[str, Any], known: Iterable[str], where: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-from .build import run_edition as run_edition
+from .build import plan_edition as plan_edition, run_edition as run_edition
 from .editions import (
     edition_runs as edition_runs,
     find_book as find_book,

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
@@ -20,6 +21,7 @@ from jupyter_core.utils import ensure_event_loop
 from arlib import experiments
 from arlib._support.settings import near, short
 from arlib._support.storage import exclusive_lock, replace_folder, write_atomic
+from arlib.evaluation import format_table, table1
 from arlib.method import usable_base
 from arlib.publishing.chapters import STATIC, TIMEOUT, Kernels, execute_chapter
 from arlib.publishing.editions import (
@@ -46,6 +48,8 @@ def run_edition(
     *,
     record: bool = False,
     only_measure: bool = False,
+    stage: str | None = None,
+    yes: bool = False,
     timeout: float = TIMEOUT,
     repository: str | None = None,
     address: str | None = None,
@@ -58,6 +62,9 @@ def run_edition(
         edition: from `load_edition`.
         record: also put the fresh runs under `book/results/`, where they are committed.
         only_measure: measure the runs; execute no chapter and build no site.
+        stage: of a protocol, "pretrain", "finetune", "score" or "rows": do it, with what it needs
+            of those before it, and nothing after.
+        yes: start what takes days without a GPU.
         timeout: seconds that a cell of a chapter may take.
         repository: the book's public one on GitHub or GitLab, to which pages link, such as
             "https://github.com/OWNER/NAME"; None where it has none.
@@ -66,16 +73,20 @@ def run_edition(
         say: called with a line for every step.
 
     Returns:
-        The site's front page, `_build/<edition>/html/index.html`; with `only_measure` the folder of
-        the runs.
+        The site's front page, `_build/<edition>/html/index.html`; with `only_measure` or a `stage`
+        the folder of the runs.
 
     Raises:
         EditionError: a chapter failed, naming it and the cell; the site did not build; an address
-            is none; or `record` is asked of an edition without an experiment on photographs, or
-            `only_measure` of one without any experiment.
+            is none; or `record` is asked of an edition without an experiment on photographs,
+            `only_measure` of one without any experiment, or `stage` of one without a protocol; or a
+            protocol lacks data, weights or disk, or takes days.
         BusyError: the edition is being run already.
     """
-    if record and not isinstance(edition.experiment, experiments.Experiment):
+    protocol = edition.experiment if isinstance(edition.experiment, experiments.Protocol) else None
+    if stage and not protocol:
+        raise EditionError(f"edition {edition.name} has no protocol: --stage is of one")
+    if record and isinstance(edition.experiment, experiments.SyntheticProtocol | None):
         raise EditionError(f"edition {edition.name} scores no photographs: nothing to record")
     if only_measure and edition.experiment is None:
         raise EditionError(f"edition {edition.name} has no experiment: nothing to measure")
@@ -84,14 +95,26 @@ def run_edition(
     build = root / "_build" / edition.name
     with exclusive_lock(build / "lock"):
         # the expensive half: the edition's own runs, and those that chapters would make
-        if isinstance(edition.experiment, experiments.Experiment):
+        stages = protocol.stages(say=say) if protocol else None
+        makers: Makers
+        if protocol and stages:
+            columns = _check_plan(stages.plan(), yes, say)
+            makers = {protocol.run_name(name): partial(stages.measure, name) for name in columns}
+            edition = _without(edition, {*protocol.runs()} - makers.keys())
+        elif isinstance(edition.experiment, experiments.Experiment):
             makers = edition.experiment.runs(say=say)
         else:
             makers = edition.experiment.runs() if edition.experiment else {}
-        if not only_measure:
+        if not (only_measure or stage):
             _check_runs(root, edition, {*makers, *experiments.SyntheticProtocol().runs()})
+        if stages:
+            _do_stages(stages, columns, stage, say)
+        if stage and stage != "rows":
+            return build / "results"
         runs = measure_runs(root, build / "results", makers, record=record, say=say)
-        if only_measure:
+        if protocol:
+            say(format_table(table1([experiments.open_run(run).load() for run in runs])))
+        if only_measure or stage:
             return build / "results"
         parameters = edition.parameters | choose_base(edition, runs, say)
         live = experiments.SyntheticProtocol().runs()
@@ -99,20 +122,71 @@ def run_edition(
         runs += make_live_runs(root, declared_parameters(root) | parameters, missing, say)
 
         # the chapters
-        stage = _stage_sources(root, build / "source", runs)
-        seconds = _execute_chapters(root, stage, parameters, timeout, say)
-        extract_dark_figures(stage)
+        source = _stage_sources(root, build / "source", runs)
+        seconds = _execute_chapters(root, source, parameters, timeout, say)
+        extract_dark_figures(source)
 
         # the pages about them, and the site
-        facts = _gather_facts(root, stage, edition, parameters, seconds, runs)
-        _write_pages(root, stage, edition.name, facts)
+        facts = _gather_facts(root, source, edition, parameters, seconds, runs)
+        _write_pages(root, source, edition.name, facts)
         say("building the site")
         started = time.perf_counter()
         with _every(lambda seconds: say(f"building the site, {seconds:.0f} s so far")):
-            site = build_site(stage, build, repository=repository, address=address)
+            site = build_site(source, build, repository=repository, address=address)
         say(f"site built, {time.perf_counter() - started:.0f} s")
         write_atomic(build / "edition.json", json.dumps(facts, indent=1) + "\n")
     return site
+
+
+def plan_edition(edition: Edition, *, say: Say = print) -> None:
+    """Say what an edition will do and need, and start nothing.
+
+    Args:
+        edition: from `load_edition`, with a protocol or an experiment on photographs.
+        say: called with each line.
+
+    Raises:
+        EditionError: it has neither.
+    """
+    if isinstance(edition.experiment, experiments.Protocol):
+        plan = edition.experiment.stages().plan()
+        for line in plan.lines:
+            say(line)
+        if obstacle := plan.obstacle():
+            say(obstacle.replace("nothing was started", "nothing would start"))
+    elif isinstance(edition.experiment, experiments.Experiment):
+        edition.experiment.runs(say=say)
+    else:
+        raise EditionError(f"edition {edition.name} scores no photographs: there is no plan")
+
+
+def _check_plan(plan: Any, yes: bool, say: Say) -> tuple[str, ...]:
+    """Say what a protocol needs, refuse what cannot end, and give the columns that are here."""
+    for line in plan.lines:
+        say(line)
+    if obstacle := plan.obstacle(yes=yes):
+        raise EditionError(obstacle)
+    return plan.columns
+
+
+def _do_stages(stages: Any, columns: tuple[str, ...], last: str | None, say: Say) -> None:
+    """Do a protocol's stages, each in its turn, up to the last that is asked for."""
+    every = experiments.STAGES
+    for name in every[: every.index(last) + 1] if last else every:
+        started = time.perf_counter()
+        say(f"stage {name}")
+        stages.run(name, columns)
+        say(f"stage {name} done, {time.perf_counter() - started:.0f} s")
+
+
+def _without(edition: Edition, missing: Collection[str]) -> Edition:
+    """Let the chapters show no run of a column that is not here."""
+    parameters = dict(edition.parameters)
+    if "runs" in parameters:
+        parameters["runs"] = [name for name in parameters["runs"] if name not in missing]
+    if parameters.get("run") in missing:
+        parameters["run"] = parameters["runs"][0]
+    return replace(edition, parameters=parameters)
 
 
 def _check_runs(root: Path, edition: Edition, made: Collection[str]) -> None:

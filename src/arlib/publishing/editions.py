@@ -6,15 +6,27 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nbformat
 
 from arlib import datasets, evaluation, experiments
 from arlib._support.files import one_line
-from arlib._support.settings import SETTINGS, Setting, near, read_settings, read_yaml, short
+from arlib._support.settings import (
+    PROTOCOL,
+    SETTINGS,
+    Setting,
+    near,
+    read_settings,
+    read_yaml,
+    short,
+)
+
+if TYPE_CHECKING:  # these load torch
+    AnyExperiment = experiments.Experiment | experiments.SyntheticProtocol | experiments.Protocol
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +43,14 @@ class Edition:
         name: the file's name.
         title: one line for people.
         parameters: papermill parameters; each goes to every chapter that declares it.
-        experiment: what is scored first, or trained and scored in the synthetic scenes; None takes
-            the recorded runs.
+        experiment: what is scored first, or trained and scored in the synthetic scenes; or the
+            paper's protocol on any datasets; None takes the recorded runs.
     """
 
     name: str
     title: str
     parameters: dict[str, Any] = field(default_factory=dict)
-    experiment: "experiments.Experiment | experiments.SyntheticProtocol | None" = None
+    experiment: "AnyExperiment | None" = None
 
 
 def find_book(start: str | Path = ".") -> Path:
@@ -69,7 +81,7 @@ def read_edition(root: Path, name: str) -> dict[str, Any]:
         raise EditionError(_no_edition(name, names))
     where = f"editions/{name}.yaml"
     raw = _read_file(root, where)
-    keys = ("title", "parameters", "experiment")
+    keys = ("title", "parameters", "experiment", "protocol")
     if not isinstance(raw, dict):
         raise EditionError(f"{where} must hold {', '.join(keys)}: it is {_described(raw)}")
     for key in raw:
@@ -84,6 +96,8 @@ def read_edition(root: Path, name: str) -> dict[str, Any]:
         raw[key] = raw.get(key) or None  # a key without anything is as none
         if not isinstance(raw[key], dict | None):
             raise EditionError(f"{where}: {key} must be a mapping, not {_described(raw[key])}")
+    if raw["experiment"] and raw["protocol"]:
+        raise EditionError(f"{where} has an experiment and a protocol: it can have one of them")
     return raw
 
 
@@ -154,24 +168,27 @@ def _load(
 ) -> tuple[Edition, dict[str, Any], dict[str, Setting]]:
     """Read an edition, the values of everything that it may set, and their declarations."""
     raw, declared = read_edition(root, name), declared_parameters(root)
-    known = _known_settings(raw["experiment"])
-    of_experiment = {key: SETTINGS[key] for key in known}
+    known = _known_settings(raw["experiment"], raw["protocol"])
+    of_experiment = {key: (PROTOCOL if raw["protocol"] else SETTINGS)[key] for key in known}
     of_chapters = {
         key: SETTINGS.get(key) or Setting(type(default), "as its chapter has it")
         for key, default in declared.items()
     }
-    table = of_experiment | of_chapters
+    table = of_chapters | of_experiment
 
     # the file's own values, then overrides: the experiment's where it has such a setting
     where = f"editions/{name}.yaml: "
     parameters = _read(raw["parameters"] or {}, of_chapters, name, where)
-    settings = _read(raw["experiment"] or {}, of_experiment, name, where)
+    settings = _read(raw["experiment"] or raw["protocol"] or {}, of_experiment, name, where)
     for key, value in _read(overrides, table, name).items():
+        if raw["protocol"] and isinstance(value, dict):  # of `finetune` what is given is changed
+            value = _merged(settings.get(key, {}), value)
         (settings if key in known else parameters)[key] = value
-    experiment = None if raw["experiment"] is None else _experiment(name, settings)
+    experiment = _experiment(name, settings, raw) if known else None
 
     # chapters show the experiment's own runs, unless the edition names others
-    if isinstance(experiment, experiments.Experiment) and not parameters.keys() & {"run", "runs"}:
+    of_photographs = isinstance(experiment, experiments.Experiment | experiments.Protocol)
+    if experiment and of_photographs and not parameters.keys() & {"run", "runs"}:
         names = list(experiment.runs())
         own = {"run": names[0], "runs": names}
         parameters |= {key: value for key, value in own.items() if key in declared}
@@ -196,23 +213,39 @@ def _read(
         raise EditionError(f"{where}{error}") from error
 
 
-def _known_settings(settings: Mapping[str, Any] | None) -> dict[str, Any]:
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Change some values of a mapping, and in it likewise."""
+    return {**values} | {
+        key: _merged(values.get(key, {}), value) if isinstance(value, dict) else value
+        for key, value in changes.items()
+    }
+
+
+def _known_settings(
+    experiment: Mapping[str, Any] | None, protocol: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """What an experiment may set, with defaults; chapters that declare one get its value."""
-    if settings is None:
+    if protocol is not None:
+        return experiments.experiment_settings("", protocol=True)
+    if experiment is None:
         return {}
-    return experiments.experiment_settings(settings.get("dataset", ""))
+    return experiments.experiment_settings(experiment.get("dataset", ""))
 
 
 def _experiment(
-    edition: str, settings: Mapping[str, Any]
-) -> "experiments.Experiment | experiments.SyntheticProtocol":
+    edition: str, settings: Mapping[str, Any], raw: Mapping[str, Any]
+) -> "AnyExperiment":
     """Make the experiment of an edition's settings; paths of datasets become absolute."""
     settings = dict(settings)
     try:
         for key in {"dataset", "anps"} & settings.keys():
             if settings[key] not in ("scenes", *datasets.names()):
                 settings[key] = _absolute(key, settings[key])  # chapters run elsewhere
-        return experiments.parse_experiment(settings)
+        if not raw["protocol"]:
+            return experiments.parse_experiment(settings)
+        protocol = experiments.parse_experiment({"protocol": settings})
+        assert isinstance(protocol, experiments.Protocol)
+        return protocol.with_paths(partial(_absolute, "columns or finetune"))
     except ValueError as error:
         raise EditionError(f"edition {edition}: {error}") from error
 

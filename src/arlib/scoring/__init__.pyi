@@ -4,6 +4,7 @@ from .cross_fold import (
 )
 from .distributed import score_in_shards as score_in_shards
 from .inference import box_outputs as box_outputs, global_outputs as global_outputs
+from .jobs import Job as Job
 from .prediction import (
     Prediction as Prediction,
     predict as predict,

@@ -1,0 +1,412 @@
+"""What a protocol will need before it starts: data, weights, hours on this machine, disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+
+from arlib import datasets
+from arlib._support.storage import cache_dir
+from arlib.datasets import DatasetError
+from arlib.experiments.baselines.lowlevel import Descriptor, low_level
+from arlib.experiments.baselines.rows import Missing
+from arlib.networks import (
+    Backbone,
+    Training,
+    WeightsError,
+    load_backbone,
+    resolve_device,
+    weights_at_hand,
+)
+from arlib.proposals import make_proposals
+
+if TYPE_CHECKING:
+    from arlib.experiments.protocol import Stages
+
+DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage, or a part of one."""
+
+    name: str
+    work: str  # images and crops, in words
+    seconds: float
+    bytes: float
+    kept: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a protocol will need.
+
+    Attributes:
+        lines: all of it, for people.
+        columns: those whose images are here.
+        lacking: what must be there before anything starts, and is not.
+        seconds: an estimate of what is left to do.
+        device: where, in words.
+        gpu: whether that is a GPU.
+        short: bytes that the disk lacks.
+    """
+
+    lines: tuple[str, ...]
+    columns: tuple[str, ...]
+    lacking: tuple[str, ...]
+    seconds: float
+    device: str
+    gpu: bool
+    short: float
+
+    def obstacle(self, *, yes: bool = False) -> str | None:
+        """Say why nothing should start, in a line; `yes` agrees to days without a GPU."""
+        if self.lacking:
+            return f"nothing was started: {'; '.join(self.lacking)}"
+        if not self.columns:
+            return "nothing was started: no column has images here"
+        if self.short > 0:
+            return f"nothing was started: the disk lacks {_size(self.short)} (ARLIB_CACHE moves it)"
+        if not self.gpu and self.seconds > DAY and not yes:
+            return (
+                f"nothing was started: without a GPU this takes {_duration(self.seconds)} "
+                f"({self.device}); --yes starts it all the same"
+            )
+        return None
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Seconds that this machine takes, each measured in a moment."""
+
+    step: float  # of a training, beside what its images take
+    trained: float  # an image of a training
+    crop: float  # a crop, classified
+    propose: float  # an image's proposals
+    describe: float  # an image's low-level features
+    decode: float  # an image's file
+    gpu: bool
+
+    def training(self, iterations: int, batch: int) -> float:
+        """Estimate a training."""
+        files = iterations * batch * self.decode
+        return self._together(iterations * (self.step + batch * self.trained), files)
+
+    def scoring(self, images: int, regions: int) -> float:
+        """Estimate the scoring of images and their regions."""
+        crops = images * (1 + regions) * self.crop
+        return self._together(crops, images * (self.propose + self.decode))
+
+    def _together(self, network: float, images: float) -> float:
+        """Beside a GPU all cores prepare images while it works; a CPU does one after the other."""
+        images /= os.cpu_count() or 1
+        return max(network, images) if self.gpu else network + images
+
+
+def make_plan(stages: Stages) -> Plan:
+    """Look for data, weights and what is kept, and estimate what the rest takes here."""
+    settings = stages.protocol
+    sizes, data, lacking = _data(stages)
+    weights, more = _weights(stages)
+    lacking += more
+    here = tuple(stages.available()[0]) if not lacking else ()
+    # what there is to do, by this machine's rates
+    device, _ = resolve_device(None)
+    where = torch.cuda.get_device_name() if device.type == "cuda" else f"{os.cpu_count()} CPU cores"
+    plan = Training.parse(settings.finetune.training)
+    networks = [settings.backbone]
+    networks += [settings.caffenet] if "pcnn-caffenet" in settings.rows else []
+    rates = {
+        name: measure_rates(name, plan, settings.proposals, settings.max_regions)
+        for name in networks
+    }
+    ready = not lacking and (settings.weights != "auto" or weights_at_hand(settings.backbone))
+    steps = list(_steps(stages, sizes, rates, ready=ready))
+    left = [step for step in steps if not step.kept]
+    seconds, needed = sum(each.seconds for each in left), sum(each.bytes for each in left)
+    place = next(path for path in (cache_dir(), *cache_dir().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    lines = [
+        f"{settings.backbone}, fine-tuned on {1 - settings.finetune.hold_out:.0%} of "
+        f"{settings.finetune.dataset}, tested on {len(settings.columns)} columns",
+        "data:",
+        *data,
+        "weights:",
+        *weights,
+        f"stages, on {where}:",
+        *(
+            f"  {step.name:<28} {step.work:<44} "
+            + ("kept" if step.kept else f"{_duration(step.seconds)}, {_size(step.bytes)}")
+            for step in steps
+        ),
+        f"left to do: {_duration(seconds)}, {_size(needed)} of {_size(free)} free at {place}",
+    ]
+    return Plan(
+        tuple(lines), here, tuple(lacking), seconds, where, device.type == "cuda", needed - free
+    )
+
+
+def _data(stages: Stages) -> tuple[dict[str, int], list[str], list[str]]:
+    """Look for the images: how many each set has or would have, lines, and what is lacking."""
+    settings, lines, lacking = stages.protocol, [], []
+    source, sizes, said = settings.finetune.dataset, {}, set[str]()
+
+    def missing(name: str, error: Exception) -> str:
+        """Say how to get a set, once for all parts of it."""
+        family = datasets.source_of(name)
+        text = (
+            f"missing, as above: it is part of {family}" if family in said else f"missing: {error}"
+        )
+        said.add(family)
+        return f"  {name:<18} {text}"
+
+    try:
+        sizes[source] = len(stages.source)
+        found = f"{len(stages.source):,} images, {len(stages.held_out):,} of them held out"
+        lines.append(f"  {source:<18} {found}{_published(source, len(stages.source))}")
+    except DatasetError as error:
+        sizes[source] = _published_size(source)
+        lines.append(missing(source, error))
+        lacking.append(f"{source}, which the network learns from, is not here")
+    anps = settings.anps or source
+    if anps != source:
+        try:
+            sizes[anps] = len(stages.tagged)
+            lines.append(f"  {anps:<18} {sizes[anps]:,} images, for the noun pairs")
+        except (DatasetError, Missing) as error:
+            sizes[anps] = 0
+            lines.append(f"  {anps:<18} missing, so that rows of noun pairs are: {error}")
+    held_out = f"{source}-held-out"
+    for name in settings.columns:
+        if lacking and name == held_out:
+            sizes[name] = round(sizes[source] * settings.finetune.hold_out)
+            lines.append(f"  {name:<18} missing, as above: it is part of {source}")
+            continue
+        try:
+            sizes[name] = len(stages.read(name) if lacking else stages.column(name))
+            lines.append(f"  {name:<18} {sizes[name]:,} images{_published(name, sizes[name])}")
+        except DatasetError as error:
+            sizes[name] = _published_size(name) if lacking else 0
+            lines.append(missing(name, error))
+    return sizes, lines, lacking
+
+
+def _published_size(name: str) -> int:
+    """How many images a set has by its publication; 0 where that is not known."""
+    try:
+        entry = datasets.entry(name)
+    except DatasetError:
+        return 0
+    part = name.partition("-")[2]
+    if part in entry.subsets:
+        return sum(entry.subsets[part].values())
+    return entry.published.get("images", entry.published.get("rows", 0))
+
+
+def _published(name: str, here: int) -> str:
+    """Compare a count with the published one."""
+    size = 0 if name.endswith("-held-out") else _published_size(name)
+    return f" (published: {size:,})" if size and size != here else ""
+
+
+def _weights(stages: Stages) -> tuple[list[str], list[str]]:
+    """Look for the networks' weights: lines, and what is lacking."""
+    settings, lines, lacking = stages.protocol, [], []
+    names = [settings.backbone]
+    names += [settings.caffenet] if "pcnn-caffenet" in settings.rows else []
+    for name in dict.fromkeys(names):
+        wanted = f"ARLIB_DATA/weights/{name}.safetensors"
+        if settings.weights == "random":
+            lines.append(f"  {name:<18} random, none are needed")
+        elif settings.weights != "auto":
+            there = Path(settings.weights).is_file()
+            lines.append(f"  {name:<18} {'' if there else 'missing: '}{settings.weights}")
+            if not there:
+                lacking.append(f"no weights file {settings.weights}")
+        elif weights_at_hand(name):
+            lines.append(f"  {name:<18} here")
+        elif _downloads(name):
+            lines.append(f"  {name:<18} not here: {wanted}, or torchvision's download, is tried")
+        else:
+            lines.append(f"  {name:<18} missing: {wanted}")
+            if name == settings.backbone:
+                lacking.append(f"{name} has no published weights: {wanted}, or weights random")
+    return lines, lacking
+
+
+def _downloads(name: str) -> bool:
+    """Whether torchvision publishes weights of a network."""
+    from torchvision import models
+
+    return name in models.list_models(module=models)
+
+
+def _steps(
+    stages: Stages, sizes: dict[str, int], measured: dict[str, Rates], *, ready: bool
+) -> Iterator[Step]:
+    """List what there is to do; what is kept is known where data and weights are ready."""
+    settings, regions = stages.protocol, stages.protocol.max_regions
+    backbone, source = settings.backbone, settings.finetune.dataset
+    rates = measured[backbone]
+    learned = round(sizes[source] * (1 - settings.finetune.hold_out))
+    training = Training.parse(settings.finetune.training)
+    training = replace(training, batch_size=max(1, min(training.batch_size, learned)))
+    iterations = training.planned(max(1, learned)).iterations
+    steps = f"{iterations:,} steps of {training.batch_size} images"
+    takes = rates.training(iterations, training.batch_size)
+    weights = 4.0 * sum(each.numel() for each in _untrained(backbone).parameters())
+
+    def kept(folder: Callable[[], Path], file: str) -> bool:
+        if not ready:
+            return False
+        try:
+            return Path(folder(), file).exists()
+        except (WeightsError, DatasetError, Missing):  # such as weights that are still to come
+            return False
+
+    tuned = kept(lambda: stages.tuned_folder(backbone), "network.json")
+    yield Step("finetune", steps, takes, 4 * weights, tuned)
+    here = {name: sizes[name] for name in settings.columns if sizes[name]}
+    fitted = min(settings.fit_on, learned)
+    scored = {**here, **({"sample": fitted} if "former-fusion" in settings.rows and fitted else {})}
+    for name, n in scored.items():
+        crops = f"{n:,} images, {n * (1 + regions):,} crops"
+        images = lambda name=name: stages.sample if name == "sample" else stages.column(name)  # noqa: E731
+        there = kept(lambda images=images: stages.scores_folder(images()), "scores.zarr")  # type: ignore[misc]
+        title = "score, for early fusion" if name == "sample" else f"score {name}"
+        yield Step(title, crops, rates.scoring(n, regions), n * (30.0 * regions + 60), there)
+
+    # the other rows: their trainings once, and every column's images
+    tested = sum(here.values())
+    both = f"{fitted + tested:,} images"
+    pairs = sizes.get(settings.anps or source, 0) or learned
+    cores = min(2, os.cpu_count() or 1)
+    for row in settings.rows:
+        work, seconds, disk = both, (fitted + tested) * rates.crop, 0.0
+        if row == "sentibank":
+            n, disk = pairs + fitted + tested, 4.0 * pairs * Descriptor().length
+            work, seconds = f"{n:,} images", n * rates.describe / cores
+        elif row.startswith("pcnn"):
+            of = rates if row == "pcnn-vggnet" else measured[settings.caffenet]
+            trainings = 1 if row == "pcnn-vggnet" else 2  # CaffeNet is fine-tuned first
+            work, disk = f"{'twice ' * (trainings - 1)}{steps}", 4 * weights
+            seconds = trainings * of.training(iterations, training.batch_size)
+            seconds += (learned + tested) * of.crop
+        elif row == "deepsentibank":
+            work, seconds, disk = steps, takes + seconds, 4 * weights
+        elif row == "former-fusion":
+            seconds *= 2
+        elif row == "controls":
+            work, seconds = f"{50 * tested:,} crops", 50 * tested * rates.crop
+        there = all(kept(partial(stages.row_path, name, row), "") for name in here)
+        yield Step(f"rows: {row}", work, seconds, disk, there and bool(here))
+
+
+def measure_rates(backbone: str, training: Training, proposals: str, max_regions: int) -> Rates:
+    """Measure, in seconds, what this machine takes for a step, a crop and an image."""
+    device, _ = resolve_device(None)
+    gpu = device.type == "cuda"
+    few, many = (4, 36) if gpu else (1, 5)
+    # a training's step: what it takes anyway, and for an image
+    network = _untrained(backbone).to(device)
+    steps = {n: _seconds(lambda n=n: _step(network, n, training, gpu)) for n in (few, many)}  # type: ignore[misc]
+    trained = max(1e-6, (steps[many] - steps[few]) / (many - few))
+    fixed = max(0.0, steps[few] - few * trained)
+    # crops that are classified, and what is done with an image itself
+    fast = network.for_inference().to(device, torch.bfloat16 if gpu else torch.float32)
+    size = network.preprocessing.size
+    crops = torch.zeros(many, 3, size, size, device=device, dtype=next(fast.parameters()).dtype)
+    image, propose = _image(), make_proposals(proposals, max_regions=max_regions)
+    return Rates(
+        step=fixed,
+        trained=trained,
+        crop=_seconds(lambda: _classify(fast, crops)) / many,
+        propose=_seconds(lambda: propose(image)),
+        describe=_seconds(lambda: low_level(image, Descriptor())),
+        decode=_seconds(partial(_decode, _jpeg(image))),
+        gpu=gpu,
+    )
+
+
+@torch.inference_mode()
+def _classify(network: Backbone, crops: torch.Tensor) -> None:
+    network(crops.contiguous(memory_format=torch.channels_last)).cpu()
+
+
+def _untrained(backbone: str) -> Backbone:
+    return load_backbone(backbone, classes=2, weights="random")
+
+
+def _step(network: Backbone, n: int, training: Training, gpu: bool) -> None:
+    """Take one step of SGD on n images of noise, as a training would."""
+    device = next(network.parameters()).device
+    size = network.preprocessing.size
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.0, momentum=training.momentum)
+    bf16 = training.precision == "bf16-mixed" or (training.precision == "auto" and gpu)
+    network.train()
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        logits = network(torch.zeros(n, 3, size, size, device=device))
+        loss = torch.nn.functional.cross_entropy(
+            logits, torch.zeros(n, dtype=torch.long, device=device)
+        )
+    loss.backward()
+    optimizer.step()
+    if gpu:
+        torch.cuda.synchronize()
+
+
+def _image() -> np.ndarray:
+    """Draw an image of 500 x 375 pixels with edges of all sizes."""
+    generator = datasets.scenes.SceneGenerator()
+    tile = datasets.load("scenes-annotated", generator=generator, n=20).read(0)
+    return np.ascontiguousarray(np.tile(tile, (3, 4, 1))[:375, :500])
+
+
+def _jpeg(image: np.ndarray) -> bytes:
+    content = BytesIO()
+    Image.fromarray(image).save(content, "JPEG", quality=90)
+    return content.getvalue()
+
+
+def _decode(content: bytes) -> np.ndarray:
+    return np.asarray(Image.open(BytesIO(content)).convert("RGB"))
+
+
+def _seconds(do: Callable[[], object]) -> float:
+    """Time a call, after one that warms up."""
+    do()
+    started = time.perf_counter()
+    do()
+    return time.perf_counter() - started
+
+
+def _duration(seconds: float) -> str:
+    """Round a duration for people.
+
+    >>> _duration(0.3), _duration(70), _duration(8000), _duration(9 * DAY)
+    ('1 s', '70 s', '2.2 hours', '9.0 days')
+    """
+    for size, name in ((DAY, "days"), (3600, "hours")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.1f} {name}"
+    return f"{max(1, seconds):.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def _size(count: float) -> str:
+    """Round a number of bytes for people.
+
+    >>> _size(2.5e9), _size(3e5)
+    ('2.5 GB', '0.3 MB')
+    """
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
