@@ -4,8 +4,8 @@
 
 Scenes are written into FOLDER, which is new or empty, as `arlib data export-scenes` does; VGG-16
 and AlexNet learn the objects of the scenes, in place of ImageNet's, into FOLDER/weights; and the
-edition's experiment is measured there, with VGG-16 frozen and fine-tuned on the tagged set, as
-`arlib run` measures it. The seconds of every step, and Table 1, go to FOLDER/paper_scenes.json.
+edition's protocol is run there, with fewer iterations, as `arlib run` runs it. The seconds of every
+stage, and Table 1, go to FOLDER/paper_scenes.json.
 """
 
 import argparse
@@ -76,8 +76,7 @@ def main():
     from arlib._support.provenance import machine, source_commit
     from arlib.datasets.scenes import export_scenes
     from arlib.evaluation import format_table, table1
-    from arlib.experiments import open_run, parse_experiment
-    from arlib.proposals import make_proposals
+    from arlib.experiments import STAGES, open_run, parse_experiment
 
     sizes = {"objects": asked.objects, "tagged": asked.tagged, "tested": asked.images}
     clock("scenes, written", export_scenes, folder, **sizes)
@@ -90,16 +89,15 @@ def main():
         learned[name] = {"accuracy": accuracy, "images_per_second": round(images / seconds, 1)}
         print(learned[name], flush=True)
 
-    settings = yaml.safe_load((ROOT / "editions" / "paper.yaml").read_text())["experiment"]
-    settings |= {"finetune_on": ["none", "vso"], "training": TRAINING}
-    experiment = parse_experiment(settings)
-    images = datasets.load("twitter2")
-    propose = make_proposals(experiment.proposals, cached=True, max_regions=experiment.max_regions)
-    clock("proposals", propose_all, images, propose)
-    runs = []
-    for name, measure in experiment.runs(progress=False).items():
-        runs.append(open_run(clock(name, measure, folder / "results")).load())
-        print(name, runs[-1].facts["seconds"], runs[-1].facts["dataset"]["regions"], flush=True)
+    settings = yaml.safe_load((ROOT / "editions" / "paper.yaml").read_text())["protocol"]
+    settings["finetune"]["training"] = TRAINING
+    protocol = parse_experiment({"protocol": settings})
+    stages, runs = protocol.stages(progress=False), []
+    for name in STAGES:
+        clock(name, stages.run, name, protocol.columns)
+    for column in protocol.columns:
+        name = protocol.run_name(column)
+        runs.append(open_run(clock(name, stages.measure, column, folder / "results")).load())
     text = clock("table", lambda: format_table(table1(runs)))
     print(text)
     facts = {
@@ -109,18 +107,9 @@ def main():
         "machine": machine(),
         "objects": learned,
         "seconds": clock.seconds,
-        "runs": {run.name: run.facts["seconds"] for run in runs},
         "table": text.splitlines(),
     }
     (folder / "paper_scenes.json").write_text(json.dumps(facts, indent=1) + "\n")
-
-
-def propose_all(dataset, propose):
-    """Fill the cache of proposals with a thread a core, as scoring would."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda index: propose(dataset.read(index)), range(len(dataset))))
 
 
 if __name__ == "__main__":
