@@ -57,6 +57,7 @@ def run(tmp_path, make_scores):
     return execute
 
 
+@pytest.mark.slow
 def test_eight_emotions_go_through_every_chapter_that_takes_scores(run):
     chapters = ["03_sentiment_score", "04_affective_regions", "05_fusion", "06_experiments"]
     done = run(8, chapters)

@@ -413,7 +413,7 @@ class Kind:
     files: str
     command: list[str]
     known: Callable[[Path, Done], object] | None = None  # of a verified file: what must stay
-    few: int = 12  # tries in `make test`, of 200
+    few: int = 8  # tries in `make test`, of 200
     also: tuple[
         str, ...
     ] = ()  # what else may be named: the edition that lacks the file or contradicts it

@@ -340,8 +340,9 @@ def soak(script, *arguments):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(tmp_path):
-    """Five times here, two hundred times in `make soak`."""
+    """Five times; two hundred times by `tests/scoring/soak/kills.py`."""
     result = soak("kills.py", 5, 0, tmp_path)
     assert result["kills"] == 5
     assert result["resumed and complete"] >= 1

@@ -85,13 +85,19 @@ def named_job(
     **settings: Any,
 ) -> Job:
     """Make a job from names, as `score_in_shards` describes them: the same on any machine."""
-    # what predicts, where it knows its emotions: all but a backbone by its own classes
+    # what is asked for, and whether it fits together
     if head and backbone:
         raise ValueError("give a head, which names its network, or a backbone, not both")
     if model and (head or backbone or weights != "auto"):
         raise ValueError(f"the model {model} has its network and weights: give no others beside it")
     if weights != "auto" and not backbone:
         raise ValueError(f"the weights {weights} are of a backbone: give its name too")
+    if bool(dataset) == bool(images):
+        raise ValueError("give one of a dataset's name and a folder of images")
+    source: Dataset | None = None
+    if dataset:  # first: where it is missing no weights are fetched
+        source = datasets.load(dataset, max_pixels=max_pixels, **(dataset_settings or {}))
+    # what predicts, where it knows its emotions: all but a backbone by its own classes
     trained: Model | None = None
     if model or head:
         trained = load_model(model or head or "")
@@ -100,16 +106,10 @@ def named_job(
     elif not backbone:
         linear = LinearHead.default()
         trained = Model(load_backbone(linear.backbone), linear.emotions, linear)
-    # the images
-    if dataset and not images:
-        source = datasets.load(dataset, max_pixels=max_pixels, **(dataset_settings or {}))
-    elif images and not dataset:
+    if source is None:
         emotions = trained.emotions if trained else None
-        source = datasets.load(
-            Path(images).absolute(), max_pixels=max_pixels, labels=False, emotions=emotions
-        )
-    else:
-        raise ValueError("give one of a dataset's name and a folder of images")
+        folder = Path(images or "").absolute()
+        source = datasets.load(folder, max_pixels=max_pixels, labels=False, emotions=emotions)
     if trained and trained.emotions != tuple(source.emotions):
         raise ValueError(
             f"{model or head or 'the head of the package'} predicts {_listed(trained.emotions)}, "
