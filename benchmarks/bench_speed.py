@@ -22,7 +22,7 @@ import torch
 
 import speed_variants as variants
 from arlib._support.provenance import machine, source_commit
-from arlib.networks.precision import bf16_in_hardware
+from arlib.networks.devices import bf16_in_hardware
 from speed_table import table, write_page
 from timing import interleave
 

@@ -28,7 +28,7 @@ from arlib.method import (
     top_regions,
 )
 from arlib.networks.backbones import load_backbone
-from arlib.networks.precision import bf16_in_hardware
+from arlib.networks.devices import bf16_in_hardware
 from arlib.proposals import EdgeBoxes, Proposals
 from arlib.proposals.edges import edge_map
 from arlib.proposals.types import working_copy

@@ -404,7 +404,7 @@ class TestPaths:
         with fails(f"no dataset 'photos'; {there}"):
             load("photos")
         for name in ("twiter2", "Twitter2", "TWITTER_2"):
-            with fails(f"no dataset {name!r}; {there}; did you mean twitter2?"):
+            with fails(f"no dataset {name!r} (did you mean twitter2?); {there}"):
                 load(name)
         with fails(f"{tmp_path} is a path: root x is only for names"):
             load(tmp_path, "x")
@@ -426,13 +426,14 @@ class TestPaths:
 
     def test_settings_that_there_are_not(self, tmp_path):
         touch(tmp_path, "photos/1.jpg", "set/joy/1.jpg", "set/fear/1.jpg", "oasis/OASIS.csv")
-        with fails(f"{tmp_path}/set: no setting 'nfolds'; there are n_folds, seed; did you mean "
-                   "n_folds?"):  # fmt: skip
+        known = "there are n_folds, seed"
+        with fails(f"{tmp_path}/set: no setting 'nfolds' (did you mean n_folds?); {known}"):
             load(tmp_path / "set", nfolds=2)
         with fails(f"{tmp_path}/photos: no setting 'n_folds'; there are emotions"):
             load(tmp_path / "photos", n_folds=2)
         with pytest.raises(
-            DatasetError, match="no setting 'positve_from'; there are positive_from"
+            DatasetError,
+            match=r"no setting 'positve_from' \(did you mean positive_from\?\)",
         ):
             load("oasis", tmp_path / "oasis", positve_from=5)
 

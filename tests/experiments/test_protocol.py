@@ -16,7 +16,7 @@ from arlib.experiments import (
     open_run,
     parse_experiment,
     planning,
-    protocol as module,
+    stages as module,
 )
 from arlib.experiments.planning import Plan
 

@@ -14,15 +14,9 @@ from torchvision import models
 from torchvision.transforms.v2.functional import resize
 
 from arlib import cli
-from arlib.networks import backbones
-from arlib.networks.backbones import (
-    Preprocessing,
-    WeightsError,
-    check_torch,
-    convert_weights,
-    load_backbone,
-    weights_at_hand,
-)
+from arlib.networks import backbones, weights
+from arlib.networks.backbones import Preprocessing, convert_weights, load_backbone
+from arlib.networks.weights import WeightsError, check_torch, weights_at_hand
 
 
 @pytest.fixture
@@ -415,7 +409,7 @@ class TestTorchsCache:
 
     def test_every_name_of_torchvision_ends_in_a_hash(self):
         for name in models.list_models(module=models):
-            cached = backbones._cached_file(models.get_model_weights(name).DEFAULT.url)
+            cached = weights._cached_file(models.get_model_weights(name).DEFAULT.url)
             assert re.search(r"-[0-9a-f]{8,}\.", cached.name), name
 
 

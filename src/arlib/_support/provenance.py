@@ -33,7 +33,7 @@ _BESIDE = frozenset(
         "networks/models.py",
         *(
             f"_support/{name}.py"
-            for name in ("files", "memory", "progress", "provenance", "settings", "storage")
+            for name in ("files", "progress", "provenance", "settings", "storage")
         ),
     ]
 )

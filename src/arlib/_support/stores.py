@@ -191,7 +191,7 @@ class _FinishedStore(Store):
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         if byte_range is not None:
-            raise NotImplementedError("a part of a file cannot be verified")
+            raise ValueError("a part of a file cannot be verified")
         if not await self.exists(key):
             return None
         return prototype.buffer.from_bytes(self.read(key))  # a thread costs more than it saves

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from arlib._support.progress import progress_bar
+from arlib._support.settings import near
 from arlib.datasets.catalog import Entry, data_root, entry, folders_of, known, source_of
 from arlib.datasets.coco import load_coco
 from arlib.datasets.containers import format_of
 from arlib.datasets.dataset import Dataset
 from arlib.datasets.files import DatasetError, image_ending
 from arlib.datasets.images import IMAGE_ENDINGS, ImageError
-from arlib.datasets.registry import nearest, read
+from arlib.datasets.registry import read
 from arlib.datasets.similar import similar_groups, thumbnail
 from arlib.datasets.twitter1 import IMAGE_FOLDERS, read_lists, select_subset
 
@@ -106,8 +107,8 @@ def check(name: str | None = None, *, max_pixels: int | None = None) -> Iterator
         folders = [(name, Path(name))]
     else:
         raise DatasetError(
-            f"{name} is neither a path nor in the catalogue; there are {', '.join(known())}"
-            f"{nearest(name, known())}"
+            f"{name} is neither a path nor in the catalogue{near(name, known())}; "
+            f"there are {', '.join(known())}"
         )
     for each, root in folders:
         yield check_folder(each, root, max_pixels)

@@ -1,10 +1,9 @@
 """Datasets by name, and images of one's own by their path."""
 
-import difflib
 import inspect
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing import parent_process
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from arlib._support.settings import near
 from arlib.datasets.catalog import entry, source_of
 from arlib.datasets.dataset import Dataset
 from arlib.datasets.emotionroi import emotionroi
@@ -156,12 +156,6 @@ def read(
     return replace(dataset, folds=np.array([fold_of[key] for key in keys], np.int8))
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Suggest the known name that is most like another: "; did you mean ...?", or nothing."""
-    match = difflib.get_close_matches(name.lower(), known, 1)
-    return f"; did you mean {match[0]}?" if match else ""
-
-
 def _load(name: str, root: str | Path | None, settings: dict[str, Any]) -> Dataset:
     if name in _SCENES:
         from arlib.datasets.scenes.benchmark import SETS  # its tables take time to compute
@@ -195,8 +189,7 @@ def _load_path(name: str, root: str | Path | None, settings: dict[str, Any]) -> 
     is_table = path.suffix.lower() in _TABLES and not path.is_dir()
     if not (is_table or path.exists() or "/" in name or os.sep in name):
         raise DatasetError(
-            f"no dataset {name!r}; there are {', '.join(names())}, and paths"
-            f"{nearest(name, names())}"
+            f"no dataset {name!r}{near(name, names())}; there are {', '.join(names())}, and paths"
         )
     if root is not None:
         raise DatasetError(f"{name} is a path: root {root} is only for names")
@@ -224,7 +217,7 @@ def _call(reader: Callable[..., Dataset], root: Path, settings: dict[str, Any]) 
     free = any(each.kind is each.VAR_KEYWORD for each in parameters)
     if unknown := [] if free else [name for name in settings if name not in known]:
         raise DatasetError(
-            f"{root}: no setting {unknown[0]!r}; there are {', '.join(known)}"
-            f"{nearest(unknown[0], known)}"
+            f"{root}: no setting {unknown[0]!r}{near(unknown[0], known)}; "
+            f"there are {', '.join(known)}"
         )
     return reader(root, **settings)

@@ -29,6 +29,7 @@ from arlib.experiments.baselines.rows import (
     rows_for,
 )
 from arlib.experiments.baselines.sentibank import SentiBank, train_bank
+from arlib.experiments.planning import duration
 from arlib.experiments.registry import load_images
 from arlib.experiments.runs import write_run
 from arlib.networks import (
@@ -215,7 +216,7 @@ class PhotographProtocol:
             rest = [] if self.learns_from in (FROZEN, SHIPPED) else ["fine-tuning"]
             rest += ["the other rows of Table 1"] if settings.rows == "all" else []
             beside = f", besides {' and '.join(rest)}" if rest else ""
-            yield f"  scoring takes about {_duration(seconds)} here{beside}"
+            yield f"  scoring takes about {duration(seconds)} here{beside}"
 
     def _limits(self) -> list[str]:
         """Say what cannot be done, or is done on less, for want of labelled images."""
@@ -422,15 +423,6 @@ def _tally(dataset: Dataset) -> str:
     counts = Counter(dataset.labels.tolist())
     tally = [f"{counts[i]} {name}" for i, name in enumerate(dataset.emotions) if counts[i]]
     return ", ".join(tally + [f"{counts[-1]} without label"] * bool(counts[-1]))
-
-
-def _duration(seconds: float) -> str:
-    """Round a duration for people.
-
-    >>> _duration(0.3), _duration(70), _duration(8000)
-    ('1 s', '70 s', '133 min')
-    """
-    return f"{max(1, seconds):.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def run_name(dataset: str, backbone: str, finetune_on: str = FROZEN) -> str:

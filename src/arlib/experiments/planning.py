@@ -32,7 +32,7 @@ from arlib.networks import (
 from arlib.proposals import make_proposals
 
 if TYPE_CHECKING:
-    from arlib.experiments.protocol import Stages
+    from arlib.experiments.stages import Stages
 
 DAY = 86_400.0
 
@@ -80,7 +80,7 @@ class Plan:
             return f"nothing was started: the disk lacks {_size(self.short)} (ARLIB_CACHE moves it)"
         if not self.gpu and self.seconds > DAY and not yes:
             return (
-                f"nothing was started: without a GPU this takes {_duration(self.seconds)} "
+                f"nothing was started: without a GPU this takes {duration(self.seconds)} "
                 f"({self.device}); --yes starts it all the same"
             )
         return None
@@ -147,10 +147,10 @@ def make_plan(stages: Stages) -> Plan:
         f"stages, on {where}:",
         *(
             f"  {step.name:<28} {step.work:<44} "
-            + ("kept" if step.kept else f"{_duration(step.seconds)}, {_size(step.bytes)}")
+            + ("kept" if step.kept else f"{duration(step.seconds)}, {_size(step.bytes)}")
             for step in steps
         ),
-        f"left to do: {_duration(seconds)}, {_size(needed)} of {_size(free)} free at {place}",
+        f"left to do: {duration(seconds)}, {_size(needed)} of {_size(free)} free at {place}",
     ]
     return Plan(
         tuple(lines), here, tuple(lacking), seconds, where, device.type == "cuda", needed - free
@@ -391,10 +391,10 @@ def _seconds(do: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Round a duration for people.
 
-    >>> _duration(0.3), _duration(70), _duration(8000), _duration(9 * DAY)
+    >>> duration(0.3), duration(70), duration(8000), duration(9 * DAY)
     ('1 s', '70 s', '2.2 hours', '9.0 days')
     """
     for size, name in ((DAY, "days"), (3600, "hours")):

@@ -23,11 +23,11 @@ from torch.utils.data import DataLoader
 
 from arlib import __version__
 from arlib._support.files import one_line, read_json
-from arlib._support.memory import memory_for
 from arlib._support.progress import progress_bar
 from arlib._support.storage import write_atomic
 from arlib.datasets import Dataset, DatasetError
 from arlib.networks.backbones import Backbone
+from arlib.networks.devices import memory_for
 from arlib.networks.loaders import Batch, Schedule, TrainingImages, collate
 from arlib.networks.models import Model, load_model
 from arlib.networks.training import Finetuner, LightningPrecision, TooFewError, Training

@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from arlib._support.memory import memory_for
 from arlib._support.progress import progress_bar
 from arlib.datasets import Dataset, ImageError
-from arlib.networks import Backbone, resolve_device
+from arlib.networks import Backbone, memory_for, resolve_device
 from arlib.scoring.crops import CropMode, crop_regions
 
 log = logging.getLogger(__name__)

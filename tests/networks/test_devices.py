@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from arlib.networks import precision
-from arlib.networks.precision import bf16_in_hardware, resolve_device
+from arlib.networks import devices
+from arlib.networks.devices import bf16_in_hardware, resolve_device
 
 
 @pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16", "bf16"])
@@ -33,7 +33,7 @@ def test_without_a_gpu_it_has_no_tensor_cores(monkeypatch):
 
 
 def test_float32_stays_float32_on_any_hardware(monkeypatch):
-    monkeypatch.setattr(precision, "bf16_in_hardware", lambda device: True)
+    monkeypatch.setattr(devices, "bf16_in_hardware", lambda device: True)
     assert resolve_device()[1] == torch.float32
 
 
