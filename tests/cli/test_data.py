@@ -117,7 +117,7 @@ def test_an_error_in_images_of_ones_own_is_exit_status_1(form, root):
         (["where", "flickr"], "no dataset 'flickr' in the catalogue; there are twitter1, "),
         (
             ["check", "twiter2"],
-            "twiter2 is neither a path nor in the catalogue; there are twitter1",
+            "twiter2 is neither a path nor in the catalogue (did you mean twitter2?); there are",
         ),
         (["check", "flickr"], "flickr is neither a path nor in the catalogue; there are twitter1"),
         (["check", "fi"], "fi is not here: `arlib data where fi` says how to get it"),

@@ -335,7 +335,10 @@ def test_what_is_not_here_names_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
     with pytest.raises(DatasetError, match=rf"oasis is not at {tmp_path}/oasis: `arlib data"):
         datasets.load("oasis")
-    with pytest.raises(DatasetError, match="no dataset 'emotion6'; there are emotionroi, fi"):
+    with pytest.raises(
+        DatasetError,
+        match=r"no dataset 'emotion6' \(did you mean emotionroi\?\); there are emotionroi, fi",
+    ):
         datasets.load("emotion6")
 
 

@@ -298,7 +298,9 @@ class TestWhatIsMissing:
             protocol("none")._tagged()
 
     def test_a_tagged_dataset_that_there_is_none_of_is_refused(self):
-        with pytest.raises(DatasetError, match="no dataset 'vsoo'; there are"):
+        with pytest.raises(
+            DatasetError, match=r"no dataset 'vsoo' \(did you mean vso\?\); there are"
+        ):
             protocol("none", anps="vsoo")._tagged()
 
     def test_a_fault_in_training_the_bank_is_not_missing(self, scores, monkeypatch):

@@ -9,7 +9,7 @@ import xarray as xr
 
 from arlib._support.storage import cache_dir
 from arlib.datasets.scenes import export
-from arlib.experiments import Finetuning, Protocol, protocol, synthetic
+from arlib.experiments import Finetuning, Protocol, stages, synthetic
 from arlib.experiments.baselines.lowlevel import Descriptor
 from arlib.experiments.baselines.sentibank import train_bank
 from arlib.experiments.registry import parse_experiment
@@ -164,7 +164,7 @@ class TestTheTaggedTenth:
             network, _ = replace(TINY, backbone=backbone).pretrain(progress=False)
             network.save(tmp_path / "weights" / f"{backbone}.safetensors")
         monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
-        monkeypatch.setattr(protocol, "train_bank", synthetic.train_bank)
+        monkeypatch.setattr(stages, "train_bank", synthetic.train_bank)
         training = {name: getattr(SLOW, name) for name in ("iterations", "round", "batch_size")}
         training |= {"lr": SLOW.lr, "head_factor": SLOW.head_factor}
         photographs = Protocol(

@@ -19,11 +19,11 @@ from hypothesis import example, given, strategies as st
 from torchvision.transforms.v2.functional import resize
 
 from arlib._support import progress
-from arlib._support.memory import memory_for
 from arlib.datasets import ImageError, load
 from arlib.datasets.scenes import SceneGenerator
 from arlib.networks import training
 from arlib.networks.backbones import WeightsError, load_backbone
+from arlib.networks.devices import memory_for
 from arlib.networks.finetuning import finetune, learning_curve
 from arlib.networks.loaders import Schedule, TrainingImages
 from arlib.networks.tiny import NETWORKS
