@@ -21,7 +21,7 @@ if not os.environ.get("ARLIB_DATA"):
 import numpy as np
 
 from arlib._support.provenance import machine, source_commit
-from arlib.experiments import SyntheticProtocol
+from arlib.experiments import scenes_protocol
 from arlib.experiments.photographs import Experiment, PhotographProtocol
 from arlib.experiments.runs import open_run
 from arlib.method import affective_regions, predict_labels
@@ -93,8 +93,8 @@ def main():
     numbers = [argument for argument in sys.argv[1:] if argument != "--record"]
     images = slice(0, int(numbers[0]) if numbers else None)
     rows = []
-    network, _ = SyntheticProtocol().fine_tune(progress=False)
-    scenes = SyntheticProtocol().dataset("annotated").subset(images)
+    stages = scenes_protocol().stages(progress=False)
+    network, scenes = stages.network, stages.column("scenes-annotated").subset(images)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "s.zarr")
         crops = score(scenes, EdgeBoxes(max_regions=60), network, out=out, progress=False).load()

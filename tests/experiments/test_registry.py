@@ -10,23 +10,22 @@ import pytest
 import xarray as xr
 
 from arlib.datasets import DatasetError
-from arlib.datasets.scenes import SceneGenerator
 from arlib.evaluation import LabelsNeeded, Run
+from arlib.experiments.protocol import Finetuning, scenes_protocol
 from arlib.experiments.registry import (
     SYNTHETIC_RUNS,
     find_run,
     images_of,
 )
 from arlib.experiments.runs import write_baselines
-from arlib.experiments.synthetic import SyntheticProtocol
-from arlib.networks import Training
+from arlib.experiments.stages import Stages
 
-QUICK = Training(iterations=4, round=2, batch_size=16, lr=0.01)
+QUICK = {"iterations": 4, "round": 2, "batch_size": 16, "lr": 0.01}
 TINY = partial(
-    SyntheticProtocol,
-    scale=0.0,
-    pretraining=QUICK,
-    finetuning=QUICK,
+    scenes_protocol,
+    scale=0.01,
+    pretrain=Finetuning("scenes-objects", training=QUICK),
+    finetune=Finetuning("scenes-tagged", training=QUICK),
     proposals="grid",
     max_regions=6,
 )
@@ -36,7 +35,11 @@ TINY = partial(
 def small(tmp_path_factory, monkeypatch):
     """Tiny synthetic sets, and one cache for all tests of this file."""
     monkeypatch.setenv("ARLIB_CACHE", str(tmp_path_factory.getbasetemp() / "registry"))
-    monkeypatch.setattr("arlib.experiments.synthetic.SyntheticProtocol", TINY)
+    monkeypatch.setattr("arlib.experiments.protocol.scenes_protocol", TINY)
+
+
+def stages(**changes):
+    return TINY(**changes).stages(progress=False)
 
 
 def refuse(*_, **__):
@@ -46,23 +49,24 @@ def refuse(*_, **__):
 @pytest.mark.parametrize("name", ["annotated", "folded"])
 def test_a_run_that_is_not_there_is_made_with_the_default_settings(tmp_path, name, monkeypatch):
     run = find_run(f"scenes-{name}", tmp_path, progress=False)
-    assert run.facts["experiment"]["synthetic"]["max_regions"] == 6
-    assert run.scores.image.values.tolist() == TINY().dataset(name).keys.tolist()
+    assert run.facts["experiment"]["max_regions"] == 6
+    assert run.scores.image.values.tolist() == stages().column(run.name).keys.tolist()
     assert not list(tmp_path.iterdir()), "it is kept in the cache, not beside the chapter"
-    monkeypatch.setattr("arlib.experiments.synthetic.score_cross_fold", refuse)
+    monkeypatch.setattr("arlib.scoring.shards.score", refuse)
+    monkeypatch.setattr("arlib.experiments.stages.write_run", refuse)
     again = find_run(f"scenes-{name}", tmp_path, progress=False)
     assert again.scores.identical(run.scores)
 
 
 def test_a_run_that_is_there_is_opened_as_it_is(tmp_path, monkeypatch):
-    folder = TINY(seed=1).score(progress=False)
+    folder = stages(seed=1).measure("scenes-annotated", baselines=False)
     for name in ("scenes-annotated", "mine"):
         shutil.copytree(folder, tmp_path / "results" / name)
-    monkeypatch.setattr("arlib.experiments.synthetic.score_cross_fold", refuse)
+    monkeypatch.setattr(Stages, "measure", refuse)
     monkeypatch.chdir(tmp_path)
     for name in ("scenes-annotated", "mine"):
         run = find_run(name)
-        assert (run.name, run.facts["experiment"]["synthetic"]["seed"]) == (name, 1)
+        assert (run.name, run.facts["experiment"]["protocol"]["seed"]) == (name, 1)
 
 
 def measured(value):
@@ -70,36 +74,38 @@ def measured(value):
 
 
 def test_what_a_recorded_run_measured_is_opened_as_it_is(tmp_path, monkeypatch):
-    folder = shutil.copytree(TINY(seed=1).score(progress=False), tmp_path / "mine")
+    made = stages(seed=1).measure("scenes-annotated", baselines=False)
+    folder = shutil.copytree(made, tmp_path / "mine")
     write_baselines(folder, measured(4))
-    monkeypatch.setattr(SyntheticProtocol, "_rows", refuse)
+    monkeypatch.setattr(Stages, "baselines", refuse)
     for baselines in (False, True):
         run = find_run("mine", tmp_path, baselines=baselines)
         xr.testing.assert_identical(run.baselines.load(), measured(4))
 
 
 def test_a_recorded_run_that_measured_nothing_is_not_measured_live(tmp_path, monkeypatch):
-    shutil.copytree(TINY(seed=1).score(progress=False), tmp_path / "scenes-annotated")
-    monkeypatch.setattr(SyntheticProtocol, "_rows", refuse)
+    made = stages(seed=1).measure("scenes-annotated", baselines=False)
+    shutil.copytree(made, tmp_path / made.name)
+    monkeypatch.setattr(Stages, "baselines", refuse)
     run = find_run("scenes-annotated", tmp_path, baselines=True)
     assert (run.name, run.baselines) == ("scenes-annotated", None)
 
 
 def test_a_run_that_is_not_there_is_measured_once_if_asked(tmp_path, monkeypatch):
-    monkeypatch.setattr(SyntheticProtocol, "_rows", refuse)
+    monkeypatch.setattr(Stages, "baselines", refuse)
     assert find_run("scenes-tagged", tmp_path, progress=False).baselines is None
-    monkeypatch.setattr(SyntheticProtocol, "_rows", lambda *_: measured(5))
+    monkeypatch.setattr(Stages, "baselines", lambda *_: measured(5))
     first = find_run("scenes-tagged", tmp_path, baselines=True, progress=False)
-    assert first.facts["experiment"]["dataset"] == "scenes-tagged"
+    assert first.facts["experiment"]["dataset"] == "scenes-tagged-held-out"
     xr.testing.assert_identical(first.baselines.load(), measured(5))
-    monkeypatch.setattr(SyntheticProtocol, "_rows", refuse)
+    monkeypatch.setattr(Stages, "baselines", refuse)
     again = find_run("scenes-tagged", tmp_path, baselines=True, progress=False)
     xr.testing.assert_identical(again.baselines.load(), measured(5))
     assert not list(tmp_path.iterdir()), "it is kept in the cache, not beside the chapter"
 
 
 def test_what_is_made_live_are_the_runs_of_the_protocol():
-    assert tuple(SyntheticProtocol().runs()) == SYNTHETIC_RUNS
+    assert tuple(scenes_protocol().runs()) == SYNTHETIC_RUNS
 
 
 @pytest.mark.parametrize("name", ["flickr", "unfinished", "scenes-objects"])
@@ -121,9 +127,9 @@ def run_of(experiment):
 
 @pytest.mark.parametrize("name", ["annotated", "folded"])
 def test_the_images_of_a_run_are_drawn_again(name):
-    settings = TINY(generator=SceneGenerator(local_share=1.0), seed=2)
-    run = run_of({"dataset": f"scenes-{name}", "synthetic": asdict(settings)})
-    again, dataset = images_of(run), settings.dataset(name)
+    settings = TINY(local_share=1.0, seed=2)
+    run = run_of({"dataset": f"scenes-{name}", "protocol": asdict(settings)})
+    again, dataset = images_of(run), settings.stages().column(f"scenes-{name}")
     assert (again.keys == dataset.keys).all()
     assert (again.labels == dataset.labels).all()
     assert (again.read(7) == dataset.read(7)).all()
@@ -141,8 +147,8 @@ def test_photographs_are_where_the_data_is(tmp_path, monkeypatch):
 
 
 def test_the_network_of_a_run_in_words():
-    synthetic = run_of({"dataset": "scenes-annotated", "synthetic": asdict(TINY())})
-    assert synthetic.network == "vgg_tiny, fine-tuned on tagged scenes"
+    scenes = {"backbones": ["vgg_tiny"], "finetune_on": ["scenes-tagged"]}
+    assert run_of(scenes).network == "vgg_tiny, fine-tuned on tagged scenes"
     photographs = {"dataset": "twitter2", "backbones": ["vgg16"]}
     assert run_of(photographs).network == "vgg16, frozen, under a linear head"
     for source, words in {

@@ -12,8 +12,7 @@ from papermill.parameterize import parameterize_notebook
 from tests.publishing.conftest import chapter
 
 from arlib._support.settings import PROTOCOL, SETTINGS
-from arlib.datasets.scenes import SceneGenerator
-from arlib.experiments import Experiment, Finetuning, SyntheticProtocol
+from arlib.experiments import Experiment, Finetuning, scenes_protocol
 from arlib.networks import Training
 from arlib.publishing import editions
 from arlib.publishing.editions import Edition, EditionError
@@ -214,15 +213,24 @@ def test_a_chapter_needs_one_parameters_cell(tmp_path):
         editions.chapter_parameters(path)
 
 
-def test_an_experiment_on_scenes_is_the_synthetic_protocol(scenes_book):
+def test_an_experiment_on_scenes_is_the_protocol_on_them(scenes_book):
     edition = editions.load_edition(scenes_book, "scenes")
-    assert edition.experiment == SyntheticProtocol(scale=0.1, max_regions=5)
+    assert edition.experiment == scenes_protocol(scale=0.1, max_regions=5)
     changed = editions.load_edition(
         scenes_book, "scenes", {"local_share": 1, "backbone": "alexnet_tiny"}
     )
-    assert changed.experiment == SyntheticProtocol(
-        generator=SceneGenerator(local_share=1.0), scale=0.1, max_regions=5, backbone="alexnet_tiny"
+    assert changed.experiment == scenes_protocol(
+        local_share=1.0, scale=0.1, max_regions=5, backbone="alexnet_tiny"
     )
+
+
+def test_the_edition_of_the_scenes_is_the_default_protocol():
+    """Chapters make its runs where they are missing: by the same settings."""
+    root = editions.find_book()
+    assert editions.load_edition(root, "scenes").experiment == scenes_protocol()
+    quick = editions.load_edition(root, "scenes", {"scale": "0.02", "local_share": "1"})
+    assert quick.experiment == scenes_protocol(scale=0.02, local_share=1.0)
+    assert quick.parameters["scale"] == 0.02
 
 
 def test_its_settings_reach_the_chapters_that_declare_them(scenes_book):
@@ -230,9 +238,7 @@ def test_its_settings_reach_the_chapters_that_declare_them(scenes_book):
     overrides = {"max_regions": 7, "local_share": 1.0, "seed": 2, "k": 4}
     changed = editions.load_edition(scenes_book, "scenes", overrides)
     assert changed.parameters == {"max_regions": 7, "local_share": 1.0, "k": 4}
-    assert changed.experiment == SyntheticProtocol(
-        generator=SceneGenerator(local_share=1.0), seed=2, scale=0.1, max_regions=7
-    )
+    assert changed.experiment == scenes_protocol(local_share=1.0, seed=2, scale=0.1, max_regions=7)
     fresh = editions.load_edition(scenes_book, "fresh")
     own = "twitter2-squeezenet1_1"
     assert fresh.parameters == {"max_regions": 5, "run": own, "runs": [own]}
@@ -365,4 +371,4 @@ class TestProtocol:
         defaults = editions.experiments.experiment_settings("", protocol=True)
         assert defaults.keys() == PROTOCOL.keys()
         for name, default in defaults.items():
-            assert PROTOCOL[name].kind is type(default), name
+            assert PROTOCOL[name].kind is type(default) or PROTOCOL[name].nothing, name

@@ -115,6 +115,8 @@ class Setting:
 
     def _items(self, name: str, value: Any) -> Any:
         """Read what a list or a mapping holds."""
+        if value is None:
+            return None
         if self.kind is list:
             if not value:
                 raise _Unfit("it is empty")
@@ -233,14 +235,22 @@ PROTOCOL: Mapping[str, Setting] = {
     "backbone": Setting(str, "torchvision's name of the network"),
     "finetune": Setting(dict, "dataset, hold_out and training", of=_FINETUNE),
     "columns": Setting(list, "what is tested: datasets, and the held-out part"),
-    **{name: SETTINGS[name] for name in ("weights", "caffenet", "anps", "proposals")},
+    "weights": SETTINGS["weights"],
+    "pretrain": Setting(
+        dict,
+        "what networks learn first: dataset, hold_out and training",
+        of=_FINETUNE,
+        nothing=True,
+    ),
+    **{name: SETTINGS[name] for name in ("caffenet", "anps", "proposals")},
     **{name: SETTINGS[name] for name in ("max_regions", "crop", "context")},
     "precision": Setting(str, "of scoring", choices=("float32", "bf16", "auto")),
     "features": Setting(str, "of regions", choices=("crops", "shared")),
     "batch_size": Setting(int, "crops in one pass of scoring", 1, 100_000),
     "fit_on": Setting(int, "images that linear classifiers learn from; 0: other folds", 0, _MANY),
     "rows": Setting(list, "rows of Table 1 beside the scores"),
-    "seed": _SEED,
+    **{name: SETTINGS[name] for name in ("seed", "local_share", "scale")},
+    "tested": Setting(int, "of synthetic scenes: images at scale 1 of a tested set", 1, 1_000_000),
 }
 """What a protocol, `experiments.Protocol`, may set."""
 

@@ -36,6 +36,8 @@ class Dataset:
             sentiment, NaN where an image has fewer; None where they are not known.
         tags: (n,) str, what people wrote to the images; None where nothing is known.
         agreement: (n,) int8, how many annotators gave the label; None where it is not known.
+        valence: (n,) float, the sentiment that images were drawn with, above 0 positive, whatever
+            people say of them; None where it is not known.
         maps: (n,) str, files of maps of the regions that carry the emotion, relative to `root`,
             "" where an image has none; None where there are none.
         notes: what was read otherwise than it is written, or passed over, in sentences.
@@ -63,6 +65,7 @@ class Dataset:
     regions: np.ndarray | None = None
     tags: np.ndarray | None = None
     agreement: np.ndarray | None = None
+    valence: np.ndarray | None = None
     maps: np.ndarray | None = None
     notes: tuple[str, ...] = ()
 
@@ -193,8 +196,11 @@ class Dataset:
         return digest.hexdigest()
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        names = ("keys", "files", "labels", "folds", "regions", "tags", "agreement", "maps")
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        known = {name: getattr(self, name) for name in _ARRAYS}
+        return {name: array for name, array in known.items() if array is not None}
+
+
+_ARRAYS = ("keys", "files", "labels", "folds", "regions", "tags", "agreement", "valence", "maps")
 
 
 def repeated_key(keys: np.ndarray, hash_of: Callable[[str], int] = hash) -> str | None:

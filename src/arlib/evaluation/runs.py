@@ -72,13 +72,12 @@ class Run:
             'mobilenet_v2, frozen, under a linear head'
         """
         experiment = self.facts["experiment"]
-        if "synthetic" in experiment:
-            return f"{experiment['synthetic']['backbone']}, fine-tuned on tagged scenes"
         (source,) = experiment.get("finetune_on", ["none"])
         words = {
             "none": "frozen, under a linear head",
             "shipped": "frozen, under the head that comes with the package",
             "folds": "fine-tuned on the other folds",
+            "scenes-tagged": "fine-tuned on tagged scenes",
         }
         return f"{experiment['backbones'][0]}, {words.get(source, f'fine-tuned on {source}')}"
 

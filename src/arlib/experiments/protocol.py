@@ -40,14 +40,18 @@ PAPER_ROWS = ("sentibank", "pcnn-caffenet", "pcnn-vggnet", "vggnet", "former-fus
 
 HELD_OUT = "-held-out"
 
+SCENES = "scenes-"
+"""How the names of synthetic scenes begin."""
+
 
 @dataclass(frozen=True)
 class Finetuning:
-    """What the network learns from.
+    """What a network learns from.
 
     Attributes:
         dataset: its name, or the path of a table or folder.
-        hold_out: the share that nothing learns from: the column DATASET-held-out.
+        hold_out: the share that nothing learns from, of the fine-tuning set the column
+            DATASET-held-out.
         training: settings of `arlib.networks.Training`.
     """
 
@@ -66,6 +70,7 @@ class Protocol:
         columns: what is tested: names of datasets, such as "twitter1-five"; DATASET-held-out, the
             part of the fine-tuning set that nothing learned from; or paths.
         weights: of the backbone and of `caffenet` before: "auto", "random", or a file's path.
+        pretrain: what both learn first, in the place of ImageNet; None: nothing.
         caffenet: the network in place of CaffeNet.
         anps: the dataset of adjective-noun pairs, for SentiBank; "" takes the fine-tuning set.
         proposals: a name in `arlib.proposals.make_proposals`.
@@ -80,7 +85,10 @@ class Protocol:
             other folds instead, which have better labels where people gave them.
         rows: what is measured beside the scores: "sentibank", "pcnn-caffenet", "pcnn-vggnet",
             "vggnet", "former-fusion", "deepsentibank", and "controls", crops of fixed places.
-        seed: of the split, of training and of random weights.
+        seed: of the split, of training, of random weights and of synthetic scenes.
+        local_share: of synthetic scenes, the share of the sentiment that objects carry, 0 to 1.
+        scale: of synthetic scenes, the size of their sets, as `arlib.datasets.scenes.draw_set`.
+        tested: of synthetic scenes, images at scale 1 of each set that nothing learns from.
 
     Raises:
         ValueError: no such row, two columns of one name, a share that leaves nothing to learn
@@ -96,6 +104,7 @@ class Protocol:
     finetune: Finetuning
     columns: tuple[str, ...]
     weights: str = "auto"
+    pretrain: Finetuning | None = None
     caffenet: str = "alexnet"
     anps: str = ""
     proposals: str = "edge_boxes"
@@ -108,13 +117,19 @@ class Protocol:
     fit_on: int = 10_000
     rows: tuple[str, ...] = PAPER_ROWS
     seed: int = 0
+    local_share: float = 0.5
+    scale: float = 0.35
+    tested: int = 1600
 
     def __post_init__(self) -> None:
         """Refuse what no run could be made of."""
         if unknown := [row for row in self.rows if row not in ROWS]:
             raise ValueError(f"no row {unknown[0]!r}; there are {', '.join(ROWS)}")
-        if not 0 < self.finetune.hold_out <= 0.5:
-            raise ValueError(f"hold_out must be above 0, at most 0.5: {self.finetune.hold_out}")
+        learned = [self.finetune] if self.pretrain is None else [self.finetune, self.pretrain]
+        for each in learned:
+            if not 0 < each.hold_out <= 0.5:
+                raise ValueError(f"hold_out must be above 0, at most 0.5: {each.hold_out}")
+            Training.parse(each.training)
         source, own = self.finetune.dataset, f"{self.finetune.dataset}{HELD_OUT}"
         for column in self.columns:
             if column != own and datasets.source_of(column) == datasets.source_of(source):
@@ -125,7 +140,6 @@ class Protocol:
         names = [self.run_name(column) for column in self.columns]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"two columns would be one run, {twice.pop()}: rename a file")
-        Training.parse(self.finetune.training)
         make_proposals(self.proposals, max_regions=self.max_regions)
 
     def with_paths(self, resolve: Callable[[str], str]) -> "Protocol":
@@ -137,11 +151,28 @@ class Protocol:
                 return name
             return resolve(own) + name[len(own) :]
 
-        finetune = replace(self.finetune, dataset=named(self.finetune.dataset))
-        return replace(self, finetune=finetune, columns=tuple(map(named, self.columns)))
+        def located(learned: Finetuning) -> Finetuning:
+            return replace(learned, dataset=named(learned.dataset))
+
+        return replace(
+            self,
+            finetune=located(self.finetune),
+            pretrain=self.pretrain and located(self.pretrain),
+            columns=tuple(map(named, self.columns)),
+        )
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether all that is learned from and tested are synthetic scenes."""
+        return all(name.startswith(SCENES) for name in (self.finetune.dataset, *self.columns))
 
     def run_name(self, column: str) -> str:
-        """Name the run of a column, after it, the network and what that learned from."""
+        """Name the run of a column, after it, the network and what that learned from.
+
+        A column of a synthetic protocol is enough of a name.
+        """
+        if self.synthetic:
+            return column.removesuffix(HELD_OUT)
         return f"{_word(column)}-{self.backbone}-ft-{_word(self.finetune.dataset)}"
 
     def runs(
@@ -161,7 +192,40 @@ class Protocol:
 def restore_protocol(facts: Mapping[str, Any]) -> Protocol:
     """Make the settings again from `asdict` of them, or from an edition's values."""
     lists = {name: tuple(facts[name]) for name in ("columns", "rows") if name in facts}
-    return Protocol(**{**facts, "finetune": Finetuning(**facts["finetune"]), **lists})
+    learned = {
+        name: Finetuning(**facts[name]) for name in ("finetune", "pretrain") if facts.get(name)
+    }
+    return Protocol(**{**facts, **learned, **lists})
+
+
+def scenes_protocol(**settings: Any) -> Protocol:
+    """Declare the protocol on synthetic scenes, small enough for a processor, in minutes.
+
+    Objects stand for ImageNet, tagged scenes for Flickr, annotated ones for Twitter I and the
+    small, unbalanced set for Twitter II.
+
+    Args:
+        settings: of `Protocol`, in the place of those here.
+
+    Example:
+        >>> list(scenes_protocol(seed=1).runs())
+        ['scenes-annotated', 'scenes-folded', 'scenes-tagged']
+    """
+    objects = {"epochs": 4, "batch_size": 32, "lr": 0.02, "head_factor": 1, "step": 0.6}
+    tags = {"epochs": 1, "batch_size": 32, "lr": 0.01, "head_factor": 2, "step": 0.7, "round": 40}
+    here = Protocol(
+        "vgg_tiny",
+        Finetuning("scenes-tagged", training=tags),
+        ("scenes-annotated", "scenes-folded", f"scenes-tagged{HELD_OUT}"),
+        weights="random",
+        pretrain=Finetuning("scenes-objects", training=objects),
+        caffenet="alexnet_tiny",
+        max_regions=60,
+        batch_size=256,
+        fit_on=0,
+        rows=tuple(ROWS),
+    )
+    return replace(here, **settings)
 
 
 def _word(name: str) -> str:

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 from arlib import datasets
 from arlib._support.settings import PROTOCOL, SETTINGS, read_settings
 from arlib.datasets import Dataset, DatasetError
-from arlib.datasets.scenes import SceneGenerator
 from arlib.evaluation import Run
 from arlib.experiments.runs import open_run
 
 if TYPE_CHECKING:  # these load torch, which opening a run does without
     from arlib.experiments.photographs import Experiment
     from arlib.experiments.protocol import Protocol
-    from arlib.experiments.synthetic import SyntheticProtocol
 
 SYNTHETIC_RUNS = ("scenes-annotated", "scenes-folded", "scenes-tagged")
 """Runs that are trained and scored live where they are missing."""
@@ -52,10 +50,11 @@ def find_run(
             names = {path.parent.name for path in Path(folder).glob("*/run.json")}
             known = ", ".join(sorted(names | set(SYNTHETIC_RUNS)))
             raise ValueError(f"no run {name!r} in {folder}; there are {known}")
-        from arlib.experiments.synthetic import SyntheticProtocol
+        from arlib.experiments.protocol import scenes_protocol
 
-        dataset = name.removeprefix("scenes-")
-        place = SyntheticProtocol().score(dataset, baselines=baselines, progress=progress)
+        protocol = scenes_protocol()
+        column = next(each for each in protocol.columns if protocol.run_name(each) == name)
+        place = protocol.stages(progress=progress).measure(column, baselines=baselines)
     return open_run(place)
 
 
@@ -82,16 +81,11 @@ def images_of(run: Run) -> Dataset:
         DatasetError: they are not under `ARLIB_DATA`; the message says what to get.
     """
     experiment = run.facts["experiment"]
-    if "protocol" in experiment:
-        from arlib.experiments.protocol import restore_protocol
-
-        return restore_protocol(experiment["protocol"]).stages().column(experiment["dataset"])
-    if "synthetic" not in experiment:
+    if "protocol" not in experiment:
         return load_images(experiment["dataset"], experiment.get("reader", {}))
-    from arlib.experiments.synthetic import restore_synthetic
+    from arlib.experiments.protocol import restore_protocol
 
-    name = experiment["dataset"].removeprefix("scenes-")
-    return restore_synthetic(experiment["synthetic"]).scored_set(name)
+    return restore_protocol(experiment["protocol"]).stages().column(experiment["dataset"])
 
 
 def experiment_settings(dataset: str, *, protocol: bool = False) -> dict[str, Any]:
@@ -110,17 +104,17 @@ def experiment_settings(dataset: str, *, protocol: bool = False) -> dict[str, An
         (0.5, 'warp')
     """
     from arlib.experiments.photographs import Experiment
-    from arlib.experiments.protocol import Finetuning, Protocol
-    from arlib.experiments.synthetic import SyntheticProtocol
+    from arlib.experiments.protocol import Finetuning, Protocol, scenes_protocol
 
     if protocol:
         return _plain(asdict(Protocol("", Finetuning(""), ())))
     if dataset == "scenes":
-        scenes = SyntheticProtocol()
-        names = ("scale", "seed", "backbone", "proposals", "max_regions", "crop")
-        own = {name: getattr(scenes, name) for name in names}
-        return {"dataset": "scenes", "local_share": scenes.generator.local_share, **own}
+        scenes = scenes_protocol()
+        return {"dataset": "scenes", **{name: getattr(scenes, name) for name in _OF_SCENES}}
     return _plain(asdict(Experiment(dataset="", backbones=())))
+
+
+_OF_SCENES = ("local_share", "scale", "seed", "backbone", "proposals", "max_regions", "crop")
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,12 +124,12 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def parse_experiment(settings: Mapping[str, Any]) -> "Experiment | SyntheticProtocol | Protocol":
+def parse_experiment(settings: Mapping[str, Any]) -> "Experiment | Protocol":
     """Make an experiment from names and values, as an edition or run.json has them.
 
     Args:
         settings: of `experiment_settings`, each a value or its text; "scenes" as `dataset` asks for
-            the synthetic scenes, and a mapping `protocol` for a `Protocol` of these settings.
+            the `Protocol` on synthetic scenes, and a mapping `protocol` for one of these settings.
 
     Raises:
         ValueError: an unknown name, a value of another type or out of its range, none for what must
@@ -144,30 +138,22 @@ def parse_experiment(settings: Mapping[str, Any]) -> "Experiment | SyntheticProt
     Example:
         >>> parse_experiment({"dataset": "oasis", "backbones": ["vgg16"]}).backbones
         ('vgg16',)
-        >>> parse_experiment({"dataset": "scenes", "local_share": 1.0}).generator.local_share
+        >>> parse_experiment({"dataset": "scenes", "local_share": 1.0}).local_share
         1.0
     """
     from arlib.experiments.photographs import Experiment
-    from arlib.experiments.synthetic import SyntheticProtocol, restore_synthetic
+    from arlib.experiments.protocol import scenes_protocol
     from arlib.proposals import make_proposals
 
     if not isinstance(settings, Mapping):
         raise ValueError(f"an experiment is a mapping of settings, not {settings!r}")
-    if "synthetic" in settings:  # from run.json
-        try:
-            return restore_synthetic(settings["synthetic"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not the settings of the synthetic scenes: {error}") from error
     if "protocol" in settings:
         return _parse_protocol(settings["protocol"])
     defaults = experiment_settings(settings.get("dataset", ""))
     if settings.get("dataset") == "scenes":
         values = _read(settings, defaults, "the synthetic scenes")
         del values["dataset"]
-        share = values.pop("local_share", defaults["local_share"])
-        protocol = SyntheticProtocol(generator=SceneGenerator(local_share=share), **values)
-        make_proposals(protocol.proposals, max_regions=protocol.max_regions)
-        return protocol
+        return scenes_protocol(**values)
     missing = sorted({"dataset", "backbones"} - settings.keys())
     if missing:
         raise ValueError(f"an experiment on photographs needs {' and '.join(missing)}")
@@ -185,8 +171,9 @@ def _parse_protocol(settings: Mapping[str, Any]) -> "Protocol":
     values = read_settings(settings, PROTOCOL, "a protocol")
     if missing := [name for name in ("backbone", "finetune", "columns") if not values.get(name)]:
         raise ValueError(f"a protocol needs {' and '.join(missing)}")
-    if not values["finetune"].get("dataset"):
-        raise ValueError("a protocol needs finetune: {dataset: NAME}")
+    for name in ("finetune", "pretrain"):
+        if values.get(name) and not values[name].get("dataset"):
+            raise ValueError(f"a protocol needs {name}: {{dataset: NAME}}")
     return restore_protocol(values)
 
 

@@ -71,7 +71,7 @@ def _read_facts(path: Path) -> dict[str, Any]:
     facts = read_json(path, optional={"experiment": dict, "dataset": dict, "results": dict})
     where = f"{path}, experiment"
     experiment = facts.get("experiment", {})
-    check_types(experiment, where, optional={"synthetic": dict, "reader": dict})
+    check_types(experiment, where, optional={"protocol": dict, "reader": dict})
     for name in {"backbones", "finetune_on"} & experiment.keys():
         check_types(experiment, where, {name: list})
         if not experiment[name] or not all(isinstance(each, str) for each in experiment[name]):

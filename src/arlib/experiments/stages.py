@@ -9,7 +9,8 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import cached_property, partial
 from io import BytesIO
@@ -23,17 +24,32 @@ from arlib import datasets
 from arlib._support.files import one_line, read_json
 from arlib._support.storage import BusyError, cache_folder, exclusive_lock, write_atomic
 from arlib.datasets import Dataset, DatasetError
+from arlib.datasets.scenes import draw_set
 from arlib.experiments.baselines.cross_fit import FitOnce, fit_svm
 from arlib.experiments.baselines.former_fusion import joint_features
-from arlib.experiments.baselines.pcnn import train_on
+from arlib.experiments.baselines.pcnn import Progress, train_on
 from arlib.experiments.baselines.rows import Missing, Row, measure_rows, rows_for
 from arlib.experiments.baselines.sentibank import SentiBank, train_bank
 from arlib.experiments.planning import Plan, make_plan
-from arlib.experiments.protocol import FORMER_FUSION, HELD_OUT, ROWS, STAGES, Protocol
+from arlib.experiments.protocol import (
+    FORMER_FUSION,
+    HELD_OUT,
+    ROWS,
+    SCENES,
+    STAGES,
+    Finetuning,
+    Protocol,
+)
 from arlib.experiments.registry import load_images
-from arlib.experiments.runs import write_run
+from arlib.experiments.runs import write_baselines, write_run
 from arlib.method import affective_regions, usable_base
-from arlib.networks import Backbone, Training, finetune, load_backbone, weights_at_hand
+from arlib.networks import (
+    Backbone,
+    Training,
+    finetune,
+    load_backbone,
+    weights_at_hand,
+)
 from arlib.proposals import make_proposals
 from arlib.scoring import Classifiers, Job, open_scores, score_in_shards
 
@@ -62,6 +78,9 @@ MEASURING = (
     "experiments.baselines.rows",
     "experiments.baselines.cross_fit",
 )
+RUN = ("experiments.runs",)
+DRAWN = ("datasets.scenes.benchmark",)
+"""Besides, where images are drawn."""
 
 
 class Stages:
@@ -72,10 +91,11 @@ class Stages:
     ):
         self.protocol, self.progress = protocol, progress
         self.say = say or (lambda _: None)
-        self._hashes: dict[str, str] = {}  # of the networks before fine-tuning
+        self._plain: dict[str, Backbone] = {}  # before fine-tuning
+        self._hashes: dict[str, str] = {}  # of these
         self._datasets: dict[str, Dataset] = {}
         self._scores: dict[str, xr.Dataset] = {}
-        self._pcnn: dict[str, Backbone] = {}
+        self._pcnn: dict[str, Progress] = {}
         self._reasons: dict[tuple[str, str], str] = {}  # why a column lacks a row
 
     def run(self, stage: str, columns: tuple[str, ...]) -> None:
@@ -102,8 +122,18 @@ class Stages:
     @cached_property
     def source(self) -> Dataset:
         """The labelled images of the fine-tuning set; fold 1 is held out, the others are -1."""
-        name, share = self.protocol.finetune.dataset, self.protocol.finetune.hold_out
-        dataset = load_images(name, {})
+        return self._split(self.protocol.finetune)
+
+    @cached_property
+    def objects(self) -> Dataset:
+        """The images that networks learn first, where they do; fold 1 is held out."""
+        assert self.protocol.pretrain
+        return self._split(self.protocol.pretrain)
+
+    def _split(self, wanted: Finetuning) -> Dataset:
+        """Load the labelled images of a set and hold out a share of them, as fold 1."""
+        name, share = wanted.dataset, wanted.hold_out
+        dataset = self._load(name)
         dataset = dataset.subset(dataset.labels >= 0)
         out = dataset.folds == 1
         # a reader's own split of this size is taken, such as that of vso; else one is drawn
@@ -116,6 +146,20 @@ class Stages:
         if not of_reader or abs(out.mean() - share) > 0.02:
             out = dataset.with_stratified_folds(round(1 / share), self.protocol.seed).folds == 1
         return replace(dataset, folds=np.where(out, 1, -1).astype(np.int8))
+
+    def _load(self, name: str) -> Dataset:
+        """Load images by name or path; synthetic scenes are drawn."""
+        if not name.startswith(SCENES):
+            return load_images(name, {})
+        settings, of_training = self.protocol, (self.protocol.finetune, self.protocol.pretrain)
+        learned = name in [each.dataset for each in of_training if each]
+        return draw_set(
+            name,
+            scale=settings.scale,
+            local_share=settings.local_share,
+            seed=settings.seed,
+            full=0 if learned else settings.tested,
+        )
 
     @cached_property
     def learned(self) -> Dataset:
@@ -160,7 +204,7 @@ class Stages:
         """Load the images of a column, whatever their classes."""
         if name == f"{self.protocol.finetune.dataset}{HELD_OUT}":
             return self.held_out
-        return load_images(name, {})
+        return self._load(name)
 
     def available(self) -> tuple[dict[str, Dataset], dict[str, str]]:
         """Load every column: those that are here, and why the others are not."""
@@ -175,32 +219,69 @@ class Stages:
     # the networks
 
     def pretrain(self) -> None:
-        """Load the weights that networks begin with: damaged ones are found before a day's work."""
+        """Get the networks to begin with: damaged weights are found before a day's work."""
         self.plain(self.protocol.backbone)
-        if "pcnn-caffenet" in self.protocol.rows and weights_at_hand(self.protocol.caffenet):
-            self.plain(self.protocol.caffenet)
+        caffenet = self.protocol.caffenet
+        if "pcnn-caffenet" in self.protocol.rows and (
+            self.protocol.pretrain or weights_at_hand(caffenet)
+        ):
+            self.plain(caffenet)
 
     def plain(self, backbone: str) -> Backbone:
-        """Load a network with the weights that it begins with."""
-        return load_backbone(backbone, weights=self.protocol.weights, seed=self.protocol.seed)
+        """Load a network with the weights that it begins with; or train it, or take it."""
+        if backbone not in self._plain:
+            settings = self.protocol
+            if settings.pretrain:
+                plan = settings.pretrain.training
+                folder = self.pretrained_folder(backbone)
+                self._plain[backbone] = self._train(backbone, self.objects, folder, plan)
+            else:
+                self._plain[backbone] = load_backbone(
+                    backbone, weights=settings.weights, seed=settings.seed
+                )
+        return self._plain[backbone]
 
-    def training_folder(self, stage: str, backbone: str, **facts: Any) -> Path:
+    def pretrained_folder(self, backbone: str) -> Path:
+        """Name the folder of the network that learned what it learns first."""
+        assert self.protocol.pretrain
+        facts = self._facts(
+            self.objects,
+            {
+                "from": self.protocol.weights,
+                "training": asdict(self._plan(self.objects, self.protocol.pretrain.training)),
+                "seed": self.protocol.seed,
+            },
+        )
+        return cache_folder(f"pretrained-{backbone}", facts, *TRAINING, *self._drawn(self.objects))
+
+    def training_folder(
+        self, stage: str, backbone: str, source: Dataset | None = None, **facts: Any
+    ) -> Path:
         """Name the folder of a training, by its images, its first weights and its settings."""
+        source = self.source if source is None else source
         facts |= {
-            "images": _identity(self.learned),
             "from": self._weights_sha256(backbone),
-            "training": asdict(self._training),
+            "training": asdict(self._plan(source, self.protocol.finetune.training)),
             "seed": self.protocol.seed,
         }
-        return cache_folder(f"{stage}-{backbone}", facts, *(PCNN if stage == "pcnn" else TRAINING))
+        code = (*(PCNN if stage == "pcnn" else TRAINING), *self._drawn(source))
+        return cache_folder(f"{stage}-{backbone}", self._facts(source, facts), *code)
 
-    def tuned_folder(self, backbone: str) -> Path:
+    def tuned_folder(self, backbone: str, source: Dataset | None = None) -> Path:
         """Name the folder of the fine-tuned network."""
-        return self.training_folder("finetuned", backbone)
+        return self.training_folder("finetuned", backbone, source)
 
-    def tuned(self, backbone: str) -> Backbone:
-        """Fine-tune a network on the set, or take it from the cache."""
-        return self._train(backbone, self.learned, self.tuned_folder(backbone), self.held_out)
+    def tuned(self, backbone: str, source: Dataset | None = None) -> Backbone:
+        """Fine-tune a network on the set, or take it from the cache.
+
+        `source` takes the place of the set: the same images, perhaps, under other labels; what is
+        in its fold 1 is held out.
+        """
+        folder = self.tuned_folder(backbone, source)
+        source = self.source if source is None else source
+        return self._train(
+            backbone, source, folder, self.protocol.finetune.training, self._first(backbone)
+        )
 
     @cached_property
     def network(self) -> Backbone:
@@ -211,45 +292,40 @@ class Stages:
         """Name the folder of a network that is trained on, as PCNN is."""
         return self.training_folder("pcnn", backbone)
 
-    def pcnn(self, row: str, backbone: str) -> Backbone:
+    def pcnn(self, backbone: str) -> Progress:
         """Train a fine-tuned network on without the images that PCNN's rule drops."""
         if backbone not in self._pcnn:
-            self._pcnn[backbone] = self._train_pcnn(row, backbone)
-        return self._pcnn[backbone]
-
-    def _train_pcnn(self, row: str, backbone: str) -> Backbone:
-        folder = self.pcnn_folder(backbone)
-        if not (folder / "dropped.json").is_file():
+            folder = self.pcnn_folder(backbone)
             network = self.tuned(backbone)
             with _locked(folder):
-                train_on(
+                self._pcnn[backbone] = train_on(
                     network,
                     self.learned,
                     folder,
-                    training=self._training,
-                    validation=self._validation(self.held_out),
+                    training=self._plan(self.source, self.protocol.finetune.training),
+                    validation=self._validation(self.source),
                     progress=self.progress,
                 )
-        facts = read_json(folder / "dropped.json", {"dropped": float, "expected": float})
-        self.say(
-            f"  {row}: dropped {facts['dropped']:.1%} of the training images, "
-            f"{facts['expected']:.1%} expected"
-        )
-        weights = folder / "network.safetensors"
-        return load_backbone(backbone, classes=len(self.learned.emotions), weights=weights)
+            done = self._pcnn[backbone]
+            self.say(
+                f"  PCNN on {backbone}: dropped {done.dropped:.1%} of the training images, "
+                f"{done.expected:.1%} expected"
+            )
+        return self._pcnn[backbone]
 
     @cached_property
     def bank(self) -> SentiBank:
         """Train SentiBank on the pairs, or take it from the cache."""
         tagged = self.tagged
-        facts = {"images": _identity(tagged), "seed": self.protocol.seed, "pairs": PAIRS}
-        path = cache_folder("sentibank", facts, *BANK) / "bank.safetensors"
-        with _locked(path.parent):
+        facts = self._facts(tagged, {"seed": self.protocol.seed, "pairs": PAIRS})
+        folder = cache_folder("sentibank", facts, *BANK, *self._drawn(tagged))
+        path = folder / "bank.safetensors"
+        with _locked(folder):
             if not path.with_suffix(".json").exists():
                 made = train_bank(
                     tagged, most=PAIRS, seed=self.protocol.seed, progress=self.progress
                 )
-                path.parent.mkdir(parents=True, exist_ok=True)
+                folder.mkdir(parents=True, exist_ok=True)
                 made.save(path)
         return SentiBank.load(path)
 
@@ -257,43 +333,72 @@ class Stages:
     def deep(self) -> Backbone:
         """Fine-tune the network on adjective-noun pairs, as DeepSentiBank."""
         tagged, backbone = self.tagged.by_tag(), self.protocol.backbone
-        folder = self.training_folder("tags", backbone, tagged=_identity(tagged))
-        return self._train(backbone, tagged, folder, None)
-
-    @cached_property
-    def _training(self) -> Training:
-        plan = Training.parse(self.protocol.finetune.training)
-        batch = min(plan.batch_size, len(self.learned))
-        return replace(plan, seed=self.protocol.seed, batch_size=batch)
+        folder = self.training_folder("tags", backbone, tagged)
+        return self._train(
+            backbone, tagged, folder, self.protocol.finetune.training, self._first(backbone)
+        )
 
     def _train(
-        self, backbone: str, dataset: Dataset, folder: Path, held_out: Dataset | None
+        self,
+        backbone: str,
+        source: Dataset,
+        folder: Path,
+        training: Mapping[str, Any],
+        weights: str | Path | None = None,
     ) -> Backbone:
+        """Train a network on all but fold 1, or take it from a folder."""
         settings = self.protocol
         network = load_backbone(
             backbone,
-            classes=len(dataset.emotions),
-            weights=settings.weights,
+            classes=len(source.emotions),
+            weights=weights or settings.weights,
             seed=settings.seed,
         )
         with _locked(folder):
             return finetune(
                 network,
-                dataset,
+                source.subset(source.folds != 1),
                 folder,
-                training=self._training,
-                validation=None if held_out is None else self._validation(held_out),
+                training=self._plan(source, training),
+                validation=self._validation(source),
                 progress=self.progress,
             )
 
-    def _validation(self, held_out: Dataset) -> Dataset:
+    def _first(self, backbone: str) -> Path | None:
+        """Locate the weights of the network that learned what it learns first; make them."""
+        if not self.protocol.pretrain:
+            return None
+        self.plain(backbone)
+        return self.pretrained_folder(backbone) / "network.safetensors"
+
+    def _plan(self, source: Dataset, training: Mapping[str, Any]) -> Training:
+        plan = Training.parse(training)
+        batch = min(plan.batch_size, int((source.folds != 1).sum()))
+        return replace(plan, seed=self.protocol.seed, batch_size=batch)
+
+    def _validation(self, source: Dataset) -> Dataset | None:
+        """Take fold 1, or a sample of it, for the learning curve; there may be none."""
+        held_out = source.subset(source.folds == 1)
         rows = np.random.default_rng([self.protocol.seed, 6]).permutation(len(held_out))
-        return held_out.subset(np.sort(rows[:VALIDATED]))
+        return held_out.subset(np.sort(rows[:VALIDATED])) if len(held_out) else None
 
     def _weights_sha256(self, backbone: str) -> str:
         if backbone not in self._hashes:
             self._hashes[backbone] = self.plain(backbone).sha256()
         return self._hashes[backbone]
+
+    def _facts(self, dataset: Dataset, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Add the identity of images to what else decides a stage's result."""
+        identity = {"images": _identity(dataset)}
+        if self._drawn(dataset):
+            identity["seed of images"] = str(self.protocol.seed)
+            if not dataset.name.startswith(f"{SCENES}objects"):  # whose images it does not change
+                identity["local share"] = str(self.protocol.local_share)
+        return {**identity, **facts}
+
+    def _drawn(self, dataset: Dataset) -> tuple[str, ...]:
+        """Name the code that draws a dataset's images, where it does."""
+        return DRAWN if dataset.name.startswith(SCENES) else ()
 
     # the scores
 
@@ -302,8 +407,7 @@ class Stages:
         names = ("proposals", "max_regions", "crop", "context", "precision", "features")
         facts = {name: getattr(self.protocol, name) for name in names}
         facts["network"] = self.tuned_folder(self.protocol.backbone).name
-        facts["images"] = _identity(dataset)
-        return cache_folder("scored", facts, *SCORING)
+        return cache_folder("scored", self._facts(dataset, facts), *SCORING, *self._drawn(dataset))
 
     def scores(self, column: str) -> xr.Dataset:
         """Score a column's images, shard by shard; a run that was cut off goes on."""
@@ -321,9 +425,10 @@ class Stages:
                 self.network,
                 settings={each: getattr(settings, each) for each in names},
             )
-            self._scores[name], report = score_in_shards(
-                lambda: job, folder / "scores.zarr", progress=self.progress
-            )
+            with _locked(folder):  # two chapters may want them at once
+                self._scores[name], report = score_in_shards(
+                    lambda: job, folder / "scores.zarr", progress=self.progress
+                )
             if report.reused:
                 self.say(f"  {name}: {report.reused} of {report.shards} shards were there")
         return self._scores[name]
@@ -345,11 +450,11 @@ class Stages:
             dataset,
             scores,
             classifiers,
-            plain=self._plain_network,
+            plain=self.plain(settings.backbone),
             bank=lambda: self.bank,
             deep=lambda: self.deep,
             pcnn={
-                row: partial(self._pcnn_classifiers, dataset, row, backbone)
+                row: partial(self._pcnn_classifiers, dataset, backbone)
                 for row, backbone in self._pcnn_rows.items()
             },
             classify=self._fit_once if settings.fit_on else None,
@@ -389,15 +494,11 @@ class Stages:
         }
 
     @cached_property
-    def _plain_network(self) -> Backbone:
-        return self.plain(self.protocol.backbone)
-
-    @cached_property
     def _fit_once(self) -> FitOnce:
         return FitOnce(self.sample)
 
-    def _pcnn_classifiers(self, dataset: Dataset, row: str, backbone: str) -> Classifiers:
-        return Classifiers.one(self.pcnn(row, backbone), dataset)
+    def _pcnn_classifiers(self, dataset: Dataset, backbone: str) -> Classifiers:
+        return Classifiers.one(self.pcnn(backbone).network, dataset)
 
     def _former_fusion(self, dataset: Dataset, scores: xr.Dataset) -> np.ndarray:
         base = usable_base(len(dataset.emotions))
@@ -419,7 +520,8 @@ class Stages:
             "scores": self.scores_folder(self._columns(column)).name,
             "row": [settings.fit_on, settings.anps, self._pcnn_rows.get(name)],
         }
-        return cache_folder("rows", facts, *MEASURING) / f"{row}.npy"
+        code = (*MEASURING, *self._drawn(self._columns(column)))
+        return cache_folder("rows", facts, *code) / f"{row}.npy"
 
     def _kept(self, column: str, row: str, make: Row) -> Row:
         """Keep a measured row on disk; one that cannot be measured is missing with its reason."""
@@ -449,30 +551,51 @@ class Stages:
 
     # the run
 
-    def measure(self, column: str, folder: str | Path) -> Path:
-        """Write the run of a column into a folder, under its name."""
+    def measure(
+        self, column: str, folder: str | Path | None = None, *, baselines: bool = True
+    ) -> Path:
+        """Write the run of a column into a folder, under its name; once, where it is the cache.
+
+        Args:
+            column: one of the protocol's.
+            folder: None takes the cache.
+            baselines: also measure the rows that scores alone cannot fill, where it has labels.
+        """
         settings, dataset = self.protocol, self._columns(column)
         self.scores(column)
-        kept = self.scores_folder(dataset) / "scores.zarr"
+        kept = self.scores_folder(dataset)
+        rows = (lambda _: self.baselines(column)) if baselines and self._labelled(column) else None
+        name = settings.run_name(column)
+        run = Path(folder, name) if folder else self._run_folder(dataset, kept) / name
 
         def produce(out: Path) -> xr.Dataset:
             out.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(kept, out)
+            shutil.copytree(kept / "scores.zarr", out)
             return open_scores(out)
 
-        return write_run(
-            Path(folder, settings.run_name(column)),
-            produce,
-            experiment={
-                "dataset": column,
-                "backbones": [settings.backbone],
-                "finetune_on": [settings.finetune.dataset],
-                "max_regions": settings.max_regions,
-                "protocol": asdict(settings),
-            },
-            dataset=dataset,
-            baselines=(lambda _: self.baselines(column)) if self._labelled(column) else None,
-        )
+        with nullcontext() if folder else _locked(run.parent):
+            if folder or not (run / "run.json").is_file():
+                return write_run(
+                    run,
+                    produce,
+                    experiment={
+                        "dataset": column,
+                        "backbones": [settings.backbone],
+                        "finetune_on": [settings.finetune.dataset],
+                        "max_regions": settings.max_regions,
+                        "protocol": asdict(settings),
+                    },
+                    dataset=dataset,
+                    baselines=rows,
+                )
+            if rows and not (run / "baselines.zarr").is_dir():
+                write_baselines(run, self.baselines(column))
+        return run
+
+    def _run_folder(self, dataset: Dataset, scores: Path) -> Path:
+        """Name the folder of a run in the cache."""
+        facts = {"scores": scores.name, "protocol": asdict(self.protocol)}
+        return cache_folder("run", facts, *RUN, *MEASURING, *self._drawn(dataset))
 
 
 def _identity(dataset: Dataset) -> str:

@@ -86,7 +86,7 @@ def run_edition(
     protocol = edition.experiment if isinstance(edition.experiment, experiments.Protocol) else None
     if stage and not protocol:
         raise EditionError(f"edition {edition.name} has no protocol: --stage is of one")
-    if record and isinstance(edition.experiment, experiments.SyntheticProtocol | None):
+    if record and (edition.experiment is None or (protocol and protocol.synthetic)):
         raise EditionError(f"edition {edition.name} scores no photographs: nothing to record")
     if only_measure and edition.experiment is None:
         raise EditionError(f"edition {edition.name} has no experiment: nothing to measure")
@@ -95,18 +95,17 @@ def run_edition(
     build = root / "_build" / edition.name
     with exclusive_lock(build / "lock"):
         # the expensive half: the edition's own runs, and those that chapters would make
+        makers = edition.experiment.runs() if edition.experiment else {}
+        live = _live_runs(makers)
+        if not (only_measure or stage):
+            _check_runs(root, edition, {*makers, *live})
         stages = protocol.stages(say=say) if protocol else None
-        makers: Makers
         if protocol and stages:
             columns = _check_plan(stages.plan(), yes, say)
+            edition = _without(edition, {*makers} - {*map(protocol.run_name, columns)})
             makers = {protocol.run_name(name): partial(stages.measure, name) for name in columns}
-            edition = _without(edition, {*protocol.runs()} - makers.keys())
-        elif isinstance(edition.experiment, experiments.Experiment):
+        elif edition.experiment:
             makers = edition.experiment.runs(say=say)
-        else:
-            makers = edition.experiment.runs() if edition.experiment else {}
-        if not (only_measure or stage):
-            _check_runs(root, edition, {*makers, *experiments.SyntheticProtocol().runs()})
         if stages:
             _do_stages(stages, columns, stage, say)
         if stage and stage != "rows":
@@ -117,9 +116,7 @@ def run_edition(
         if only_measure or stage:
             return build / "results"
         parameters = edition.parameters | choose_base(edition, runs, say)
-        live = experiments.SyntheticProtocol().runs()
-        missing = {name: make for name, make in live.items() if name not in makers}
-        runs += make_live_runs(root, declared_parameters(root) | parameters, missing, say)
+        runs += make_live_runs(root, declared_parameters(root) | parameters, live, say)
 
         # the chapters
         source = _stage_sources(root, build / "source", runs)
@@ -244,6 +241,16 @@ def choose_base(edition: Edition, runs: list[Path], say: Say) -> dict[str, Any]:
         return {}
     say(f"{most} emotions: Eq. 1 with base {base!r}, since with base e it could be negative")
     return {"base": base}
+
+
+def _live_runs(others: Makers) -> Makers:
+    """Name the runs of synthetic scenes that no experiment makes; each is made in the cache."""
+    scenes = experiments.scenes_protocol()
+    return {
+        name: lambda _, column=column: scenes.stages().measure(column)  # type: ignore[misc]
+        for column in scenes.columns
+        if (name := scenes.run_name(column)) not in others
+    }
 
 
 def make_live_runs(
