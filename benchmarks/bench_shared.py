@@ -21,8 +21,7 @@ if not os.environ.get("ARLIB_DATA"):
 import numpy as np
 
 from arlib._support.provenance import machine, source_commit
-from arlib.experiments import scenes_protocol
-from arlib.experiments.photographs import Experiment, PhotographProtocol
+from arlib.experiments import Experiment, scenes_protocol
 from arlib.experiments.runs import open_run
 from arlib.method import affective_regions, predict_labels
 from arlib.proposals import EdgeBoxes, Proposals
@@ -101,12 +100,12 @@ def main():
     rows.append(compare("scenes", network, None, scenes, crops))
     for run in RUNS:
         name, backbone = run.split("-")
-        protocol = PhotographProtocol(Experiment(name, (backbone,)), backbone, progress=False)
+        (stages,) = Experiment(name, (backbone,)).stages(progress=False)
         crops = open_run(ROOT / "book" / "results" / run).scores.load()
         shuffled = np.random.default_rng(0).permutation(crops.sizes["image"])[images]
         some = crops.isel(image=np.sort(shuffled))
-        heads = protocol.classifiers.heads
-        rows.append(compare(name, protocol.plain, heads, protocol.dataset, some))
+        heads = stages.classifiers(name).heads
+        rows.append(compare(name, stages.plain(backbone), heads, stages.tested(name), some))
     if "--record" in sys.argv:
         RECORD.parent.mkdir(exist_ok=True)
         facts = {"machine": machine(), "commit": source_commit(), "k": K, "rows": rows}

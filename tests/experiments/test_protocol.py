@@ -17,6 +17,7 @@ from arlib.experiments import (
     parse_experiment,
     planning,
     stages as module,
+    trainings,
 )
 from arlib.experiments.planning import Plan
 
@@ -115,15 +116,18 @@ def test_the_share_that_pcnn_dropped_is_said_and_kept(runs, said):
 
 def test_a_row_that_was_not_named_says_so(runs):
     missing = runs["twitter2"].baselines.attrs["missing"]
-    assert missing == dict.fromkeys(["DeepSentiBank", "controls"], module._UNWANTED)
+    reason = "not asked for: the protocol's rows do not name it"
+    assert missing == dict.fromkeys(["DeepSentiBank", "controls"], reason)
 
 
 def test_what_is_kept_is_not_made_again(runs, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("made again")
 
-    for name in ("train_on", "train_bank", "joint_features"):
-        monkeypatch.setattr(module, name, refuse)
+    monkeypatch.setattr(module, "joint_features", refuse)
+    monkeypatch.setattr(trainings, "train_bank", refuse)
+    monkeypatch.setattr("arlib.networks.training.Finetuner.training_step", refuse)
+    monkeypatch.setattr("arlib.scoring.shards.score", refuse)
     make = SMALL.runs(progress=False)["twitter2-vgg_tiny-ft-vso"]
     again = open_run(make(tmp_path))
     assert again.differences(runs["twitter2"]) == dict.fromkeys(
@@ -133,15 +137,15 @@ def test_what_is_kept_is_not_made_again(runs, tmp_path, monkeypatch):
 
 
 def test_other_settings_are_other_folders(stages):
-    tuned, scored = stages.tuned_folder("vgg_tiny"), stages.scores_folder(stages.held_out)
+    tuned, scored = stages.tuned_folder("vgg_tiny"), stages.scores_folder("vso-held-out")
     other = Finetuning("vso", training={"iterations": 5})
     for changed in ({"finetune": other}, {"seed": 1}):
         theirs = replace(SMALL, **changed).stages(progress=False)
         assert theirs.tuned_folder("vgg_tiny") != tuned
-        assert theirs.scores_folder(stages.held_out) != scored
+        assert theirs.scores_folder("vso-held-out") != scored
     theirs = replace(SMALL, max_regions=4).stages(progress=False)
     assert theirs.tuned_folder("vgg_tiny") == tuned  # only scores depend on it
-    assert theirs.scores_folder(stages.held_out) != scored
+    assert theirs.scores_folder("vso-held-out") != scored
 
 
 def test_a_row_that_cannot_be_measured_is_a_cell_with_its_reason(runs, data, tmp_path):
@@ -171,7 +175,14 @@ def test_a_column_of_other_classes_is_refused(stages):
             "twitter1-five: a network fine-tuned on twitter1 has seen its images",
         ),
         ({"columns": ("a/x.csv", "b/x.csv")}, "two columns would be one run, own-x-vgg_tiny-ft"),
-        ({"finetune": Finetuning("vso", hold_out=0.0)}, "hold_out must be above 0, at most 0.5"),
+        (
+            {"finetune": Finetuning("vso", hold_out=0.6)},
+            r"hold_out must lie in \[0, 0.5\], not 0.6",
+        ),
+        (
+            {"finetune": Finetuning("vso", hold_out=0.0)},
+            "nothing is held out of vso for the column",
+        ),
         ({"finetune": Finetuning("vso", training={"iteration": 3})}, "did you mean iterations"),
         ({"proposals": "boxes"}, "no proposal method 'boxes'"),
     ],

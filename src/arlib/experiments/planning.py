@@ -308,8 +308,7 @@ def _steps(
     scored = {**here, **({"sample": fitted} if "former-fusion" in settings.rows and fitted else {})}
     for name, n in scored.items():
         crops = f"{n:,} images, {n * (1 + regions):,} crops"
-        images = lambda name=name: stages.sample if name == "sample" else stages.column(name)  # noqa: E731
-        there = kept(lambda images=images: stages.scores_folder(images()), "scores.zarr")  # type: ignore[misc]
+        there = kept(partial(stages.scores_folder, name), "scores.zarr")
         title = "score, for early fusion" if name == "sample" else f"score {name}"
         yield Step(title, crops, rates.scoring(n, regions), n * (30.0 * regions + 60), there)
 

@@ -2,6 +2,8 @@
 
     pre-trained weights -> fine-tune on 90 % of a set -> score the columns -> other rows -> Table 1
 
+Beside the paper's, a network may be frozen under linear heads, or fine-tuned on a column's folds.
+
 Every stage is kept in the cache under its settings and the code that it uses, and goes on where it
 was cut off.
 """
@@ -38,6 +40,9 @@ ROWS = {
 
 PAPER_ROWS = ("sentibank", "pcnn-caffenet", "pcnn-vggnet", "vggnet", "former-fusion")
 
+FROZEN, SHIPPED, FOLDS, AUTO = MODES = ("none", "shipped", "folds", "auto")
+"""What a network learns from, where it is not the name of a dataset."""
+
 HELD_OUT = "-held-out"
 
 SCENES = "scenes-"
@@ -49,9 +54,12 @@ class Finetuning:
     """What a network learns from.
 
     Attributes:
-        dataset: its name, or the path of a table or folder.
+        dataset: its name, or the path of a table or folder; or of each column "none": the network
+            is frozen, under a linear head fitted on the column's other folds; "shipped": under the
+            head that comes with the package; "auto": the former, or the latter where labels are
+            too few for a head of its own; "folds": one network a fold learns from the others.
         hold_out: the share that nothing learns from, of the fine-tuning set the column
-            DATASET-held-out.
+            DATASET-held-out; 0 learns from all.
         training: settings of `arlib.networks.Training`.
     """
 
@@ -83,6 +91,7 @@ class Protocol:
         fit_on: images, at most, of the fine-tuning part that classifiers on fixed features learn
             from (SentiBank, VGGNet, DeepSentiBank, early fusion); 0: they learn from the column's
             other folds instead, which have better labels where people gave them.
+        reader: settings of the columns' reader, as of `arlib.datasets.load`.
         rows: what is measured beside the scores: "sentibank", "pcnn-caffenet", "pcnn-vggnet",
             "vggnet", "former-fusion", "deepsentibank", and "controls", crops of fixed places.
         seed: of the split, of training, of random weights and of synthetic scenes.
@@ -115,6 +124,7 @@ class Protocol:
     features: str = "crops"
     batch_size: int = 64
     fit_on: int = 10_000
+    reader: Mapping[str, Any] = field(default_factory=dict)
     rows: tuple[str, ...] = PAPER_ROWS
     seed: int = 0
     local_share: float = 0.5
@@ -127,10 +137,12 @@ class Protocol:
             raise ValueError(f"no row {unknown[0]!r}; there are {', '.join(ROWS)}")
         learned = [self.finetune] if self.pretrain is None else [self.finetune, self.pretrain]
         for each in learned:
-            if not 0 < each.hold_out <= 0.5:
-                raise ValueError(f"hold_out must be above 0, at most 0.5: {each.hold_out}")
+            if not 0 <= each.hold_out <= 0.5:
+                raise ValueError(f"hold_out must lie in [0, 0.5], not {each.hold_out}")
             Training.parse(each.training)
         source, own = self.finetune.dataset, f"{self.finetune.dataset}{HELD_OUT}"
+        if own in self.columns and not self.finetune.hold_out:
+            raise ValueError(f"nothing is held out of {source} for the column {own}")
         for column in self.columns:
             if column != own and datasets.source_of(column) == datasets.source_of(source):
                 raise ValueError(
@@ -152,6 +164,8 @@ class Protocol:
             return resolve(own) + name[len(own) :]
 
         def located(learned: Finetuning) -> Finetuning:
+            if learned.dataset in MODES:
+                return learned
             return replace(learned, dataset=named(learned.dataset))
 
         return replace(
@@ -173,7 +187,10 @@ class Protocol:
         """
         if self.synthetic:
             return column.removesuffix(HELD_OUT)
-        return f"{_word(column)}-{self.backbone}-ft-{_word(self.finetune.dataset)}"
+        source = self.finetune.dataset
+        tail = {FROZEN: "", AUTO: "", FOLDS: "-ft", SHIPPED: "-shipped"}.get(source)
+        tail = f"-ft-{_word(source)}" if tail is None else tail
+        return f"{_word(column)}-{self.backbone}{tail}"
 
     def runs(
         self, *, progress: bool = True, say: Callable[[str], Any] | None = None

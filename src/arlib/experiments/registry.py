@@ -71,6 +71,12 @@ def load_images(name: str, reader: Mapping[str, Any]) -> Dataset:
             raise error from None
 
 
+def tested_images(dataset: Dataset) -> Dataset:
+    """Take the images that are predicted: all, but for the training part of a fixed split."""
+    of_training = (dataset.folds < 0) & (dataset.labels >= 0)
+    return dataset.subset(~of_training) if (dataset.folds >= 0).any() else dataset
+
+
 def images_of(run: Run) -> Dataset:
     """Find the images that a run scored: synthetic ones are drawn again, others read.
 
@@ -82,10 +88,10 @@ def images_of(run: Run) -> Dataset:
     """
     experiment = run.facts["experiment"]
     if "protocol" not in experiment:
-        return load_images(experiment["dataset"], experiment.get("reader", {}))
+        return tested_images(load_images(experiment["dataset"], experiment.get("reader", {})))
     from arlib.experiments.protocol import restore_protocol
 
-    return restore_protocol(experiment["protocol"]).stages().column(experiment["dataset"])
+    return restore_protocol(experiment["protocol"]).stages().tested(experiment["dataset"])
 
 
 def experiment_settings(dataset: str, *, protocol: bool = False) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def write_run(
         # the scores, and then what is measured beside them
         started = time.perf_counter()
         scores = produce(fresh / "scores.zarr")
-        taken = {**(seconds or {}), "scoring": time.perf_counter() - started}
+        taken = {"scoring": time.perf_counter() - started, **(seconds or {})}
         if baselines is not None:
             started = time.perf_counter()
             write_baselines(fresh, baselines(scores))
