@@ -1,6 +1,12 @@
 """The protocol on synthetic scenes: drawn, learned and scored, as on sets in files."""
 
-from dataclasses import replace
+import pickle
+import random
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
@@ -21,6 +27,7 @@ from arlib.experiments.baselines.lowlevel import Descriptor
 from arlib.experiments.baselines.sentibank import train_bank
 from arlib.experiments.registry import parse_experiment
 from arlib.networks import Training, learning_curve
+from arlib.scoring import Job, distributed
 
 pytestmark = pytest.mark.xdist_group("scenes_protocol")  # one worker makes what they share
 
@@ -243,3 +250,79 @@ def test_exported_to_files_in_the_original_layouts_they_give_the_same_table(
         tables = [table1([run.load()], n_bootstrap=5) for run in (read, drawn)]
         ours, theirs = (list(table.values())[-1] for table in tables)  # of all images
         assert ours.accuracy.equals(theirs.accuracy)
+
+
+def test_a_process_that_scores_a_part_makes_the_same_job_again(runs, monkeypatch):
+    """From the protocol and a column's name alone, which is all that is sent to it."""
+    made = []
+
+    def note(make, *_, **how):
+        made.append((pickle.loads(pickle.dumps(make))(), how["processes"]))
+        raise AssertionError("noted")
+
+    stages = TINY.stages(**QUIET, workers={"processes": 2})
+    expected = Job(
+        stages.tested("scenes-folded"),
+        stages.proposals(stages.tested("scenes-folded")),
+        stages.network,
+        settings={"crop": "warp", "context": 0.0, "precision": "float32", "features": "crops"},
+    )
+    monkeypatch.setattr(distributed, "score_in_shards", note)
+    with pytest.raises(AssertionError, match="noted"):
+        stages.scores("scenes-folded")
+    ((job, processes),) = made
+    assert processes == 2
+    assert job.sha256 == expected.sha256
+    assert job.image_sha256(7) == expected.image_sha256(7)
+
+
+@pytest.mark.slow
+def test_two_processes_score_as_one(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "CROPS", 100)  # many shards
+    other = replace(TINY, context=0.1)
+    alone = other.stages(**QUIET).scores("scenes-folded").load()
+    shutil.rmtree(other.stages(**QUIET).scores_folder("scenes-folded"))
+    together = other.stages(**QUIET, workers={"processes": 2}).scores("scenes-folded").load()
+    for name in alone.data_vars:
+        np.testing.assert_allclose(together[name], alone[name], atol=1e-6)
+
+
+MEASURE = """
+import os, sys
+from arlib.experiments.protocol import restore_protocol
+protocol = restore_protocol(eval(sys.argv[1]))
+stages = protocol.stages(progress=False)
+for column in protocol.columns:
+    stages.measure(column, sys.argv[2])
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_goes_on_to_the_same_table(tmp_path, monkeypatch):
+    rows = ("vggnet", "pcnn-vggnet", "former-fusion", "controls")
+    protocol = replace(TINY, rows=rows, columns=("scenes-folded",), seed=5)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    def start(name):
+        monkeypatch.setenv("ARLIB_CACHE", str(tmp_path / name / "cache"))
+        command = [sys.executable, "-c", MEASURE, repr(asdict(protocol)), str(tmp_path / name)]
+        return subprocess.Popen(command)
+
+    started = time.monotonic()
+    assert start("whole").wait(600) == 0
+    took, moments, kills = time.monotonic() - started, random.Random(0), 0
+    while kills < 8:
+        process = start("killed")
+        try:
+            process.wait(moments.uniform(0.2, 1) * took)
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+    assert kills, "it was never cut off"
+    assert start("killed").wait(600) == 0
+    whole, killed = (open_run(tmp_path / name / "scenes-folded") for name in ("whole", "killed"))
+    assert max(killed.differences(whole).values()) == 0
+    for name in ("probability", "control_probability"):
+        assert np.array_equal(killed.baselines[name], whole.baselines[name], equal_nan=True)

@@ -104,14 +104,18 @@ class Experiment:
             )
 
     def stages(
-        self, *, progress: bool = True, say: Callable[[str], Any] | None = None
+        self,
+        *,
+        progress: bool = True,
+        say: Callable[[str], Any] | None = None,
+        workers: Mapping[str, Any] | None = None,
     ) -> "list[Stages]":
         """Make what does the stages of each run: of each source, of each network."""
         from arlib.experiments.stages import Stages  # which loads what it takes to do them
 
         facts = asdict(self)
         return [
-            Stages(self._protocol(backbone, source), progress, say, facts)
+            Stages(self._protocol(backbone, source), progress, say, workers, facts)
             for source in self.finetune_on
             for backbone in self.backbones
         ]
@@ -130,13 +134,18 @@ class Experiment:
         )
 
     def runs(
-        self, *, progress: bool = True, say: Callable[[str], Any] | None = None
+        self,
+        *,
+        progress: bool = True,
+        say: Callable[[str], Any] | None = None,
+        workers: Mapping[str, Any] | None = None,
     ) -> dict[str, Callable[[Path], Path]]:
         """Name the runs, each with the function that makes it, given the folder it goes into.
 
-        `say` is called with lines of what each will do, which takes the images and the networks.
+        `say` is called with lines of what each will do, which takes the images and the networks;
+        `workers` are of scoring, as `arlib.scoring.score_in_shards` takes them.
         """
-        made = self.stages(progress=progress, say=say)
+        made = self.stages(progress=progress, say=say, workers=workers)
         for stages in made if say else ():
             for line in outline(stages):
                 assert say

@@ -193,17 +193,31 @@ class Protocol:
         return f"{_word(column)}-{self.backbone}{tail}"
 
     def runs(
-        self, *, progress: bool = True, say: Callable[[str], Any] | None = None
+        self,
+        *,
+        progress: bool = True,
+        say: Callable[[str], Any] | None = None,
+        workers: Mapping[str, Any] | None = None,
     ) -> dict[str, Callable[[Path], Path]]:
         """Name the runs, each with the function that makes it, given the folder it goes into."""
-        stages = self.stages(progress=progress, say=say)
+        stages = self.stages(progress=progress, say=say, workers=workers)
         return {self.run_name(name): partial(stages.measure, name) for name in self.columns}
 
-    def stages(self, *, progress: bool = True, say: Callable[[str], Any] | None = None) -> "Stages":
-        """Make what does the stages, one by one; `say` is called with lines about them."""
+    def stages(
+        self,
+        *,
+        progress: bool = True,
+        say: Callable[[str], Any] | None = None,
+        workers: Mapping[str, Any] | None = None,
+    ) -> "Stages":
+        """Make what does the stages, one by one.
+
+        `say` is called with lines about them; `workers` are of scoring, `processes`, or
+        `scheduler` and `resources`, as `arlib.scoring.score_in_shards` takes them.
+        """
         from arlib.experiments.stages import Stages  # which loads what it takes to do them
 
-        return Stages(self, progress, say)
+        return Stages(self, progress, say, workers)
 
 
 def restore_protocol(facts: Mapping[str, Any]) -> Protocol:

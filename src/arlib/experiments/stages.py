@@ -46,6 +46,7 @@ from arlib.experiments.protocol import (
 from arlib.experiments.runs import write_baselines, write_run
 from arlib.experiments.trainings import BANK, PCNN, READ, Trainings, identity, locked
 from arlib.method import affective_regions, usable_base
+from arlib.networks import resolve_device
 from arlib.proposals import Propose, make_proposals
 from arlib.scoring import Classifiers, open_scores, score_cross_fold
 
@@ -53,6 +54,9 @@ log = logging.getLogger(__name__)
 
 SAMPLE = "sample"
 """What the scores of the images are called that classifiers on fixed features learn from."""
+
+CROPS = 10_000
+"""Of a shard, on a processor."""
 
 # What each stage depends on: a change of other code leaves its folder in use.
 SCORING = ("proposals.registry", "scoring.scorer")
@@ -70,9 +74,10 @@ class Stages(Trainings):
     """The stages of a protocol, each made on first use, or taken from the cache.
 
     Attributes:
+        workers: of scoring: `processes`, or `scheduler` and `resources`, as
+            `arlib.scoring.score_in_shards` takes them.
         declared: what run.json holds as the settings of a run, where an `Experiment` made them.
         crops: of fixed places, the controls.
-        workers: of scoring: `processes` or `scheduler`, as `arlib.scoring.score_in_shards`.
     """
 
     def __init__(
@@ -80,12 +85,12 @@ class Stages(Trainings):
         protocol: Protocol,
         progress: bool = True,
         say: Callable[[str], Any] | None = None,
+        workers: Mapping[str, Any] | None = None,
         declared: Mapping[str, Any] | None = None,
     ):
         super().__init__(protocol, progress, say)
-        self.declared = declared
+        self.workers, self.declared = workers or {}, declared
         self.crops: Mapping[str, Propose] = CONTROL_CROPS
-        self.workers: dict[str, Any] = {}
         self._scores: dict[str, xr.Dataset] = {}
         self._reasons: dict[tuple[str, str], str] = {}  # why a column lacks a row
 
@@ -170,6 +175,7 @@ class Stages(Trainings):
                 self.proposals(dataset),
                 folder / "scores.zarr",
                 again=partial(_again, settings, column),
+                shard_size=self._shard_size,
                 progress=self.progress,
                 **self.workers,
                 **{each: getattr(settings, each) for each in names},
@@ -180,6 +186,14 @@ class Stages(Trainings):
         if report.reused:
             self.say(f"  {column}: {report.reused} of {report.shards} shards were there")
         return scores
+
+    @property
+    def _shard_size(self) -> int:
+        """How many images are scored before they are kept: minutes of a processor's work."""
+        device, _ = resolve_device()
+        if device.type == "cuda":  # where a shard takes a second to begin
+            return 1024
+        return max(1, CROPS // (1 + self.protocol.max_regions))
 
     def proposals(self, dataset: Dataset) -> Propose:
         """Make the proposal method; what it finds in a small set of files is kept."""

@@ -50,6 +50,7 @@ def run_edition(
     only_measure: bool = False,
     stage: str | None = None,
     yes: bool = False,
+    workers: Mapping[str, Any] | None = None,
     timeout: float = TIMEOUT,
     repository: str | None = None,
     address: str | None = None,
@@ -65,6 +66,8 @@ def run_edition(
         stage: of a protocol, "pretrain", "finetune", "score" or "rows": do it, with what it needs
             of those before it, and nothing after.
         yes: start what takes days without a GPU.
+        workers: of scoring, `processes`, or `scheduler` and `resources`, as
+            `arlib.scoring.score_in_shards` takes them.
         timeout: seconds that a cell of a chapter may take.
         repository: the book's public one on GitHub or GitLab, to which pages link, such as
             "https://github.com/OWNER/NAME"; None where it has none.
@@ -99,13 +102,13 @@ def run_edition(
         live = _live_runs(makers)
         if not (only_measure or stage):
             _check_runs(root, edition, {*makers, *live})
-        stages = protocol.stages(say=say) if protocol else None
+        stages = protocol.stages(say=say, workers=workers) if protocol else None
         if protocol and stages:
             columns = _check_plan(stages.plan(), yes, say)
             edition = _without(edition, {*makers} - {*map(protocol.run_name, columns)})
             makers = {protocol.run_name(name): partial(stages.measure, name) for name in columns}
         elif edition.experiment:
-            makers = edition.experiment.runs(say=say)
+            makers = edition.experiment.runs(say=say, workers=workers)
         if stages:
             _do_stages(stages, columns, stage, say)
         if stage and stage != "rows":

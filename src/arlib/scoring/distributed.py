@@ -164,8 +164,10 @@ def score_cross_fold(
     out: str | Path,
     *,
     again: Callable[[], tuple[Classifiers, Dataset, Propose]] | None = None,
+    shard_size: int = 1024,
     processes: int = 1,
     scheduler: str | None = None,
+    resources: Mapping[str, float] | None = None,
     progress: bool = True,
     **settings: Any,
 ) -> tuple[xr.Dataset, Report]:
@@ -179,8 +181,10 @@ def score_cross_fold(
             what was scored until then, where networks differ.
         again: makes the first three anew, in each worker; picklable, small. Without it they are
             pickled themselves.
-        processes: of `score_in_shards`, as `scheduler`.
-        scheduler: address of a Dask scheduler.
+        shard_size: images in a shard.
+        processes: on this machine, as in `score_in_shards`.
+        scheduler: address of a Dask scheduler, likewise.
+        resources: of its workers, likewise.
         progress: show a bar.
         settings: of `score`.
 
@@ -212,7 +216,13 @@ def score_cross_fold(
     makers: list[Callable[[], Job]] = [partial(jobs.__getitem__, n) for n in range(len(jobs))]
     if again is not None and (processes > 1 or scheduler is not None):
         makers = [partial(_job_again, again, settings, number) for number in range(len(jobs))]
-    how: dict[str, Any] = {"processes": processes, "scheduler": scheduler, "progress": progress}
+    how: dict[str, Any] = {
+        "shard_size": shard_size,
+        "processes": processes,
+        "scheduler": scheduler,
+        "resources": resources,
+        "progress": progress,
+    }
     if len(jobs) == 1:
         return score_in_shards(makers[0], out, **how)
     out = Path(out)
