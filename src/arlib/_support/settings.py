@@ -234,6 +234,7 @@ PROTOCOL: Mapping[str, Setting] = {
     "finetune": Setting(dict, "dataset, hold_out and training", of=_FINETUNE),
     "columns": Setting(list, "what is tested: datasets, and the held-out part"),
     **{name: SETTINGS[name] for name in ("weights", "caffenet", "anps", "proposals")},
+    "pairs": Setting(str, "a file that names SentiBank's pairs, one a line; empty: chosen"),
     **{name: SETTINGS[name] for name in ("max_regions", "crop", "context")},
     "precision": Setting(str, "of scoring", choices=("float32", "bf16", "auto")),
     "features": Setting(str, "of regions", choices=("crops", "shared")),

@@ -68,6 +68,8 @@ class Protocol:
         weights: of the backbone and of `caffenet` before: "auto", "random", or a file's path.
         caffenet: the network in place of CaffeNet.
         anps: the dataset of adjective-noun pairs, for SentiBank; "" takes the fine-tuning set.
+        pairs: a file that names the pairs of SentiBank's detectors, one a line; "" takes the 1,200
+            whose detectors work best.
         proposals: a name in `arlib.proposals.make_proposals`.
         max_regions: N, the most regions an image.
         crop: "warp" or "square", as `arlib.scoring.score`.
@@ -98,6 +100,7 @@ class Protocol:
     weights: str = "auto"
     caffenet: str = "alexnet"
     anps: str = ""
+    pairs: str = ""
     proposals: str = "edge_boxes"
     max_regions: int = 100
     crop: str = "warp"
@@ -138,7 +141,12 @@ class Protocol:
             return resolve(own) + name[len(own) :]
 
         finetune = replace(self.finetune, dataset=named(self.finetune.dataset))
-        return replace(self, finetune=finetune, columns=tuple(map(named, self.columns)))
+        if self.pairs and not Path(self.pairs).is_file():
+            raise ValueError(f"parameter pairs: no file {self.pairs!r}")
+        pairs = self.pairs and str(Path(self.pairs).resolve())
+        return replace(
+            self, finetune=finetune, pairs=pairs, columns=tuple(map(named, self.columns))
+        )
 
     def run_name(self, column: str) -> str:
         """Name the run of a column, after it, the network and what that learned from."""

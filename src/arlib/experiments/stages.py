@@ -27,7 +27,7 @@ from arlib.experiments.baselines.cross_fit import FitOnce, fit_svm
 from arlib.experiments.baselines.former_fusion import joint_features
 from arlib.experiments.baselines.pcnn import train_on
 from arlib.experiments.baselines.rows import Missing, Row, measure_rows, rows_for
-from arlib.experiments.baselines.sentibank import SentiBank, train_bank
+from arlib.experiments.baselines.sentibank import SentiBank, read_pairs, train_bank
 from arlib.experiments.planning import Plan, make_plan
 from arlib.experiments.protocol import FORMER_FUSION, HELD_OUT, ROWS, STAGES, Protocol
 from arlib.experiments.registry import load_images
@@ -40,7 +40,7 @@ from arlib.scoring import Classifiers, Job, open_scores, score_in_shards
 log = logging.getLogger(__name__)
 
 PAIRS = 1200
-"""Detectors of SentiBank, as the paper's; the most frequent pairs have one."""
+"""Detectors of SentiBank, at most, as the paper's."""
 
 MOST_FOLDS = 5
 """Folds of the held-out part: K is chosen on the others."""
@@ -239,15 +239,28 @@ class Stages:
         return load_backbone(backbone, classes=len(self.learned.emotions), weights=weights)
 
     @cached_property
+    def pairs(self) -> tuple[str, ...]:
+        """The pairs that a file names for SentiBank, all of which have images; else none."""
+        if not self.protocol.pairs:
+            return ()
+        tags = self.tagged.tags
+        return read_pairs(Path(self.protocol.pairs), set(() if tags is None else tags.tolist()))
+
+    @cached_property
     def bank(self) -> SentiBank:
         """Train SentiBank on the pairs, or take it from the cache."""
         tagged = self.tagged
-        facts = {"images": _identity(tagged), "seed": self.protocol.seed, "pairs": PAIRS}
+        facts: dict[str, Any] = {"images": _identity(tagged), "seed": self.protocol.seed}
+        facts["pairs"] = self.pairs or PAIRS
         path = cache_folder("sentibank", facts, *BANK) / "bank.safetensors"
         with _locked(path.parent):
             if not path.with_suffix(".json").exists():
                 made = train_bank(
-                    tagged, most=PAIRS, seed=self.protocol.seed, progress=self.progress
+                    tagged,
+                    most=PAIRS,
+                    pairs=self.pairs,
+                    seed=self.protocol.seed,
+                    progress=self.progress,
                 )
                 path.parent.mkdir(parents=True, exist_ok=True)
                 made.save(path)
@@ -418,6 +431,7 @@ class Stages:
         facts = {
             "scores": self.scores_folder(self._columns(column)).name,
             "row": [settings.fit_on, settings.anps, self._pcnn_rows.get(name)],
+            "pairs": self.pairs if row == "sentibank" else (),
         }
         return cache_folder("rows", facts, *MEASURING) / f"{row}.npy"
 
