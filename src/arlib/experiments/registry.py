@@ -73,7 +73,7 @@ def load_images(name: str, reader: Mapping[str, Any]) -> Dataset:
 
 
 def images_of(run: Run) -> Dataset:
-    """Find the images that a run scored: synthetic ones are drawn again, others read.
+    """Find the images that a run tests: synthetic ones are drawn again, others read.
 
     Args:
         run: the run.
@@ -85,13 +85,20 @@ def images_of(run: Run) -> Dataset:
     if "protocol" in experiment:
         from arlib.experiments.protocol import restore_protocol
 
-        return restore_protocol(experiment["protocol"]).stages().column(experiment["dataset"])
+        protocol = restore_protocol(experiment["protocol"])
+        return _tested(protocol.stages().column(experiment["dataset"]))
     if "synthetic" not in experiment:
-        return load_images(experiment["dataset"], experiment.get("reader", {}))
+        return _tested(load_images(experiment["dataset"], experiment.get("reader", {})))
     from arlib.experiments.synthetic import restore_synthetic
 
     name = experiment["dataset"].removeprefix("scenes-")
     return restore_synthetic(experiment["synthetic"]).scored_set(name)
+
+
+def _tested(dataset: Dataset) -> Dataset:
+    """Leave out what `Run.tested` does."""
+    tested = (dataset.folds >= 0) | (dataset.labels < 0)
+    return dataset if tested.all() or (dataset.folds < 0).all() else dataset.subset(tested)
 
 
 def experiment_settings(dataset: str, *, protocol: bool = False) -> dict[str, Any]:

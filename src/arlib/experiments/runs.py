@@ -47,7 +47,8 @@ def open_run(folder: str | Path) -> Run:
             `baselines.zarr`.
 
     Returns:
-        The run, under the folder's name; `Run.load` reads all of it into memory.
+        The run of the tested images, under the folder's name; `Run.load` reads all of it into
+        memory. The training part of a fixed split, which scores may hold too, is left out.
 
     Raises:
         FileNotFoundError: there is no run.
@@ -63,7 +64,7 @@ def open_run(folder: str | Path) -> Run:
         open_scores(folder / "scores.zarr"),
         open_store(store) if os.path.lexists(store) else None,
         _read_facts(folder / "run.json"),
-    )
+    ).tested()
 
 
 def _read_facts(path: Path) -> dict[str, Any]:
@@ -143,21 +144,30 @@ def write_baselines(folder: Path, baselines: xr.Dataset) -> None:
 
 
 def _counts(scores: xr.Dataset) -> dict[str, Any]:
-    """Count a run's images, by emotion, and its regions; without labels there is no majority."""
-    labels = scores.label.values
+    """Count the tested images, by emotion, and their regions, and all that were scored.
+
+    Without labels there is no majority.
+    """
+    tested = Run("", scores).tested().scores
+    labels = tested.label.values
     return {
-        "images": int(scores.sizes["image"]),
+        "images": int(tested.sizes["image"]),
+        "scored": int(scores.sizes["image"]),
         **{
             str(name): int((labels == index).sum())
             for index, name in enumerate(scores.emotion.values)
         },
-        "regions": int(scores.objectness.notnull().sum()),
+        "regions": int(tested.objectness.notnull().sum()),
         "majority": majority_rate(labels) if (labels >= 0).any() else None,
     }
 
 
 def _results(scores: xr.Dataset) -> dict[str, dict[str, dict[str, float]]]:
-    """Evaluate `METHODS`: method -> metric -> estimate, low, high, majority; without labels {}."""
+    """Evaluate `METHODS` on the tested images; without labels {}.
+
+    Method -> metric -> estimate, low, high, majority.
+    """
+    scores = Run("", scores).tested().scores
     table: dict[str, dict[str, dict[str, float]]] = {}
     if not (scores.label.values >= 0).any():
         return table
