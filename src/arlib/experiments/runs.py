@@ -63,11 +63,11 @@ def open_run(folder: str | Path) -> Run:
         folder.name,
         open_scores(folder / "scores.zarr"),
         open_store(store) if os.path.lexists(store) else None,
-        _read_facts(folder / "run.json"),
+        read_facts(folder / "run.json"),
     ).tested()
 
 
-def _read_facts(path: Path) -> dict[str, Any]:
+def read_facts(path: Path) -> dict[str, Any]:
     """Read run.json; ValueError names what in it is not as `write_run` wrote it."""
     facts = read_json(path, optional={"experiment": dict, "dataset": dict, "results": dict})
     where = f"{path}, experiment"
@@ -85,11 +85,15 @@ def write_run(
     produce: Callable[[Path], xr.Dataset],
     *,
     experiment: Mapping[str, Any],
-    dataset: Dataset,
-    seconds: Mapping[str, float] | None = None,
+    dataset: Dataset | None,
+    seconds: Mapping[str, float | None] | None = None,
     baselines: Callable[[xr.Dataset], xr.Dataset] | None = None,
 ) -> Path:
-    """Write scores, baselines and facts into a run's folder, in one rename; replace an old run."""
+    """Write scores, baselines and facts into a run's folder, in one rename; replace an old run.
+
+    Without a `dataset`, whose images are not at hand, there is no hash of them; `seconds` may say
+    what other steps took, and None of one whose time is not known.
+    """
     refuse_output(folder, ours=_is_run, what="a run")
     fresh = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -97,16 +101,16 @@ def write_run(
         # the scores, and then what is measured beside them
         started = time.perf_counter()
         scores = produce(fresh / "scores.zarr")
-        taken = {**(seconds or {}), "scoring": time.perf_counter() - started}
+        taken = {"scoring": time.perf_counter() - started, **(seconds or {})}
         if baselines is not None:
             started = time.perf_counter()
             write_baselines(fresh, baselines(scores))
             taken["baselines"] = time.perf_counter() - started
         # the facts: settings, data, results, machine
         of_images = {
-            "counts": dict(dataset.counts),
+            "counts": dict(dataset.counts) if dataset else {},
             "unreadable": scores.attrs["unreadable"],
-            "sha256": dataset.sha256(),
+            "sha256": dataset.sha256() if dataset else None,
         }
         facts = {
             "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -116,7 +120,7 @@ def write_run(
             "weights_sha256": scores.attrs["weights_sha256"],
             "dataset": _counts(scores) | of_images,
             "results": _results(scores),
-            "seconds": {name: round(value, 1) for name, value in taken.items()},
+            "seconds": {k: round(value, 1) for k, value in taken.items() if value is not None},
             "machine": machine(),
         }
         (fresh / "run.json").write_text(json.dumps(facts, indent=1) + "\n")
