@@ -202,6 +202,46 @@ def test_a_protocol_needs_a_network_its_images_and_columns(missing):
         parse_experiment({"protocol": settings})
 
 
+class TestNamedPairs:
+    """A file names SentiBank's pairs, in place of the 1,200 whose detectors work best."""
+
+    @pytest.fixture
+    def named(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "pairs.txt").write_text("sunny_sky\nsad_dog\n")
+        return replace(SMALL, rows=("sentibank",), pairs="pairs.txt").with_paths(str)
+
+    def test_learn_from_their_images_alone_and_are_kept_under_their_names(
+        self, named, stages, tmp_path
+    ):
+        assert named.pairs == str(tmp_path / "pairs.txt")  # chapters run elsewhere
+        ours = named.stages(progress=False)
+        path = ours.row_path("twitter2", "sentibank")
+        assert path != stages.row_path("twitter2", "sentibank")
+        assert ours.row_path("twitter2", "vggnet") == stages.row_path("twitter2", "vggnet")
+        assert any("2 noun pairs, named by" in line for line in ours.plan().lines)
+        assert ours.bank.anps == ("sad_dog", "sunny_sky")
+        assert len(stages.bank.anps) == 4
+        (tmp_path / "pairs.txt").write_text("sunny_sky\nhappy_dog\n")
+        assert named.stages(progress=False).row_path("twitter2", "sentibank") != path
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [("sunny_sky\nsunny_dog\n", ", line 2: no image has the pair"), ("", "names no pair")],
+    )
+    def test_an_unknown_pair_or_an_empty_list_is_said_before_anything_starts(
+        self, named, tmp_path, text, message
+    ):
+        (tmp_path / "pairs.txt").write_text(text)
+        obstacle = named.stages(progress=False).plan().obstacle()
+        assert obstacle.startswith(f"nothing was started: {tmp_path / 'pairs.txt'}")
+        assert message in obstacle
+
+    def test_a_list_that_is_not_there_is_named(self):
+        with pytest.raises(ValueError, match=r"parameter pairs: no file 'nowhere\.txt'"):
+            replace(SMALL, pairs="nowhere.txt").with_paths(str)
+
+
 class TestPlan:
     def test_says_what_is_kept_and_what_is_left(self, runs, stages, data):
         plan = stages.plan()

@@ -13,7 +13,7 @@ from tests.publishing.conftest import chapter
 
 from arlib._support.settings import PROTOCOL, SETTINGS
 from arlib.experiments import Experiment, Finetuning, scenes_protocol
-from arlib.networks import Training
+from arlib.networks import Model, Training, load_backbone
 from arlib.publishing import editions
 from arlib.publishing.editions import Edition, EditionError
 
@@ -282,6 +282,41 @@ def test_overrides_of_an_experiment_are_checked_too(scenes_book, name, overrides
         editions.load_edition(scenes_book, name, overrides)
 
 
+class TestChapterSevensNetwork:
+    """The parameter `network` is a name, or the path of what was trained."""
+
+    @pytest.fixture
+    def book(self, book, tmp_path, monkeypatch):
+        nbformat.write(chapter(parameters='network: str = "auto"'), book / "book" / "one.ipynb")
+        (book / "editions" / "plain.yaml").write_text("title: As it is")
+        monkeypatch.chdir(tmp_path)
+        return book
+
+    def save(self, *emotions):
+        network = load_backbone("vgg_tiny", classes=len(emotions), weights="random")
+        Path("tuned").mkdir()
+        Model(network, emotions, facts={"dataset": "photos"}).save("tuned/network.safetensors")
+
+    def test_is_a_name_or_an_absolute_path(self, book, tmp_path):
+        self.save("positive", "negative")
+        for given, value in {"scenes": "scenes", "tuned": str(tmp_path / "tuned")}.items():
+            edition = editions.load_edition(book, "plain", {"network": given})
+            assert edition.parameters["network"] == value
+
+    def test_that_is_no_model_is_refused_before_anything_runs(self, book):
+        message = "network: must be auto, squeezenet1_1, scenes or a path, not 'vgg16'"
+        with pytest.raises(EditionError, match=message):
+            editions.load_edition(book, "plain", {"network": "vgg16"})
+        Path("empty").mkdir()
+        with pytest.raises(EditionError, match=r"network: .*empty is no model, without network"):
+            editions.load_edition(book, "plain", {"network": "empty"})
+
+    def test_of_other_emotions_is_refused(self, book):
+        self.save("joy", "fear", "awe")
+        with pytest.raises(EditionError, match="tuned predicts joy, fear, awe, and chapter 7"):
+            editions.load_edition(book, "plain", {"network": "tuned"})
+
+
 def test_everything_that_can_be_set_is_declared_with_the_type_of_its_default():
     root = Path(__file__).parents[2]
     training = {field.name: field.default for field in fields(Training)}
@@ -350,7 +385,7 @@ class TestProtocol:
             ({"columns": "[twitter3]"}, r"no dataset 'twitter3' \(did you mean twitter"),
             ({"columns": "[vso]"}, "edition tiny: .* the column vso-held-out"),
             ({"finetune": "{holdout: 0.1}"}, r"no setting 'holdout' of finetune \(did you mean"),
-            ({"finetune": "{hold_out: 0.9}"}, "finetune.hold_out: must be a number above 0, at m"),
+            ({"finetune": "{hold_out: 0.9}"}, "finetune.hold_out: must be a number from 0 to 0.5"),
             ({"rows": "all"}, "parameter rows: must be a list"),
             ({"backbones": "[vgg16]"}, r"no parameter 'backbones' .*mean backbone"),
         ],

@@ -195,6 +195,13 @@ def _data(stages: Stages) -> tuple[dict[str, int], list[str], list[str]]:
         except (DatasetError, Missing) as error:
             sizes[anps] = 0
             lines.append(f"  {anps:<18} missing, so that rows of noun pairs are: {error}")
+    try:
+        pairs = stages.pairs if "sentibank" in settings.rows else ()
+        lines += [f"  {len(pairs):,} noun pairs, named by {settings.pairs}"] if pairs else []
+    except (DatasetError, Missing):  # which is said above
+        pass
+    except (ValueError, OSError) as error:
+        lacking.append(str(error))
     held_out = f"{source}-held-out"
     for name in settings.columns:
         if lacking and name == held_out:

@@ -81,6 +81,8 @@ class Protocol:
         pretrain: what both learn first, in the place of ImageNet; None: nothing.
         caffenet: the network in place of CaffeNet.
         anps: the dataset of adjective-noun pairs, for SentiBank; "" takes the fine-tuning set.
+        pairs: a file that names the pairs of SentiBank's detectors, one a line; "" takes the 1,200
+            whose detectors work best.
         proposals: a name in `arlib.proposals.make_proposals`.
         max_regions: N, the most regions an image.
         crop: "warp" or "square", as `arlib.scoring.score`.
@@ -116,6 +118,7 @@ class Protocol:
     pretrain: Finetuning | None = None
     caffenet: str = "alexnet"
     anps: str = ""
+    pairs: str = ""
     proposals: str = "edge_boxes"
     max_regions: int = 100
     crop: str = "warp"
@@ -168,8 +171,11 @@ class Protocol:
                 return learned
             return replace(learned, dataset=named(learned.dataset))
 
+        if self.pairs and not Path(self.pairs).is_file():
+            raise ValueError(f"parameter pairs: no file {self.pairs!r}")
         return replace(
             self,
+            pairs=self.pairs and str(Path(self.pairs).resolve()),
             finetune=located(self.finetune),
             pretrain=self.pretrain and located(self.pretrain),
             columns=tuple(map(named, self.columns)),
@@ -187,10 +193,7 @@ class Protocol:
         """
         if self.synthetic:
             return column.removesuffix(HELD_OUT)
-        source = self.finetune.dataset
-        tail = {FROZEN: "", AUTO: "", FOLDS: "-ft", SHIPPED: "-shipped"}.get(source)
-        tail = f"-ft-{_word(source)}" if tail is None else tail
-        return f"{_word(column)}-{self.backbone}{tail}"
+        return run_name(column, self.backbone, self.finetune.dataset)
 
     def runs(
         self,
@@ -259,6 +262,21 @@ def scenes_protocol(**settings: Any) -> Protocol:
     return replace(here, **settings)
 
 
+def run_name(column: str, backbone: str, source: str) -> str:
+    """Name the run of a column by a network, after what that learned from.
+
+    >>> run_name("twitter2", "mobilenet_v2", "none"), run_name("twitter2", "mobilenet_v2", "folds")
+    ('twitter2-mobilenet_v2', 'twitter2-mobilenet_v2-ft')
+    >>> run_name("photos/my labels.csv", "squeezenet1_1", "shipped")
+    'own-my_labels-squeezenet1_1-shipped'
+    >>> run_name("oasis", "mobilenet_v2", "../photos/all.csv")
+    'oasis-mobilenet_v2-ft-own-all'
+    """
+    tail = {FROZEN: "", AUTO: "", FOLDS: "-ft", SHIPPED: "-shipped"}.get(source)
+    tail = f"-ft-{_word(source)}" if tail is None else tail
+    return f"{_word(column)}-{backbone}{tail}"
+
+
 def _word(name: str) -> str:
     """Turn a dataset's name into a part of a folder's name; a path becomes own-STEM.
 
@@ -268,4 +286,6 @@ def _word(name: str) -> str:
     own = name.removesuffix(HELD_OUT)
     if own in datasets.names() or name in datasets.names():
         return name
+    if not re.search(r"[./\\]", own):  # no path, but what a set was called elsewhere
+        return re.sub(r"[^\w-]", "_", name)
     return re.sub(r"[^\w.-]", "_", f"own-{Path(own).stem}{name[len(own) :]}")

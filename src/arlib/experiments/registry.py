@@ -1,19 +1,30 @@
 """Open runs by name, and make experiments from settings, as chapters and editions need them."""
 
+import json
+import logging
+import os
+import re
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import xarray as xr
+
 from arlib import datasets
-from arlib._support.settings import PROTOCOL, SETTINGS, read_settings
+from arlib._support.settings import PROTOCOL, SETTINGS, read_settings, short
+from arlib._support.stores import check_store
 from arlib.datasets import Dataset, DatasetError
 from arlib.evaluation import Run
-from arlib.experiments.runs import open_run
+from arlib.experiments.runs import open_run, read_facts, write_run
+from arlib.scoring import open_scores
 
 if TYPE_CHECKING:  # these load torch, which opening a run does without
     from arlib.experiments.photographs import Experiment
     from arlib.experiments.protocol import Protocol
+
+log = logging.getLogger(__name__)
 
 SYNTHETIC_RUNS = ("scenes-annotated", "scenes-folded", "scenes-tagged")
 """Runs that are trained and scored live where they are missing."""
@@ -58,6 +69,122 @@ def find_run(
     return open_run(place)
 
 
+def list_runs(folder: str | Path = "results") -> list[dict[str, Any]]:
+    """List the runs below a folder.
+
+    Args:
+        folder: where runs are; beside a chapter it is called `results`.
+
+    Returns:
+        By name: `name`, `dataset`, `network` in words, `images` that are tested, and when it was
+        `finished`, None where that was not noted.
+
+    Raises:
+        ValueError: a run.json is damaged; it is named.
+    """
+    rows = []
+    for path in sorted(Path(folder).glob("*/run.json")):
+        facts = read_facts(path)
+        try:
+            row = {
+                "name": path.parent.name,
+                "dataset": facts["experiment"]["dataset"],
+                "network": Run("", xr.Dataset(), facts=facts).network,
+                "images": facts["dataset"]["images"],
+                "finished": facts.get("finished"),
+            }
+        except (LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} does not hold the facts of a run: {error!r}") from error
+        rows.append(row)
+    return rows
+
+
+def add_run(
+    store: str | Path, folder: str | Path = "results", *, dataset: str, name: str = ""
+) -> Path:
+    """Make a run of scores that were made by themselves, such as by `arlib score`.
+
+    Args:
+        store: the scores.
+        folder: where runs are; beside a chapter it is called `results`.
+        dataset: the images: a name, or the path of a table or folder. Where they are at hand, they
+            must be those that were scored, and their hash goes into run.json.
+        name: of the run; "" makes one of the dataset, the network and what that learned from.
+
+    Returns:
+        The run's folder, which holds a copy of the scores.
+
+    Raises:
+        StoreError: no scores there, or not as they were written.
+        ValueError: a name that no run can have, no such dataset, or scores of other images.
+        FileExistsError: there is a run of that name, or something else.
+    """
+    from arlib.experiments.protocol import run_name
+
+    store, scores = Path(store), open_scores(store)
+    if lacking := {"dataset", "backbone", "weights_sha256", "unreadable"} - scores.attrs.keys():
+        raise ValueError(f"{store} does not say its {min(lacking)}: arlib score writes that")
+    if dataset not in datasets.names() and Path(dataset).exists():
+        dataset = str(Path(dataset).resolve())  # chapters run elsewhere
+    backbone, learned = str(scores.attrs["backbone"]), _learned_from(scores)
+    name = name or run_name(dataset, backbone, learned)
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ValueError(f"a run's name has letters, digits, '.', '-' and '_' alone: {short(name)}")
+    if name in SYNTHETIC_RUNS:
+        raise ValueError(f"{name} is a run that is made live: give another name")
+    place = Path(folder, name)
+    if os.path.lexists(place):
+        raise FileExistsError(f"{place} exists already: give another name, or remove it")
+    images = _images_scored(store, scores, dataset)
+
+    def produce(out: Path) -> xr.Dataset:
+        out.parent.mkdir(parents=True)
+        shutil.copytree(store, out)
+        check_store(out)
+        return open_scores(out)
+
+    settings = {"dataset": dataset, "backbones": [backbone], "finetune_on": [learned]}
+    return write_run(
+        place,
+        produce,
+        experiment={**settings, "max_regions": scores.sizes["region"]},
+        dataset=images,
+        seconds={"scoring": None},
+    )
+
+
+def _images_scored(store: Path, scores: xr.Dataset, dataset: str) -> Dataset | None:
+    """Load the images if they are at hand, and check that they were scored."""
+    try:
+        images = load_images(dataset, {})
+    except DatasetError as error:
+        if dataset not in datasets.names():
+            raise
+        if scores.attrs["dataset"] != dataset:
+            theirs = scores.attrs["dataset"]
+            raise ValueError(f"{store} holds scores of {theirs}, not of {dataset}") from error
+        log.warning("run.json will have no hash of the images: %s", error)
+        return None
+    row = {key: number for number, key in enumerate(images.keys.tolist())}
+    for key, label in zip(scores.image.values.tolist(), scores.label.values.tolist(), strict=True):
+        if key not in row:
+            raise ValueError(f"{store} holds scores of {short(key)}, which is not in {dataset}")
+        if label != images.labels[row[key]]:
+            raise ValueError(f"{store}: {short(key)} has another label than in {dataset}")
+    return images
+
+
+def _learned_from(scores: xr.Dataset) -> str:
+    """Say what the network learned from, as `Experiment.finetune_on` does."""
+    from arlib.networks import LinearHead
+
+    head = scores.attrs.get("head")
+    if head is None:
+        return str((scores.attrs.get("model") or {}).get("dataset", "an unnamed set"))
+    shipped = json.loads(json.dumps(LinearHead.default().provenance))
+    return "shipped" if head == shipped else "none"
+
+
 def load_images(name: str, reader: Mapping[str, Any]) -> Dataset:
     """Load what is scored; images of one's own without folds, where a class has a single image."""
     try:
@@ -78,7 +205,7 @@ def tested_images(dataset: Dataset) -> Dataset:
 
 
 def images_of(run: Run) -> Dataset:
-    """Find the images that a run scored: synthetic ones are drawn again, others read.
+    """Find the images that a run tests: synthetic ones are drawn again, others read.
 
     Args:
         run: the run.

@@ -286,6 +286,7 @@ class Stages(Trainings):
             "scores": self.scores_folder(column).name,
             "row": [settings.fit_on, settings.anps, self._pcnn_rows.get(name)],
             "crops": [*self.crops] if row == "controls" else None,
+            "pairs": self.pairs if row == "sentibank" else None,
         }
         code = (*MEASURING, *self.drawn(self.columns(column)))
         return cache_folder("rows", facts, *code) / f"{row}.npy"

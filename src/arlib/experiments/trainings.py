@@ -23,7 +23,7 @@ from arlib.datasets.scenes import draw_set
 from arlib.experiments.baselines.cross_fit import too_few
 from arlib.experiments.baselines.pcnn import Progress, train_on
 from arlib.experiments.baselines.rows import Missing
-from arlib.experiments.baselines.sentibank import SentiBank, train_bank
+from arlib.experiments.baselines.sentibank import SentiBank, read_pairs, train_bank
 from arlib.experiments.protocol import (
     AUTO,
     FOLDS,
@@ -50,7 +50,7 @@ from arlib.scoring import Classifiers, global_outputs
 log = logging.getLogger(__name__)
 
 PAIRS = 1200
-"""Detectors of SentiBank, as the paper's; the most frequent pairs have one."""
+"""Detectors of SentiBank, at most, as the paper's."""
 
 MOST_FOLDS = 5
 """Folds of the held-out part: K is chosen on the others."""
@@ -390,16 +390,28 @@ class Trainings:
             ) from error
 
     @cached_property
+    def pairs(self) -> tuple[str, ...]:
+        """The pairs that a file names for SentiBank, all of which have images; else none."""
+        if not self.protocol.pairs:
+            return ()
+        tags = self.tagged.tags
+        return read_pairs(Path(self.protocol.pairs), set(() if tags is None else tags.tolist()))
+
+    @cached_property
     def bank(self) -> SentiBank:
         """Train SentiBank on the pairs, or take it from the cache."""
         tagged = self.tagged
-        facts = self.facts(tagged, {"seed": self.protocol.seed, "pairs": PAIRS})
+        facts = self.facts(tagged, {"seed": self.protocol.seed, "pairs": self.pairs or PAIRS})
         folder = cache_folder("sentibank", facts, *BANK, *self.drawn(tagged))
         path = folder / "bank.safetensors"
         with locked(folder):
             if not path.with_suffix(".json").exists():
                 made = train_bank(
-                    tagged, most=PAIRS, seed=self.protocol.seed, progress=self.progress
+                    tagged,
+                    most=PAIRS,
+                    pairs=self.pairs,
+                    seed=self.protocol.seed,
+                    progress=self.progress,
                 )
                 folder.mkdir(parents=True, exist_ok=True)
                 made.save(path)

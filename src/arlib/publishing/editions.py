@@ -185,6 +185,7 @@ def _load(
             value = _merged(settings.get(key, {}), value)
         (settings if key in known else parameters)[key] = value
     experiment = _experiment(name, settings, raw) if known else None
+    _check_network(parameters.get("network"))
 
     # chapters show the experiment's own runs, unless the edition names others
     of_scenes = isinstance(experiment, experiments.Protocol) and experiment.synthetic
@@ -248,6 +249,23 @@ def _experiment(
         return protocol.with_paths(partial(_absolute, "columns or finetune"))
     except ValueError as error:
         raise EditionError(f"edition {edition}: {error}") from error
+
+
+def _check_network(name: str | None) -> None:
+    """Refuse a path at which there is no model of positive and negative, before chapters run."""
+    if name is None or name in SETTINGS["network"].choices:
+        return
+    from arlib.networks import load_model
+
+    try:
+        emotions = load_model(name).emotions
+    except ValueError as error:
+        raise EditionError(f"parameter network: {error}") from error
+    if emotions != ("positive", "negative"):
+        raise EditionError(
+            f"parameter network: {name} predicts {', '.join(emotions)}, and chapter 7 shows "
+            "positive and negative: arlib predict takes it"
+        )
 
 
 def _absolute(key: str, path: str) -> str:
