@@ -211,7 +211,7 @@ class TestTraining:
 
         rng = np.random.default_rng(0)
         features = rng.random((40, 6)).astype(np.float32) * [1, 1, 0.1, 0.1, 1e-4, 0] + 0.3
-        tags = np.repeat(["a", "b"], 20)
+        tags = np.repeat(["a", "b"], [8, 32])  # unequal, so that the classes' weights count
         weight, bias = sentibank._detectors(features, tags, ("a", "b"), 9, 0)
         scaled = (features - features.mean(0)) / np.maximum(features.std(0), 0.01)
         for number, anp in enumerate(("a", "b")):
