@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 
 from arlib.evaluation.report import _cell, compare_runs, format_table, predictions
 from arlib.evaluation.rows import methods
-from arlib.evaluation.runs import Run
+from arlib.evaluation.runs import LabelsNeeded, Run
 from arlib.evaluation.significance import fold_means
 from arlib.evaluation.tables import COLUMNS, paper_table, table1
 
@@ -317,3 +317,11 @@ def test_predictions_are_a_row_a_method_and_image(runs):
             assert part.fold.tolist() == run.folds.tolist()
             response = ROWS[name].predict(run).response
             np.testing.assert_allclose(part[emotions], response, atol=1e-6)
+
+
+def test_a_label_of_the_first_emotion_counts_where_labels_are_needed(make_scores):
+    scores = make_scores(6, 2)
+    scores["label"] = scores.label * 0
+    Run("all positive", scores).require_labels("A table", least=6)
+    with pytest.raises(LabelsNeeded, match="needs 7 labelled images, and of the run's 6 images 6"):
+        Run("all positive", scores).require_labels("A table", least=7)
