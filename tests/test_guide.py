@@ -25,11 +25,10 @@ from arlib.networks import Training
 from scaling import estimate, report, simulate, worker_rate
 
 ROOT = Path(__file__).parents[1]
-SPEED, SCALING, SHARED = (
+SPEED, SCALING, SHARED, GPU, SCENES = (
     json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
-    for name in ("speed", "scaling", "shared")
+    for name in ("speed", "scaling", "shared", "gpu", "paper_scenes")
 )
-GPU = json.loads((ROOT / "benchmarks" / "results" / "gpu.json").read_text())
 REPLAY = json.loads((ROOT / "book" / "results" / "replay_2018.json").read_text())
 
 
@@ -133,6 +132,7 @@ def test_the_page_on_speed_says_what_was_recorded():
     matrix = rows["vgg16-float32"]["floor_seconds"]
     share = rows["proposals"]["facts"]["edge_map_share"]
     same, few = (SPEED["rows"]["vgg16-float32"]["facts"]["k"] / n for n in (100, 60))
+    sizes = dict(re.findall(r"--(\w+) (\d+)", SCENES["command"]))
     holds(
         "speed",
         f"Edge maps are {100 * share:.0f} % of the time",
@@ -144,6 +144,7 @@ def test_the_page_on_speed_says_what_was_recorded():
         f"plain loop in float32 already reaches {100 * matrix / median(plain):.0f} % of its own",
         f"it is {GPU['rows']['vgg16-bf16']['ratio']['median']:.2f} times as fast as the plain loop",
         f"takes {min(ours) / matrix:.2f} to {max(ours) / matrix:.2f} of the time at matrix rate",
+        f"Twitter II ({sizes['images']} images) and VSO ({int(sizes['tagged']):,})",
     )
 
 
