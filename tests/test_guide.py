@@ -15,11 +15,7 @@ from torchvision.models import alexnet
 
 from arlib.datasets import load
 from arlib.evaluation import methods, paper_table
-from arlib.experiments import open_run
-from arlib.experiments.baselines.sentibank import _pairs
-from arlib.experiments.photographs import Experiment
-from arlib.experiments.runs import METHODS
-from arlib.experiments.synthetic import SyntheticProtocol
+from arlib.experiments import Experiment, SyntheticProtocol, open_run
 from arlib.method import RULE_2018, predict_labels
 from arlib.networks import Training
 from scaling import estimate, report, simulate, worker_rate
@@ -121,8 +117,8 @@ def test_departures_describe_the_alexnet_that_stands_for_caffenet():
 
 
 def test_departures_count_the_pairs_of_vso_that_have_photographs(data_root):
-    pairs, _ = _pairs(load("vso", root=data_root / "vso").tags, 5)
-    assert len(pairs) == 6
+    _, counts = np.unique(load("vso", root=data_root / "vso").tags, return_counts=True)
+    assert (counts >= 5).sum() == 6  # a detector takes at least five images
     holds("departures", "six of VSO's for photographs")
 
 
@@ -190,7 +186,8 @@ def test_the_readme_states_the_settings_of_the_recorded_runs():
     settings = {
         name: parameter.default for name, parameter in signature(predict_labels).parameters.items()
     }
-    (fixed,) = (METHODS[name]["k"] for name in METHODS if METHODS[name]["k"] > 1)
+    recorded = open_run(ROOT / "book" / "results" / "oasis-mobilenet_v2").facts["results"]
+    fixed = max(int(k) for k in re.findall(r"K = (\d+)", " ".join(recorded)))
     soak = (ROOT / "tests" / "scoring" / "soak" / "soak.py").read_text()
     holds(
         "README",
