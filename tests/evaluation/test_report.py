@@ -305,7 +305,7 @@ def test_predictions_are_a_row_a_method_and_image(runs):
     emotions = ["positive", "negative"]
     assert table.columns.tolist() == ["run", "image", "label", "fold", "method", *emotions]
     rows = {"annotated": [name for name in ROWS if name not in WITHOUT], "bare": SCORED}
-    assert len(table) == N * sum(map(len, rows.values()))
+    assert table.index.tolist() == list(range(N * sum(map(len, rows.values()))))
     assert not table.duplicated(["run", "image", "method"]).any()
     np.testing.assert_allclose(table[emotions].sum(axis=1), 1, atol=2e-6)
     for run in runs:
