@@ -184,6 +184,10 @@ class TestFeatures:
         with pytest.raises(ValueError, match="must"):
             Descriptor(**wrong)
 
+    def test_the_least_and_the_greatest_settings_are_accepted(self):
+        assert Descriptor(size=8, step=1, patch=1, bins=1, words=1).length == 3 + 512 + 59 + 5
+        assert Descriptor(bins=256).bins == 256
+
 
 class TestTraining:
     def test_detects_surfaces_in_images_it_has_not_seen(self):
