@@ -235,6 +235,7 @@ def test_rows_share_their_resamples():
             "hits must have the shape (…, image) and folds (image,), not (1, 2) and (1,)",
         ),
         ([1, 0], [0, 1], {"n_bootstrap": 0}, "n_bootstrap must be at least 1, not 0"),
+        ([1, 0], [0, 1], {"confidence": 0}, "confidence must be between 0 and 1, not 0"),
         ([1, 0], [0, 1], {"confidence": 1}, "confidence must be between 0 and 1, not 1"),
     ],
 )

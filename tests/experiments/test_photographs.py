@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from arlib import datasets
-from arlib.evaluation import methods, table1
+from arlib.evaluation import Run, methods, table1
 from arlib.experiments import photographs, runs, stages, trainings
 from arlib.experiments.photographs import Experiment, fit_dataset_head, outline
 from arlib.experiments.registry import parse_experiment
@@ -125,6 +125,16 @@ def test_the_network_of_each_run_in_words(results):
         "folds": "vgg_tiny, fine-tuned on the other folds",
         "twitter2": "vgg_tiny, fine-tuned on twitter2",
     }
+
+
+def test_a_network_under_the_head_that_comes_with_the_package_is_frozen_too(make_scores):
+    scores = make_scores(10, 3, missing=False)
+    for source in ("none", "shipped", "folds", "twitter2"):
+        experiment = {"dataset": "own", "backbones": ["vgg_tiny"], "finetune_on": [source]}
+        run = Run("own", scores, facts={"experiment": experiment})
+        assert run.frozen == (source in ("none", "shipped")), source
+        row = table1([run], n_bootstrap=1)["own"].loc["VGGNet"]
+        assert np.isfinite(row.accuracy) == run.frozen, source
 
 
 def test_measured_again_a_run_is_the_same(tmp_path, results):

@@ -160,13 +160,23 @@ def test_pcnn_is_missing_where_it_dropped_too_much(readable, scores, classifiers
         pcnn()
 
 
-def test_former_fusion_takes_the_best_region(readable, scores, classifiers, given):
-    best = affective_regions(scores, 1).box.values
-    assert best.shape == (N - 1, 1, 4)
-    np.testing.assert_array_equal(
-        rows(readable, scores, classifiers, given)[FF](),
-        former_fusion(readable, classifiers, best, progress=False),
+def test_former_fusion_takes_the_region_that_is_best_by_eq_2(readable, scores, classifiers, given):
+    rng, size = np.random.default_rng(0), (N - 1, 4)
+    scores = scores.assign(  # the grid's own objectness and the network's certainty hardly vary
+        objectness=(("image", "region"), rng.uniform(0.3, 1, size).astype(np.float32)),
+        region_probability=(
+            ("image", "region", "emotion"),
+            rng.dirichlet([1, 1], size).astype(np.float32),
+        ),
     )
+    probability = {}
+    for rank_by in ("both", "objectness", "sentiment"):
+        best = affective_regions(scores, 1, rank_by=rank_by).box.values
+        probability[rank_by] = former_fusion(readable, classifiers, best, progress=False)
+    row = rows(readable, scores, classifiers, given)[FF]()
+    np.testing.assert_array_equal(row, probability["both"])
+    for rank_by in ("objectness", "sentiment"):
+        assert np.abs(row - probability[rank_by]).max() > 1e-3
 
 
 @pytest.fixture(scope="module")

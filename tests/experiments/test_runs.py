@@ -290,6 +290,13 @@ class TestCompared:
         assert apart["label"] == 1
         assert apart["results"] > 0
 
+    def test_the_largest_difference_of_a_result_is_given(self, write):
+        one, other = write("one"), write("other")
+        facts = json.loads((other / "run.json").read_text())
+        facts["results"]["full image"]["auc"]["estimate"] += 0.25
+        (other / "run.json").write_text(json.dumps(facts))
+        assert compare(one, other)["results"] == pytest.approx(0.25)
+
     @pytest.mark.parametrize("change", [{"n": N - 1}, {"regions": 3}])
     def test_other_images_or_regions_are_infinitely_apart(self, write, change):
         assert compare(write("one"), write("other", **change)) == {"images": np.inf}

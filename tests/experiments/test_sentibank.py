@@ -192,6 +192,10 @@ class TestFeatures:
         with pytest.raises(ValueError, match="must"):
             Descriptor(**wrong)
 
+    def test_the_least_and_the_greatest_settings_are_accepted(self):
+        assert Descriptor(size=8, step=1, patch=1, bins=1, words=1).length == 3 + 512 + 59 + 5
+        assert Descriptor(bins=256).bins == 256
+
 
 class TestTraining:
     def test_detects_surfaces_in_images_it_has_not_seen(self):
@@ -219,7 +223,7 @@ class TestTraining:
 
         rng = np.random.default_rng(0)
         features = rng.random((40, 6)).astype(np.float32) * [1, 1, 0.1, 0.1, 1e-4, 0] + 0.3
-        tags = np.repeat(["a", "b"], 20)
+        tags = np.repeat(["a", "b"], [8, 32])  # unequal, so that the classes' weights count
         weight, bias = sentibank._Learner(features, tags, 9, 0).detectors(("a", "b"))
         scaled = (features - features.mean(0)) / np.maximum(features.std(0), 0.01)
         for number, anp in enumerate(("a", "b")):
