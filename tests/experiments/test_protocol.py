@@ -102,6 +102,8 @@ def test_a_run_knows_its_images_and_its_settings(runs):
         assert parse_experiment(run.facts["experiment"]) == SMALL
         assert run.network == "vgg_tiny, fine-tuned on vso"
         assert run.facts["experiment"]["dataset"] == column
+        assert run.facts["learning_curve"][-1]["step"] == 3
+        assert 0 <= run.facts["learning_curve"][-1]["val_accuracy"] <= 1
 
 
 def test_the_share_that_pcnn_dropped_is_said_and_kept(runs, said):

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def open_run(folder: str | Path) -> Run:
 
 def read_facts(path: Path) -> dict[str, Any]:
     """Read run.json; ValueError names what in it is not as `write_run` wrote it."""
-    facts = read_json(path, optional={"experiment": dict, "dataset": dict, "results": dict})
+    facts = read_json(path, optional={"experiment": dict, "dataset": dict, "results": dict, "learning_curve": list})
     where = f"{path}, experiment"
     experiment = facts.get("experiment", {})
     check_types(experiment, where, optional={"protocol": dict, "reader": dict})
@@ -88,6 +88,7 @@ def write_run(
     dataset: Dataset | None,
     seconds: Mapping[str, float | None] | None = None,
     baselines: Callable[[xr.Dataset], xr.Dataset] | None = None,
+    learning_curve: Sequence[Mapping[str, float]] = (),
 ) -> Path:
     """Write scores, baselines and facts into a run's folder, in one rename; replace an old run.
 
@@ -122,6 +123,7 @@ def write_run(
             "results": _results(scores),
             "seconds": {k: round(value, 1) for k, value in taken.items() if value is not None},
             "machine": machine(),
+            **({"learning_curve": list(learning_curve)} if learning_curve else {}),
         }
         (fresh / "run.json").write_text(json.dumps(facts, indent=1) + "\n")
     except BaseException:
