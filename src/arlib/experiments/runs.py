@@ -69,7 +69,10 @@ def open_run(folder: str | Path) -> Run:
 
 def read_facts(path: Path) -> dict[str, Any]:
     """Read run.json; ValueError names what in it is not as `write_run` wrote it."""
-    facts = read_json(path, optional={"experiment": dict, "dataset": dict, "results": dict, "learning_curve": list})
+    facts = read_json(
+        path,
+        optional={"experiment": dict, "dataset": dict, "results": dict, "learning_curve": list},
+    )
     where = f"{path}, experiment"
     experiment = facts.get("experiment", {})
     check_types(experiment, where, optional={"protocol": dict, "reader": dict})
