@@ -270,7 +270,8 @@ class Stages(Trainings):
         base = usable_base(len(dataset.emotions))
 
         def measure(images: Dataset) -> np.ndarray:
-            of_images = scores if images is dataset else self.scores(SAMPLE)
+            of_images = self.scores(SAMPLE) if images is self.sample else scores
+            of_images = of_images.isel(image=np.isin(of_images.image, images.keys))
             place = {key: row for row, key in enumerate(images.keys.tolist())}
             rows = [place[key] for key in of_images.image.values.tolist()]
             boxes = np.full((len(images), 1, 4), np.nan, np.float32)
