@@ -272,7 +272,7 @@ class TestFewImages:
         assert missing["SentiBank"] == "not asked for: -p rows all"
         assert missing["controls"] == "not asked for: -p rows controls"
         assert missing["PCNN + VGGNet"].startswith("a frozen network is not trained on")
-        table = table1([run], n_bootstrap=5)["own-few-vgg_tiny"]
+        table = table1([run])["own-few-vgg_tiny"]
         fused = [name for name in table.index if "lf (K = 1)" in name or name == "VGGNet + ft"]
         assert table.accuracy[fused].notna().all()
         early = "VGGNet + ft + obj + senti + ff (K = 1)"

@@ -1,7 +1,7 @@
 from .boxes import box_iou as box_iou, locate as locate, recall_curves as recall_curves
 from .calibration import calibrate as calibrate, reliability as reliability
 from .failures import causes as causes
-from .metrics import evaluate as evaluate, majority_rate as majority_rate
+from .metrics import compare as compare, evaluate as evaluate, majority_rate as majority_rate
 from .report import (
     compare_runs as compare_runs,
     format_table as format_table,
