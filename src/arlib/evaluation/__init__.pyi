@@ -11,6 +11,10 @@ from .robustness import sensitivity as sensitivity
 from .rows import methods as methods
 from .runs import LabelsNeeded as LabelsNeeded, Run as Run
 from .selection import curves as curves
-from .significance import can_change as can_change, label_changes as label_changes
+from .significance import (
+    can_change as can_change,
+    label_changes as label_changes,
+    smallest_difference as smallest_difference,
+)
 from .sweeps import sweep as sweep
 from .tables import paper_table as paper_table, table1 as table1

@@ -182,12 +182,12 @@ def _details(table: pd.DataFrame) -> str:
     triples = {
         "balanced": ("balanced_accuracy", "balanced_low", "balanced_high", 100, ".1f"),
         "AUC": ("auc", "auc_low", "auc_high", 1, ".3f"),
-        "gain": ("gain", "gain_low", "gain_high", 100, "+.1f"),
+        "gain": ("gain", "gain_low", "gain_high", 100, "+z.1f"),
         "balanced gain": (
             *("balanced_gain", "balanced_gain_low", "balanced_gain_high"),
-            *(100, "+.1f"),
+            *(100, "+z.1f"),
         ),
-        "AUC gain": ("auc_gain", "auc_gain_low", "auc_gain_high", 1, "+.3f"),
+        "AUC gain": ("auc_gain", "auc_gain_low", "auc_gain_high", 1, "+z.3f"),
     }
     text = pd.DataFrame(
         {

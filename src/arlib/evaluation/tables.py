@@ -204,7 +204,7 @@ def paper_table() -> pd.DataFrame:
     """Read the paper's Table 1: a row a method, a column a dataset; accuracy in [0, 1].
 
     Its `attrs` hold "source", "majority" (column -> rate of the commonest label, NaN where it is
-    not known) and "k" (column -> the K of the last row).
+    not known), "images" (column -> their number) and "k" (column -> the K of the last row).
 
     Example:
         >>> table = paper_table()
@@ -219,6 +219,7 @@ def paper_table() -> pd.DataFrame:
     table.index.name = "method"
     table.attrs["source"] = raw["source"]
     table.attrs["k"] = dict(zip(raw["columns"], raw["k"], strict=True))
+    table.attrs["images"] = {name: facts["images"] for name, facts in raw["columns"].items()}
     table.attrs["majority"] = {
         name: _majority(facts["images"], facts["positive"])
         for name, facts in raw["columns"].items()

@@ -115,11 +115,11 @@ def _cell(row: pd.Series, run: Run, refers: str) -> str:
 def _gains(row: pd.Series, percent: pd.Series) -> dict[str, str]:
     """What differs from the reference row, and how that was tested."""
     gains = {
-        "accuracy": _interval(percent[["gain", "gain_low", "gain_high"]], "+.1f"),
+        "accuracy": _interval(percent[["gain", "gain_low", "gain_high"]], "+z.1f"),
         "balanced": _interval(
-            percent[["balanced_gain", "balanced_gain_low", "balanced_gain_high"]], "+.1f"
+            percent[["balanced_gain", "balanced_gain_low", "balanced_gain_high"]], "+z.1f"
         ),
-        "AUC": _interval(row[["auc_gain", "auc_gain_low", "auc_gain_high"]], "+.3f"),
+        "AUC": _interval(row[["auc_gain", "auc_gain_low", "auc_gain_high"]], "+z.3f"),
     }
     details = {
         "less VGGNet + ft": "; ".join(f"{name} {text}" for name, text in gains.items()),
