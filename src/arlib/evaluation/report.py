@@ -164,7 +164,7 @@ def _cell(row: pd.Series) -> str:
     if np.isnan(row.accuracy):
         return "–"
     marks = ("*" if row.p_holm < 0.05 else "") + row.mark[:1]
-    marks += "v" if row.accuracy < row.majority - 1e-9 else ""
+    marks += "v" if round(row.accuracy, 3) < round(row.majority, 3) else ""  # as printed
     return f"{interval(100 * row[['accuracy', 'low', 'high']])}{marks:<2}"
 
 
