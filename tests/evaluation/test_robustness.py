@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 from hypothesis import given, strategies as st
 
+from arlib.evaluation.metrics import compare
 from arlib.evaluation.robustness import overlap, sensitivity
 from arlib.evaluation.runs import Run
 from arlib.evaluation.significance import fold_differences, fold_means
@@ -183,6 +184,17 @@ def test_an_interval_is_that_of_the_differences_between_right_and_wrong(run, tab
     row = table.loc["beta = 2"]
     assert (row.gain, row.low, row.high) == pytest.approx([float(v) for v in expected])
     assert row.low < row.high
+
+
+def test_a_gain_of_each_metric_is_that_of_compare(run, table):
+    fused = predict_labels(run.scores, **{**DEFAULT, "beta": 2.0}).probability
+    full = run.scores.global_probability
+    numbers = compare(full, fused, run.labels, folds=run.folds)
+    for metric, head in {"accuracy": "", "balanced_accuracy": "balanced_", "auc": "auc_"}.items():
+        row = table.loc["beta = 2", [f"{head}gain", f"{head}low", f"{head}high"]]
+        np.testing.assert_allclose(
+            row.astype(float), numbers.loc[metric, ["difference", "low", "high"]]
+        )
 
 
 @pytest.mark.parametrize(

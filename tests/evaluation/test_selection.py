@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from arlib.evaluation.metrics import compare, evaluate
 from arlib.evaluation.runs import Run
 from arlib.evaluation.selection import ALL, RANDOM, RULES, _shuffled, curves, hits
 from arlib.evaluation.significance import fold_differences, fold_means
+from arlib.method import late_fusion
 
 N, REGIONS, CROPS = 30, 6, 8
 KS = (1, 2, 3, 5, 6, 9)
@@ -240,3 +242,34 @@ def test_a_rules_cost_is_every_crop_that_it_needs_predicted(run, hit):
             some = [min(n, k) for n in proposed]
             assert float(at.sel(rule=rule)) == pytest.approx(1 + np.mean(some))
         assert at.sel(rule=list(CONTROLS)).values.tolist() == [1 + min(k, 8), 1 + min(k, 4)]
+
+
+def test_areas_and_their_gains_are_those_of_evaluate_and_compare(run):
+    """Of every rule that is one order; of random regions the mean over draws."""
+    measured = curves_of(run, seed=5)
+    known = [i for i, *_ in labelled(run)]
+    labels, folds = run.labels[known], run.folds[known]
+    full = run.scores.global_probability.values[known]
+
+    def fuse(orders):
+        return np.stack(
+            [
+                late_fusion(g, np.array(o)[:2] if len(o) else np.full((1, 2), np.nan), 0.5)
+                for g, o in zip(full, orders, strict=True)
+            ]
+        )
+
+    best = fuse([ranked(image, "obj + senti (Eq. 2)") for _, image, _ in labelled(run)])
+    crops = fuse(run.baselines.control_probability.sel(control="grid").values[known])
+    at = measured.sel(k=2)
+    for rule, response in (("obj + senti (Eq. 2)", best), ("grid", crops)):
+        expected = evaluate(response / 1.5, labels, folds=folds).estimate["auc"]
+        assert float(at.auc.sel(rule=rule)) == pytest.approx(expected)
+    row = compare(crops / 1.5, best / 1.5, labels, folds=folds).loc["auc"]
+    gain = at[["auc_gain", "auc_gain_low", "auc_gain_high"]].sel(rule="grid").to_array()
+    np.testing.assert_allclose(gain, row[["difference", "low", "high"]].astype(float))
+    first = measured.sel(rule="obj + senti (Eq. 2)")
+    assert not first.auc_gain.any()
+    assert first.auc_gain_low.isnull().all(), "no difference, no interval"
+    draws = [curves(run, ks=[2], n_draws=n, seed=5).auc.sel(rule=RANDOM).item() for n in (1, 4)]
+    assert draws[0] != draws[1] == pytest.approx(float(at.auc.sel(rule=RANDOM)))

@@ -93,7 +93,6 @@ def evaluate(
         >>> table.estimate.to_dict()
         {'accuracy': 0.75, 'balanced_accuracy': 0.75, 'auc': 0.75}
     """
-    z = quantile(confidence)
     shares, truth, fold, place = known_images(probability, labels, folds)
     hit = shares.argmax(-1) == truth
     recalls = [
@@ -101,12 +100,11 @@ def evaluate(
         for c in range(shares.shape[1])
         if (truth == c).any()
     ]
-    area, parts = _auc(shares, truth, fold)
-    deviation = math.sqrt(parts @ parts)
+    area, parts = auc_parts(shares, truth, fold)
     bounds = (math.nan, math.nan)
-    if 0 < area < 1 and deviation > 0:
-        centre, half = special.logit(area), z * deviation / (area * (1 - area))
-        bounds = special.expit(centre - half), special.expit(centre + half)
+    if 0 < area < 1:  # of the logit, whose deviation is that over a (1 - a)
+        limits = auc_interval(special.logit(area), parts / (area * (1 - area)), confidence)
+        bounds = special.expit(limits[1]), special.expit(limits[2])
     rows = [
         fold_means(hit, fold, confidence=confidence),
         _mean_of(recalls, shares.shape[1]),
@@ -152,7 +150,6 @@ def compare(
         >>> compare(one, other, [0, 0, 1]).difference.round(3).to_dict()
         {'accuracy': 0.333, 'balanced_accuracy': 0.25, 'auc': 0.0}
     """
-    z = quantile(confidence)
     before, truth, fold, _ = known_images(one, labels, folds)
     after, *_ = known_images(other, labels, folds)
     labels_before, labels_after = before.argmax(-1), after.argmax(-1)
@@ -162,21 +159,15 @@ def compare(
         for of in (truth == c for c in range(before.shape[1]))
         if of.any()
     ]
-    (a, a_parts), (b, b_parts) = _auc(before, truth, fold), _auc(after, truth, fold)
-    deviation = float(np.linalg.norm(b_parts - a_parts))
-    apart = deviation if deviation > 0 else math.nan
+    (a, a_parts), (b, b_parts) = auc_parts(before, truth, fold), auc_parts(after, truth, fold)
+    deviation, low, high = auc_interval(b - a, b_parts - a_parts, confidence)
     rows = {
         "accuracy": (
             *fold_differences(hits[0], hits[1], fold, confidence=confidence),
             mcnemar(labels_before, labels_after, truth),
         ),
         "balanced_accuracy": (*_mean_of(recalls, before.shape[1]), math.nan),
-        "auc": (
-            b - a,
-            b - a - z * apart,
-            b - a + z * apart,
-            2 * float(special.ndtr(-abs(b - a) / apart)),
-        ),
+        "auc": (b - a, low, high, 2 * special.ndtr(-abs(b - a) / deviation)),
     }
     table = pd.DataFrame.from_dict(rows, "index", float, ["difference", "low", "high", "p"])
     for place, (name, shares) in enumerate({"one": before, "other": after}.items()):
@@ -196,35 +187,52 @@ def _mean_of(
     return mean, mean - down, mean + up
 
 
-def _auc(shares: np.ndarray, truth: np.ndarray, folds: np.ndarray) -> tuple[float, np.ndarray]:
-    """Measure the AUC, and each image's part in its deviation: the squares add to the variance."""
-    m = shares.shape[1]
+def auc_parts(
+    shares: np.ndarray, truth: np.ndarray, folds: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Measure the AUC of (…, image, emotion), and each image's part in its deviation, (…, image).
+
+    The parts' squares add to DeLong's variance, those of a difference of parts to its variance.
+    """
+    m = shares.shape[-1]
     complete = [
-        images
-        for images in (folds == fold for fold in np.unique(folds))
-        if np.unique(truth[images]).size == m
+        np.flatnonzero(folds == fold)
+        for fold in np.unique(folds)
+        if np.unique(truth[folds == fold]).size == m
     ]
+    parts = np.zeros(shares.shape[:-1])
     if not complete or m < 2:
-        return math.nan, np.zeros(truth.size)
+        return np.full(shares.shape[:-2], np.nan), parts
     emotions = range(1) if m == 2 else range(m)  # of two, either one's AUC is the other's
-    parts, areas = np.zeros(truth.size), []
+    areas = []
     for images in complete:
         for c in emotions:
             positive = truth[images] == c
-            placement = _placements(shares[images, c], positive)
-            area = placement[positive].mean()
+            placement = _placements(shares[..., images, c], positive)
+            area = placement[..., positive].mean(-1)
             areas.append(area)
             n = np.where(positive, positive.sum(), (~positive).sum())  # of the image's own side
-            parts[images] += (placement - area) / np.sqrt(np.where(n > 1, n * (n - 1.0), np.nan))
-    return float(np.mean(areas)), parts / len(areas)
+            scale = np.sqrt(np.where(n > 1, n * (n - 1.0), np.nan))
+            parts[..., images] += (placement - area[..., None]) / scale
+    return np.mean(areas, axis=0), parts / len(areas)
+
+
+def auc_interval(
+    area: np.ndarray, parts: np.ndarray, confidence: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bound a difference of AUC (…) by its images' parts (…, image): deviation, low, high."""
+    deviation = np.linalg.norm(parts, axis=-1)
+    deviation = np.where(deviation > 0, deviation, np.nan)
+    half = quantile(confidence) * deviation
+    return deviation, area - half, area + half
 
 
 def _placements(score: np.ndarray, positive: np.ndarray) -> np.ndarray:
     """Compute the share of the other side's images that each is in the right order with."""
     # by ranks, as Sun and Xu (IEEE Signal Processing Letters 21, 2014); a tie counts half
-    rank = stats.rankdata(score)
+    rank = stats.rankdata(score, axis=-1)
     for side in (positive, ~positive):
-        rank[side] -= stats.rankdata(score[side])
+        rank[..., side] -= stats.rankdata(score[..., side], axis=-1)
     return np.where(positive, rank / (~positive).sum(), 1 - rank / positive.sum())
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from arlib.evaluation.metrics import compare
 from arlib.evaluation.runs import Run
-from arlib.evaluation.significance import fold_differences, fold_means, label_changes
+from arlib.evaluation.significance import label_changes
 from arlib.method import RULE_2018, affective_regions, normalize_objectness, predict_labels
 
 Case = tuple[xr.Dataset, dict[str, Any]]
@@ -38,9 +39,10 @@ def sensitivity(
 
     Returns:
         A row a setting: ``full_image`` and ``fused``, mean accuracy over folds; ``gain``, ``low``,
-        ``high``, their difference with its 95 % interval, as of `compare`; ``changed``,
-        ``corrected``, ``degraded`` in images; ``same``, the mean share of the default's K regions
-        that are selected too (NaN for other scores, whose regions are others).
+        ``high``, their difference with its 95 % interval, as of `compare`, and ``balanced_gain``
+        and ``auc_gain`` with ``balanced_low`` and so on; ``changed``, ``corrected``, ``degraded``
+        in images; ``same``, the mean share of the default's K regions that are selected too (NaN
+        for other scores, whose regions are others).
 
     Raises:
         ValueError: No image has a label or a region, or `others` lack an image.
@@ -107,19 +109,17 @@ def _aligned(other: xr.Dataset, scores: xr.Dataset) -> xr.Dataset:
 
 def _row(run: Run, scores: xr.Dataset, settings: dict[str, Any]) -> dict[str, float]:
     """Compare the full image's labels with the fused ones."""
-    before = scores.global_probability.transpose("image", "emotion").values.argmax(-1)
-    after = predict_labels(scores, **settings).label.values
-    first, second = before == run.labels, after == run.labels
-    (full_image, fused), _, _ = fold_means(np.stack([first, second]), run.folds)
-    gain, low, high = fold_differences(first, second, run.folds)
-    return {
-        "full_image": float(full_image),
-        "fused": float(fused),
-        "gain": float(gain),
-        "low": float(low),
-        "high": float(high),
-        **label_changes(before, after, run.labels)._asdict(),
-    }
+    fused = predict_labels(scores, **settings)
+    full = scores.global_probability.transpose("image", "emotion")
+    table = compare(full.values, fused.probability.values, run.labels, folds=run.folds)
+    accuracy = table.loc["accuracy"]
+    row = {"full_image": accuracy.one, "fused": accuracy.other}
+    heads = {"accuracy": "", "balanced_accuracy": "balanced_", "auc": "auc_"}
+    for metric, head in heads.items():
+        names = [f"{head}gain", f"{head}low", f"{head}high"]
+        row |= dict(zip(names, table.loc[metric, ["difference", "low", "high"]], strict=True))
+    changes = label_changes(full.values.argmax(-1), fused.label.values, run.labels)
+    return row | changes._asdict()
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:

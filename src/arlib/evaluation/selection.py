@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import xarray as xr
 
+from arlib.evaluation.metrics import auc_interval, auc_parts
 from arlib.evaluation.rows import KS
 from arlib.evaluation.runs import Run
 from arlib.evaluation.significance import fold_differences, fold_means
@@ -49,18 +50,21 @@ def curves(
 
     Returns:
         ``accuracy``, ``low``, ``high`` (rule, k), means over folds as of `evaluate`; ``gain``,
-        ``gain_low``, ``gain_high`` (rule, k): Eq. 2 less each rule, as of `compare`; and ``cost``
-        (rule, k), the crops that the network predicts in an image, the full one included, on
-        average.
+        ``gain_low``, ``gain_high`` (rule, k): Eq. 2 less each rule, as of `compare`; ``auc`` and
+        ``auc_gain`` likewise; and ``cost`` (rule, k), the crops that the network predicts in an
+        image, the full one included, on average.
 
     Raises:
         ValueError: No image has a label.
     """
-    hit = hits(run, ks=ks, alpha=alpha, beta=beta, base=base, n_draws=n_draws, seed=seed)
+    hit, areas, parts = _measure(run, ks, alpha, beta, base, n_draws, seed)
     values, folds = hit.values, hit.fold.values
     arrays = (*fold_means(values, folds), *fold_differences(values, values[0], folds))
     names = ("accuracy", "low", "high", "gain", "gain_low", "gain_high")
     measured = dict(zip(names, arrays, strict=True)) | {"cost": _costs(run.labelled(), hit)}
+    gain = areas[0] - areas
+    _, low, high = auc_interval(gain, parts[0] - parts, 0.95)
+    measured |= {"auc": areas, "auc_gain": gain, "auc_gain_low": low, "auc_gain_high": high}
     variables = {name: (("rule", "k"), array) for name, array in measured.items()}
     return xr.Dataset(variables, {"rule": hit.rule.values, "k": hit.k.values})
 
@@ -91,30 +95,55 @@ def hits(
     seed: int = 0,
 ) -> xr.DataArray:
     """Measure how often each rule predicts each image right, for every K: (rule, k, image)."""
+    return _measure(run, ks, alpha, beta, base, n_draws, seed)[0]
+
+
+def _measure(
+    run: Run,
+    ks: Sequence[int],
+    alpha: float,
+    beta: float,
+    base: float | str,
+    n_draws: int,
+    seed: int,
+) -> tuple[xr.DataArray, np.ndarray, np.ndarray]:
+    """Measure hits (rule, k, image), AUC (rule, k) and the images' parts in it (rule, k, image)."""
     run = run.labelled()
-    truth = run.labels
     global_ = run.scores.global_probability.transpose("image", "emotion").values
     regions = run.scores.region_probability.transpose("image", "region", "emotion").values
-
-    # rules with an order of their own
-    rows: dict[str, np.ndarray] = {}
-    for rule, order in _orders(run, max(ks), alpha, base):
-        rows[rule] = _right(global_, order, truth, ks, beta)
-
-    # random orders, averaged, and all regions at once
     rng = np.random.default_rng(seed)
-    draws = [_right(global_, _shuffled(regions, rng), truth, ks, beta) for _ in range(n_draws)]
-    rows[RANDOM] = np.mean(draws, axis=0)
-    of_all = late_fusion(global_, regions, beta).argmax(-1) == truth
-    rows[ALL] = np.tile(of_all, (len(ks), 1))
+
+    def fused(orders: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Fuse the first K of each order, for every K: (k, image, emotion)."""
+        for order in orders:
+            yield np.stack([late_fusion(global_, order[:, :k], beta) for k in ks])
+
+    # rules with an order of their own, random orders, and all regions at once
+    rules: dict[str, Iterable[np.ndarray]] = {
+        rule: fused([order]) for rule, order in _orders(run, max(ks), alpha, base)
+    }
+    rules[RANDOM] = fused(_shuffled(regions, rng) for _ in range(n_draws))
+    rules[ALL] = [np.stack([late_fusion(global_, regions, beta)] * len(ks))]
+
+    # averaged over draws, where a rule has several
+    hits, areas, parts = [], [], []
+    for responses in rules.values():
+        measured = [
+            (response.argmax(-1) == run.labels, *auc_parts(response, run.labels, run.folds))
+            for response in responses
+        ]
+        hit, area, part = (np.mean(values, axis=0) for values in zip(*measured, strict=True))
+        hits.append(hit.astype(np.float32))
+        areas.append(area)
+        parts.append(part)
     coords = {
-        "rule": list(rows),
+        "rule": list(rules),
         "k": list(ks),
         "image": run.scores.image.values,
         "fold": ("image", run.folds),
     }
-    values = np.stack(list(rows.values())).astype(np.float32)
-    return xr.DataArray(values, coords, ("rule", "k", "image"), "hit")
+    values = xr.DataArray(np.stack(hits), coords, ("rule", "k", "image"), "hit")
+    return values, np.stack(areas), np.stack(parts)
 
 
 def _orders(
@@ -135,10 +164,3 @@ def _shuffled(regions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     key = rng.random(regions.shape[:2])
     key[np.isnan(regions).any(-1)] = 2
     return np.take_along_axis(regions, key.argsort(axis=1)[..., None], axis=1)
-
-
-def _right(
-    global_: np.ndarray, order: np.ndarray, truth: np.ndarray, ks: Sequence[int], beta: float
-) -> np.ndarray:
-    """Whether fusing the first K predicts each image right, for every K: (k, image)."""
-    return np.stack([late_fusion(global_, order[:, :k], beta).argmax(-1) == truth for k in ks])
