@@ -105,6 +105,9 @@ def test_06_says_what_the_tests_of_the_recorded_runs_say(recorded):
     assert found["ch06-tested"] == 9, "a network that gives every image one label is not tested"
     for name, p in (("ch06-at-half", "p"), ("ch06-matched", "matched_p")):
         assert found[name] == ", ".join(n for n, row in last.items() if row[p] < 0.05)
+    full = [table.loc["VGGNet + ft"] for table in tables.values()]
+    assert found["ch06-signal"] == sum(row.auc_low > 0.5 for row in full) == 10
+    assert found["ch06-above"] == sum(row.low > row.majority for row in full) == 4
     most = max(row.gain_high for row in last.values())
     assert found["ch06-at-most"] == pytest.approx(100 * most)
     assert found["ch06-detectable-most"] > found["ch06-detectable-least"] > 0
