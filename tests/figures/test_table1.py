@@ -173,14 +173,14 @@ def test_changes_are_in_the_rows_that_are_compared(cells, tables):
             gains = [100 * row[f"{of}gain{at}"] for of in ("", "balanced_") for at in LIMITS]
             gains += [row[f"auc_gain{at}"] for at in LIMITS]
             expected = [gain for gain in gains if not np.isnan(gain)]
-            np.testing.assert_allclose(signed(details["less VGGNet + ft"]), expected, atol=0.0501)
+            np.testing.assert_allclose(signed(details["gain"]), expected, atol=0.0501)
         assert ("Eq. 3 could change" in details) == ("lf" in method)
         if "lf" in method:
             assert numbers(details["Eq. 3 could change"]) == [row.could]
 
 
 LIMITS = ("", "_low", "_high")
-TESTS = {"McNemar's p": ("p", "tests"), "DeLong's, of the AUC p": ("auc_p", "auc_tests")}
+TESTS = {"McNemar": ("p", "tests"), "DeLong (AUC)": ("auc_p", "auc_tests")}
 
 
 def test_what_was_tested_is_in_the_rows_that_are_tested(cells, tables):
@@ -193,7 +193,7 @@ def test_what_was_tested_is_in_the_rows_that_are_tested(cells, tables):
                 tested += 1
                 expected = [row[p], row[n], row[f"{p}_holm"], row[f"{p}_columns"]]
                 np.testing.assert_allclose(numbers(details[term]), expected, rtol=0.005)
-        matched = details.get("both with as many positive as on the other folds")
+        matched = details.get("at matched thresholds")
         assert (matched is None) == np.isnan(row.matched_p)
         if matched:
             expected = [row.matched_corrected, row.matched_degraded, row.matched_p]
@@ -202,7 +202,7 @@ def test_what_was_tested_is_in_the_rows_that_are_tested(cells, tables):
         assert ("mark" in details) == marked
         assert cells[method, name][0].endswith(row["mark"])
         if not np.isnan(row.detectable):
-            (points,) = numbers(details["found with 80 % power"].removeprefix("80 %"))
+            (points,) = numbers(details["found with 80 % power"])
             assert points == pytest.approx(100 * row.detectable, abs=0.0501)
     assert tested > 5
 
@@ -238,6 +238,13 @@ def test_weights_recorded_in_the_scores_are_named(tables, runs):
     scores = runs[BARE].scores.assign_attrs(weights_sha256="f" * 64)
     html = table_html({BARE: tables[BARE]}, {BARE: replace(runs[BARE], scores=scores)})
     assert html.count("f" * 64) == len(NAMES)
+
+
+def test_of_a_network_a_fold_the_weights_are_abbreviated(tables, runs):
+    facts = {**FACTS, "weights_sha256": {"1": "a" * 64, "2": "b" * 64}}
+    html = table_html({DRAWN: tables[DRAWN]}, {DRAWN: replace(runs[DRAWN], facts=facts)})
+    both = f"fold 1: {'a' * 12}…, fold 2: {'b' * 12}…"
+    assert html.count(f"<dd>{both}</dd>") == len(NAMES)
 
 
 def line(axes, label):

@@ -64,8 +64,8 @@ def _interval(numbers: pd.Series, form: str) -> str:
 
 
 _MARKS = {
-    "constant": "one label for every image: its accuracy is not tested",
-    "below chance": "an AUC below 0.5: not tested",
+    "constant": "one label for every image",
+    "below chance": "an AUC below 0.5",
 }
 
 
@@ -102,9 +102,10 @@ def _cell(row: pd.Series, run: Run, refers: str) -> str:
     for name in ("command", "commit", "finished"):
         details[name] = str(facts.get(name) or "not recorded")
     details["data, SHA-256"] = str(facts.get("dataset", {}).get("sha256", "not recorded"))
-    details["weights, SHA-256"] = str(
-        facts.get("weights_sha256") or run.scores.attrs.get("weights_sha256", "not recorded")
-    )
+    weights = facts.get("weights_sha256") or run.scores.attrs.get("weights_sha256", "not recorded")
+    if isinstance(weights, Mapping):  # of a network a fold; run.json has all digits
+        weights = ", ".join(f"fold {fold}: {digits[:12]}…" for fold, digits in weights.items())
+    details["weights, SHA-256"] = str(weights)
     terms = "".join(
         f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in details.items() if text
     )
@@ -122,24 +123,23 @@ def _gains(row: pd.Series, percent: pd.Series) -> dict[str, str]:
         "AUC": _interval(row[["auc_gain", "auc_gain_low", "auc_gain_high"]], "+z.3f"),
     }
     details = {
-        "less VGGNet + ft": "; ".join(f"{name} {text}" for name, text in gains.items()),
+        "gain": "; ".join(f"{name} {text}" for name, text in gains.items()),
         "labels": f"{row.changed:.0f} changed, {row.corrected:.0f} corrected, "
         f"{row.degraded:.0f} degraded",
     }
-    tests = {"McNemar's": ("p", "tests"), "DeLong's, of the AUC": ("auc_p", "auc_tests")}
+    tests = {"McNemar": ("p", "tests"), "DeLong (AUC)": ("auc_p", "auc_tests")}
     for name, (p, n) in tests.items():
         if not np.isnan(row[p]):
-            details[f"{name} p"] = (
-                f"{row[p]:.3g}; Holm's, over the {row[n]:.0f} rows tested here, "
-                f"{row[f'{p}_holm']:.3g}; over the columns {row[f'{p}_columns']:.3g}"
+            details[name] = (
+                f"p {row[p]:.3g}; Holm over {row[n]:.0f} rows {row[f'{p}_holm']:.3g}, "
+                f"over columns {row[f'{p}_columns']:.3g}"
             )
     if not np.isnan(row.matched_p):
-        details["both with as many positive as on the other folds"] = (
-            f"{row.matched_corrected:.0f} corrected, {row.matched_degraded:.0f} degraded, "
-            f"p {row.matched_p:.3g}"
+        details["at matched thresholds"] = (
+            f"{row.matched_corrected:.0f} : {row.matched_degraded:.0f}, p {row.matched_p:.3g}"
         )
     if not np.isnan(row.detectable):
-        details["found with 80 % power"] = f"a gain of {percent.detectable:.1f} points"
+        details["found with 80 % power"] = f"{percent.detectable:.1f} points"
     return details
 
 
