@@ -20,7 +20,7 @@ if not os.environ.get("ARLIB_DATA"):
 import numpy as np
 
 from arlib._support.provenance import machine, source_commit
-from arlib.experiments.photographs import Experiment, PhotographProtocol
+from arlib.experiments import Experiment
 from arlib.method import affective_regions, predict_labels
 from arlib.proposals import EdgeBoxes
 from arlib.scoring import score_image
@@ -34,14 +34,14 @@ K = 8
 
 def agreement(backbone, count):
     """Compare both precisions on the same proposals."""
-    protocol = PhotographProtocol(Experiment("twitter2", (backbone,)), backbone, progress=False)
-    dataset, heads = protocol.dataset, protocol.classifiers.heads
+    (stages,) = Experiment("twitter2", (backbone,)).stages(progress=False)
+    dataset, heads = stages.columns("twitter2"), stages.classifiers("twitter2").heads
     rows = []
     for index in np.linspace(0, len(dataset) - 1, count).astype(int).tolist():
         image, head = dataset.read(index), heads[int(dataset.folds[index])]
         proposals = Fixed(EdgeBoxes()(image))
         exact, fast = (
-            score_image(image, proposals, protocol.plain, head=head, precision=precision)
+            score_image(image, proposals, stages.plain(backbone), head=head, precision=precision)
             for precision in ("float32", "bf16")
         )
         tops = [set(affective_regions(s, K).region.values[0].tolist()) for s in (exact, fast)]

@@ -21,8 +21,7 @@ if not os.environ.get("ARLIB_DATA"):
 import numpy as np
 
 from arlib._support.provenance import machine, source_commit
-from arlib.experiments import SyntheticProtocol
-from arlib.experiments.photographs import Experiment, PhotographProtocol
+from arlib.experiments import Experiment, scenes_protocol
 from arlib.experiments.runs import open_run
 from arlib.method import affective_regions, predict_labels
 from arlib.proposals import EdgeBoxes, Proposals
@@ -93,20 +92,20 @@ def main():
     numbers = [argument for argument in sys.argv[1:] if argument != "--record"]
     images = slice(0, int(numbers[0]) if numbers else None)
     rows = []
-    network, _ = SyntheticProtocol().fine_tune(progress=False)
-    scenes = SyntheticProtocol().dataset("annotated").subset(images)
+    stages = scenes_protocol().stages(progress=False)
+    network, scenes = stages.network, stages.column("scenes-annotated").subset(images)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "s.zarr")
         crops = score(scenes, EdgeBoxes(max_regions=60), network, out=out, progress=False).load()
     rows.append(compare("scenes", network, None, scenes, crops))
     for run in RUNS:
         name, backbone = run.split("-")
-        protocol = PhotographProtocol(Experiment(name, (backbone,)), backbone, progress=False)
+        (stages,) = Experiment(name, (backbone,)).stages(progress=False)
         crops = open_run(ROOT / "book" / "results" / run).scores.load()
         shuffled = np.random.default_rng(0).permutation(crops.sizes["image"])[images]
         some = crops.isel(image=np.sort(shuffled))
-        heads = protocol.classifiers.heads
-        rows.append(compare(name, protocol.plain, heads, protocol.dataset, some))
+        heads = stages.classifiers(name).heads
+        rows.append(compare(name, stages.plain(backbone), heads, stages.tested(name), some))
     if "--record" in sys.argv:
         RECORD.parent.mkdir(exist_ok=True)
         facts = {"machine": machine(), "commit": source_commit(), "k": K, "rows": rows}

@@ -19,7 +19,7 @@ def table(record, gpu):
         Lines of a table; a ratio is how many times as long the baseline takes.
     """
     lines = [
-        "| what | against | target | median | least | floor | met | GPU |",
+        "| what | against | target | median | least | at matrix rate | met | GPU |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, row in record["rows"].items():
@@ -30,7 +30,7 @@ def table(record, gpu):
         else:
             ratio = row["ratio"]
             cells = [f">= {row['target']:g}x", times(ratio["median"]), times(ratio["min"])]
-            cells.append(floor(row))
+            cells.append(at_matrix_rate(row))
             met = ratio["median"] >= row["target"]
         same = {**gpu["rows"], "finetuning": gpu["finetuning"]["steps"][-1]}.get(name)
         cells += ["yes" if met else "no", times(same["ratio"]["median"]) if same else "–"]
@@ -49,7 +49,7 @@ def times(ratio):
     return f"{ratio:,.0f}x" if ratio >= 100 else f"{ratio:.2f}x"
 
 
-def floor(row):
+def at_matrix_rate(row):
     """How long it took at best, beside what the arithmetic alone takes at the measured peak."""
     if "floor_seconds" not in row:
         return ""

@@ -13,8 +13,7 @@ import time
 from pathlib import Path
 
 from arlib._support.provenance import machine
-from arlib.datasets.scenes import SceneGenerator
-from arlib.experiments import SyntheticProtocol, open_run
+from arlib.experiments import open_run, scenes_protocol
 
 SEEDS, SHARES, SCALE = range(5), (0.0, 0.5, 1.0), 0.5
 TESTED = 600  # annotated images, before scaling
@@ -27,10 +26,9 @@ def main() -> None:
     rows, started = [], time.perf_counter()
     for seed in SEEDS:
         for share in SHARES:
-            settings = SyntheticProtocol(
-                generator=SceneGenerator(local_share=share), scale=SCALE, seed=seed, n_tested=TESTED
-            )
-            facts = open_run(settings.score(progress=False)).facts
+            protocol = scenes_protocol(local_share=share, scale=SCALE, seed=seed, tested=TESTED)
+            stages = protocol.stages(progress=False)
+            facts = open_run(stages.measure("scenes-annotated", baselines=False)).facts
             row = {"seed": seed, "share": share, "images": facts["dataset"]["images"]}
             for metric in ("accuracy", "auc"):
                 for name, method in {"whole": GLOBAL, "fused": FUSED}.items():

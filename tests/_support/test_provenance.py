@@ -52,8 +52,8 @@ def copy(tmp_path, monkeypatch):
         ("experiments.baselines", "experiments/baselines/pcnn.py", True),
         ("experiments.baselines", "networks/heads.py", True),
         ("experiments.baselines", "experiments/registry.py", False),
-        ("experiments/synthetic.py", "experiments/synthetic.py", True),
-        ("experiments/synthetic.py", "networks/training.py", False),
+        ("experiments/stages.py", "experiments/stages.py", True),
+        ("experiments/stages.py", "networks/training.py", False),
     ],
 )
 def test_which_files_count(copy, part, path, counts):

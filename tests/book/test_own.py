@@ -143,9 +143,16 @@ def run_cells(name, parameters):
 def test_few_images_go_through_every_chapter_that_takes_scores(
     few, make_scores, tmp_path, monkeypatch
 ):
-    """No chapter fails or warns, no table shows a NaN, and what was left out is named."""
+    """No chapter fails or warns, no table shows a NaN, and what was left out is named.
+
+    One of them has fewer regions than K = 8, in one image none.
+    """
     labels, folds = FEW[few]
-    scores = make_scores(len(labels), 12, missing=False)
+    regions = 5 if few == "three images a class" else 12
+    scores = make_scores(len(labels), regions, missing=False)
+    if regions < 8:
+        for name in ("objectness", "box", "region_probability"):
+            scores[name][0] = np.nan
     scores["label"] = "image", np.array(labels, np.int8)
     scores["fold"] = "image", np.array(folds, np.int8)
     folder = tmp_path / "results" / "own"
@@ -159,7 +166,7 @@ def test_few_images_go_through_every_chapter_that_takes_scores(
     facts = {"experiment": experiment, "dataset": counts}
     (folder / "run.json").write_text(json.dumps(facts))
     monkeypatch.chdir(tmp_path)
-    parameters = {"run": "own", "runs": ["own"]}
+    parameters = {"run": "own", "runs": ["own"], "k": 8}
     for name in CHAPTERS:
         if few == "one label" and name == "06_experiments":
             with pytest.raises(
@@ -170,6 +177,8 @@ def test_few_images_go_through_every_chapter_that_takes_scores(
         glued, tables = run_cells(name, parameters)
         for table in tables:
             assert "nan" not in table.to_string(), name
+        if name == "04_affective_regions":
+            assert 0 <= glued["ch04-share"] <= 1
     assert "SentiBank (not asked for: -p rows all)" in glued["ch06-missing"]
     assert "grid, centre crops, ten-crop (not asked for: -p rows c)" in glued["ch06-missing"]
     nested = "a choice needs two folds"

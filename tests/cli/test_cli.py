@@ -455,6 +455,56 @@ def within(*arguments):
     return done.returncode, done.stderr + done.stdout
 
 
+class TestRuns:
+    def test_scores_become_a_run_that_is_listed_and_has_a_table(self, make_scores, book):
+        """Of photographs that are not here, within a book."""
+        scores = make_scores(30, 4).assign_attrs(
+            dataset="twitter2", backbone="vgg16", weights_sha256="5ha", unreadable={}
+        )
+        save_scores(scores, "s.zarr")
+        assert within("runs") == (0, f"no run in {book / 'book/results'}\n")
+        add = ["runs", "add", "s.zarr", "--dataset", "twitter2", "--name"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ARLIB_DATA", str(book))
+            code, text = within(*add, "mine")
+        run = book / "book" / "results" / "mine"
+        assert code == 0
+        assert f"{run}: 30 images, by vgg16, fine-tuned on an unnamed set\n" in text
+        assert f"\narlib table {run}\n" in text
+        code, text = within("table", "plain", "-p", "runs", "[mine]")
+        assert code == 0
+        assert "mine (n = 29)" in text
+        code, text = within("runs", "--format", "json")
+        (row,) = json.loads(text)
+        assert (row["name"], row["dataset"], row["images"]) == ("mine", "twitter2", 30)
+        assert re.fullmatch(
+            r"mine +30 images  20\d\d-\d\d-\d\d \d\d:\d\d  twitter2, by vgg16, .*\n",
+            within("runs")[1],
+        )
+        code, text = within(*add, "mine")
+        assert (code, text) == (
+            1,
+            f"arlib: {run} exists already: give another name, or remove it\n",
+        )
+
+    def test_scores_without_labels_say_that_no_table_has_numbers(self, make_scores, book):
+        bare = make_scores(6, 4, missing=False).assign_attrs(
+            dataset="photos", backbone="vgg16", weights_sha256="5ha", unreadable={}
+        )
+        bare["label"], bare["fold"] = bare.label * 0 - 1, bare.fold * 0 - 1
+        save_scores(bare, "s.zarr")
+        Path("photos").mkdir()
+        for key in bare.image.values:
+            Path("photos", key).touch()
+        code, text = within("runs", "add", "s.zarr", "--dataset", "photos", "--results", "mine")
+        assert code == 0
+        assert "no image has a label: no table has numbers" in text
+        name = "own-photos-vgg16-ft-an_unnamed_set"
+        assert within("runs", "--results", "mine")[1].startswith(name)
+        code, text = within("table", Path("mine", name))
+        assert (code, len(text.splitlines())) == (1, 1)
+
+
 class TestTable:
     def test_prints_every_row_and_writes_the_predictions(self, runs, tmp_path):
         """Across the process boundary."""
@@ -588,8 +638,11 @@ def test_run_can_only_measure_and_record_the_runs(book, tmp_path, monkeypatch, m
     )
     assert "scoring takes about" in seconds
     assert "besides the other rows of Table 1" in seconds
+    rows = ["SentiBank", "PCNN + CaffeNet", "PCNN + VGGNet", "VGGNet"]
+    rows += ["VGGNet + ft + obj + senti + ff (K = 1)", "DeepSentiBank", "controls"]
     assert re.sub(r"\d+ s$", "N s", "\n".join(lines), flags=re.MULTILINE).splitlines() == [
         "scoring: twitter2-vgg_tiny",
+        *(f"  twitter2: {row}" for row in rows),
         "scored: twitter2-vgg_tiny, N s",
         "recorded: book/results/twitter2-vgg_tiny",
         f"the runs are at {build / 'results'}",

@@ -13,6 +13,7 @@ from PIL import Image
 from sklearn.model_selection import StratifiedKFold
 
 from arlib import datasets
+from arlib._support.progress import progress_bar
 from arlib.datasets import Dataset, DatasetError, load_coco
 from arlib.datasets.dataset import repeated_key
 from arlib.datasets.folds import stratified_folds
@@ -502,6 +503,34 @@ class TestSha256:
         refused = self.of(root)
         (root / "b.jpg").unlink()
         assert self.of(root) == refused
+
+    def test_the_bytes_are_read_once_while_no_file_changes(self, root, monkeypatch):
+        read = []
+
+        def read_bytes(path, usual=Path.read_bytes):
+            read.append(path.name)
+            return usual(path)
+
+        monkeypatch.setattr(Path, "read_bytes", read_bytes)
+        first = self.of(root)
+        assert self.of(root) == first
+        assert read == ["a.jpg", "b.jpg"]
+        assert self.of(root, folds=np.array([1, 3], np.int8)) != first
+        (root / "a.jpg").write_bytes(b"bytes of A.jpg")
+        assert self.of(root) != first
+        assert read == ["a.jpg", "b.jpg"] * 3
+
+    def test_a_bar_shows_after_a_moment(self, root, monkeypatch, capsys):
+        shown = []
+
+        def bar(rows, **settings):
+            shown.append(settings)
+            return progress_bar(rows, **settings)
+
+        monkeypatch.setattr("arlib.datasets.dataset.progress_bar", bar)
+        self.of(root)
+        assert shown == [{"unit": "image", "desc": "x, SHA-256", "delay": 2.0}]
+        assert capsys.readouterr().err == ""
 
     def test_the_same_data_elsewhere_have_the_same(self, root, tmp_path_factory):
         elsewhere = tmp_path_factory.mktemp("elsewhere")

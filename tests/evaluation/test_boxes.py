@@ -47,6 +47,7 @@ def test_iou_is_a_symmetric_share(a, b):
     np.testing.assert_array_equal(iou, box_iou(b, a).T)
     np.testing.assert_array_equal(np.diag(box_iou(a, a)), 1)
     np.testing.assert_allclose(iou, box_iou(a * 7 + 3, b * 7 + 3))
+    np.testing.assert_array_equal(iou, box_iou(a / 1024, b / 1024), "boxes smaller than a pixel")
 
 
 def test_iou_keeps_float32_and_leading_axes():

@@ -75,3 +75,8 @@ def test_only_the_images_that_are_named_fit_the_temperature():
     assert same == temperature
     assert (again == scaled).all()
     assert calibrate(probability, labels * 0, half)[1] != temperature
+
+
+def test_a_confidence_on_the_edge_of_two_bins_is_in_the_upper_one():
+    table = reliability([[0.75, 0.25], [0.5, 0.5], [1.0, 0.0]], [0, 0, 0], bins=2)
+    assert table.images.to_dict() == {0: 1, 1: 2}

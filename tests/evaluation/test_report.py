@@ -14,7 +14,7 @@ import xarray as xr
 from arlib.evaluation.metrics import compare, evaluate
 from arlib.evaluation.report import _cell, compare_runs, format_table, predictions
 from arlib.evaluation.rows import CONTROL, methods
-from arlib.evaluation.runs import Run
+from arlib.evaluation.runs import LabelsNeeded, Run
 from arlib.evaluation.tables import COLUMNS, paper_table, table1
 
 N = 50
@@ -314,7 +314,7 @@ def test_predictions_are_a_row_a_method_and_image(runs):
     emotions = ["positive", "negative"]
     assert table.columns.tolist() == ["run", "image", "label", "fold", "method", *emotions]
     rows = {"annotated": [name for name in ROWS if name not in WITHOUT], "bare": SCORED}
-    assert len(table) == N * sum(map(len, rows.values()))
+    assert table.index.tolist() == list(range(N * sum(map(len, rows.values()))))
     assert not table.duplicated(["run", "image", "method"]).any()
     np.testing.assert_allclose(table[emotions].sum(axis=1), 1, atol=2e-6)
     for run in runs:
@@ -326,3 +326,11 @@ def test_predictions_are_a_row_a_method_and_image(runs):
             assert part.fold.tolist() == run.folds.tolist()
             response = ROWS[name].predict(run).response
             np.testing.assert_allclose(part[emotions], response, atol=1e-6)
+
+
+def test_a_label_of_the_first_emotion_counts_where_labels_are_needed(make_scores):
+    scores = make_scores(6, 2)
+    scores["label"] = scores.label * 0
+    Run("all positive", scores).require_labels("A table", least=6)
+    with pytest.raises(LabelsNeeded, match="needs 7 labelled images, and of the run's 6 images 6"):
+        Run("all positive", scores).require_labels("A table", least=7)

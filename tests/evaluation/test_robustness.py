@@ -198,7 +198,8 @@ def test_a_gain_of_each_metric_is_that_of_compare(run, table):
 
 
 @pytest.mark.parametrize(
-    ("regions", "k", "expected"), [(24, 15, [20]), (10, 4, []), (60, 8, [10, 20, 50])]
+    ("regions", "k", "expected"),
+    [(24, 15, [20]), (24, 10, [10, 20]), (10, 4, []), (60, 8, [10, 20, 50])],
 )
 def test_fewer_proposals_are_at_least_k_and_less_than_all(make_scores, regions, k, expected):
     many = Run("many", make_scores(8, regions))

@@ -218,6 +218,7 @@ def test_folds_weigh_alike_and_a_small_one_costs_images():
             {},
             "hits must have the shape (…, image) and folds (image,), not (1, 2) and (1,)",
         ),
+        ([1, 0], [0, 1], {"confidence": 0}, "confidence must be between 0 and 1, not 0"),
         ([1, 0], [0, 1], {"confidence": 1}, "confidence must be between 0 and 1, not 1"),
     ],
 )

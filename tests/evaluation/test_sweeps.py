@@ -64,6 +64,7 @@ def test_predicted_labels_need_no_labels_and_no_names(make_scores):
     bare = scores.drop_vars(["label", "fold", "image", "emotion"])
     labels = predicted_labels(bare.transpose("emotion", "region", "corner", "image"))
     np.testing.assert_array_equal(labels, predicted_labels(scores))
+    assert labels.k.values.tolist() == list(range(1, 21))
     assert "image" not in labels.coords
 
 

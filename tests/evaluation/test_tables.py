@@ -472,6 +472,16 @@ class TestThePaper:
         ]
 
 
+def test_three_emotions_are_also_a_column_of_polarity_and_two_are_not(make_scores):
+    for emotions, names in {
+        ("joy", "fear", "anger"): ["roi, polarity", "roi"],
+        ("joy", "fear"): ["roi"],
+        ("cat", "dog", "bird"): ["roi"],
+    }.items():
+        scores = make_scores(6, 2, len(emotions)).assign_coords(emotion=list(emotions))
+        assert [column.name for column in Run("roi", scores).columns()] == names
+
+
 def test_several_emotions_are_also_a_column_of_polarity(make_scores):
     names = ["anger", "disgust", "fear", "joy", "sadness", "surprise"]
     scores = make_scores(N, REGIONS, n_emotions=6).assign_coords(emotion=np.array(names, object))

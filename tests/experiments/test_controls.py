@@ -124,3 +124,13 @@ def test_where_crops_run_out_the_last_is_repeated(drawn, classifiers, controls):
     probability = controls.sel(control="grid")[2].values
     expected = by_hand(drawn, classifiers, 2, boxes[0])
     np.testing.assert_allclose(probability, np.tile(expected, (MOST, 1)), atol=1e-4)
+
+
+def test_where_few_crops_differ_the_last_is_repeated_not_all_of_them(drawn, classifiers, controls):
+    """Six pixels have nine crops of the grid."""
+    boxes = CONTROL_CROPS["grid"](drawn.read(3)).boxes
+    assert len(boxes) == 9
+    first, last = (by_hand(drawn, classifiers, 3, boxes[place]) for place in (0, -1))
+    assert np.abs(first - last).max() > 1e-3
+    probability = controls.sel(control="grid")[3].values
+    np.testing.assert_allclose(probability[8:], np.tile(last, (MOST - 8, 1)), atol=1e-4)

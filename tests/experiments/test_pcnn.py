@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 
 from arlib.datasets import ImageError, load
 from arlib.experiments.baselines import pcnn
-from arlib.experiments.baselines.pcnn import drop_probability, train_on
+from arlib.experiments.baselines.pcnn import Progress, drop_probability, train_on
 from arlib.networks import TooFewError, Training, finetune, load_backbone
 from arlib.scoring import global_outputs
 
@@ -174,3 +174,9 @@ class TestTooFewAreLeft:
         monkeypatch.setattr(pcnn, "global_outputs", lambda *_, **__: responses)
         with pytest.raises(TooFewError, match=reason):
             run(few, tmp_path)
+
+
+def test_the_share_dropped_is_of_the_readable_images():
+    kept = np.array([True, False, False, False])
+    assert Progress(None, kept, 0.5).dropped == 0.75
+    assert Progress(None, kept, 0.5, unreadable=1).dropped == pytest.approx(2 / 3)

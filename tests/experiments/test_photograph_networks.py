@@ -9,18 +9,19 @@ from PIL import Image
 
 from arlib import datasets
 from arlib.datasets import DatasetError
-from arlib.experiments import photographs
+from arlib.experiments import trainings
 from arlib.experiments.baselines.pcnn import Progress
 from arlib.experiments.baselines.rows import Missing
-from arlib.experiments.photographs import Experiment, PhotographProtocol
+from arlib.experiments.photographs import Experiment
 from arlib.networks import (
     LinearHead,
     WeightsError,
     load_backbone,
 )
 from arlib.proposals import Grid
-from arlib.scoring import global_outputs, score_cross_fold
+from arlib.scoring import global_outputs
 
+DATASET = "folder"
 QUICK = {"iterations": 2, "batch_size": 8}
 FEW = {"grid": Grid(2)}
 
@@ -39,9 +40,12 @@ def here(root, tmp_path_factory, monkeypatch):
 
 
 def protocol(finetune_on="folds", backbone="vgg_tiny", **changes):
-    settings = {"weights": "random", "training": QUICK, "caffenet": "alexnet_tiny", **changes}
+    settings = {"weights": "random", "training": QUICK, "caffenet": "alexnet_tiny"}
+    settings |= {"proposals": "grid", "max_regions": 3, **changes}
     experiment = Experiment("folder", (backbone,), finetune_on=(finetune_on,), **settings)
-    return PhotographProtocol(experiment, backbone, finetune_on, progress=False)
+    (stages,) = experiment.stages(progress=False)
+    stages.crops = FEW
+    return stages
 
 
 @pytest.fixture
@@ -57,8 +61,8 @@ def trained(monkeypatch):
         steps.append(("train_on", network, dataset))
         return Progress(network, np.ones(len(dataset), bool), 0.0)
 
-    monkeypatch.setattr(photographs, "finetune", finetune)
-    monkeypatch.setattr(photographs, "train_on", train_on)
+    monkeypatch.setattr(trainings, "finetune", finetune)
+    monkeypatch.setattr(trainings, "train_on", train_on)
     return steps
 
 
@@ -70,31 +74,31 @@ def learned(trained, network):
 class TestWhatANetworkLearnedFrom:
     def test_a_folds_network_saw_the_other_folds_and_none_of_its_own(self, trained):
         run = protocol()
-        assert sorted(run.classifiers.networks) == [1, 2, 3, 4, 5]
-        for fold, network in run.classifiers.networks.items():
-            others = run.dataset.keys[run.dataset.folds != fold].tolist()
+        assert sorted(run.classifiers(DATASET).networks) == [1, 2, 3, 4, 5]
+        for fold, network in run.classifiers(DATASET).networks.items():
+            others = run.columns(DATASET).keys[run.columns(DATASET).folds != fold].tolist()
             assert learned(trained, network) == set(others)
         assert len(trained) == 5
 
     @pytest.mark.parametrize("backbone", ["vgg_tiny", "alexnet_tiny"])
     def test_neither_did_pcnns_in_either_training(self, trained, backbone):
         run = protocol()
-        classifiers = run._pcnn(backbone)
+        classifiers = run.pcnn_classifiers(DATASET, backbone)
         for fold, network in classifiers.networks.items():
             assert network.name == backbone
-            others = run.dataset.keys[run.dataset.folds != fold].tolist()
+            others = run.columns(DATASET).keys[run.columns(DATASET).folds != fold].tolist()
             assert learned(trained, network) == set(others)
         assert [name for name, *_ in trained] == ["finetune", "train_on"] * 5
 
     def test_images_without_label_are_not_learned_from_and_those_without_fold_are(self, trained):
         run = protocol()
-        labels, folds = run.dataset.labels.copy(), run.dataset.folds.copy()
+        labels, folds = run.columns(DATASET).labels.copy(), run.columns(DATASET).folds.copy()
         labels[3], folds[4] = -1, -1
-        run.__dict__["dataset"] = replace(run.dataset, labels=labels, folds=folds)
+        run._datasets[DATASET] = replace(run.columns(DATASET), labels=labels, folds=folds)
         known = np.arange(len(labels)) != 3
-        assert sorted(run.classifiers.networks) == [-1, 1, 2, 3, 4, 5]
-        for fold, network in run.classifiers.networks.items():
-            others = run.dataset.keys[known & (folds != fold)].tolist()
+        assert sorted(run.classifiers(DATASET).networks) == [1, 2, 3, 4, 5]
+        for fold, network in run.classifiers(DATASET).networks.items():
+            others = run.columns(DATASET).keys[known & (folds != fold)].tolist()
             assert learned(trained, network) == set(others)
 
     def test_of_a_fixed_split_the_training_part_is_learned_from(
@@ -109,47 +113,64 @@ class TestWhatANetworkLearnedFrom:
         experiment = Experiment(
             str(tmp_path), ("vgg_tiny",), finetune_on=("folds",), weights="random", training=QUICK
         )
-        run = PhotographProtocol(experiment, "vgg_tiny", "folds", progress=False)
-        keys = learned(trained, run.classifiers.networks[1])
+        (run,) = experiment.stages(progress=False)
+        assert sorted(run.classifiers(str(tmp_path)).networks) == [1]
+        assert len(run.tested(str(tmp_path))) == 4
+        keys = learned(trained, run.classifiers(str(tmp_path)).networks[1])
         assert {key.partition("/")[0] for key in keys} == {"train", "val"}
         assert len(keys) == 10
 
     @pytest.mark.parametrize("progressive", [False, True])
     def test_a_dataset_by_name_is_learned_from_completely(self, trained, progressive):
         run = protocol("twitter2")
-        classifiers = run._pcnn("vgg_tiny") if progressive else run.classifiers
+        classifiers = (
+            run.pcnn_classifiers(DATASET, "vgg_tiny") if progressive else run.classifiers(DATASET)
+        )
         (network,) = set(classifiers.networks.values())
         assert learned(trained, network) == set(datasets.load("twitter2").keys.tolist())
-        assert not learned(trained, network) & set(run.dataset.keys.tolist())
+        assert not learned(trained, network) & set(run.columns(DATASET).keys.tolist())
         assert set(classifiers.networks) == {1, 2, 3, 4, 5}
 
     def test_a_frozen_network_learns_nothing(self, trained):
         run = protocol("none")
-        (network,) = set(run.classifiers.networks.values())
-        assert network.sha256() == run.plain.sha256()
+        (network,) = set(run.classifiers(DATASET).networks.values())
+        assert network.sha256() == run.plain("vgg_tiny").sha256()
         assert trained == []
 
     @pytest.mark.parametrize("fold", [1, 4])
     def test_a_head_is_fitted_on_the_other_folds(self, fold):
         run = protocol("none")
-        features = global_outputs(run.dataset, run.plain, features=True, progress=False)
-        others = run.dataset.folds != fold
+        features = global_outputs(
+            run.columns(DATASET), run.plain("vgg_tiny"), features=True, progress=False
+        )
+        others = run.columns(DATASET).folds != fold
         by_hand = LinearHead.fit(
-            features[others], run.dataset.labels[others], ("positive", "negative"), backbone="any"
+            features[others],
+            run.columns(DATASET).labels[others],
+            ("positive", "negative"),
+            backbone="any",
         )
         np.testing.assert_allclose(
-            run.classifiers.heads[fold].probability(features),
+            run.classifiers(DATASET).heads[fold].probability(features),
             by_hand.probability(features),
             atol=1e-4,
         )
 
     def test_the_tagged_photographs_train_the_bank_and_the_pairs(self, trained, monkeypatch):
         tagged = datasets.load("scenes-tagged", n=40)
-        monkeypatch.setattr(PhotographProtocol, "_tagged", lambda self: tagged)
-        monkeypatch.setattr(photographs, "train_bank", lambda dataset, **_: dataset)
+        learners = []
+
+        def train_bank(dataset, **_):
+            learners.append(dataset)
+            raise AssertionError("noted")
+
+        monkeypatch.setattr(trainings, "train_bank", train_bank)
         run = protocol()
-        assert run._bank is tagged
-        assert run._deep.classes == len(set(tagged.tags.tolist()))
+        run.__dict__["tagged"] = tagged
+        with pytest.raises(AssertionError, match="noted"):
+            _ = run.bank
+        assert learners == [tagged]
+        assert run.deep.classes == len(set(tagged.tags.tolist()))
         ((_, _, part),) = trained
         assert part.name == "scenes-tagged by tag"
         assert part.keys.tolist() == tagged.keys.tolist()
@@ -157,77 +178,66 @@ class TestWhatANetworkLearnedFrom:
 
 class TestTraining:
     def test_is_done_once_and_the_same(self, monkeypatch):
-        first = protocol("twitter2").classifiers.networks[1]
+        first = protocol("twitter2").classifiers(DATASET).networks[1]
         monkeypatch.setattr(
             "arlib.networks.training.Finetuner.training_step", None
         )  # nothing trains
-        again = protocol("twitter2").classifiers.networks[1]
+        again = protocol("twitter2").classifiers(DATASET).networks[1]
         assert again.sha256() == first.sha256()
-        assert first.sha256() != protocol("twitter2").plain.sha256()
+        assert first.sha256() != protocol("twitter2").plain("vgg_tiny").sha256()
 
     @pytest.mark.parametrize(
         "change", [{"seed": 1}, {"training": {**QUICK, "lr": 0.01}}], ids=["seed", "training"]
     )
     def test_another_setting_is_another_network(self, change):
         one, other = protocol("twitter2"), protocol("twitter2", **change)
-        shas = {each.classifiers.networks[1].sha256() for each in (one, other)}
+        shas = {each.classifiers(DATASET).networks[1].sha256() for each in (one, other)}
         assert len(shas) == 2
 
     def test_other_images_under_the_same_names_are_learned_from_anew(
         self, root, tmp_path, monkeypatch
     ):
-        before = protocol("twitter2").classifiers.networks[1].sha256()
+        before = protocol("twitter2").classifiers(DATASET).networks[1].sha256()
         shutil.copytree(root, tmp_path / "data")
         for path in (tmp_path / "data" / "twitter2").glob("*/*.jpg"):
             Image.new("RGB", (30, 20), (100, 130, 160)).save(path)
         monkeypatch.setenv("ARLIB_DATA", str(tmp_path / "data"))
-        assert protocol("twitter2").classifiers.networks[1].sha256() != before
+        assert protocol("twitter2").classifiers(DATASET).networks[1].sha256() != before
 
     def test_pcnn_leaves_the_fine_tuned_network_as_it_was(self):
         run = protocol("twitter2", training={**QUICK, "lr": 0.02})
-        before = run.classifiers.networks[1].sha256()
+        before = run.classifiers(DATASET).networks[1].sha256()
         try:
-            run._pcnn("vgg_tiny")
+            run.pcnn_classifiers(DATASET, "vgg_tiny")
         except Missing:
             pytest.fail("the network is confident enough to keep images")
-        assert run.classifiers.networks[1].sha256() == before
+        assert run.classifiers(DATASET).networks[1].sha256() == before
 
     def test_a_batch_is_no_larger_than_the_set(self, trained, monkeypatch):
         plans = []
-        inner = photographs.finetune
+        inner = trainings.finetune
 
         def finetune(*given, training, **named):
             plans.append((training, len(given[1])))
             return inner(*given, **named)
 
-        monkeypatch.setattr(photographs, "finetune", finetune)
-        assert protocol(training={"batch_size": 500}).classifiers
+        monkeypatch.setattr(trainings, "finetune", finetune)
+        assert protocol(training={"batch_size": 500}).classifiers(DATASET)
         assert [(plan.batch_size, n) for plan, n in plans] == [(16, 16)] * 5
 
     def test_training_takes_the_runs_seed(self, trained, monkeypatch):
         seeds = []
         monkeypatch.setattr(
-            photographs, "finetune", lambda network, *_, training, **__: seeds.append(training.seed)
+            trainings, "finetune", lambda network, *_, training, **__: seeds.append(training.seed)
         )
-        assert protocol("twitter2", seed=4).classifiers
+        assert protocol("twitter2", seed=4).classifiers(DATASET)
         assert seeds == [4]
 
 
-@pytest.fixture(scope="module")
-def scores(root, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ARLIB_DATA", str(root))
-        run = protocol("none")
-        out = tmp_path_factory.mktemp("scores") / "scores"
-        return score_cross_fold(
-            run.classifiers, run.dataset, Grid(max_regions=3), out, progress=False
-        )
-
-
 class TestWhatIsMissing:
-    def test_of_a_frozen_network_without_tagged_photographs(self, scores, root):
-        baselines = protocol("none").baselines(scores, FEW)
-        tagged = "the ANP-tagged photographs are not here: ARLIB_DATA/vso"
+    def test_of_a_frozen_network_without_tagged_photographs(self, root):
+        baselines = protocol("none").baselines(DATASET)
+        tagged = "vso is not at ARLIB_DATA/vso: `arlib data where vso` says how to get it"
         frozen = "a frozen network is not trained on: see a run that is fine-tuned"
         assert baselines.attrs["missing"] == {
             "SentiBank": tagged,
@@ -240,6 +250,7 @@ class TestWhatIsMissing:
             "VGGNet + ft + obj + senti + ff (K = 1)",
         ]
         assert np.isfinite(baselines.probability.values).all()
+        assert baselines.control.values.tolist() == ["grid", "ten-crop"]
         assert str(root) not in str(baselines.attrs)
 
     def test_of_a_network_whose_weights_are_not_here(self, trained, root, monkeypatch):
@@ -250,11 +261,11 @@ class TestWhatIsMissing:
                 raise WeightsError(f"no weights for {name}: {root}/weights/ does not exist")
             return load_backbone(name, weights="random", **settings)
 
-        monkeypatch.setattr(photographs, "load_backbone", load)
+        monkeypatch.setattr(trainings, "load_backbone", load)
         run = protocol("twitter2", weights="auto")
-        assert run.classifiers
+        assert run.classifiers(DATASET)
         with pytest.raises(Missing) as caught:
-            run._pcnn("alexnet_tiny")
+            run.pcnn_classifiers(DATASET, "alexnet_tiny")
         assert str(caught.value) == (
             "no weights of alexnet_tiny: ARLIB_DATA/weights/alexnet_tiny.safetensors is not there, "
             "and torchvision's download failed"
@@ -264,9 +275,9 @@ class TestWhatIsMissing:
         file = tmp_path / "vgg.safetensors"
         load_backbone("vgg_tiny", classes=2, weights="random").save(file)
         run = protocol("twitter2", weights=str(file))
-        assert run.classifiers
+        assert run.classifiers(DATASET)
         with pytest.raises(Missing) as caught:
-            run._pcnn("alexnet_tiny")
+            run.pcnn_classifiers(DATASET, "alexnet_tiny")
         assert str(caught.value) == "the weights that were named do not fit alexnet_tiny"
 
     def test_damaged_weights_are_not_missing(self, trained, root, tmp_path, monkeypatch):
@@ -275,40 +286,25 @@ class TestWhatIsMissing:
         (tmp_path / "data" / "weights" / "alexnet_tiny.safetensors").write_bytes(b"half")
         monkeypatch.setenv("ARLIB_DATA", str(tmp_path / "data"))
         with pytest.raises(WeightsError, match="not a readable safetensors file"):
-            protocol("twitter2", weights="auto")._pcnn("alexnet_tiny")
+            protocol("twitter2", weights="auto").pcnn_classifiers(DATASET, "alexnet_tiny")
 
     def test_a_training_that_fails_otherwise_is_not_missing(self):
         """Its loss is not finite: the learning rate is too high."""
         training = {"iterations": 4, "batch_size": 8, "lr": 100, "head_factor": 1e4}
         with pytest.raises(ValueError, match="the loss is"):
-            protocol("twitter2", training=training)._pcnn("alexnet_tiny")
-
-    @pytest.mark.parametrize("error", [PermissionError, UnicodeError, KeyError])
-    def test_a_fault_in_reading_the_tagged_photographs_is_not_missing(
-        self, monkeypatch, tmp_path, error
-    ):
-        (tmp_path / "vso").mkdir()
-        monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
-
-        def load(_):
-            raise error("a fault")
-
-        monkeypatch.setattr(datasets, "load", load)
-        with pytest.raises(error, match="a fault"):
-            protocol("none")._tagged()
+            protocol("twitter2", training=training).pcnn_classifiers(DATASET, "alexnet_tiny")
 
     def test_a_tagged_dataset_that_there_is_none_of_is_refused(self):
         with pytest.raises(
             DatasetError, match=r"no dataset 'vsoo' \(did you mean vso\?\); there are"
         ):
-            protocol("none", anps="vsoo")._tagged()
+            _ = protocol("none", anps="vsoo").tagged
 
-    def test_a_fault_in_training_the_bank_is_not_missing(self, scores, monkeypatch):
-        monkeypatch.setattr(
-            PhotographProtocol, "_tagged", lambda self: self.dataset
-        )  # which has no tags
-        with pytest.raises(ValueError, match="folder has no tags to learn pairs from"):
-            protocol("none").baselines(scores, FEW)
+    def test_a_fault_in_training_the_bank_is_the_rows_reason(self):
+        run = protocol("none")
+        run.__dict__["tagged"] = run.columns(DATASET)  # which has no tags
+        missing = run.baselines(DATASET).attrs["missing"]
+        assert missing["SentiBank"] == "folder has no tags to learn pairs from"
 
 
 def test_unreadable_images_are_left_out_of_rows_and_controls(root, tmp_path, monkeypatch):
@@ -317,12 +313,9 @@ def test_unreadable_images_are_left_out_of_rows_and_controls(root, tmp_path, mon
     broken.write_text("no image")
     monkeypatch.setenv("ARLIB_DATA", str(tmp_path / "data"))
     run = protocol("none")
-    scores = score_cross_fold(
-        run.classifiers, run.dataset, Grid(max_regions=3), tmp_path / "scores", progress=False
-    )
-    baselines = run.baselines(scores, FEW)
-    expected = [key for key in run.dataset.keys.tolist() if key != "positive/3.png"]
-    assert baselines.image.values.tolist() == scores.image.values.tolist() == expected
+    baselines = run.baselines(DATASET)
+    expected = [key for key in run.columns(DATASET).keys.tolist() if key != "positive/3.png"]
+    assert baselines.image.values.tolist() == run.scores(DATASET).image.values.tolist() == expected
     assert np.isfinite(baselines.probability.values).all()
 
 
@@ -340,36 +333,38 @@ class TestWithoutLabels:
     @pytest.mark.parametrize("source", ["none", "folds"])
     def test_there_is_nothing_to_learn_from(self, unlabelled, source):
         with pytest.raises(DatasetError, match=r"folder: no image has a label; add .* finetune_on"):
-            _ = protocol(source).classifiers
+            _ = protocol(source).classifiers(DATASET)
 
     def test_the_head_that_comes_with_the_package_predicts_every_fold(self, unlabelled):
         run = protocol("shipped", "squeezenet1_1")
-        assert {head.provenance["dataset"] for head in run.classifiers.heads.values()} == {"oasis"}
-        for head in run.classifiers.heads.values():
+        assert {head.provenance["dataset"] for head in run.classifiers(DATASET).heads.values()} == {
+            "oasis"
+        }
+        for head in run.classifiers(DATASET).heads.values():
             np.testing.assert_array_equal(head.weight, LinearHead.default().weight)
-        assert set(run.classifiers.networks.values()) == {run.plain}
+        assert set(run.classifiers(DATASET).networks.values()) == {run.plain("squeezenet1_1")}
 
     def test_it_fits_one_network(self):
         with pytest.raises(ValueError, match="head reads features of squeezenet1_1, not of vgg_t"):
-            _ = protocol("shipped").classifiers
+            _ = protocol("shipped").classifiers(DATASET)
 
     def test_it_does_not_predict_what_it_has_seen(self, monkeypatch):
         seen = replace(LinearHead.default(), provenance={"dataset": "folder"})
-        monkeypatch.setattr(photographs.LinearHead, "default", lambda: seen)
+        monkeypatch.setattr(trainings.LinearHead, "default", lambda: seen)
         with pytest.raises(ValueError, match="comes with the package has seen folder"):
-            _ = protocol("shipped").classifiers
+            _ = protocol("shipped").classifiers(DATASET)
 
 
 def test_pairs_are_not_learned_from_the_images_that_are_predicted():
     with pytest.raises(Missing, match="the noun pairs at hand are those of folder, whose images"):
-        protocol(anps="folder")._tagged()
+        _ = protocol(anps="folder").tagged
 
 
 def test_nor_from_a_set_that_holds_them():
     experiment = Experiment("vso-held-out", ("vgg_tiny",), anps="vso")
     with pytest.raises(Missing, match="the noun pairs at hand are those of vso, whose images"):
-        PhotographProtocol(experiment, "vgg_tiny")._tagged()
+        _ = experiment.stages()[0].tagged
 
 
 def test_the_readers_settings_reach_it():
-    assert np.unique(protocol(reader={"n_folds": 3}).dataset.folds).tolist() == [1, 2, 3]
+    assert np.unique(protocol(reader={"n_folds": 3}).columns(DATASET).folds).tolist() == [1, 2, 3]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from arlib import datasets
-from arlib.evaluation import methods, table1
-from arlib.experiments import photographs, runs
-from arlib.experiments.photographs import Experiment, PhotographProtocol, fit_dataset_head
+from arlib.evaluation import Run, methods, table1
+from arlib.experiments import photographs, runs, stages, trainings
+from arlib.experiments.photographs import Experiment, fit_dataset_head, outline
 from arlib.experiments.registry import parse_experiment
 from arlib.experiments.runs import open_run
 from arlib.networks import LinearHead, load_backbone
@@ -128,9 +128,22 @@ def test_the_network_of_each_run_in_words(results):
     }
 
 
+def test_a_network_under_the_head_that_comes_with_the_package_is_frozen_too(make_scores):
+    scores = make_scores(10, 3, missing=False)
+    for source in ("none", "shipped", "folds", "twitter2"):
+        experiment = {"dataset": "own", "backbones": ["vgg_tiny"], "finetune_on": [source]}
+        run = Run("own", scores, facts={"experiment": experiment})
+        assert run.frozen == (source in ("none", "shipped")), source
+        row = table1([run])["own"].loc["VGGNet"]
+        assert np.isfinite(row.accuracy) == run.frozen, source
+
+
 def test_measured_again_a_run_is_the_same(tmp_path, results):
-    protocol = PhotographProtocol(EXPERIMENT, "vgg_tiny", progress=False)
-    apart = open_run(protocol.measure(tmp_path)).differences(results["none"])
+    fresh = {"ARLIB_CACHE": str(tmp_path / "cache")}  # where nothing is kept
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(*fresh.popitem())
+        made = EXPERIMENT.stages(progress=False)[0].measure("folder", tmp_path)
+    apart = open_run(made).differences(results["none"])
     assert max(apart.values()) < 1e-4
     assert set(apart) > {"objectness", "box", "global_probability", "label", "fold", "results"}
 
@@ -155,9 +168,9 @@ def test_a_failure_midway_leaves_no_half_run(tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("cut off")
 
-    monkeypatch.setattr(PhotographProtocol, "baselines", fail)
+    monkeypatch.setattr(stages.Stages, "baselines", fail)
     with pytest.raises(RuntimeError, match="cut off"):
-        PhotographProtocol(EXPERIMENT, "vgg_tiny", progress=False).measure(tmp_path)
+        EXPERIMENT.stages(progress=False)[0].measure("folder", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -176,7 +189,7 @@ def test_the_predicted_dataset_is_no_training_set():
 
 def test_a_dataset_that_is_not_here_is_reported_before_any_training(tmp_path, monkeypatch):
     monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
-    monkeypatch.setattr(photographs, "load_backbone", None)  # nothing is loaded
+    monkeypatch.setattr(trainings, "load_backbone", None)  # nothing is loaded
     for measure in EXPERIMENT.runs(progress=False).values():
         with pytest.raises(datasets.DatasetError, match="folder is not at"):
             measure(tmp_path)
@@ -200,7 +213,7 @@ class TestFewImages:
     def own(self, data, tmp_path):
         """Return a function: it makes a table of so many light and dark images, and a protocol."""
 
-        def make(light, dark, *, backbone="vgg_tiny", folds=None, names="pn", **changes):
+        def make(light, dark, *, folds=None, names="pn", **changes):
             rows = [
                 f"{data}/folder/{kind}/{i}.png,{name}"
                 for kind, name, n in [
@@ -220,8 +233,7 @@ class TestFewImages:
                 "finetune_on": ("auto",),
                 "dataset": str(tmp_path / "few.csv"),
             }
-            experiment = replace(EXPERIMENT, **{**settings, **changes})
-            return PhotographProtocol(experiment, backbone, "auto", progress=False)
+            return replace(EXPERIMENT, **{**settings, **changes})
 
         return make
 
@@ -251,20 +263,21 @@ class TestFewImages:
         ],
     )
     def test_the_plan_says_so(self, own, monkeypatch, light, dark, more, said):
-        monkeypatch.setattr(photographs.LinearHead, "default", shipped)
+        monkeypatch.setattr(trainings.LinearHead, "default", shipped)
         lines = []
-        own(light, dark, **more).experiment.runs(progress=False, say=lines.append)
+        own(light, dark, **more).runs(progress=False, say=lines.append)
         text = "; ".join(lines)
         assert re.search(said, text), text
 
     def test_where_nothing_can_be_done_it_is_refused_before_it_starts(self, own):
         with pytest.raises(datasets.DatasetError, match=r"few: joy has 1 image, .*; add images"):
-            list(own(1, 4, names="jf").plan())
+            list(outline(own(1, 4, names="jf").stages()[0]))
 
     @pytest.mark.parametrize(("light", "dark"), [(3, 5), (2, 2), (1, 4)])
     def test_they_make_a_run_with_the_main_rows(self, own, tmp_path, monkeypatch, light, dark):
-        monkeypatch.setattr(photographs.LinearHead, "default", shipped)
-        run = open_run(own(light, dark).measure(tmp_path)).load()
+        monkeypatch.setattr(trainings.LinearHead, "default", shipped)
+        (make,) = own(light, dark).runs(progress=False).values()
+        run = open_run(make(tmp_path)).load()
         assert run.name == "own-few-vgg_tiny"
         learned = "shipped" if light == 1 else "none"
         assert run.facts["experiment"]["finetune_on"] == [learned]

@@ -17,6 +17,7 @@ from arlib.experiments import (
     parse_experiment,
     planning,
     stages as module,
+    trainings,
 )
 from arlib.experiments.planning import Plan
 
@@ -115,15 +116,18 @@ def test_the_share_that_pcnn_dropped_is_said_and_kept(runs, said):
 
 def test_a_row_that_was_not_named_says_so(runs):
     missing = runs["twitter2"].baselines.attrs["missing"]
-    assert missing == dict.fromkeys(["DeepSentiBank", "controls"], module._UNWANTED)
+    reason = "not asked for: the protocol's rows do not name it"
+    assert missing == dict.fromkeys(["DeepSentiBank", "controls"], reason)
 
 
 def test_what_is_kept_is_not_made_again(runs, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("made again")
 
-    for name in ("train_on", "train_bank", "joint_features"):
-        monkeypatch.setattr(module, name, refuse)
+    monkeypatch.setattr(module, "joint_features", refuse)
+    monkeypatch.setattr(trainings, "train_bank", refuse)
+    monkeypatch.setattr("arlib.networks.training.Finetuner.training_step", refuse)
+    monkeypatch.setattr("arlib.scoring.shards.score", refuse)
     make = SMALL.runs(progress=False)["twitter2-vgg_tiny-ft-vso"]
     again = open_run(make(tmp_path))
     assert again.differences(runs["twitter2"]) == dict.fromkeys(
@@ -133,15 +137,15 @@ def test_what_is_kept_is_not_made_again(runs, tmp_path, monkeypatch):
 
 
 def test_other_settings_are_other_folders(stages):
-    tuned, scored = stages.tuned_folder("vgg_tiny"), stages.scores_folder(stages.held_out)
+    tuned, scored = stages.tuned_folder("vgg_tiny"), stages.scores_folder("vso-held-out")
     other = Finetuning("vso", training={"iterations": 5})
     for changed in ({"finetune": other}, {"seed": 1}):
         theirs = replace(SMALL, **changed).stages(progress=False)
         assert theirs.tuned_folder("vgg_tiny") != tuned
-        assert theirs.scores_folder(stages.held_out) != scored
+        assert theirs.scores_folder("vso-held-out") != scored
     theirs = replace(SMALL, max_regions=4).stages(progress=False)
     assert theirs.tuned_folder("vgg_tiny") == tuned  # only scores depend on it
-    assert theirs.scores_folder(stages.held_out) != scored
+    assert theirs.scores_folder("vso-held-out") != scored
 
 
 def test_a_row_that_cannot_be_measured_is_a_cell_with_its_reason(runs, data, tmp_path):
@@ -171,7 +175,14 @@ def test_a_column_of_other_classes_is_refused(stages):
             "twitter1-five: a network fine-tuned on twitter1 has seen its images",
         ),
         ({"columns": ("a/x.csv", "b/x.csv")}, "two columns would be one run, own-x-vgg_tiny-ft"),
-        ({"finetune": Finetuning("vso", hold_out=0.0)}, "hold_out must be above 0, at most 0.5"),
+        (
+            {"finetune": Finetuning("vso", hold_out=0.6)},
+            r"hold_out must lie in \[0, 0.5\], not 0.6",
+        ),
+        (
+            {"finetune": Finetuning("vso", hold_out=0.0)},
+            "nothing is held out of vso for the column",
+        ),
         ({"finetune": Finetuning("vso", training={"iteration": 3})}, "did you mean iterations"),
         ({"proposals": "boxes"}, "no proposal method 'boxes'"),
     ],
@@ -189,6 +200,46 @@ def test_a_protocol_needs_a_network_its_images_and_columns(missing):
     del settings[missing]
     with pytest.raises(ValueError, match=f"a protocol needs {missing}"):
         parse_experiment({"protocol": settings})
+
+
+class TestNamedPairs:
+    """A file names SentiBank's pairs, in place of the 1,200 whose detectors work best."""
+
+    @pytest.fixture
+    def named(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "pairs.txt").write_text("sunny_sky\nsad_dog\n")
+        return replace(SMALL, rows=("sentibank",), pairs="pairs.txt").with_paths(str)
+
+    def test_learn_from_their_images_alone_and_are_kept_under_their_names(
+        self, named, stages, tmp_path
+    ):
+        assert named.pairs == str(tmp_path / "pairs.txt")  # chapters run elsewhere
+        ours = named.stages(progress=False)
+        path = ours.row_path("twitter2", "sentibank")
+        assert path != stages.row_path("twitter2", "sentibank")
+        assert ours.row_path("twitter2", "vggnet") == stages.row_path("twitter2", "vggnet")
+        assert any("2 noun pairs, named by" in line for line in ours.plan().lines)
+        assert ours.bank.anps == ("sad_dog", "sunny_sky")
+        assert len(stages.bank.anps) == 4
+        (tmp_path / "pairs.txt").write_text("sunny_sky\nhappy_dog\n")
+        assert named.stages(progress=False).row_path("twitter2", "sentibank") != path
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [("sunny_sky\nsunny_dog\n", ", line 2: no image has the pair"), ("", "names no pair")],
+    )
+    def test_an_unknown_pair_or_an_empty_list_is_said_before_anything_starts(
+        self, named, tmp_path, text, message
+    ):
+        (tmp_path / "pairs.txt").write_text(text)
+        obstacle = named.stages(progress=False).plan().obstacle()
+        assert obstacle.startswith(f"nothing was started: {tmp_path / 'pairs.txt'}")
+        assert message in obstacle
+
+    def test_a_list_that_is_not_there_is_named(self):
+        with pytest.raises(ValueError, match=r"parameter pairs: no file 'nowhere\.txt'"):
+            replace(SMALL, pairs="nowhere.txt").with_paths(str)
 
 
 class TestPlan:

@@ -4,29 +4,37 @@ import json
 import shutil
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from tests.experiments.helpers import write_layouts
 
-from arlib.datasets import DatasetError
-from arlib.datasets.scenes import SceneGenerator
-from arlib.evaluation import LabelsNeeded, Run
+from arlib._support.stores import StoreError
+from arlib.datasets import DatasetError, load
+from arlib.evaluation import LabelsNeeded, Run, table1
+from arlib.experiments import Experiment
+from arlib.experiments.protocol import Finetuning, scenes_protocol
 from arlib.experiments.registry import (
     SYNTHETIC_RUNS,
+    add_run,
     find_run,
     images_of,
+    list_runs,
+    parse_experiment,
 )
-from arlib.experiments.runs import write_baselines
-from arlib.experiments.synthetic import SyntheticProtocol
-from arlib.networks import Training
+from arlib.experiments.runs import open_run, write_baselines
+from arlib.experiments.stages import Stages
+from arlib.networks import LinearHead
+from arlib.scoring import open_scores, save_scores
 
-QUICK = Training(iterations=4, round=2, batch_size=16, lr=0.01)
+QUICK = {"iterations": 4, "round": 2, "batch_size": 16, "lr": 0.01}
 TINY = partial(
-    SyntheticProtocol,
-    scale=0.0,
-    pretraining=QUICK,
-    finetuning=QUICK,
+    scenes_protocol,
+    scale=0.01,
+    pretrain=Finetuning("scenes-objects", training=QUICK),
+    finetune=Finetuning("scenes-tagged", training=QUICK),
     proposals="grid",
     max_regions=6,
 )
@@ -36,7 +44,11 @@ TINY = partial(
 def small(tmp_path_factory, monkeypatch):
     """Tiny synthetic sets, and one cache for all tests of this file."""
     monkeypatch.setenv("ARLIB_CACHE", str(tmp_path_factory.getbasetemp() / "registry"))
-    monkeypatch.setattr("arlib.experiments.synthetic.SyntheticProtocol", TINY)
+    monkeypatch.setattr("arlib.experiments.protocol.scenes_protocol", TINY)
+
+
+def stages(**changes):
+    return TINY(**changes).stages(progress=False)
 
 
 def refuse(*_, **__):
@@ -46,23 +58,24 @@ def refuse(*_, **__):
 @pytest.mark.parametrize("name", ["annotated", "folded"])
 def test_a_run_that_is_not_there_is_made_with_the_default_settings(tmp_path, name, monkeypatch):
     run = find_run(f"scenes-{name}", tmp_path, progress=False)
-    assert run.facts["experiment"]["synthetic"]["max_regions"] == 6
-    assert run.scores.image.values.tolist() == TINY().dataset(name).keys.tolist()
+    assert run.facts["experiment"]["max_regions"] == 6
+    assert run.scores.image.values.tolist() == stages().column(run.name).keys.tolist()
     assert not list(tmp_path.iterdir()), "it is kept in the cache, not beside the chapter"
-    monkeypatch.setattr("arlib.experiments.synthetic.score_cross_fold", refuse)
+    monkeypatch.setattr("arlib.scoring.shards.score", refuse)
+    monkeypatch.setattr("arlib.experiments.stages.write_run", refuse)
     again = find_run(f"scenes-{name}", tmp_path, progress=False)
     assert again.scores.identical(run.scores)
 
 
 def test_a_run_that_is_there_is_opened_as_it_is(tmp_path, monkeypatch):
-    folder = TINY(seed=1).score(progress=False)
+    folder = stages(seed=1).measure("scenes-annotated", baselines=False)
     for name in ("scenes-annotated", "mine"):
         shutil.copytree(folder, tmp_path / "results" / name)
-    monkeypatch.setattr("arlib.experiments.synthetic.score_cross_fold", refuse)
+    monkeypatch.setattr(Stages, "measure", refuse)
     monkeypatch.chdir(tmp_path)
     for name in ("scenes-annotated", "mine"):
         run = find_run(name)
-        assert (run.name, run.facts["experiment"]["synthetic"]["seed"]) == (name, 1)
+        assert (run.name, run.facts["experiment"]["protocol"]["seed"]) == (name, 1)
 
 
 def measured(value):
@@ -70,36 +83,38 @@ def measured(value):
 
 
 def test_what_a_recorded_run_measured_is_opened_as_it_is(tmp_path, monkeypatch):
-    folder = shutil.copytree(TINY(seed=1).score(progress=False), tmp_path / "mine")
+    made = stages(seed=1).measure("scenes-annotated", baselines=False)
+    folder = shutil.copytree(made, tmp_path / "mine")
     write_baselines(folder, measured(4))
-    monkeypatch.setattr(SyntheticProtocol, "_rows", refuse)
+    monkeypatch.setattr(Stages, "baselines", refuse)
     for baselines in (False, True):
         run = find_run("mine", tmp_path, baselines=baselines)
         xr.testing.assert_identical(run.baselines.load(), measured(4))
 
 
 def test_a_recorded_run_that_measured_nothing_is_not_measured_live(tmp_path, monkeypatch):
-    shutil.copytree(TINY(seed=1).score(progress=False), tmp_path / "scenes-annotated")
-    monkeypatch.setattr(SyntheticProtocol, "_rows", refuse)
+    made = stages(seed=1).measure("scenes-annotated", baselines=False)
+    shutil.copytree(made, tmp_path / made.name)
+    monkeypatch.setattr(Stages, "baselines", refuse)
     run = find_run("scenes-annotated", tmp_path, baselines=True)
     assert (run.name, run.baselines) == ("scenes-annotated", None)
 
 
 def test_a_run_that_is_not_there_is_measured_once_if_asked(tmp_path, monkeypatch):
-    monkeypatch.setattr(SyntheticProtocol, "_rows", refuse)
+    monkeypatch.setattr(Stages, "baselines", refuse)
     assert find_run("scenes-tagged", tmp_path, progress=False).baselines is None
-    monkeypatch.setattr(SyntheticProtocol, "_rows", lambda *_: measured(5))
+    monkeypatch.setattr(Stages, "baselines", lambda *_: measured(5))
     first = find_run("scenes-tagged", tmp_path, baselines=True, progress=False)
-    assert first.facts["experiment"]["dataset"] == "scenes-tagged"
+    assert first.facts["experiment"]["dataset"] == "scenes-tagged-held-out"
     xr.testing.assert_identical(first.baselines.load(), measured(5))
-    monkeypatch.setattr(SyntheticProtocol, "_rows", refuse)
+    monkeypatch.setattr(Stages, "baselines", refuse)
     again = find_run("scenes-tagged", tmp_path, baselines=True, progress=False)
     xr.testing.assert_identical(again.baselines.load(), measured(5))
     assert not list(tmp_path.iterdir()), "it is kept in the cache, not beside the chapter"
 
 
 def test_what_is_made_live_are_the_runs_of_the_protocol():
-    assert tuple(SyntheticProtocol().runs()) == SYNTHETIC_RUNS
+    assert tuple(scenes_protocol().runs()) == SYNTHETIC_RUNS
 
 
 @pytest.mark.parametrize("name", ["flickr", "unfinished", "scenes-objects"])
@@ -121,9 +136,9 @@ def run_of(experiment):
 
 @pytest.mark.parametrize("name", ["annotated", "folded"])
 def test_the_images_of_a_run_are_drawn_again(name):
-    settings = TINY(generator=SceneGenerator(local_share=1.0), seed=2)
-    run = run_of({"dataset": f"scenes-{name}", "synthetic": asdict(settings)})
-    again, dataset = images_of(run), settings.dataset(name)
+    settings = TINY(local_share=1.0, seed=2)
+    run = run_of({"dataset": f"scenes-{name}", "protocol": asdict(settings)})
+    again, dataset = images_of(run), settings.stages().column(f"scenes-{name}")
     assert (again.keys == dataset.keys).all()
     assert (again.labels == dataset.labels).all()
     assert (again.read(7) == dataset.read(7)).all()
@@ -141,8 +156,8 @@ def test_photographs_are_where_the_data_is(tmp_path, monkeypatch):
 
 
 def test_the_network_of_a_run_in_words():
-    synthetic = run_of({"dataset": "scenes-annotated", "synthetic": asdict(TINY())})
-    assert synthetic.network == "vgg_tiny, fine-tuned on tagged scenes"
+    scenes = {"backbones": ["vgg_tiny"], "finetune_on": ["scenes-tagged"]}
+    assert run_of(scenes).network == "vgg_tiny, fine-tuned on tagged scenes"
     photographs = {"dataset": "twitter2", "backbones": ["vgg16"]}
     assert run_of(photographs).network == "vgg16, frozen, under a linear head"
     for source, words in {
@@ -166,3 +181,167 @@ def test_labels_are_asked_for_where_there_is_none(make_scores):
     message = r"A table: this needs labels, and of the run's 6 images none has one\. A table with"
     with pytest.raises(LabelsNeeded, match=message):
         Run("none", scores).require_labels("A table")
+
+
+class TestScoresThatBecomeARun:
+    """`arlib score` writes scores; `add_run` makes a run of them."""
+
+    @pytest.fixture
+    def scores(self, make_scores):
+        scores = make_scores(12, 4, seed=3)
+        return scores.drop_attrs().assign_attrs(
+            dataset="labels", backbone="vgg16", weights_sha256="5ha", unreadable={}
+        )
+
+    @pytest.fixture
+    def table(self, scores, tmp_path):
+        """The images that were scored, with their labels: files, which nobody decodes."""
+        lines = ["path,label,fold"]
+        for image in range(12):
+            key, label = scores.image.values[image], scores.label.values[image]
+            (tmp_path / key).write_bytes(key.encode())
+            lines.append(f"{key},{['positive', 'negative', ''][label]},{image % 5 + 1}")
+        (tmp_path / "labels.csv").write_text("\n".join(lines))
+        return tmp_path / "labels.csv"
+
+    @pytest.fixture
+    def add(self, scores, table, tmp_path, monkeypatch):
+        """Save scores, changed or not, and make a run of them."""
+        monkeypatch.chdir(tmp_path)
+
+        def add(name="", dataset="labels.csv", *, of=scores, **attrs):
+            shutil.rmtree("scores.zarr", ignore_errors=True)
+            save_scores(of.assign_attrs(attrs), "scores.zarr")
+            return add_run("scores.zarr", "results", dataset=dataset, name=name)
+
+        return add
+
+    def test_is_found_listed_and_evaluated_like_any_other(self, add, scores, table):
+        folder = add("mine")
+        run = find_run("mine").load()
+        assert run.scores.drop_attrs().equals(scores.drop_attrs())
+        assert run.network == "vgg16, fine-tuned on an unnamed set"
+        assert run.facts["dataset"]["sha256"] == load(table).sha256()
+        assert run.facts["dataset"]["images"] == 12
+        assert run.facts["experiment"]["dataset"] == str(table)
+        assert run.facts["seconds"] == {}
+        assert images_of(run).keys.tolist() == scores.image.values.tolist()
+        assert isinstance(parse_experiment(run.facts["experiment"]), Experiment)
+        (column,) = table1([run]).values()
+        assert column.images["VGGNet + ft"] == 11
+        assert column.note["SentiBank"] == "not measured in this run: it holds scores alone"
+        (row,) = list_runs("results")
+        finished = run.facts["finished"]
+        network = "vgg16, fine-tuned on an unnamed set"
+        assert row == {
+            "name": "mine",
+            "dataset": str(table),
+            "network": network,
+            "images": 12,
+            "finished": finished,
+        }
+        (folder / "run.json").write_text("{}")
+        with pytest.raises(ValueError, match=r"mine/run\.json does not hold the facts of a run"):
+            list_runs("results")
+
+    @pytest.mark.parametrize(
+        ("attrs", "name", "network"),
+        [
+            ({"model": {"dataset": "vso"}}, "own-labels-vgg16-ft-vso", "vgg16, fine-tuned on vso"),
+            ({"head": {"dataset": "a"}}, "own-labels-vgg16", "vgg16, frozen, under a linear head"),
+            (
+                {"head": json.loads(json.dumps(LinearHead.default().provenance))},
+                "own-labels-vgg16-shipped",
+                "vgg16, frozen, under the head that comes with the package",
+            ),
+        ],
+    )
+    def test_is_called_after_images_network_and_what_that_learned_from(
+        self, add, attrs, name, network
+    ):
+        assert add(**attrs).name == name
+        assert find_run(name).network == network
+
+    def test_may_be_of_images_that_are_not_at_hand(self, add, monkeypatch, tmp_path, caplog):
+        monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
+        with pytest.raises(ValueError, match="holds scores of labels, not of twitter2"):
+            add(dataset="twitter2")
+        run = open_run(self.add_twitter2())
+        assert run.name == "twitter2-vgg16-ft-an_unnamed_set"
+        assert run.facts["dataset"]["sha256"] is None
+        assert "run.json will have no hash of the images: " in caplog.text
+
+    def add_twitter2(self):
+        scores = open_scores("scores.zarr").load().assign_attrs(dataset="twitter2")
+        save_scores(scores, "scores.zarr", overwrite=True)
+        return add_run("scores.zarr", "results", dataset="twitter2")
+
+    def test_without_labels_has_no_results(self, add, scores, tmp_path):
+        bare = scores.assign(label=scores.label * 0 - 1, fold=scores.fold * 0 - 1)
+        (tmp_path / "photos").mkdir()
+        for key in bare.image.values:
+            (tmp_path / "photos" / key).touch()
+        add("bare", "photos", of=bare)
+        run = find_run("bare")
+        assert run.facts["results"] == {}
+        assert run.facts["dataset"]["majority"] is None
+        with pytest.raises(LabelsNeeded):
+            run.require_labels("Table 1")
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("a/b", "a run's name has letters, digits, '.', '-' and '_' alone: 'a/b'"),
+            ("../mine", "a run's name has"),
+            (".mine", "a run's name has"),
+            ("scenes-folded", "scenes-folded is a run that is made live: give another name"),
+        ],
+    )
+    def test_a_name_that_no_run_can_have_is_refused(self, add, name, message):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            add(name)
+        assert not Path("results").exists()
+
+    def test_a_name_that_is_taken_is_refused(self, add):
+        Path("results", "mine").mkdir(parents=True)
+        with pytest.raises(FileExistsError, match=r"^results/mine exists already: give another"):
+            add("mine")
+        assert not list(Path("results", "mine").iterdir())
+
+    def test_scores_of_other_images_or_labels_are_refused(self, add, scores, table):
+        with pytest.raises(DatasetError, match="no dataset 'twiter2'"):
+            add(dataset="twiter2")
+        with pytest.raises(ValueError, match=r"'image0003\.jpg' has another label than in /"):
+            add(of=scores.assign(label=scores.label * 0))
+        other = scores.assign_coords(image=[f"x{key}" for key in scores.image.values])
+        with pytest.raises(ValueError, match=r"holds scores of 'ximage0000\.jpg', which is not in"):
+            add(of=other)
+        assert not Path("results").exists()
+
+    def test_what_is_no_finished_store_is_refused(self, add, scores):
+        with pytest.raises(StoreError, match=r"^no scores at labels\.csv"):
+            add_run("labels.csv", "results", dataset="labels.csv")
+        with pytest.raises(ValueError, match=r"does not say its backbone: arlib score writes that"):
+            add(of=scores.drop_attrs().assign_attrs(dataset="a", unreadable={}, weights_sha256=""))
+        # half of it is written, or a chunk of it is lost while it is copied
+        chunk = Path("scores.zarr", "box", "c", "0", "0", "0")
+        add("whole")
+        chunk.write_bytes(chunk.read_bytes()[:-1] + b"x")
+        with pytest.raises(StoreError, match="has another content than was written"):
+            add_run("scores.zarr", "results", dataset="labels.csv", name="damaged")
+        chunk.unlink()
+        with pytest.raises(StoreError, match="is missing"):
+            add_run("scores.zarr", "results", dataset="labels.csv", name="damaged")
+        shutil.rmtree("scores.zarr/label")
+        Path("scores.zarr", "zarr.json").unlink()
+        with pytest.raises(StoreError, match=r"^no scores at scores\.zarr"):
+            add_run("scores.zarr", "results", dataset="labels.csv", name="damaged")
+        assert [path.name for path in Path("results").iterdir()] == ["whole"]
+
+
+def test_the_images_of_a_run_are_those_that_are_tested(tmp_path, monkeypatch):
+    monkeypatch.setenv("ARLIB_DATA", str(write_layouts(tmp_path, pairs=4, each=10)))
+    vso = load("vso")
+    assert set(vso.folds.tolist()) == {-1, 1}
+    images = images_of(Run("vso", xr.Dataset(), facts={"experiment": {"dataset": "vso"}}))
+    assert images.keys.tolist() == vso.keys[vso.folds == 1].tolist()

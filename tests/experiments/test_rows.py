@@ -12,7 +12,12 @@ from tests.experiments.helpers import drawn_dataset
 from arlib._support.stores import open_store
 from arlib.evaluation import methods
 from arlib.experiments.baselines.former_fusion import former_fusion
-from arlib.experiments.baselines.rows import Missing, measure_rows, rows_for
+from arlib.experiments.baselines.rows import (
+    Missing,
+    control_probabilities,
+    measure_rows,
+    rows_for,
+)
 from arlib.experiments.runs import write_baselines
 from arlib.method import affective_regions
 from arlib.networks import LinearHead, TooFewError, load_backbone
@@ -47,7 +52,7 @@ def classifiers():
 @pytest.fixture(scope="module")
 def scores(drawn, classifiers, tmp_path_factory):
     out = tmp_path_factory.mktemp("rows") / "scores"
-    return score_cross_fold(classifiers, drawn, Grid(max_regions=4), out, progress=False)
+    return score_cross_fold(classifiers, drawn, Grid(max_regions=4), out, progress=False)[0]
 
 
 @pytest.fixture(scope="module")
@@ -155,13 +160,23 @@ def test_pcnn_is_missing_where_it_dropped_too_much(readable, scores, classifiers
         pcnn()
 
 
-def test_former_fusion_takes_the_best_region(readable, scores, classifiers, given):
-    best = affective_regions(scores, 1).box.values
-    assert best.shape == (N - 1, 1, 4)
-    np.testing.assert_array_equal(
-        rows(readable, scores, classifiers, given)[FF](),
-        former_fusion(readable, classifiers, best, progress=False),
+def test_former_fusion_takes_the_region_that_is_best_by_eq_2(readable, scores, classifiers, given):
+    rng, size = np.random.default_rng(0), (N - 1, 4)
+    scores = scores.assign(  # the grid's own objectness and the network's certainty hardly vary
+        objectness=(("image", "region"), rng.uniform(0.3, 1, size).astype(np.float32)),
+        region_probability=(
+            ("image", "region", "emotion"),
+            rng.dirichlet([1, 1], size).astype(np.float32),
+        ),
     )
+    probability = {}
+    for rank_by in ("both", "objectness", "sentiment"):
+        best = affective_regions(scores, 1, rank_by=rank_by).box.values
+        probability[rank_by] = former_fusion(readable, classifiers, best, progress=False)
+    row = rows(readable, scores, classifiers, given)[FF]()
+    np.testing.assert_array_equal(row, probability["both"])
+    for rank_by in ("objectness", "sentiment"):
+        assert np.abs(row - probability[rank_by]).max() > 1e-3
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +192,8 @@ def measured(readable, classifiers):
         "B": lambda: row,
         "C": partial(without, "no weights"),
     }
-    return row, measure_rows(readable, classifiers, rows, progress=False)
+    rows["controls"] = lambda: control_probabilities(readable, classifiers, progress=False).values
+    return row, measure_rows(readable, rows)
 
 
 def test_what_is_missing_has_its_reason_and_is_not_filled(measured):
@@ -197,25 +213,26 @@ def test_rows_and_controls_and_agreement_are_in_the_datasets_order(readable, mea
 
 
 def test_controls_may_be_other_crops(readable, classifiers):
-    few = readable.subset(slice(3))
-    baselines = measure_rows(few, classifiers, {}, crops={"two": Grid(2)}, progress=False)
+    few, crops = readable.subset(slice(3)), {"two": Grid(2)}
+    values = control_probabilities(few, classifiers, crops=crops, progress=False).values
+    baselines = measure_rows(few, {"controls": lambda: values}, crops=crops)
     assert baselines.control.values.tolist() == ["two", "ten-crop"]
     known = np.isfinite(baselines.control_probability.values).all(axis=(1, 3))
     assert known.sum(axis=1).tolist() == [2, 10]
 
 
-def test_where_agreement_is_not_known_there_is_none(readable, classifiers):
+def test_where_agreement_is_not_known_there_is_none(readable):
     unknown = replace(readable.subset(slice(4)), agreement=None)
-    assert "agreement" not in measure_rows(unknown, classifiers, {}, progress=False)
+    assert "agreement" not in measure_rows(unknown, {})
 
 
 @pytest.mark.parametrize("error", [KeyError, ValueError, TypeError, AssertionError])
-def test_a_programming_error_is_not_taken_for_something_missing(readable, classifiers, error):
+def test_a_programming_error_is_not_taken_for_something_missing(readable, error):
     def broken():
         raise error("a fault")
 
     with pytest.raises(error, match="a fault"):
-        measure_rows(readable, classifiers, {"A": broken}, progress=False)
+        measure_rows(readable, {"A": broken})
 
 
 @pytest.mark.parametrize("rows", ["some", "none"])

@@ -2,20 +2,30 @@
 
 import json
 import shutil
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 from arlib._support.stores import StoreError, check_store, is_finished_store
 from arlib.datasets import load
-from arlib.evaluation import evaluate
+from arlib.evaluation import (
+    Run,
+    compare_runs,
+    curves,
+    evaluate,
+    majority_rate,
+    sensitivity,
+    table1,
+)
 from arlib.experiments import runs
 from arlib.experiments.runs import open_run, write_baselines, write_run
 from arlib.method import predict_labels
-from arlib.scoring import save_scores
+from arlib.scoring import open_scores, save_scores
 
 N = 30
 RESULTS = Path(__file__).parents[2] / "book" / "results"
@@ -97,6 +107,59 @@ def test_the_facts_are_those_of_the_scores(write):
         for metric, row in table.iterrows():
             assert facts["results"][method][metric]["estimate"] == row.estimate
             assert facts["results"][method][metric]["low"] == row.low
+
+
+class TestFixedSplit:
+    """Fold 1 is tested, the images in fold -1 are those that everything learned from."""
+
+    @pytest.fixture
+    def split(self, write, make_scores):
+        fold = np.where(np.arange(N) % 3 == 0, 1, -1).astype(np.int8)
+        label = make_scores(N, 4, missing=False).label.values.copy()
+        label[1] = -1  # without label, hence in no fold, and of no training part
+        return write(
+            "split", fold=("image", fold), label=("image", label), baselines=random_baselines
+        )
+
+    def test_only_the_tested_images_are_counted_and_measured(self, split, make_scores):
+        run = open_run(split)
+        assert run.scores.fold.values.tolist() == [1, -1, *[1] * (N // 3 - 1)]
+        assert run.baselines.probability.shape[1] == N // 3 + 1
+        known = run.scores.isel(image=run.labels >= 0)
+        counts = run.facts["dataset"]
+        assert (counts["images"], counts["scored"]) == (N // 3 + 1, N)
+        assert counts["positive"] + counts["negative"] == N // 3
+        assert counts["regions"] == 4 * (N // 3 + 1)
+        assert counts["majority"] == majority_rate(known.label.values)
+        for method, settings in runs.METHODS.items():
+            predicted = predict_labels(known, **settings).probability.values
+            expected = evaluate(predicted, known.label.values).loc["accuracy"]
+            assert run.facts["results"][method]["accuracy"]["estimate"] == expected.estimate
+            assert run.facts["results"][method]["accuracy"]["images"] == N // 3
+
+    def test_every_evaluation_is_of_the_tested_images(self, split):
+        tested = open_run(split).load()
+        whole = Run("split", open_scores(split / "scores.zarr").load())
+        assert whole.scores.sizes["image"] == N
+        tested = replace(tested, baselines=None)
+        for measure in (
+            lambda run: table1([run])["split"],
+            lambda run: compare_runs(run, run),
+            lambda run: curves(run, ks=[1, 2]).to_dataframe(),
+            lambda run: sensitivity(run, k=2),
+        ):
+            pd.testing.assert_frame_equal(measure(tested), measure(whole))
+
+    def test_without_folds_all_images_are_tested(self, write):
+        run = open_run(write("run", fold=("image", np.full(N, -1, np.int8))))
+        assert run.scores.sizes["image"] == run.facts["dataset"]["images"] == N
+
+
+def test_recorded_runs_have_no_training_part():
+    for folder in sorted(RESULTS.glob("*/run.json")):
+        run, scores = open_run(folder.parent), open_scores(folder.parent / "scores.zarr")
+        assert run.scores.sizes == scores.sizes
+        assert run.facts["dataset"]["images"] == scores.sizes["image"]
 
 
 def test_baselines_are_made_of_the_scores_and_written_beside_them(write):
@@ -226,6 +289,13 @@ class TestCompared:
         apart = compare(write("one"), write("other", label=label.astype(np.int8)))
         assert apart["label"] == 1
         assert apart["results"] > 0
+
+    def test_the_largest_difference_of_a_result_is_given(self, write):
+        one, other = write("one"), write("other")
+        facts = json.loads((other / "run.json").read_text())
+        facts["results"]["full image"]["auc"]["estimate"] += 0.25
+        (other / "run.json").write_text(json.dumps(facts))
+        assert compare(one, other)["results"] == pytest.approx(0.25)
 
     @pytest.mark.parametrize("change", [{"n": N - 1}, {"regions": 3}])
     def test_other_images_or_regions_are_infinitely_apart(self, write, change):

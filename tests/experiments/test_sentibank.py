@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +15,14 @@ from safetensors.numpy import save as safetensors
 from scipy.signal import convolve
 from sklearn.metrics import roc_auc_score
 
-from arlib.datasets import load
+from arlib.datasets import Dataset, load
 from arlib.experiments.baselines import lowlevel, sentibank
-from arlib.experiments.baselines.sentibank import Descriptor, SentiBank, train_bank
+from arlib.experiments.baselines.sentibank import (
+    Descriptor,
+    SentiBank,
+    read_pairs,
+    train_bank,
+)
 
 SMALL = Descriptor(size=64, bins=8, words=20)
 SHAPES = ("disc", "star")
@@ -50,8 +57,9 @@ def bank(tagged):
 
 
 def same(one, other):
-    names = ("vocabulary", "weight", "bias", "counts")
-    arrays = all(np.array_equal(getattr(one, a), getattr(other, a)) for a in names)
+    names = ("vocabulary", "weight", "bias", "counts", "precision")
+    arrays = [(getattr(one, a), getattr(other, a)) for a in names]
+    arrays = all(np.array_equal(*each, equal_nan=True) for each in arrays)
     return arrays and (one.anps, one.descriptor) == (other.anps, other.descriptor)
 
 
@@ -184,6 +192,10 @@ class TestFeatures:
         with pytest.raises(ValueError, match="must"):
             Descriptor(**wrong)
 
+    def test_the_least_and_the_greatest_settings_are_accepted(self):
+        assert Descriptor(size=8, step=1, patch=1, bins=1, words=1).length == 3 + 512 + 59 + 5
+        assert Descriptor(bins=256).bins == 256
+
 
 class TestTraining:
     def test_detects_surfaces_in_images_it_has_not_seen(self):
@@ -211,8 +223,8 @@ class TestTraining:
 
         rng = np.random.default_rng(0)
         features = rng.random((40, 6)).astype(np.float32) * [1, 1, 0.1, 0.1, 1e-4, 0] + 0.3
-        tags = np.repeat(["a", "b"], 20)
-        weight, bias = sentibank._detectors(features, tags, ("a", "b"), 9, 0)
+        tags = np.repeat(["a", "b"], [8, 32])  # unequal, so that the classes' weights count
+        weight, bias = sentibank._Learner(features, tags, 9, 0).detectors(("a", "b"))
         scaled = (features - features.mean(0)) / np.maximum(features.std(0), 0.01)
         for number, anp in enumerate(("a", "b")):
             machine = LinearSVC(class_weight="balanced", random_state=0, max_iter=20_000)
@@ -232,7 +244,7 @@ class TestTraining:
         monkeypatch.setattr("sklearn.svm.LinearSVC.fit", fit)
         features = np.arange(20.0)[:, None].astype(np.float32)
         tags = np.repeat(["a", "b", "c"], [2, 15, 3])
-        sentibank._detectors(features, tags, ("a", "b"), 3, 0)
+        sentibank._Learner(features, tags, 3, 0).detectors(("a", "b"))
         (a, of_a), (b, of_b) = seen
         assert of_a.tolist() == [True] * 2 + [False] * 6
         assert of_b.tolist() == [True] * 15 + [False] * 5, "there are no more others"
@@ -317,6 +329,9 @@ class TestFiles:
         )
         facts = json.loads((tmp_path / "bank.json").read_text())
         assert facts["anps"] == list(bank.anps)
+        assert facts["images"] == bank.counts.tolist()
+        assert facts["average precision"] == [None] * len(bank.anps)
+        assert facts["dropped"] == 0
         assert facts["descriptor"]["words"] == 20
 
     def test_strided_weights_come_back_as_they_were(self, bank, tmp_path):
@@ -340,10 +355,11 @@ class TestFiles:
             (".json", b""),
             (".json", b"[]"),
             (".json", b"{}"),
-            (".json", b'{"anps": "a", "descriptor": {}}'),
-            (".json", b'{"anps": [], "descriptor": {}}'),
-            (".json", b'{"anps": [], "descriptor": {"wings": 2}}'),
-            (".json", b'{"anps": [], "descriptor": {"size": "large"}}'),
+            (".json", lambda old: old.replace(b'"anps": [', b'"anps": "a", "others": [')),
+            (".json", lambda old: old.replace(b"null", b'"high"')),
+            (".json", lambda old: old.replace(b"null,", b"", 1)),
+            (".json", lambda old: old.replace(b'"size": 64', b'"wings": 2')),
+            (".json", lambda old: old.replace(b"64", b'"large"')),
             (".json", lambda old: old[: len(old) // 2]),
         ],
     )
@@ -388,9 +404,171 @@ def test_importing_it_loads_no_library_that_it_calls():
     assert not {"cv2", "skimage", "sklearn", "torch", "scipy.fft"} & set(done.stdout.split())
 
 
-def test_of_more_pairs_than_asked_for_the_most_frequent_have_a_detector():
-    tags = np.repeat(["rare", "common", "frequent", "few"], [6, 9, 8, 2])
-    anps, counts = sentibank._pairs(tags, 5)
-    assert (anps, counts.tolist()) == (("common", "frequent", "rare"), [9, 8, 6])
-    anps, counts = sentibank._pairs(tags, 5, 2)
-    assert (anps, counts.tolist()) == (("common", "frequent"), [9, 8])
+def features_of(*pairs, dimensions=6):
+    """Features and tags of pairs, each (name, how many images, how far its images lie off)."""
+    rng = np.random.default_rng(1)
+    tags = np.repeat([name for name, _, _ in pairs], [n for _, n, _ in pairs])
+    features = rng.normal(size=(len(tags), dimensions))
+    for place, (name, _, shift) in enumerate(pairs):
+        features[tags == name, place] += shift
+    order = rng.permutation(len(tags))
+    return features[order].astype(np.float32), tags[order]
+
+
+class TestChosenPairs:
+    @pytest.fixture
+    def described(self, monkeypatch):
+        """Let any images have given features, all of them global."""
+
+        def use(features):
+            def stream(dataset, *_):
+                for row, key in enumerate(dataset.keys.tolist()):
+                    yield row, features[int(key)], None
+
+            wide = Descriptor(words=1)
+            blank = np.zeros(wide.length - features.shape[1], np.float32)
+            monkeypatch.setattr(sentibank, "_described", stream)
+            monkeypatch.setattr(sentibank, "learn_words", lambda *_: np.zeros((1, 128), np.float32))
+            monkeypatch.setattr(sentibank, "pooled", lambda *_: blank)
+            return wide
+
+        return use
+
+    def bank(self, described, features, tags, **settings):
+        n = len(tags)
+        keys = np.arange(n).astype(str)
+        dataset = Dataset(
+            name="drawn",
+            root=Path(),
+            keys=keys,
+            files=keys,
+            labels=np.arange(n) % 2,
+            folds=np.zeros(n, np.int8),
+            tags=tags,
+        )
+        wide = described(features)
+        return train_bank(dataset, descriptor=wide, progress=False, **settings)
+
+    def test_those_stay_whose_detectors_rank_best_on_images_they_did_not_learn_from(
+        self, described, caplog, tmp_path
+    ):
+        pairs = [("best", 40, 4.0), ("none", 90, 0.0), ("good", 30, 3.0), ("weak", 60, 1.5)]
+        features, tags = features_of(*pairs)
+        two = self.bank(described, features, tags, most=2)
+        assert two.anps == ("best", "good")
+        assert two.counts.tolist() == [40, 30], "not the most frequent ones"
+        assert (two.precision > 0.8).all()
+        two.save(tmp_path / "bank.safetensors")
+        facts = json.loads((tmp_path / "bank.json").read_text())
+        assert facts["dropped"] == two.dropped
+        assert facts["average precision"] == two.precision.tolist()
+        assert same(two, SentiBank.load(tmp_path / "bank.safetensors"))
+
+    def test_those_that_do_not_rank_above_chance_are_dropped_and_counted(
+        self, described, caplog, monkeypatch
+    ):
+        measured = {"a": 0.5, "b": 0.2, "c": 0.9, "d": 0.26}
+        monkeypatch.setattr(
+            sentibank._Learner, "measure", lambda self, number, anp: (measured[anp], 0.26)
+        )
+        features, tags = features_of(*((name, 6, 0.0) for name in measured))
+        bank = self.bank(described, features, tags, most=3)
+        assert (bank.anps, bank.dropped) == (("a", "c"), 2)
+        assert bank.precision.tolist() == [0.5, 0.9]
+        assert (
+            "the detectors of 2 of 4 pairs do not rank above chance and are dropped" in caplog.text
+        )
+        whole = self.bank(described, features, tags, most=4)
+        assert (len(whole.anps), whole.dropped) == (4, 0), "as many as asked for: none is dropped"
+        plain = self.bank(described, features, tags)
+        assert np.array_equal(whole.weight, plain.weight)
+        assert np.isnan(plain.precision).all()
+        measured["a"] = 0.1
+        with pytest.raises(ValueError, match="the detectors of 1 pairs rank above chance; a bank"):
+            self.bank(described, features, tags, most=3)
+
+    def test_a_detector_is_measured_on_images_that_it_did_not_learn_from(self, monkeypatch):
+        from sklearn.metrics import average_precision_score
+        from sklearn.svm import LinearSVC
+
+        features, tags = features_of(("a", 25, 1.0), ("b", 100, 0.0))
+        learner = sentibank._Learner(features, tags, 3, 0)
+        scaled, positive = learner.images(0, "a")
+        fifth = np.concatenate([np.arange(25), np.arange(75)]) % 5
+        expected = []
+        for part in range(4):  # 20 of the 25 images
+            machine = LinearSVC(class_weight="balanced", random_state=0, max_iter=20_000)
+            machine.fit(scaled[fifth != part], positive[fifth != part])
+            response = machine.decision_function(scaled[fifth == part])
+            expected.append(average_precision_score(positive[fifth == part], response))
+        precision, chance = learner.measure(0, "a")
+        assert precision == pytest.approx(np.mean(expected))
+        assert chance == pytest.approx(sentibank.chance_precision(5, 20))
+        assert chance < precision
+        # a pair of one image cannot be measured
+        assert np.isnan(
+            sentibank._Learner(*features_of(("a", 1, 0), ("b", 9, 0)), 3, 0).measure(0, "a")[0]
+        )
+
+    @pytest.mark.parametrize(("positive", "n"), [(1, 1), (1, 4), (2, 5), (3, 6), (4, 4)])
+    def test_chance_is_the_mean_over_all_orders(self, positive, n):
+        orders = np.array(list(combinations(range(n), positive)))  # ranks of the positive images
+        found = np.arange(1, positive + 1)
+        expected = (found / (orders + 1)).mean()
+        assert sentibank.chance_precision(positive, n) == pytest.approx(expected)
+
+    def test_named_pairs_all_stay_however_they_rank(self, described, caplog):
+        features, tags = features_of(("a", 2, 0.0), ("b", 30, 0.0), ("c", 20, 5.0))
+        bank = self.bank(described, features, tags, most=1, pairs=("b", "a"))
+        assert (bank.anps, bank.counts.tolist(), bank.dropped) == (("a", "b"), [2, 30], 0)
+        with pytest.raises(ValueError, match="1 of 2 pairs that are named have images"):
+            self.bank(described, features, tags, pairs=("b", "z"))
+
+    def test_the_moments_are_those_of_all_rows_whatever_is_read_at_once(self, monkeypatch):
+        features, tags = features_of(("a", 30, 1.0), ("b", 41, 0.0))
+        once = sentibank._Learner(features, tags, 3, 0)
+        assert np.array_equal(once.mean, features.mean(0, dtype=np.float64))
+        assert np.array_equal(once.spread, features.std(0, dtype=np.float64))
+        monkeypatch.setattr(sentibank, "_ROWS", 7)
+        parts = sentibank._Learner(features, tags, 3, 0)
+        np.testing.assert_allclose(parts.spread, once.spread, rtol=1e-12)
+
+
+class TestLists:
+    KNOWN = ("happy_dog", "sad_dog", "dark sky")
+
+    @pytest.mark.parametrize(
+        ("text", "pairs"),
+        [
+            ("happy_dog\nsad_dog\n", ("happy_dog", "sad_dog")),
+            ("# two\n\n  dark sky\r\nhappy_dog", ("dark sky", "happy_dog")),
+            (
+                "The values are merged.\n\n1. happy [sentiment: 1.00]\n"
+                "\thappy_dog [sentiment: 1.77] [#imgs: 2,380,000]\n",
+                ("happy_dog",),
+            ),
+        ],
+    )
+    def test_are_plain_or_a_table_of_sentiments(self, tmp_path, text, pairs):
+        (tmp_path / "pairs.txt").write_text(text)
+        assert read_pairs(tmp_path / "pairs.txt", self.KNOWN) == pairs
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b"", "names no pair"),
+            (b"# nothing\n\n", "names no pair"),
+            (
+                b"sad_dog\nhapy_dog\n",
+                r", line 2: no image has the pair 'hapy_dog' \(did you mean h",
+            ),
+            (b"sad_dog\n\nsad_dog\n", ", line 3: sad_dog is on line 1 already"),
+            (b"\xff\xfe\x00", "is no list of pairs"),
+        ],
+    )
+    def test_what_is_wrong_in_one_is_named(self, tmp_path, content, message):
+        (tmp_path / "pairs.txt").write_bytes(content)
+        with pytest.raises(ValueError, match=message) as caught:
+            read_pairs(tmp_path / "pairs.txt", self.KNOWN)
+        assert str(caught.value).startswith(str(tmp_path / "pairs.txt"))
+        assert "\n" not in str(caught.value)

@@ -6,11 +6,9 @@ from dataclasses import asdict, fields
 import pytest
 from hypothesis import given, strategies as st
 
-from arlib.datasets.scenes import SceneGenerator
 from arlib.experiments.photographs import Experiment
+from arlib.experiments.protocol import Finetuning, Protocol, scenes_protocol
 from arlib.experiments.registry import experiment_settings, parse_experiment
-from arlib.experiments.synthetic import SyntheticProtocol
-from arlib.networks import Training
 
 
 def test_names_and_values_make_an_experiment():
@@ -20,16 +18,13 @@ def test_names_and_values_make_an_experiment():
     assert settings["backbones"] == ["vgg16"], "the caller's own stay as they are"
 
 
-def test_a_share_and_sizes_make_a_synthetic_protocol():
+def test_a_share_and_sizes_make_a_protocol_on_scenes():
     settings = {"scale": 1, "seed": 2, "backbone": "alexnet_tiny", "local_share": 0}
-    assert parse_experiment({"dataset": "scenes", **settings}) == SyntheticProtocol(
-        scale=1, seed=2, backbone="alexnet_tiny", generator=SceneGenerator(local_share=0.0)
-    )
+    assert parse_experiment({"dataset": "scenes", **settings}) == scenes_protocol(**settings)
 
 
 def test_the_settings_are_those_that_can_be_set_with_their_defaults():
-    synthetic = experiment_settings("scenes")
-    assert parse_experiment(synthetic) == SyntheticProtocol()
+    assert parse_experiment(experiment_settings("scenes")) == scenes_protocol()
     photographs = experiment_settings("oasis") | {"dataset": "oasis", "backbones": ["vgg16"]}
     assert parse_experiment(photographs) == Experiment("oasis", ("vgg16",))
     assert photographs.keys() == {field.name for field in fields(Experiment)}
@@ -85,8 +80,14 @@ def test_settings_of_training_are_checked():
 
 
 COUNT = st.integers(1, 10**6)
-SHARE = st.floats(0, 1)
-PAIR = st.tuples(st.integers(0, 3), st.integers(3, 6))
+LEARNING = st.builds(
+    Finetuning,
+    dataset=st.sampled_from(["scenes-tagged", "vso"]),
+    hold_out=st.floats(0.01, 0.5),
+    training=st.fixed_dictionaries(
+        {}, optional={"epochs": st.floats(1, 9), "iterations": COUNT, "augment": st.booleans()}
+    ),
+)
 
 
 def from_json(values):
@@ -95,21 +96,20 @@ def from_json(values):
 
 @given(
     st.builds(
-        SyntheticProtocol,
-        generator=st.builds(
-            SceneGenerator, local_share=SHARE, expressive=PAIR, plain=PAIR, tone=SHARE
-        ),
+        Protocol,
+        backbone=st.sampled_from(["vgg_tiny", "vgg16"]),
+        finetune=LEARNING,
+        pretrain=st.none() | LEARNING,
+        columns=st.just(("scenes-folded", "twitter2")),
         seed=COUNT,
-        scale=SHARE,
-        n_tagged=COUNT,
-        backbone=st.sampled_from(["vgg_tiny", "alexnet_tiny"]),
-        pretraining=st.builds(Training, epochs=st.floats(1, 9), class_weights=st.booleans()),
-        finetuning=st.builds(Training, iterations=COUNT, precision=st.just("32-true")),
-        max_regions=COUNT,
+        scale=st.floats(0.01, 9),
+        local_share=st.floats(0, 1),
+        max_regions=st.integers(1, 10_000),
+        rows=st.sampled_from([("vggnet",), ("sentibank", "controls")]),
     )
 )
-def test_a_synthetic_protocol_comes_back_from_run_json(protocol):
-    facts = {"dataset": "scenes-annotated", "synthetic": asdict(protocol), "network": "any"}
+def test_a_protocol_comes_back_from_run_json(protocol):
+    facts = {"dataset": "twitter2", "protocol": asdict(protocol), "max_regions": 3}
     again = parse_experiment(from_json(facts))
     assert again == protocol
     for field in fields(protocol):

@@ -10,19 +10,20 @@ import pytest
 
 from arlib._support import provenance
 from arlib._support.storage import cache_folder
-from arlib.experiments import photographs, synthetic
+from arlib.experiments import stages, trainings
 
 LIBRARY = provenance.ROOT
-SYNTHETIC = {
-    "training": synthetic.TRAINING,
-    "pcnn": synthetic.PCNN,
-    "bank": synthetic.BANK,
-    "scored": synthetic.SCORING,
+STAGES = {
+    "training": trainings.TRAINING,
+    "pcnn": trainings.PCNN,
+    "bank": trainings.BANK,
+    "scores": stages.SCORING,
+    "rows": stages.MEASURING,
+    "drawn": trainings.DRAWN,
+    "run": stages.RUN,
 }
-PHOTOGRAPHS = {"photographs": photographs.TRAINING, "pcnn, photographs": photographs.PCNN}
-STAGES = SYNTHETIC | PHOTOGRAPHS
-NETWORKS = set(STAGES) - {"bank"}
-PCNNS = {"pcnn", "pcnn, photographs"}
+NETWORKS = {"training", "pcnn", "rows"}
+PASSES = {"pcnn", "scores", "rows"}
 
 
 @pytest.fixture(scope="module")
@@ -54,20 +55,21 @@ def folders():
         ("experiments/photographs.py", set()),
         ("_support/progress.py", set()),
         ("scoring/distributed.py", set()),
+        ("experiments/stages.py", set()),
+        ("experiments/protocol.py", set()),
         ("datasets/images.py", set(STAGES)),
-        ("datasets/scenes/generator.py", set(SYNTHETIC)),
-        ("networks/heads.py", {"scored"}),
+        ("datasets/scenes/generator.py", {"drawn"}),
+        ("networks/heads.py", {"scores", "rows"}),
         ("networks/training.py", NETWORKS),
         ("networks/loaders.py", NETWORKS),
-        ("scoring/crops.py", {"scored", *PCNNS}),
-        ("proposals/edge_boxes.py", {"scored"}),
-        ("evaluation/metrics.py", {"scored"}),
-        ("experiments/runs.py", {"scored"}),
-        ("experiments/baselines/rows.py", {"scored"}),
-        ("experiments/baselines/pcnn.py", {"scored", *PCNNS}),
-        ("experiments/baselines/sentibank.py", {"scored", "bank"}),
-        ("experiments/baselines/lowlevel.py", {"scored", "bank"}),
-        ("experiments/synthetic.py", set(SYNTHETIC)),
+        ("scoring/crops.py", PASSES),
+        ("proposals/edge_boxes.py", {"scores", "rows"}),
+        ("evaluation/metrics.py", {"run"}),
+        ("experiments/runs.py", {"run"}),
+        ("experiments/baselines/rows.py", {"rows"}),
+        ("experiments/baselines/pcnn.py", {"pcnn", "rows"}),
+        ("experiments/baselines/sentibank.py", {"bank", "rows"}),
+        ("experiments/baselines/lowlevel.py", {"bank", "rows"}),
     ],
 )
 def test_a_change_of_a_file_changes_the_names_of_what_depends_on_it(copy, path, expected):
@@ -93,16 +95,26 @@ def imported(path):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_all_that_its_modules_import(stage):
-    """But for the protocol's own module, which imports what all its stages need."""
     files = {path.relative_to(provenance.ROOT) for path in provenance.covered_files(*STAGES[stage])}
-    for path in files - {Path("experiments/synthetic.py")}:
+    for path in files:
         for name, defined in imported(LIBRARY / path):
             assert defined in files or defined.as_posix() in provenance._BESIDE, (path, name)
 
 
-def test_all_that_the_protocol_on_scenes_imports_is_in_its_last_stage():
-    """But for the registry, which hands settings over that are in the facts."""
-    files = provenance.covered_files(*synthetic.SCORING)
-    files = {path.relative_to(provenance.ROOT).as_posix() for path in files}
-    needed = {path.as_posix() for _, path in imported(Path(synthetic.__file__))}
-    assert needed - files - provenance._BESIDE == {"datasets/registry.py"}
+def test_what_the_stages_themselves_compute_with_is_in_one_of_them():
+    """But for what names, locks, plans and hands settings over, which are in the facts."""
+    files = {
+        path.relative_to(provenance.ROOT).as_posix()
+        for parts in STAGES.values()
+        for path in provenance.covered_files(*parts)
+    }
+    modules = [Path(module.__file__) for module in (stages, trainings)]
+    needed = {path.as_posix() for each in modules for _, path in imported(each)}
+    assert needed - files - provenance._BESIDE == {
+        "datasets/__init__.py",
+        "experiments/planning.py",
+        "experiments/protocol.py",
+        "experiments/registry.py",
+        "experiments/trainings.py",
+        "scoring/distributed.py",
+    }

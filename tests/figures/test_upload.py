@@ -4,13 +4,14 @@ import io
 import json
 import re
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from arlib.experiments import SyntheticProtocol
+from arlib.experiments import Protocol, scenes_protocol
 from arlib.figures import upload
 from arlib.figures.upload import Classifier, load_classifier, upload_widget
 from arlib.networks import LinearHead, Model, WeightsError, load_backbone
@@ -31,12 +32,12 @@ class TestLoadClassifier:
         """A machine without weights and without a connection."""
         monkeypatch.delenv("ARLIB_DATA", raising=False)
         monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-        trained = ("that of scenes", None)
-        monkeypatch.setattr(SyntheticProtocol, "fine_tune", lambda _, **__: trained)
+        trained = SimpleNamespace(network="that of scenes")
+        monkeypatch.setattr(Protocol, "stages", lambda _, **__: trained)
 
     @pytest.mark.parametrize("which", ["auto", "scenes"])
     def test_without_weights_it_is_the_network_of_the_scenes(self, which):
-        classifier = load_classifier(which, SyntheticProtocol())
+        classifier = load_classifier(which, scenes_protocol())
         assert classifier == Classifier("vgg_tiny, fine-tuned on tagged scenes", "that of scenes")
 
     def test_with_weights_it_is_the_default(self, tmp_path, monkeypatch):
@@ -45,11 +46,11 @@ class TestLoadClassifier:
         random.save(tmp_path / "weights" / "squeezenet1_1.safetensors")
         monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
         for which in ("auto", "squeezenet1_1"):
-            classifier = load_classifier(which, SyntheticProtocol())
+            classifier = load_classifier(which, scenes_protocol())
             described = "squeezenet1_1, frozen, under a linear head fitted on OASIS"
             assert classifier.description == described
             assert classifier.head.emotions == LinearHead.default().emotions
-        assert load_classifier("scenes", SyntheticProtocol()).network == "that of scenes"
+        assert load_classifier("scenes", scenes_protocol()).network == "that of scenes"
 
     def test_a_network_that_was_named_is_not_replaced(self, monkeypatch):
         def offline(*_, **__):
@@ -57,13 +58,13 @@ class TestLoadClassifier:
 
         monkeypatch.setattr(upload, "load_backbone", offline)
         with pytest.raises(WeightsError, match="offline"):
-            load_classifier("squeezenet1_1", SyntheticProtocol())
+            load_classifier("squeezenet1_1", scenes_protocol())
 
     def test_what_was_trained_is_loaded_by_its_path(self, tmp_path):
         path = tmp_path / "moods.safetensors"
         trained = load_backbone("vgg_tiny", classes=3, weights="random")
         Model(trained, ("joy", "fear", "awe"), facts={"dataset": "photos"}).save(path)
-        classifier = load_classifier(str(path), SyntheticProtocol())
+        classifier = load_classifier(str(path), scenes_protocol())
         assert classifier.description == "vgg_tiny, fine-tuned on photos"
         scores = classifier.scores(IMAGE, Grid(max_regions=2))
         assert scores.emotion.values.tolist() == ["joy", "fear", "awe"]

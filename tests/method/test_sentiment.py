@@ -7,7 +7,7 @@ import xarray as xr
 from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
-from arlib.method.sentiment import sentiment_range, sentiment_score
+from arlib.method.sentiment import sentiment_range, sentiment_score, usable_base
 
 
 def eq1(probability, log=math.log):
@@ -110,6 +110,25 @@ def test_what_is_no_distribution_is_refused(probability, shown):
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         sentiment_score(probability)
+
+
+@pytest.mark.parametrize("total", [0.999, 1, 1.001])
+def test_a_sum_may_miss_1_by_what_float16_loses_and_by_no_more(total):
+    probability = np.array([0.5, 0.25, 0.25])
+    sentiment_score(probability * (1 + 0.99 * (total - 1)))
+    if total != 1:
+        with pytest.raises(ValueError, match="sum to 1 over the emotions"):
+            sentiment_score(probability * (1 + 1.01 * (total - 1)))
+
+
+@pytest.mark.parametrize(
+    ("n_emotions", "base"), [(1, "e"), (2, "e"), (3, "classes"), (8, "classes")]
+)
+def test_the_usable_base_is_the_papers_until_eq_1_would_be_negative(n_emotions, base):
+    assert usable_base(n_emotions) == base
+    uniform = np.full(n_emotions, 1 / n_emotions)
+    assert sentiment_score(uniform, base=base) >= 0
+    assert (sentiment_score(uniform) < 0) == (base == "classes")
 
 
 @pytest.mark.parametrize("base", [1, 0.5, -2, math.nan, math.inf, "2"])

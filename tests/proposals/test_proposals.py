@@ -275,7 +275,7 @@ def test_normalised_objectness_keeps_type_and_dims(make_scores):
     np.testing.assert_array_equal(
         scaled.values.T, normalize_objectness(objectness.values.T, "minmax")
     )
-    assert normalize_objectness(objectness) is not None
+    xr.testing.assert_identical(normalize_objectness(objectness), objectness)
     with pytest.raises(ValueError, match="normalise by one of none, minmax, rank, not by 'max'"):
         normalize_objectness([1.0], "max")
 

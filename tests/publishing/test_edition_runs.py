@@ -2,6 +2,8 @@
 
 import json
 import re
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import xarray as xr
 
 from arlib._support.stores import write_store
 from arlib.evaluation import Run, table1
-from arlib.experiments import Experiment, SyntheticProtocol, open_run
+from arlib.experiments import Experiment, Protocol, open_run, scenes_protocol
 from arlib.publishing.editions import Edition, EditionError, edition_runs
 from arlib.scoring import save_scores
 
@@ -135,16 +137,17 @@ class TestAnEdition:
     ):
         computed = []
 
-        def runs(protocol):
-            def make(root, name):
-                computed.append((name, protocol.seed))
-                run = make_run(protocol.seed, name, measured=name == "scenes-a")
-                return write(root / str(protocol.seed) / name, run, seed=protocol.seed)
+        def measure(name, seed):
+            computed.append((name, seed))
+            run = make_run(seed, name, measured=name == "scenes-a")
+            return write(tmp_path / str(seed) / name, run, seed=seed)
 
-            return {name: lambda root, n=name: make(root, n) for name in ("scenes-a", "scenes-b")}
+        def stages(protocol):
+            return SimpleNamespace(measure=partial(measure, seed=protocol.seed))
 
-        monkeypatch.setattr(SyntheticProtocol, "runs", runs)
-        edition = Edition("synthetic", "Synthetic", {}, SyntheticProtocol(seed=3))
+        monkeypatch.setattr(Protocol, "stages", stages)
+        protocol = scenes_protocol(seed=3, columns=("scenes-a", "scenes-b"))
+        edition = Edition("synthetic", "Synthetic", {}, protocol)
         opened = edition_runs(tmp_path, edition, seeds=range(2))
         assert sorted(computed) == [(f"scenes-{run}", seed) for run in "ab" for seed in (3, 4)]
         assert [run.name for run in opened] == ["scenes-a", "scenes-b"]

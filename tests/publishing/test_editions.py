@@ -12,9 +12,8 @@ from papermill.parameterize import parameterize_notebook
 from tests.publishing.conftest import chapter
 
 from arlib._support.settings import PROTOCOL, SETTINGS
-from arlib.datasets.scenes import SceneGenerator
-from arlib.experiments import Experiment, Finetuning, SyntheticProtocol
-from arlib.networks import Training
+from arlib.experiments import Experiment, Finetuning, scenes_protocol
+from arlib.networks import Model, Training, load_backbone
 from arlib.publishing import editions
 from arlib.publishing.editions import Edition, EditionError
 
@@ -214,15 +213,24 @@ def test_a_chapter_needs_one_parameters_cell(tmp_path):
         editions.chapter_parameters(path)
 
 
-def test_an_experiment_on_scenes_is_the_synthetic_protocol(scenes_book):
+def test_an_experiment_on_scenes_is_the_protocol_on_them(scenes_book):
     edition = editions.load_edition(scenes_book, "scenes")
-    assert edition.experiment == SyntheticProtocol(scale=0.1, max_regions=5)
+    assert edition.experiment == scenes_protocol(scale=0.1, max_regions=5)
     changed = editions.load_edition(
         scenes_book, "scenes", {"local_share": 1, "backbone": "alexnet_tiny"}
     )
-    assert changed.experiment == SyntheticProtocol(
-        generator=SceneGenerator(local_share=1.0), scale=0.1, max_regions=5, backbone="alexnet_tiny"
+    assert changed.experiment == scenes_protocol(
+        local_share=1.0, scale=0.1, max_regions=5, backbone="alexnet_tiny"
     )
+
+
+def test_the_edition_of_the_scenes_is_the_default_protocol():
+    """Chapters make its runs where they are missing: by the same settings."""
+    root = editions.find_book()
+    assert editions.load_edition(root, "scenes").experiment == scenes_protocol()
+    quick = editions.load_edition(root, "scenes", {"scale": "0.02", "local_share": "1"})
+    assert quick.experiment == scenes_protocol(scale=0.02, local_share=1.0)
+    assert quick.parameters["scale"] == 0.02
 
 
 def test_its_settings_reach_the_chapters_that_declare_them(scenes_book):
@@ -230,9 +238,7 @@ def test_its_settings_reach_the_chapters_that_declare_them(scenes_book):
     overrides = {"max_regions": 7, "local_share": 1.0, "seed": 2, "k": 4}
     changed = editions.load_edition(scenes_book, "scenes", overrides)
     assert changed.parameters == {"max_regions": 7, "local_share": 1.0, "k": 4}
-    assert changed.experiment == SyntheticProtocol(
-        generator=SceneGenerator(local_share=1.0), seed=2, scale=0.1, max_regions=7
-    )
+    assert changed.experiment == scenes_protocol(local_share=1.0, seed=2, scale=0.1, max_regions=7)
     fresh = editions.load_edition(scenes_book, "fresh")
     own = "twitter2-squeezenet1_1"
     assert fresh.parameters == {"max_regions": 5, "run": own, "runs": [own]}
@@ -274,6 +280,41 @@ def test_an_invalid_experiment_is_refused(scenes_book, experiment, message):
 def test_overrides_of_an_experiment_are_checked_too(scenes_book, name, overrides, message):
     with pytest.raises(EditionError, match=message):
         editions.load_edition(scenes_book, name, overrides)
+
+
+class TestChapterSevensNetwork:
+    """The parameter `network` is a name, or the path of what was trained."""
+
+    @pytest.fixture
+    def book(self, book, tmp_path, monkeypatch):
+        nbformat.write(chapter(parameters='network: str = "auto"'), book / "book" / "one.ipynb")
+        (book / "editions" / "plain.yaml").write_text("title: As it is")
+        monkeypatch.chdir(tmp_path)
+        return book
+
+    def save(self, *emotions):
+        network = load_backbone("vgg_tiny", classes=len(emotions), weights="random")
+        Path("tuned").mkdir()
+        Model(network, emotions, facts={"dataset": "photos"}).save("tuned/network.safetensors")
+
+    def test_is_a_name_or_an_absolute_path(self, book, tmp_path):
+        self.save("positive", "negative")
+        for given, value in {"scenes": "scenes", "tuned": str(tmp_path / "tuned")}.items():
+            edition = editions.load_edition(book, "plain", {"network": given})
+            assert edition.parameters["network"] == value
+
+    def test_that_is_no_model_is_refused_before_anything_runs(self, book):
+        message = "network: must be auto, squeezenet1_1, scenes or a path, not 'vgg16'"
+        with pytest.raises(EditionError, match=message):
+            editions.load_edition(book, "plain", {"network": "vgg16"})
+        Path("empty").mkdir()
+        with pytest.raises(EditionError, match=r"network: .*empty is no model, without network"):
+            editions.load_edition(book, "plain", {"network": "empty"})
+
+    def test_of_other_emotions_is_refused(self, book):
+        self.save("joy", "fear", "awe")
+        with pytest.raises(EditionError, match="tuned predicts joy, fear, awe, and chapter 7"):
+            editions.load_edition(book, "plain", {"network": "tuned"})
 
 
 def test_everything_that_can_be_set_is_declared_with_the_type_of_its_default():
@@ -344,7 +385,7 @@ class TestProtocol:
             ({"columns": "[twitter3]"}, r"no dataset 'twitter3' \(did you mean twitter"),
             ({"columns": "[vso]"}, "edition tiny: .* the column vso-held-out"),
             ({"finetune": "{holdout: 0.1}"}, r"no setting 'holdout' of finetune \(did you mean"),
-            ({"finetune": "{hold_out: 0.9}"}, "finetune.hold_out: must be a number above 0, at m"),
+            ({"finetune": "{hold_out: 0.9}"}, "finetune.hold_out: must be a number from 0 to 0.5"),
             ({"rows": "all"}, "parameter rows: must be a list"),
             ({"backbones": "[vgg16]"}, r"no parameter 'backbones' .*mean backbone"),
         ],
@@ -365,4 +406,4 @@ class TestProtocol:
         defaults = editions.experiments.experiment_settings("", protocol=True)
         assert defaults.keys() == PROTOCOL.keys()
         for name, default in defaults.items():
-            assert PROTOCOL[name].kind is type(default), name
+            assert PROTOCOL[name].kind is type(default) or PROTOCOL[name].nothing, name

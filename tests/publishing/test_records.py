@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import asdict
 
 import nbformat
 import pytest
@@ -11,7 +10,6 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from arlib.cli import main
-from arlib.experiments import SyntheticProtocol
 from arlib.publishing.editions import Edition, EditionError
 from arlib.publishing.pages import editions_page, status_page
 from arlib.publishing.records import compare_editions, facts_of, list_editions
@@ -152,7 +150,7 @@ def test_recorded_runs_and_those_measured_here_are_listed(book):
     for folder, facts in folders.items():
         (book / folder / "a-run").mkdir(parents=True)
         (book / folder / "a-run" / "run.json").write_text(json.dumps(facts))
-    scenes = run(0.5) | {"experiment": {"synthetic": asdict(SyntheticProtocol())}}
+    scenes = run(0.5, backbones=["vgg_tiny"], max_regions=60)
     (book / "_build/two/results/scenes").mkdir(parents=True)
     (book / "_build/two/results/scenes/run.json").write_text(json.dumps(scenes))
     unlabelled = run(0.1) | {"results": {}, "dataset": {"images": 2, "majority": None}}

@@ -11,7 +11,8 @@ from arlib.networks import LinearHead, load_backbone
 from arlib.proposals import Grid
 from arlib.scoring.crops import crop_regions
 from arlib.scoring.cross_fold import Classifiers, classify_boxes
-from arlib.scoring.scorer import score, score_cross_fold
+from arlib.scoring.distributed import score_cross_fold
+from arlib.scoring.scorer import score
 from arlib.scoring.scores import open_scores
 
 FOLDS = [2, 1, 3, 1, 2, 3, 1, 2, 3, 2]
@@ -79,7 +80,7 @@ def test_several_networks_are_each_fold_alone_in_the_datasets_order(
     drawn, networks, heads, headed, tmp_path
 ):
     classifiers = Classifiers(networks, heads if headed else None)
-    together = score_cross_fold(classifiers, drawn, GRID, tmp_path / "all", **QUIET)
+    together, _ = score_cross_fold(classifiers, drawn, GRID, tmp_path / "all", **QUIET)
     assert together.image.values.tolist() == drawn.keys[readable(drawn)].tolist()
     assert together.fold.values.tolist() == drawn.folds[readable(drawn)].tolist()
     assert together.label.values.tolist() == drawn.labels[readable(drawn)].tolist()
@@ -101,15 +102,15 @@ def test_several_networks_are_each_fold_alone_in_the_datasets_order(
 
 def test_another_folds_network_predicts_something_else(drawn, networks, tmp_path):
     """What the test above would see if networks were mixed up."""
-    right = score_cross_fold(Classifiers(networks), drawn, GRID, tmp_path / "right", **QUIET)
+    right, _ = score_cross_fold(Classifiers(networks), drawn, GRID, tmp_path / "right", **QUIET)
     mixed = {1: networks[2], 2: networks[3], 3: networks[1]}
-    wrong = score_cross_fold(Classifiers(mixed), drawn, GRID, tmp_path / "wrong", **QUIET)
+    wrong, _ = score_cross_fold(Classifiers(mixed), drawn, GRID, tmp_path / "wrong", **QUIET)
     apart = np.abs(right.global_probability - wrong.global_probability).max("emotion")
     assert float(apart.min()) > 1e-3
 
 
 def test_the_store_holds_what_is_returned(drawn, networks, tmp_path):
-    returned = score_cross_fold(Classifiers(networks), drawn, GRID, tmp_path / "store", **QUIET)
+    returned, _ = score_cross_fold(Classifiers(networks), drawn, GRID, tmp_path / "store", **QUIET)
     stored = open_scores(tmp_path / "store").load()
     assert stored.equals(returned)
     assert stored.attrs == returned.attrs
@@ -117,13 +118,13 @@ def test_the_store_holds_what_is_returned(drawn, networks, tmp_path):
 
 
 def test_unreadable_images_of_every_fold_are_listed(drawn, networks, tmp_path):
-    scores = score_cross_fold(Classifiers(networks), drawn, GRID, tmp_path / "store", **QUIET)
+    scores, _ = score_cross_fold(Classifiers(networks), drawn, GRID, tmp_path / "store", **QUIET)
     assert scores.attrs["unreadable"] == {"p3": "unreadable 3", "p5": "unreadable 5"}
 
 
 def test_every_network_is_named_by_the_folds_it_classifies(drawn, networks, tmp_path):
     shared = Classifiers({1: networks[1], 2: networks[2], 3: networks[1]})
-    scores = score_cross_fold(shared, drawn, GRID, tmp_path / "store", **QUIET)
+    scores, _ = score_cross_fold(shared, drawn, GRID, tmp_path / "store", **QUIET)
     assert scores.attrs["weights_sha256"] == {
         "1,3": networks[1].sha256(),
         "2": networks[2].sha256(),
@@ -131,7 +132,7 @@ def test_every_network_is_named_by_the_folds_it_classifies(drawn, networks, tmp_
 
 
 def test_one_network_for_all_is_plain_scoring(drawn, networks, tmp_path):
-    one = score_cross_fold(
+    one, _ = score_cross_fold(
         Classifiers.one(networks[1], drawn), drawn, GRID, tmp_path / "one", **QUIET
     )
     plain = score(drawn, GRID, networks[1], out=tmp_path / "plain", **QUIET)
@@ -141,7 +142,7 @@ def test_one_network_for_all_is_plain_scoring(drawn, networks, tmp_path):
 
 def test_settings_of_scoring_are_passed_on(drawn, networks, tmp_path):
     settings = {"crop": "square", "context": 0.1}
-    scores = score_cross_fold(
+    scores, _ = score_cross_fold(
         Classifiers(networks), drawn, GRID, tmp_path / "store", **settings, **QUIET
     )
     assert scores.attrs["parameters"] == settings

@@ -5,10 +5,12 @@ setting is used: in a chapter's cell, or in a dataclass.
 """
 
 import math
+import os
 import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -24,7 +26,7 @@ class Setting:
         least: the smallest number.
         most: the largest number.
         above: the smallest number is itself too small.
-        choices: the only texts.
+        choices: the only texts; or, with `or_path`, also the path of a file or folder.
         of: the settings in a dict.
         nothing: a text may also be null, which is None.
     """
@@ -35,6 +37,7 @@ class Setting:
     most: float = math.inf
     above: bool = False
     choices: tuple[str, ...] = ()
+    or_path: bool = False
     of: "Mapping[str, Setting] | None" = None
     nothing: bool = False
 
@@ -47,7 +50,8 @@ class Setting:
             ('a whole number from 1 to 10000', 'e or classes')
         """
         if self.choices:
-            return f"{', '.join(self.choices[:-1])} or {self.choices[-1]}"
+            *others, last = (*self.choices, *(["a path"] if self.or_path else []))
+            return f"{', '.join(others)} or {last}"
         if self.kind in (int, float):
             number = "a whole number" if self.kind is int else "a number"
             if math.isinf(self.most):
@@ -95,7 +99,9 @@ class Setting:
                 raise _Unfit  # NaN too
             return self.kind(value)
         if self.choices and value not in self.choices:
-            raise _Unfit
+            if not (self.or_path and value and os.path.exists(value)):  # noqa: PTH110 - any text
+                raise _Unfit
+            return str(Path(value).resolve())  # what reads it may run elsewhere
         return value
 
     def _parse(self, text: str) -> Any:
@@ -115,6 +121,8 @@ class Setting:
 
     def _items(self, name: str, value: Any) -> Any:
         """Read what a list or a mapping holds."""
+        if value is None:
+            return None
         if self.kind is list:
             if not value:
                 raise _Unfit("it is empty")
@@ -215,7 +223,10 @@ SETTINGS: Mapping[str, Setting] = {
     "runs": Setting(list, "the runs that are columns of Table 1"),
     "truth": Setting(str, "whose objects count for recall", choices=("scenes", "coco_val64")),
     "network": Setting(
-        str, "the explorer's classifier", choices=("auto", "squeezenet1_1", "scenes")
+        str,
+        "the explorer's classifier, a name or what was trained",
+        choices=("auto", "squeezenet1_1", "scenes"),
+        or_path=True,
     ),
     "max_images": Setting(int, "images of the recall experiment", 1, 10_000),
     "live": Setting(int, "1 shows the widget that takes a photograph", 0, 1),
@@ -224,7 +235,7 @@ SETTINGS: Mapping[str, Setting] = {
 
 _FINETUNE = {
     "dataset": Setting(str, "what the network learns from: a name, a table, or a folder"),
-    "hold_out": Setting(float, "the share that nothing learns from", 0, 0.5, above=True),
+    "hold_out": Setting(float, "the share that nothing learns from", 0, 0.5),
     "training": SETTINGS["training"],
 }
 
@@ -232,14 +243,24 @@ PROTOCOL: Mapping[str, Setting] = {
     "backbone": Setting(str, "torchvision's name of the network"),
     "finetune": Setting(dict, "dataset, hold_out and training", of=_FINETUNE),
     "columns": Setting(list, "what is tested: datasets, and the held-out part"),
-    **{name: SETTINGS[name] for name in ("weights", "caffenet", "anps", "proposals")},
+    "weights": SETTINGS["weights"],
+    "pretrain": Setting(
+        dict,
+        "what networks learn first: dataset, hold_out and training",
+        of=_FINETUNE,
+        nothing=True,
+    ),
+    **{name: SETTINGS[name] for name in ("caffenet", "anps", "proposals")},
+    "pairs": Setting(str, "a file that names SentiBank's pairs, one a line; empty: chosen"),
     **{name: SETTINGS[name] for name in ("max_regions", "crop", "context")},
     "precision": Setting(str, "of scoring", choices=("float32", "bf16", "auto")),
     "features": Setting(str, "of regions", choices=("crops", "shared")),
     "batch_size": Setting(int, "crops in one pass of scoring", 1, 100_000),
     "fit_on": Setting(int, "images that linear classifiers learn from; 0: other folds", 0, _MANY),
+    "reader": SETTINGS["reader"],
     "rows": Setting(list, "rows of Table 1 beside the scores"),
-    "seed": _SEED,
+    **{name: SETTINGS[name] for name in ("seed", "local_share", "scale")},
+    "tested": Setting(int, "of synthetic scenes: images at scale 1 of a tested set", 1, 1_000_000),
 }
 """What a protocol, `experiments.Protocol`, may set."""
 

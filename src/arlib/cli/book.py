@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from arlib.cli.options import FORMAT, PARAMETERS, SECONDS
+from arlib.cli.options import FORMAT, PARAMETERS, SECONDS, check_workers, with_workers
 
 KERNEL = "python3"
 """What every chapter names as its kernel."""
@@ -28,6 +28,7 @@ KERNEL = "python3"
     help="Of a protocol: do this stage, with what it needs of those before it.",
 )
 @click.option("--yes", is_flag=True, help="Start what takes days without a GPU.")
+@with_workers
 @click.option("--timeout", default=3600.0, type=SECONDS, help="Seconds that a cell may take.")
 @click.option(
     "--repository",
@@ -39,7 +40,15 @@ KERNEL = "python3"
     envvar="ARLIB_ADDRESS",
     help="The site's public address: links to it show an image.  [env: ARLIB_ADDRESS]",
 )
-def run(edition: str, parameters: dict[str, str], plan: bool, **settings: Any) -> None:
+def run(
+    edition: str,
+    parameters: dict[str, str],
+    plan: bool,
+    workers: int,
+    scheduler: str | None,
+    resource: tuple[tuple[str, float], ...],
+    **settings: Any,
+) -> None:
     """Execute the chapters of an edition and build the site, inside a clone of the book.
 
     EDITION is the name of a file editions/EDITION.yaml: `arlib editions` lists them, and `arlib
@@ -56,15 +65,17 @@ def run(edition: str, parameters: dict[str, str], plan: bool, **settings: Any) -
     arlib run own -p dataset photos/ -p finetune_on "[shipped]"
     arlib run paper --plan
     arlib run paper --stage finetune
+    arlib run paper --stage score --scheduler tcp://HOST:8786 --resource GPU 1
     """  # noqa: D301 - \b keeps click from filling the lines
     from arlib.publishing import find_book, load_edition, plan_edition, run_edition
 
+    who = check_workers(workers, scheduler, resource)
     root = find_book()
     loaded = load_edition(root, edition, parameters)
     if plan:
         plan_edition(loaded, say=click.echo)
         return
-    result = run_edition(root, loaded, say=click.echo, **settings)
+    result = run_edition(root, loaded, say=click.echo, workers=who, **settings)
     if settings["stage"]:
         click.echo(f"stage {settings['stage']} is done and kept")
         return

@@ -17,6 +17,7 @@ from arlib import __version__
 from arlib.cli.book import editions, lab, run
 from arlib.cli.data import data
 from arlib.cli.predict import predict
+from arlib.cli.runs import runs
 from arlib.cli.score import score
 from arlib.cli.table import table
 from arlib.cli.train import finetune, head
@@ -88,5 +89,5 @@ def app() -> None:
     """Affective regions: predict an image's sentiment and the regions that carry it."""
 
 
-for command in (run, lab, editions, predict, table, score, head, finetune, weights, data):
+for command in (run, lab, editions, predict, table, runs, score, head, finetune, weights, data):
     app.add_command(command)

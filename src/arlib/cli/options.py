@@ -83,3 +83,35 @@ PARAMETERS = click.option(
     callback=lambda _, __, pairs: dict(pairs),
     help="Set a parameter, as often as needed; of a name the last counts.",
 )
+
+
+def with_workers(command: Any) -> Any:
+    """Add the options that say who scores, as `check_workers` takes them."""
+    options = (
+        click.option("--workers", default=1, type=PROCESSES, help="Processes that score, here."),
+        click.option(
+            "--scheduler", help="Of Dask, tcp://HOST:8786: its workers score; folders are shared."
+        ),
+        click.option(
+            "--resource",
+            nargs=2,
+            type=(str, POSITIVE),
+            multiple=True,
+            metavar="NAME AMOUNT",
+            help="What a Dask worker needs for a shard: GPU 1.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def check_workers(
+    workers: int, scheduler: str | None, resource: tuple[tuple[str, float], ...]
+) -> dict[str, Any]:
+    """Check who scores, and give it as `arlib.scoring.score_in_shards` takes it."""
+    if scheduler and workers > 1:
+        raise click.UsageError("give one of --workers N and --scheduler ADDRESS")
+    if resource and not scheduler:
+        raise click.UsageError("--resource is for the workers of a --scheduler")
+    return {"processes": workers, "scheduler": scheduler, "resources": dict(resource)}

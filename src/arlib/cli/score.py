@@ -9,13 +9,13 @@ from arlib.cli.options import (
     FILE,
     MAX_PIXELS,
     MODEL,
-    POSITIVE,
-    PROCESSES,
     REGIONS,
     SECONDS,
     SHARE,
     N,
+    check_workers,
     refuse_input,
+    with_workers,
 )
 
 _FILES = ("model", "head", "weights")
@@ -51,18 +51,7 @@ _FILES = ("model", "head", "weights")
 @click.option("--batch-size", default=16, type=N, help="Crops in one pass of the network.")
 @click.option("--deadline", type=SECONDS, help="Seconds that an image's proposals may take.")
 @click.option("--shard-size", default=1024, type=N, help="Images that are lost to a crash at most.")
-@click.option("--workers", default=1, type=PROCESSES, help="Processes on this machine.")
-@click.option(
-    "--scheduler", help="Of Dask, tcp://HOST:8786: its workers score; folders are shared."
-)
-@click.option(
-    "--resource",
-    nargs=2,
-    type=(str, POSITIVE),
-    multiple=True,
-    metavar="NAME AMOUNT",
-    help="What a Dask worker needs for a shard: GPU 1.",
-)
+@with_workers
 @click.option("--overwrite", is_flag=True, help="Replace the scores at --out.")
 def score(
     out: Path,
@@ -83,10 +72,7 @@ def score(
 
     if bool(named["dataset"]) == bool(images):
         raise click.UsageError("give one of --dataset NAME and --images FOLDER")
-    if scheduler and workers > 1:
-        raise click.UsageError("give one of --workers N and --scheduler ADDRESS")
-    if resource and not scheduler:
-        raise click.UsageError("--resource is for the workers of a --scheduler")
+    who = check_workers(workers, scheduler, resource)
     refuse_input(out, named["dataset"], images, *(named[each] for each in _FILES))
     for name in _FILES:  # workers may run elsewhere
         if named[name] and Path(named[name]).exists():
@@ -95,9 +81,7 @@ def score(
         {**named, "images": images and str(images.resolve())},
         out.resolve(),
         shard_size=shard_size,
-        processes=workers,
-        scheduler=scheduler,
-        resources=dict(resource),
+        **who,
         overwrite=overwrite,
     )
     for number, errors in report.retried.items():

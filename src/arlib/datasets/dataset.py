@@ -11,10 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from arlib._support.progress import progress_bar
 from arlib.datasets.files import DatasetError
 from arlib.datasets.folds import COLUMNS, stratified_folds
 from arlib.datasets.images import MAX_PIXELS, read_image
 from arlib.datasets.labels import POLARITY
+
+_MOMENT = 2.0  # seconds of reading before a bar shows
+
+_HASHED: dict[bytes, str] = {}  # images and the state of their files -> SHA-256
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Dataset:
             sentiment, NaN where an image has fewer; None where they are not known.
         tags: (n,) str, what people wrote to the images; None where nothing is known.
         agreement: (n,) int8, how many annotators gave the label; None where it is not known.
+        valence: (n,) float, the sentiment that images were drawn with, above 0 positive, whatever
+            people say of them; None where it is not known.
         maps: (n,) str, files of maps of the regions that carry the emotion, relative to `root`,
             "" where an image has none; None where there are none.
         notes: what was read otherwise than it is written, or passed over, in sentences.
@@ -63,6 +70,7 @@ class Dataset:
     regions: np.ndarray | None = None
     tags: np.ndarray | None = None
     agreement: np.ndarray | None = None
+    valence: np.ndarray | None = None
     maps: np.ndarray | None = None
     notes: tuple[str, ...] = ()
 
@@ -181,20 +189,44 @@ class Dataset:
             writer.writerows(zip(self.keys.tolist(), self.folds.tolist(), strict=True))
 
     def sha256(self) -> str:
-        """Hash keys, labels, folds and, of images in files, every byte: which data these were."""
+        """Hash keys, labels, folds and, of images in files, every byte: which data these were.
+
+        The bytes are read once a process, while no file changes; a bar shows after `_MOMENT`.
+        """
         digest = hashlib.sha256()
         for array in (self.keys, self.labels, self.folds):
             digest.update("\n".join(map(str, array.tolist())).encode())
-        for index in range(len(self) if self.draw is None else 0):
-            path, content = self.path(index), b""
-            with contextlib.suppress(OSError):  # an image that cannot be read is one of none
-                content = path.read_bytes() if path.is_file() else b""
-            digest.update(content)
-        return digest.hexdigest()
+        if self.draw is not None:
+            return digest.hexdigest()
+        rows, state = range(len(self)), digest.copy()
+        for row in rows:
+            state.update(_file_state(self.path(row)).encode())
+        if state.digest() not in _HASHED:
+            name = f"{self.name}, SHA-256"
+            for row in progress_bar(rows, unit="image", desc=name, delay=_MOMENT):
+                path, content = self.path(row), b""
+                with contextlib.suppress(OSError):  # an image that cannot be read is one of none
+                    content = path.read_bytes() if path.is_file() else b""
+                digest.update(content)
+            _HASHED[state.digest()] = digest.hexdigest()
+        return _HASHED[state.digest()]
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        names = ("keys", "files", "labels", "folds", "regions", "tags", "agreement", "maps")
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        known = {name: getattr(self, name) for name in _ARRAYS}
+        return {name: array for name, array in known.items() if array is not None}
+
+
+_ARRAYS = ("keys", "files", "labels", "folds", "regions", "tags", "agreement", "valence", "maps")
+
+
+def _file_state(path: Path) -> str:
+    """Tell which file a path names, and whether it was written to since."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        return f"{path} {error.errno}"
+    times = (status.st_mtime_ns, status.st_ctime_ns)
+    return f"{path} {status.st_dev} {status.st_ino} {status.st_size} {times}"
 
 
 def repeated_key(keys: np.ndarray, hash_of: Callable[[str], int] = hash) -> str | None:

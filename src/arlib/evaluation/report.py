@@ -36,6 +36,7 @@ def compare_runs(one: Run, other: Run) -> pd.DataFrame:
         ValueError: They predict other emotions, a run has no labels, or the same images have other
             labels.
     """
+    one, other = one.tested(), other.tested()
     for run in (one, other):
         run.require_labels(f"Comparing {run.name}")
     emotions = [run.scores.emotion.values.tolist() for run in (one, other)]

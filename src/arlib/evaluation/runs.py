@@ -72,13 +72,12 @@ class Run:
             'mobilenet_v2, frozen, under a linear head'
         """
         experiment = self.facts["experiment"]
-        if "synthetic" in experiment:
-            return f"{experiment['synthetic']['backbone']}, fine-tuned on tagged scenes"
         (source,) = experiment.get("finetune_on", ["none"])
         words = {
             "none": "frozen, under a linear head",
             "shipped": "frozen, under the head that comes with the package",
             "folds": "fine-tuned on the other folds",
+            "scenes-tagged": "fine-tuned on tagged scenes",
         }
         return f"{experiment['backbones'][0]}, {words.get(source, f'fine-tuned on {source}')}"
 
@@ -155,35 +154,46 @@ class Run:
         baselines = None if self.baselines is None else self.baselines.isel(image=images)
         return replace(self, name=name, scores=self.scores.isel(image=images), baselines=baselines)
 
+    def tested(self) -> Run:
+        """Leave out a fixed split's training part: labelled images in no fold, where others are."""
+        folds = self.scores.fold.values
+        training = (folds < 0) & (self.labels >= 0)
+        if not training.any() or (folds < 0).all():
+            return self
+        return self.select(~training, self.name)
+
     def labelled(self) -> Run:
-        """Take the images whose label is known; ValueError where there is none."""
-        known = self.labels >= 0
+        """Take the tested images whose label is known; ValueError where there is none."""
+        run = self.tested()
+        known = run.labels >= 0
         if not known.any():
             raise ValueError("no image has a label")
-        return self.select(known, self.name)
+        return run.select(known, run.name)
 
     def columns(self) -> list[Run]:
         """Split the run into the columns of Table 1 that it fills: by polarity, by agreement.
+
+        Each holds the tested images alone.
 
         Several emotions with a stated polarity give "…, polarity" and the run itself; images that
         five people annotated give "…, five agree", "…, four agree", "…, three agree", as the
         paper's Twitter I, but for one that would repeat another, where no image has that agreement;
         any other run is one column.
         """
-        emotions = self.scores.emotion.values.tolist()
+        run = self.tested()
+        baselines, emotions = run.baselines, run.scores.emotion.values.tolist()
         if len(emotions) > 2 and _has_polarity(emotions):
-            baselines = self.baselines
             if baselines is not None:
                 baselines = to_polarity(baselines, emotions)
-            scores = to_polarity(self.scores)
-            name = f"{self.name}, polarity"
-            return [replace(self, name=name, scores=scores, baselines=baselines), self]
-        if self.baselines is None or "agreement" not in self.baselines:
-            return [self]
-        agreement = self.baselines.agreement.values
+            scores = to_polarity(run.scores)
+            name = f"{run.name}, polarity"
+            return [replace(run, name=name, scores=scores, baselines=baselines), run]
+        if baselines is None or "agreement" not in baselines:
+            return [run]
+        agreement = baselines.agreement.values
         words = {5: "five agree", 4: "four agree", 3: "three agree"}
         return [
-            self.select(agreement >= least, f"{self.name}, {agree}")
+            run.select(agreement >= least, f"{run.name}, {agree}")
             for least, agree in words.items()
             if (agreement == least).any()
         ]

@@ -32,6 +32,7 @@ from arlib.networks import (
 from arlib.proposals import make_proposals
 
 if TYPE_CHECKING:
+    from arlib.experiments.protocol import Finetuning, Protocol
     from arlib.experiments.stages import Stages
 
 DAY = 86_400.0
@@ -125,13 +126,11 @@ def make_plan(stages: Stages) -> Plan:
     device, _ = resolve_device(None)
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"{os.cpu_count()} CPU cores"
     plan = Training.parse(settings.finetune.training)
-    networks = [settings.backbone]
-    networks += [settings.caffenet] if "pcnn-caffenet" in settings.rows else []
     rates = {
         name: measure_rates(name, plan, settings.proposals, settings.max_regions)
-        for name in networks
+        for name in _networks(settings)
     }
-    ready = not lacking and (settings.weights != "auto" or weights_at_hand(settings.backbone))
+    ready = not lacking and _begins(stages)
     steps = list(_steps(stages, sizes, rates, ready=ready))
     left = [step for step in steps if not step.kept]
     seconds, needed = sum(each.seconds for each in left), sum(each.bytes for each in left)
@@ -179,6 +178,15 @@ def _data(stages: Stages) -> tuple[dict[str, int], list[str], list[str]]:
         sizes[source] = _published_size(source)
         lines.append(missing(source, error))
         lacking.append(f"{source}, which the network learns from, is not here")
+    if settings.pretrain:
+        first = settings.pretrain.dataset
+        try:
+            sizes[first] = int((stages.objects.folds != 1).sum())
+            lines.append(f"  {first:<18} {len(stages.objects):,} images, learned first")
+        except DatasetError as error:
+            sizes[first] = 0
+            lines.append(missing(first, error))
+            lacking.append(f"{first}, which networks learn first, is not here")
     anps = settings.anps or source
     if anps != source:
         try:
@@ -187,6 +195,13 @@ def _data(stages: Stages) -> tuple[dict[str, int], list[str], list[str]]:
         except (DatasetError, Missing) as error:
             sizes[anps] = 0
             lines.append(f"  {anps:<18} missing, so that rows of noun pairs are: {error}")
+    try:
+        pairs = stages.pairs if "sentibank" in settings.rows else ()
+        lines += [f"  {len(pairs):,} noun pairs, named by {settings.pairs}"] if pairs else []
+    except (DatasetError, Missing):  # which is said above
+        pass
+    except (ValueError, OSError) as error:
+        lacking.append(str(error))
     held_out = f"{source}-held-out"
     for name in settings.columns:
         if lacking and name == held_out:
@@ -223,11 +238,11 @@ def _published(name: str, here: int) -> str:
 def _weights(stages: Stages) -> tuple[list[str], list[str]]:
     """Look for the networks' weights: lines, and what is lacking."""
     settings, lines, lacking = stages.protocol, [], []
-    names = [settings.backbone]
-    names += [settings.caffenet] if "pcnn-caffenet" in settings.rows else []
-    for name in dict.fromkeys(names):
+    for name in _networks(settings):
         wanted = f"ARLIB_DATA/weights/{name}.safetensors"
-        if settings.weights == "random":
+        if settings.weights == "random" and settings.pretrain:
+            lines.append(f"  {name:<18} random, until it has learned {settings.pretrain.dataset}")
+        elif settings.weights == "random":
             lines.append(f"  {name:<18} random, none are needed")
         elif settings.weights != "auto":
             there = Path(settings.weights).is_file()
@@ -245,6 +260,20 @@ def _weights(stages: Stages) -> tuple[list[str], list[str]]:
     return lines, lacking
 
 
+def _networks(settings: Protocol) -> list[str]:
+    """Name the networks that a protocol trains."""
+    more = [settings.caffenet] if "pcnn-caffenet" in settings.rows else []
+    return list(dict.fromkeys([settings.backbone, *more]))
+
+
+def _begins(stages: Stages) -> bool:
+    """Tell whether the weights that fine-tuning begins with are here."""
+    settings = stages.protocol
+    if settings.pretrain:
+        return (stages.pretrained_folder(settings.backbone) / "network.json").is_file()
+    return settings.weights != "auto" or weights_at_hand(settings.backbone)
+
+
 def _downloads(name: str) -> bool:
     """Whether torchvision publishes weights of a network."""
     from torchvision import models
@@ -260,11 +289,9 @@ def _steps(
     backbone, source = settings.backbone, settings.finetune.dataset
     rates = measured[backbone]
     learned = round(sizes[source] * (1 - settings.finetune.hold_out))
-    training = Training.parse(settings.finetune.training)
-    training = replace(training, batch_size=max(1, min(training.batch_size, learned)))
-    iterations = training.planned(max(1, learned)).iterations
-    steps = f"{iterations:,} steps of {training.batch_size} images"
-    takes = rates.training(iterations, training.batch_size)
+    iterations, batch = _length(settings.finetune, learned)
+    steps = f"{iterations:,} steps of {batch} images"
+    takes = rates.training(iterations, batch)
     weights = 4.0 * sum(each.numel() for each in _untrained(backbone).parameters())
 
     def kept(folder: Callable[[], Path], file: str) -> bool:
@@ -275,6 +302,12 @@ def _steps(
         except (WeightsError, DatasetError, Missing):  # such as weights that are still to come
             return False
 
+    if settings.pretrain and sizes[settings.pretrain.dataset]:
+        first = _length(settings.pretrain, sizes[settings.pretrain.dataset])
+        for name, each in measured.items():
+            there = Path(stages.pretrained_folder(name), "network.json").exists()
+            work = f"{first[0]:,} steps of {first[1]} images"
+            yield Step(f"pretrain {name}", work, each.training(*first), 4 * weights, there)
     tuned = kept(lambda: stages.tuned_folder(backbone), "network.json")
     yield Step("finetune", steps, takes, 4 * weights, tuned)
     here = {name: sizes[name] for name in settings.columns if sizes[name]}
@@ -282,8 +315,7 @@ def _steps(
     scored = {**here, **({"sample": fitted} if "former-fusion" in settings.rows and fitted else {})}
     for name, n in scored.items():
         crops = f"{n:,} images, {n * (1 + regions):,} crops"
-        images = lambda name=name: stages.sample if name == "sample" else stages.column(name)  # noqa: E731
-        there = kept(lambda images=images: stages.scores_folder(images()), "scores.zarr")  # type: ignore[misc]
+        there = kept(partial(stages.scores_folder, name), "scores.zarr")
         title = "score, for early fusion" if name == "sample" else f"score {name}"
         yield Step(title, crops, rates.scoring(n, regions), n * (30.0 * regions + 60), there)
 
@@ -301,7 +333,7 @@ def _steps(
             of = rates if row == "pcnn-vggnet" else measured[settings.caffenet]
             trainings = 1 if row == "pcnn-vggnet" else 2  # CaffeNet is fine-tuned first
             work, disk = f"{'twice ' * (trainings - 1)}{steps}", 4 * weights
-            seconds = trainings * of.training(iterations, training.batch_size)
+            seconds = trainings * of.training(iterations, batch)
             seconds += (learned + tested) * of.crop
         elif row == "deepsentibank":
             work, seconds, disk = steps, takes + seconds, 4 * weights
@@ -311,6 +343,13 @@ def _steps(
             work, seconds = f"{50 * tested:,} crops", 50 * tested * rates.crop
         there = all(kept(partial(stages.row_path, name, row), "") for name in here)
         yield Step(f"rows: {row}", work, seconds, disk, there and bool(here))
+
+
+def _length(wanted: Finetuning, images: int) -> tuple[int, int]:
+    """How many steps a training takes, of how many images each."""
+    plan = Training.parse(wanted.training)
+    batch = max(1, min(plan.batch_size, images))
+    return replace(plan, batch_size=batch).planned(max(1, images)).iterations, batch
 
 
 def measure_rates(backbone: str, training: Training, proposals: str, max_regions: int) -> Rates:

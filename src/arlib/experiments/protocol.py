@@ -2,6 +2,8 @@
 
     pre-trained weights -> fine-tune on 90 % of a set -> score the columns -> other rows -> Table 1
 
+Beside the paper's, a network may be frozen under linear heads, or fine-tuned on a column's folds.
+
 Every stage is kept in the cache under its settings and the code that it uses, and goes on where it
 was cut off.
 """
@@ -38,16 +40,26 @@ ROWS = {
 
 PAPER_ROWS = ("sentibank", "pcnn-caffenet", "pcnn-vggnet", "vggnet", "former-fusion")
 
+FROZEN, SHIPPED, FOLDS, AUTO = MODES = ("none", "shipped", "folds", "auto")
+"""What a network learns from, where it is not the name of a dataset."""
+
 HELD_OUT = "-held-out"
+
+SCENES = "scenes-"
+"""How the names of synthetic scenes begin."""
 
 
 @dataclass(frozen=True)
 class Finetuning:
-    """What the network learns from.
+    """What a network learns from.
 
     Attributes:
-        dataset: its name, or the path of a table or folder.
-        hold_out: the share that nothing learns from: the column DATASET-held-out.
+        dataset: its name, or the path of a table or folder; or of each column "none": the network
+            is frozen, under a linear head fitted on the column's other folds; "shipped": under the
+            head that comes with the package; "auto": the former, or the latter where labels are
+            too few for a head of its own; "folds": one network a fold learns from the others.
+        hold_out: the share that nothing learns from, of the fine-tuning set the column
+            DATASET-held-out; 0 learns from all.
         training: settings of `arlib.networks.Training`.
     """
 
@@ -66,8 +78,11 @@ class Protocol:
         columns: what is tested: names of datasets, such as "twitter1-five"; DATASET-held-out, the
             part of the fine-tuning set that nothing learned from; or paths.
         weights: of the backbone and of `caffenet` before: "auto", "random", or a file's path.
+        pretrain: what both learn first, in the place of ImageNet; None: nothing.
         caffenet: the network in place of CaffeNet.
         anps: the dataset of adjective-noun pairs, for SentiBank; "" takes the fine-tuning set.
+        pairs: a file that names the pairs of SentiBank's detectors, one a line; "" takes the 1,200
+            whose detectors work best.
         proposals: a name in `arlib.proposals.make_proposals`.
         max_regions: N, the most regions an image.
         crop: "warp" or "square", as `arlib.scoring.score`.
@@ -78,9 +93,13 @@ class Protocol:
         fit_on: images, at most, of the fine-tuning part that classifiers on fixed features learn
             from (SentiBank, VGGNet, DeepSentiBank, early fusion); 0: they learn from the column's
             other folds instead, which have better labels where people gave them.
+        reader: settings of the columns' reader, as of `arlib.datasets.load`.
         rows: what is measured beside the scores: "sentibank", "pcnn-caffenet", "pcnn-vggnet",
             "vggnet", "former-fusion", "deepsentibank", and "controls", crops of fixed places.
-        seed: of the split, of training and of random weights.
+        seed: of the split, of training, of random weights and of synthetic scenes.
+        local_share: of synthetic scenes, the share of the sentiment that objects carry, 0 to 1.
+        scale: of synthetic scenes, the size of their sets, as `arlib.datasets.scenes.draw_set`.
+        tested: of synthetic scenes, images at scale 1 of each set that nothing learns from.
 
     Raises:
         ValueError: no such row, two columns of one name, a share that leaves nothing to learn
@@ -96,8 +115,10 @@ class Protocol:
     finetune: Finetuning
     columns: tuple[str, ...]
     weights: str = "auto"
+    pretrain: Finetuning | None = None
     caffenet: str = "alexnet"
     anps: str = ""
+    pairs: str = ""
     proposals: str = "edge_boxes"
     max_regions: int = 100
     crop: str = "warp"
@@ -106,16 +127,25 @@ class Protocol:
     features: str = "crops"
     batch_size: int = 64
     fit_on: int = 10_000
+    reader: Mapping[str, Any] = field(default_factory=dict)
     rows: tuple[str, ...] = PAPER_ROWS
     seed: int = 0
+    local_share: float = 0.5
+    scale: float = 0.35
+    tested: int = 1600
 
     def __post_init__(self) -> None:
         """Refuse what no run could be made of."""
         if unknown := [row for row in self.rows if row not in ROWS]:
             raise ValueError(f"no row {unknown[0]!r}; there are {', '.join(ROWS)}")
-        if not 0 < self.finetune.hold_out <= 0.5:
-            raise ValueError(f"hold_out must be above 0, at most 0.5: {self.finetune.hold_out}")
+        learned = [self.finetune] if self.pretrain is None else [self.finetune, self.pretrain]
+        for each in learned:
+            if not 0 <= each.hold_out <= 0.5:
+                raise ValueError(f"hold_out must lie in [0, 0.5], not {each.hold_out}")
+            Training.parse(each.training)
         source, own = self.finetune.dataset, f"{self.finetune.dataset}{HELD_OUT}"
+        if own in self.columns and not self.finetune.hold_out:
+            raise ValueError(f"nothing is held out of {source} for the column {own}")
         for column in self.columns:
             if column != own and datasets.source_of(column) == datasets.source_of(source):
                 raise ValueError(
@@ -125,7 +155,6 @@ class Protocol:
         names = [self.run_name(column) for column in self.columns]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"two columns would be one run, {twice.pop()}: rename a file")
-        Training.parse(self.finetune.training)
         make_proposals(self.proposals, max_regions=self.max_regions)
 
     def with_paths(self, resolve: Callable[[str], str]) -> "Protocol":
@@ -137,31 +166,115 @@ class Protocol:
                 return name
             return resolve(own) + name[len(own) :]
 
-        finetune = replace(self.finetune, dataset=named(self.finetune.dataset))
-        return replace(self, finetune=finetune, columns=tuple(map(named, self.columns)))
+        def located(learned: Finetuning) -> Finetuning:
+            if learned.dataset in MODES:
+                return learned
+            return replace(learned, dataset=named(learned.dataset))
+
+        if self.pairs and not Path(self.pairs).is_file():
+            raise ValueError(f"parameter pairs: no file {self.pairs!r}")
+        return replace(
+            self,
+            pairs=self.pairs and str(Path(self.pairs).resolve()),
+            finetune=located(self.finetune),
+            pretrain=self.pretrain and located(self.pretrain),
+            columns=tuple(map(named, self.columns)),
+        )
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether all that is learned from and tested are synthetic scenes."""
+        return all(name.startswith(SCENES) for name in (self.finetune.dataset, *self.columns))
 
     def run_name(self, column: str) -> str:
-        """Name the run of a column, after it, the network and what that learned from."""
-        return f"{_word(column)}-{self.backbone}-ft-{_word(self.finetune.dataset)}"
+        """Name the run of a column, after it, the network and what that learned from.
+
+        A column of a synthetic protocol is enough of a name.
+        """
+        if self.synthetic:
+            return column.removesuffix(HELD_OUT)
+        return run_name(column, self.backbone, self.finetune.dataset)
 
     def runs(
-        self, *, progress: bool = True, say: Callable[[str], Any] | None = None
+        self,
+        *,
+        progress: bool = True,
+        say: Callable[[str], Any] | None = None,
+        workers: Mapping[str, Any] | None = None,
     ) -> dict[str, Callable[[Path], Path]]:
         """Name the runs, each with the function that makes it, given the folder it goes into."""
-        stages = self.stages(progress=progress, say=say)
+        stages = self.stages(progress=progress, say=say, workers=workers)
         return {self.run_name(name): partial(stages.measure, name) for name in self.columns}
 
-    def stages(self, *, progress: bool = True, say: Callable[[str], Any] | None = None) -> "Stages":
-        """Make what does the stages, one by one; `say` is called with lines about them."""
+    def stages(
+        self,
+        *,
+        progress: bool = True,
+        say: Callable[[str], Any] | None = None,
+        workers: Mapping[str, Any] | None = None,
+    ) -> "Stages":
+        """Make what does the stages, one by one.
+
+        `say` is called with lines about them; `workers` are of scoring, `processes`, or
+        `scheduler` and `resources`, as `arlib.scoring.score_in_shards` takes them.
+        """
         from arlib.experiments.stages import Stages  # which loads what it takes to do them
 
-        return Stages(self, progress, say)
+        return Stages(self, progress, say, workers)
 
 
 def restore_protocol(facts: Mapping[str, Any]) -> Protocol:
     """Make the settings again from `asdict` of them, or from an edition's values."""
     lists = {name: tuple(facts[name]) for name in ("columns", "rows") if name in facts}
-    return Protocol(**{**facts, "finetune": Finetuning(**facts["finetune"]), **lists})
+    learned = {
+        name: Finetuning(**facts[name]) for name in ("finetune", "pretrain") if facts.get(name)
+    }
+    return Protocol(**{**facts, **learned, **lists})
+
+
+def scenes_protocol(**settings: Any) -> Protocol:
+    """Declare the protocol on synthetic scenes, small enough for a processor, in minutes.
+
+    Objects stand for ImageNet, tagged scenes for Flickr, annotated ones for Twitter I and the
+    small, unbalanced set for Twitter II.
+
+    Args:
+        settings: of `Protocol`, in the place of those here.
+
+    Example:
+        >>> list(scenes_protocol(seed=1).runs())
+        ['scenes-annotated', 'scenes-folded', 'scenes-tagged']
+    """
+    objects = {"epochs": 4, "batch_size": 32, "lr": 0.02, "head_factor": 1, "step": 0.6}
+    tags = {"epochs": 1, "batch_size": 32, "lr": 0.01, "head_factor": 2, "step": 0.7, "round": 40}
+    here = Protocol(
+        "vgg_tiny",
+        Finetuning("scenes-tagged", training=tags),
+        ("scenes-annotated", "scenes-folded", f"scenes-tagged{HELD_OUT}"),
+        weights="random",
+        pretrain=Finetuning("scenes-objects", training=objects),
+        caffenet="alexnet_tiny",
+        max_regions=60,
+        batch_size=256,
+        fit_on=0,
+        rows=tuple(ROWS),
+    )
+    return replace(here, **settings)
+
+
+def run_name(column: str, backbone: str, source: str) -> str:
+    """Name the run of a column by a network, after what that learned from.
+
+    >>> run_name("twitter2", "mobilenet_v2", "none"), run_name("twitter2", "mobilenet_v2", "folds")
+    ('twitter2-mobilenet_v2', 'twitter2-mobilenet_v2-ft')
+    >>> run_name("photos/my labels.csv", "squeezenet1_1", "shipped")
+    'own-my_labels-squeezenet1_1-shipped'
+    >>> run_name("oasis", "mobilenet_v2", "../photos/all.csv")
+    'oasis-mobilenet_v2-ft-own-all'
+    """
+    tail = {FROZEN: "", AUTO: "", FOLDS: "-ft", SHIPPED: "-shipped"}.get(source)
+    tail = f"-ft-{_word(source)}" if tail is None else tail
+    return f"{_word(column)}-{backbone}{tail}"
 
 
 def _word(name: str) -> str:
@@ -173,4 +286,6 @@ def _word(name: str) -> str:
     own = name.removesuffix(HELD_OUT)
     if own in datasets.names() or name in datasets.names():
         return name
+    if not re.search(r"[./\\]", own):  # no path, but what a set was called elsewhere
+        return re.sub(r"[^\w-]", "_", name)
     return re.sub(r"[^\w.-]", "_", f"own-{Path(own).stem}{name[len(own) :]}")

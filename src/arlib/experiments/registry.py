@@ -1,21 +1,30 @@
 """Open runs by name, and make experiments from settings, as chapters and editions need them."""
 
+import json
+import logging
+import os
+import re
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import xarray as xr
+
 from arlib import datasets
-from arlib._support.settings import PROTOCOL, SETTINGS, read_settings
+from arlib._support.settings import PROTOCOL, SETTINGS, read_settings, short
+from arlib._support.stores import check_store
 from arlib.datasets import Dataset, DatasetError
-from arlib.datasets.scenes import SceneGenerator
 from arlib.evaluation import Run
-from arlib.experiments.runs import open_run
+from arlib.experiments.runs import open_run, read_facts, write_run
+from arlib.scoring import open_scores
 
 if TYPE_CHECKING:  # these load torch, which opening a run does without
     from arlib.experiments.photographs import Experiment
     from arlib.experiments.protocol import Protocol
-    from arlib.experiments.synthetic import SyntheticProtocol
+
+log = logging.getLogger(__name__)
 
 SYNTHETIC_RUNS = ("scenes-annotated", "scenes-folded", "scenes-tagged")
 """Runs that are trained and scored live where they are missing."""
@@ -52,11 +61,128 @@ def find_run(
             names = {path.parent.name for path in Path(folder).glob("*/run.json")}
             known = ", ".join(sorted(names | set(SYNTHETIC_RUNS)))
             raise ValueError(f"no run {name!r} in {folder}; there are {known}")
-        from arlib.experiments.synthetic import SyntheticProtocol
+        from arlib.experiments.protocol import scenes_protocol
 
-        dataset = name.removeprefix("scenes-")
-        place = SyntheticProtocol().score(dataset, baselines=baselines, progress=progress)
+        protocol = scenes_protocol()
+        column = next(each for each in protocol.columns if protocol.run_name(each) == name)
+        place = protocol.stages(progress=progress).measure(column, baselines=baselines)
     return open_run(place)
+
+
+def list_runs(folder: str | Path = "results") -> list[dict[str, Any]]:
+    """List the runs below a folder.
+
+    Args:
+        folder: where runs are; beside a chapter it is called `results`.
+
+    Returns:
+        By name: `name`, `dataset`, `network` in words, `images` that are tested, and when it was
+        `finished`, None where that was not noted.
+
+    Raises:
+        ValueError: a run.json is damaged; it is named.
+    """
+    rows = []
+    for path in sorted(Path(folder).glob("*/run.json")):
+        facts = read_facts(path)
+        try:
+            row = {
+                "name": path.parent.name,
+                "dataset": facts["experiment"]["dataset"],
+                "network": Run("", xr.Dataset(), facts=facts).network,
+                "images": facts["dataset"]["images"],
+                "finished": facts.get("finished"),
+            }
+        except (LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} does not hold the facts of a run: {error!r}") from error
+        rows.append(row)
+    return rows
+
+
+def add_run(
+    store: str | Path, folder: str | Path = "results", *, dataset: str, name: str = ""
+) -> Path:
+    """Make a run of scores that were made by themselves, such as by `arlib score`.
+
+    Args:
+        store: the scores.
+        folder: where runs are; beside a chapter it is called `results`.
+        dataset: the images: a name, or the path of a table or folder. Where they are at hand, they
+            must be those that were scored, and their hash goes into run.json.
+        name: of the run; "" makes one of the dataset, the network and what that learned from.
+
+    Returns:
+        The run's folder, which holds a copy of the scores.
+
+    Raises:
+        StoreError: no scores there, or not as they were written.
+        ValueError: a name that no run can have, no such dataset, or scores of other images.
+        FileExistsError: there is a run of that name, or something else.
+    """
+    from arlib.experiments.protocol import run_name
+
+    store, scores = Path(store), open_scores(store)
+    if lacking := {"dataset", "backbone", "weights_sha256", "unreadable"} - scores.attrs.keys():
+        raise ValueError(f"{store} does not say its {min(lacking)}: arlib score writes that")
+    if dataset not in datasets.names() and Path(dataset).exists():
+        dataset = str(Path(dataset).resolve())  # chapters run elsewhere
+    backbone, learned = str(scores.attrs["backbone"]), _learned_from(scores)
+    name = name or run_name(dataset, backbone, learned)
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ValueError(f"a run's name has letters, digits, '.', '-' and '_' alone: {short(name)}")
+    if name in SYNTHETIC_RUNS:
+        raise ValueError(f"{name} is a run that is made live: give another name")
+    place = Path(folder, name)
+    if os.path.lexists(place):
+        raise FileExistsError(f"{place} exists already: give another name, or remove it")
+    images = _images_scored(store, scores, dataset)
+
+    def produce(out: Path) -> xr.Dataset:
+        out.parent.mkdir(parents=True)
+        shutil.copytree(store, out)
+        check_store(out)
+        return open_scores(out)
+
+    settings = {"dataset": dataset, "backbones": [backbone], "finetune_on": [learned]}
+    return write_run(
+        place,
+        produce,
+        experiment={**settings, "max_regions": scores.sizes["region"]},
+        dataset=images,
+        seconds={"scoring": None},
+    )
+
+
+def _images_scored(store: Path, scores: xr.Dataset, dataset: str) -> Dataset | None:
+    """Load the images if they are at hand, and check that they were scored."""
+    try:
+        images = load_images(dataset, {})
+    except DatasetError as error:
+        if dataset not in datasets.names():
+            raise
+        if scores.attrs["dataset"] != dataset:
+            theirs = scores.attrs["dataset"]
+            raise ValueError(f"{store} holds scores of {theirs}, not of {dataset}") from error
+        log.warning("run.json will have no hash of the images: %s", error)
+        return None
+    row = {key: number for number, key in enumerate(images.keys.tolist())}
+    for key, label in zip(scores.image.values.tolist(), scores.label.values.tolist(), strict=True):
+        if key not in row:
+            raise ValueError(f"{store} holds scores of {short(key)}, which is not in {dataset}")
+        if label != images.labels[row[key]]:
+            raise ValueError(f"{store}: {short(key)} has another label than in {dataset}")
+    return images
+
+
+def _learned_from(scores: xr.Dataset) -> str:
+    """Say what the network learned from, as `Experiment.finetune_on` does."""
+    from arlib.networks import LinearHead
+
+    head = scores.attrs.get("head")
+    if head is None:
+        return str((scores.attrs.get("model") or {}).get("dataset", "an unnamed set"))
+    shipped = json.loads(json.dumps(LinearHead.default().provenance))
+    return "shipped" if head == shipped else "none"
 
 
 def load_images(name: str, reader: Mapping[str, Any]) -> Dataset:
@@ -72,8 +198,14 @@ def load_images(name: str, reader: Mapping[str, Any]) -> Dataset:
             raise error from None
 
 
+def tested_images(dataset: Dataset) -> Dataset:
+    """Take the images that are predicted: all, but for the training part of a fixed split."""
+    of_training = (dataset.folds < 0) & (dataset.labels >= 0)
+    return dataset.subset(~of_training) if (dataset.folds >= 0).any() else dataset
+
+
 def images_of(run: Run) -> Dataset:
-    """Find the images that a run scored: synthetic ones are drawn again, others read.
+    """Find the images that a run tests: synthetic ones are drawn again, others read.
 
     Args:
         run: the run.
@@ -82,16 +214,11 @@ def images_of(run: Run) -> Dataset:
         DatasetError: they are not under `ARLIB_DATA`; the message says what to get.
     """
     experiment = run.facts["experiment"]
-    if "protocol" in experiment:
-        from arlib.experiments.protocol import restore_protocol
+    if "protocol" not in experiment:
+        return tested_images(load_images(experiment["dataset"], experiment.get("reader", {})))
+    from arlib.experiments.protocol import restore_protocol
 
-        return restore_protocol(experiment["protocol"]).stages().column(experiment["dataset"])
-    if "synthetic" not in experiment:
-        return load_images(experiment["dataset"], experiment.get("reader", {}))
-    from arlib.experiments.synthetic import restore_synthetic
-
-    name = experiment["dataset"].removeprefix("scenes-")
-    return restore_synthetic(experiment["synthetic"]).scored_set(name)
+    return restore_protocol(experiment["protocol"]).stages().tested(experiment["dataset"])
 
 
 def experiment_settings(dataset: str, *, protocol: bool = False) -> dict[str, Any]:
@@ -110,17 +237,17 @@ def experiment_settings(dataset: str, *, protocol: bool = False) -> dict[str, An
         (0.5, 'warp')
     """
     from arlib.experiments.photographs import Experiment
-    from arlib.experiments.protocol import Finetuning, Protocol
-    from arlib.experiments.synthetic import SyntheticProtocol
+    from arlib.experiments.protocol import Finetuning, Protocol, scenes_protocol
 
     if protocol:
         return _plain(asdict(Protocol("", Finetuning(""), ())))
     if dataset == "scenes":
-        scenes = SyntheticProtocol()
-        names = ("scale", "seed", "backbone", "proposals", "max_regions", "crop")
-        own = {name: getattr(scenes, name) for name in names}
-        return {"dataset": "scenes", "local_share": scenes.generator.local_share, **own}
+        scenes = scenes_protocol()
+        return {"dataset": "scenes", **{name: getattr(scenes, name) for name in _OF_SCENES}}
     return _plain(asdict(Experiment(dataset="", backbones=())))
+
+
+_OF_SCENES = ("local_share", "scale", "seed", "backbone", "proposals", "max_regions", "crop")
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,12 +257,12 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def parse_experiment(settings: Mapping[str, Any]) -> "Experiment | SyntheticProtocol | Protocol":
+def parse_experiment(settings: Mapping[str, Any]) -> "Experiment | Protocol":
     """Make an experiment from names and values, as an edition or run.json has them.
 
     Args:
         settings: of `experiment_settings`, each a value or its text; "scenes" as `dataset` asks for
-            the synthetic scenes, and a mapping `protocol` for a `Protocol` of these settings.
+            the `Protocol` on synthetic scenes, and a mapping `protocol` for one of these settings.
 
     Raises:
         ValueError: an unknown name, a value of another type or out of its range, none for what must
@@ -144,30 +271,22 @@ def parse_experiment(settings: Mapping[str, Any]) -> "Experiment | SyntheticProt
     Example:
         >>> parse_experiment({"dataset": "oasis", "backbones": ["vgg16"]}).backbones
         ('vgg16',)
-        >>> parse_experiment({"dataset": "scenes", "local_share": 1.0}).generator.local_share
+        >>> parse_experiment({"dataset": "scenes", "local_share": 1.0}).local_share
         1.0
     """
     from arlib.experiments.photographs import Experiment
-    from arlib.experiments.synthetic import SyntheticProtocol, restore_synthetic
+    from arlib.experiments.protocol import scenes_protocol
     from arlib.proposals import make_proposals
 
     if not isinstance(settings, Mapping):
         raise ValueError(f"an experiment is a mapping of settings, not {settings!r}")
-    if "synthetic" in settings:  # from run.json
-        try:
-            return restore_synthetic(settings["synthetic"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not the settings of the synthetic scenes: {error}") from error
     if "protocol" in settings:
         return _parse_protocol(settings["protocol"])
     defaults = experiment_settings(settings.get("dataset", ""))
     if settings.get("dataset") == "scenes":
         values = _read(settings, defaults, "the synthetic scenes")
         del values["dataset"]
-        share = values.pop("local_share", defaults["local_share"])
-        protocol = SyntheticProtocol(generator=SceneGenerator(local_share=share), **values)
-        make_proposals(protocol.proposals, max_regions=protocol.max_regions)
-        return protocol
+        return scenes_protocol(**values)
     missing = sorted({"dataset", "backbones"} - settings.keys())
     if missing:
         raise ValueError(f"an experiment on photographs needs {' and '.join(missing)}")
@@ -185,8 +304,9 @@ def _parse_protocol(settings: Mapping[str, Any]) -> "Protocol":
     values = read_settings(settings, PROTOCOL, "a protocol")
     if missing := [name for name in ("backbone", "finetune", "columns") if not values.get(name)]:
         raise ValueError(f"a protocol needs {' and '.join(missing)}")
-    if not values["finetune"].get("dataset"):
-        raise ValueError("a protocol needs finetune: {dataset: NAME}")
+    for name in ("finetune", "pretrain"):
+        if values.get(name) and not values[name].get("dataset"):
+            raise ValueError(f"a protocol needs {name}: {{dataset: NAME}}")
     return restore_protocol(values)
 
 

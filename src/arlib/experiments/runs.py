@@ -47,7 +47,8 @@ def open_run(folder: str | Path) -> Run:
             `baselines.zarr`.
 
     Returns:
-        The run, under the folder's name; `Run.load` reads all of it into memory.
+        The run of the tested images, under the folder's name; `Run.load` reads all of it into
+        memory. The training part of a fixed split, which scores may hold too, is left out.
 
     Raises:
         FileNotFoundError: there is no run.
@@ -62,16 +63,16 @@ def open_run(folder: str | Path) -> Run:
         folder.name,
         open_scores(folder / "scores.zarr"),
         open_store(store) if os.path.lexists(store) else None,
-        _read_facts(folder / "run.json"),
-    )
+        read_facts(folder / "run.json"),
+    ).tested()
 
 
-def _read_facts(path: Path) -> dict[str, Any]:
+def read_facts(path: Path) -> dict[str, Any]:
     """Read run.json; ValueError names what in it is not as `write_run` wrote it."""
     facts = read_json(path, optional={"experiment": dict, "dataset": dict, "results": dict})
     where = f"{path}, experiment"
     experiment = facts.get("experiment", {})
-    check_types(experiment, where, optional={"synthetic": dict, "reader": dict})
+    check_types(experiment, where, optional={"protocol": dict, "reader": dict})
     for name in {"backbones", "finetune_on"} & experiment.keys():
         check_types(experiment, where, {name: list})
         if not experiment[name] or not all(isinstance(each, str) for each in experiment[name]):
@@ -84,11 +85,15 @@ def write_run(
     produce: Callable[[Path], xr.Dataset],
     *,
     experiment: Mapping[str, Any],
-    dataset: Dataset,
-    seconds: Mapping[str, float] | None = None,
+    dataset: Dataset | None,
+    seconds: Mapping[str, float | None] | None = None,
     baselines: Callable[[xr.Dataset], xr.Dataset] | None = None,
 ) -> Path:
-    """Write scores, baselines and facts into a run's folder, in one rename; replace an old run."""
+    """Write scores, baselines and facts into a run's folder, in one rename; replace an old run.
+
+    Without a `dataset`, whose images are not at hand, there is no hash of them; `seconds` may say
+    what other steps took, and None of one whose time is not known.
+    """
     refuse_output(folder, ours=_is_run, what="a run")
     fresh = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -96,16 +101,16 @@ def write_run(
         # the scores, and then what is measured beside them
         started = time.perf_counter()
         scores = produce(fresh / "scores.zarr")
-        taken = {**(seconds or {}), "scoring": time.perf_counter() - started}
+        taken = {"scoring": time.perf_counter() - started, **(seconds or {})}
         if baselines is not None:
             started = time.perf_counter()
             write_baselines(fresh, baselines(scores))
             taken["baselines"] = time.perf_counter() - started
         # the facts: settings, data, results, machine
         of_images = {
-            "counts": dict(dataset.counts),
+            "counts": dict(dataset.counts) if dataset else {},
             "unreadable": scores.attrs["unreadable"],
-            "sha256": dataset.sha256(),
+            "sha256": dataset.sha256() if dataset else None,
         }
         facts = {
             "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -115,7 +120,7 @@ def write_run(
             "weights_sha256": scores.attrs["weights_sha256"],
             "dataset": _counts(scores) | of_images,
             "results": _results(scores),
-            "seconds": {name: round(value, 1) for name, value in taken.items()},
+            "seconds": {k: round(value, 1) for k, value in taken.items() if value is not None},
             "machine": machine(),
         }
         (fresh / "run.json").write_text(json.dumps(facts, indent=1) + "\n")
@@ -143,21 +148,30 @@ def write_baselines(folder: Path, baselines: xr.Dataset) -> None:
 
 
 def _counts(scores: xr.Dataset) -> dict[str, Any]:
-    """Count a run's images, by emotion, and its regions; without labels there is no majority."""
-    labels = scores.label.values
+    """Count the tested images, by emotion, and their regions, and all that were scored.
+
+    Without labels there is no majority.
+    """
+    tested = Run("", scores).tested().scores
+    labels = tested.label.values
     return {
-        "images": int(scores.sizes["image"]),
+        "images": int(tested.sizes["image"]),
+        "scored": int(scores.sizes["image"]),
         **{
             str(name): int((labels == index).sum())
             for index, name in enumerate(scores.emotion.values)
         },
-        "regions": int(scores.objectness.notnull().sum()),
+        "regions": int(tested.objectness.notnull().sum()),
         "majority": majority_rate(labels) if (labels >= 0).any() else None,
     }
 
 
 def _results(scores: xr.Dataset) -> dict[str, dict[str, dict[str, float]]]:
-    """Evaluate `METHODS`: method -> metric -> estimate, low, high, majority; without labels {}."""
+    """Evaluate `METHODS` on the tested images; without labels {}.
+
+    Method -> metric -> estimate, low, high, majority.
+    """
+    scores = Run("", scores).tested().scores
     table: dict[str, dict[str, dict[str, float]]] = {}
     if not (scores.label.values >= 0).any():
         return table

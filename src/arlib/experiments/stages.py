@@ -4,13 +4,14 @@ What was cut off goes on: a training from its last checkpoint, scoring from its 
 other rows from the last one that was measured.
 """
 
-import hashlib
 import json
 import logging
 import os
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, replace
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict
 from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
@@ -19,41 +20,45 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from arlib import datasets
 from arlib._support.files import one_line, read_json
-from arlib._support.storage import BusyError, cache_folder, exclusive_lock, write_atomic
+from arlib._support.storage import BusyError, cache_folder, write_atomic
 from arlib.datasets import Dataset, DatasetError
 from arlib.experiments.baselines.cross_fit import FitOnce, fit_svm
 from arlib.experiments.baselines.former_fusion import joint_features
-from arlib.experiments.baselines.pcnn import train_on
-from arlib.experiments.baselines.rows import Missing, Row, measure_rows, rows_for
-from arlib.experiments.baselines.sentibank import SentiBank, train_bank
+from arlib.experiments.baselines.rows import (
+    CONTROL_CROPS,
+    Missing,
+    Row,
+    control_probabilities,
+    measure_rows,
+    rows_for,
+)
 from arlib.experiments.planning import Plan, make_plan
-from arlib.experiments.protocol import FORMER_FUSION, HELD_OUT, ROWS, STAGES, Protocol
-from arlib.experiments.registry import load_images
-from arlib.experiments.runs import write_run
+from arlib.experiments.protocol import (
+    FOLDS,
+    FORMER_FUSION,
+    FROZEN,
+    ROWS,
+    SHIPPED,
+    STAGES,
+    Protocol,
+)
+from arlib.experiments.runs import write_baselines, write_run
+from arlib.experiments.trainings import BANK, PCNN, READ, Trainings, identity, locked
 from arlib.method import affective_regions, usable_base
-from arlib.networks import Backbone, Training, finetune, load_backbone, weights_at_hand
-from arlib.proposals import make_proposals
-from arlib.scoring import Classifiers, Job, open_scores, score_in_shards
+from arlib.networks import resolve_device
+from arlib.proposals import Propose, make_proposals
+from arlib.scoring import Classifiers, open_scores, score_cross_fold
 
 log = logging.getLogger(__name__)
 
-PAIRS = 1200
-"""Detectors of SentiBank, as the paper's; the most frequent pairs have one."""
+SAMPLE = "sample"
+"""What the scores of the images are called that classifiers on fixed features learn from."""
 
-MOST_FOLDS = 5
-"""Folds of the held-out part: K is chosen on the others."""
-
-VALIDATED = 5_000
-"""Held-out images, at most, on which a learning curve is measured."""
-
-_UNWANTED = "not among the rows that the protocol names"
+CROPS = 10_000
+"""Of a shard, on a processor."""
 
 # What each stage depends on: a change of other code leaves its folder in use.
-TRAINING = ("networks.finetuning",)
-PCNN = (*TRAINING, "experiments.baselines.pcnn")
-BANK = ("experiments.baselines.sentibank",)
 SCORING = ("proposals.registry", "scoring.scorer")
 MEASURING = (
     *PCNN,
@@ -62,20 +67,31 @@ MEASURING = (
     "experiments.baselines.rows",
     "experiments.baselines.cross_fit",
 )
+RUN = ("experiments.runs",)
 
 
-class Stages:
-    """The stages of a protocol, each made on first use, or taken from the cache."""
+class Stages(Trainings):
+    """The stages of a protocol, each made on first use, or taken from the cache.
+
+    Attributes:
+        workers: of scoring: `processes`, or `scheduler` and `resources`, as
+            `arlib.scoring.score_in_shards` takes them.
+        declared: what run.json holds as the settings of a run, where an `Experiment` made them.
+        crops: of fixed places, the controls.
+    """
 
     def __init__(
-        self, protocol: Protocol, progress: bool = True, say: Callable[[str], Any] | None = None
+        self,
+        protocol: Protocol,
+        progress: bool = True,
+        say: Callable[[str], Any] | None = None,
+        workers: Mapping[str, Any] | None = None,
+        declared: Mapping[str, Any] | None = None,
     ):
-        self.protocol, self.progress = protocol, progress
-        self.say = say or (lambda _: None)
-        self._hashes: dict[str, str] = {}  # of the networks before fine-tuning
-        self._datasets: dict[str, Dataset] = {}
+        super().__init__(protocol, progress, say)
+        self.workers, self.declared = workers or {}, declared
+        self.crops: Mapping[str, Propose] = CONTROL_CROPS
         self._scores: dict[str, xr.Dataset] = {}
-        self._pcnn: dict[str, Backbone] = {}
         self._reasons: dict[tuple[str, str], str] = {}  # why a column lacks a row
 
     def run(self, stage: str, columns: tuple[str, ...]) -> None:
@@ -97,259 +113,110 @@ class Stages:
         """Look for data, weights and what is kept, and estimate what the rest takes here."""
         return make_plan(self)
 
-    # the images
-
-    @cached_property
-    def source(self) -> Dataset:
-        """The labelled images of the fine-tuning set; fold 1 is held out, the others are -1."""
-        name, share = self.protocol.finetune.dataset, self.protocol.finetune.hold_out
-        dataset = load_images(name, {})
-        dataset = dataset.subset(dataset.labels >= 0)
-        out = dataset.folds == 1
-        # a reader's own split of this size is taken, such as that of vso; else one is drawn
-        of_reader = set(dataset.folds.tolist()) == {-1, 1}
-        if of_reader and abs(out.mean() - share) > 0.02:
-            log.warning(
-                "%s holds out %.0f %% by itself: others are held out, %.0f %%",
-                *(name, 100 * out.mean(), 100 * share),
-            )
-        if not of_reader or abs(out.mean() - share) > 0.02:
-            out = dataset.with_stratified_folds(round(1 / share), self.protocol.seed).folds == 1
-        return replace(dataset, folds=np.where(out, 1, -1).astype(np.int8))
-
-    @cached_property
-    def learned(self) -> Dataset:
-        """The part of the fine-tuning set that everything learns from."""
-        return self.source.subset(self.source.folds != 1)
-
-    @cached_property
-    def held_out(self) -> Dataset:
-        """The part that nothing learns from, in folds for choosing K."""
-        dataset = self.source.subset(self.source.folds == 1)
-        least = np.bincount(dataset.labels, minlength=len(dataset.emotions)).min()
-        folds = min(MOST_FOLDS, int(least))
-        return dataset.with_stratified_folds(folds if folds > 1 else 0, self.protocol.seed)
-
-    @cached_property
-    def sample(self) -> Dataset:
-        """The images of `learned` that classifiers on fixed features learn from."""
-        rows = np.random.default_rng([self.protocol.seed, 5]).permutation(len(self.learned))
-        return self.learned.subset(np.sort(rows[: self.protocol.fit_on]))
-
-    @cached_property
-    def tagged(self) -> Dataset:
-        """The images of adjective-noun pairs, none of which is tested."""
-        name = self.protocol.anps or self.protocol.finetune.dataset
-        if name == self.protocol.finetune.dataset:
-            return self.learned
-        if datasets.source_of(name) in map(datasets.source_of, self.protocol.columns):
-            raise Missing(f"the noun pairs at hand are those of {name}, whose images are predicted")
-        return datasets.load(name)
-
-    def column(self, name: str) -> Dataset:
-        """Load the images of a column, whose classes must be those of the network."""
-        dataset = self.read(name)
-        if dataset.emotions != self.source.emotions:
-            raise DatasetError(
-                f"{name} has the classes {', '.join(dataset.emotions)}, the network those of "
-                f"{self.source.name}: {', '.join(self.source.emotions)}"
-            )
-        return dataset
-
-    def read(self, name: str) -> Dataset:
-        """Load the images of a column, whatever their classes."""
-        if name == f"{self.protocol.finetune.dataset}{HELD_OUT}":
-            return self.held_out
-        return load_images(name, {})
-
     def available(self) -> tuple[dict[str, Dataset], dict[str, str]]:
         """Load every column: those that are here, and why the others are not."""
         here, missing = {}, {}
         for name in self.protocol.columns:
             try:
-                here[name] = self._columns(name)
+                here[name] = self.columns(name)
             except DatasetError as error:
                 missing[name] = str(error)
         return here, missing
 
-    # the networks
-
-    def pretrain(self) -> None:
-        """Load the weights that networks begin with: damaged ones are found before a day's work."""
-        self.plain(self.protocol.backbone)
-        if "pcnn-caffenet" in self.protocol.rows and weights_at_hand(self.protocol.caffenet):
-            self.plain(self.protocol.caffenet)
-
-    def plain(self, backbone: str) -> Backbone:
-        """Load a network with the weights that it begins with."""
-        return load_backbone(backbone, weights=self.protocol.weights, seed=self.protocol.seed)
-
-    def training_folder(self, stage: str, backbone: str, **facts: Any) -> Path:
-        """Name the folder of a training, by its images, its first weights and its settings."""
-        facts |= {
-            "images": _identity(self.learned),
-            "from": self._weights_sha256(backbone),
-            "training": asdict(self._training),
-            "seed": self.protocol.seed,
-        }
-        return cache_folder(f"{stage}-{backbone}", facts, *(PCNN if stage == "pcnn" else TRAINING))
-
-    def tuned_folder(self, backbone: str) -> Path:
-        """Name the folder of the fine-tuned network."""
-        return self.training_folder("finetuned", backbone)
-
-    def tuned(self, backbone: str) -> Backbone:
-        """Fine-tune a network on the set, or take it from the cache."""
-        return self._train(backbone, self.learned, self.tuned_folder(backbone), self.held_out)
-
-    @cached_property
-    def network(self) -> Backbone:
-        """The fine-tuned network."""
-        return self.tuned(self.protocol.backbone)
-
-    def pcnn_folder(self, backbone: str) -> Path:
-        """Name the folder of a network that is trained on, as PCNN is."""
-        return self.training_folder("pcnn", backbone)
-
-    def pcnn(self, row: str, backbone: str) -> Backbone:
-        """Train a fine-tuned network on without the images that PCNN's rule drops."""
-        if backbone not in self._pcnn:
-            self._pcnn[backbone] = self._train_pcnn(row, backbone)
-        return self._pcnn[backbone]
-
-    def _train_pcnn(self, row: str, backbone: str) -> Backbone:
-        folder = self.pcnn_folder(backbone)
-        if not (folder / "dropped.json").is_file():
-            network = self.tuned(backbone)
-            with _locked(folder):
-                train_on(
-                    network,
-                    self.learned,
-                    folder,
-                    training=self._training,
-                    validation=self._validation(self.held_out),
-                    progress=self.progress,
-                )
-        facts = read_json(folder / "dropped.json", {"dropped": float, "expected": float})
-        self.say(
-            f"  {row}: dropped {facts['dropped']:.1%} of the training images, "
-            f"{facts['expected']:.1%} expected"
-        )
-        weights = folder / "network.safetensors"
-        return load_backbone(backbone, classes=len(self.learned.emotions), weights=weights)
-
-    @cached_property
-    def bank(self) -> SentiBank:
-        """Train SentiBank on the pairs, or take it from the cache."""
-        tagged = self.tagged
-        facts = {"images": _identity(tagged), "seed": self.protocol.seed, "pairs": PAIRS}
-        path = cache_folder("sentibank", facts, *BANK) / "bank.safetensors"
-        with _locked(path.parent):
-            if not path.with_suffix(".json").exists():
-                made = train_bank(
-                    tagged, most=PAIRS, seed=self.protocol.seed, progress=self.progress
-                )
-                path.parent.mkdir(parents=True, exist_ok=True)
-                made.save(path)
-        return SentiBank.load(path)
-
-    @cached_property
-    def deep(self) -> Backbone:
-        """Fine-tune the network on adjective-noun pairs, as DeepSentiBank."""
-        tagged, backbone = self.tagged.by_tag(), self.protocol.backbone
-        folder = self.training_folder("tags", backbone, tagged=_identity(tagged))
-        return self._train(backbone, tagged, folder, None)
-
-    @cached_property
-    def _training(self) -> Training:
-        plan = Training.parse(self.protocol.finetune.training)
-        batch = min(plan.batch_size, len(self.learned))
-        return replace(plan, seed=self.protocol.seed, batch_size=batch)
-
-    def _train(
-        self, backbone: str, dataset: Dataset, folder: Path, held_out: Dataset | None
-    ) -> Backbone:
-        settings = self.protocol
-        network = load_backbone(
-            backbone,
-            classes=len(dataset.emotions),
-            weights=settings.weights,
-            seed=settings.seed,
-        )
-        with _locked(folder):
-            return finetune(
-                network,
-                dataset,
-                folder,
-                training=self._training,
-                validation=None if held_out is None else self._validation(held_out),
-                progress=self.progress,
-            )
-
-    def _validation(self, held_out: Dataset) -> Dataset:
-        rows = np.random.default_rng([self.protocol.seed, 6]).permutation(len(held_out))
-        return held_out.subset(np.sort(rows[:VALIDATED]))
-
-    def _weights_sha256(self, backbone: str) -> str:
-        if backbone not in self._hashes:
-            self._hashes[backbone] = self.plain(backbone).sha256()
-        return self._hashes[backbone]
-
     # the scores
 
-    def scores_folder(self, dataset: Dataset) -> Path:
-        """Name the folder of a dataset's scores by the fine-tuned network."""
+    def scored(self, column: str) -> Dataset:
+        """Take the images that are scored of a column, or of the sample."""
+        return self.sample if column == SAMPLE else self.tested(column)
+
+    def scorers(self, column: str) -> Classifiers:
+        """Get what scores them."""
+        if column == SAMPLE:
+            return Classifiers.one(self.network, self.sample)
+        return self.classifiers(column)
+
+    def scores_folder(self, column: str) -> Path:
+        """Name the folder of a column's scores by its images and its networks."""
+        settings, dataset = self.protocol, self.scored(column)
         names = ("proposals", "max_regions", "crop", "context", "precision", "features")
-        facts = {name: getattr(self.protocol, name) for name in names}
-        facts["network"] = self.tuned_folder(self.protocol.backbone).name
-        facts["images"] = _identity(dataset)
-        return cache_folder("scored", facts, *SCORING)
+        facts = {name: getattr(settings, name) for name in names}
+        facts["networks"] = self._learned_by(column)
+        return cache_folder("scored", self.facts(dataset, facts), *SCORING, *self.drawn(dataset))
+
+    def _learned_by(self, column: str) -> list[Any]:
+        """Name what decides the networks, and heads, of a column."""
+        backbone = self.protocol.backbone
+        how = "" if column == SAMPLE else self.learns_from(self.columns(column))
+        if how == FOLDS:
+            dataset, folds = self.columns(column), np.unique(self.tested(column).folds).tolist()
+            sets = [self.others(dataset, fold) for fold in folds]
+            return [self.tuned_folder(backbone, each).name for each in sets]
+        if how in (FROZEN, SHIPPED):
+            images = identity(self.columns(column))
+            return [how, self._weights_sha256(backbone), self.protocol.seed, images]
+        return [self.tuned_folder(backbone).name]
 
     def scores(self, column: str) -> xr.Dataset:
-        """Score a column's images, shard by shard; a run that was cut off goes on."""
-        return self._score(column, self._columns(column))
+        """Score a column's images, shard by shard; a scoring that was cut off goes on."""
+        if column not in self._scores:
+            self._scores[column] = self._score(column)
+        return self._scores[column]
 
-    def _score(self, name: str, dataset: Dataset) -> xr.Dataset:
-        if name not in self._scores:
-            settings = self.protocol
-            folder = self.scores_folder(dataset)
-            folder.mkdir(parents=True, exist_ok=True)
-            names = ("crop", "context", "precision", "features", "batch_size")
-            job = Job(
+    def _score(self, column: str) -> xr.Dataset:
+        settings, dataset, classifiers = self.protocol, self.scored(column), self.scorers(column)
+        folder, started = self.scores_folder(column), time.perf_counter()
+        names = ("crop", "context", "precision", "features", "batch_size")
+        there = (folder / "scores.zarr").exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):  # two chapters may want them at once
+            scores, report = score_cross_fold(
+                classifiers,
                 dataset,
-                make_proposals(settings.proposals, max_regions=settings.max_regions),
-                self.network,
-                settings={each: getattr(settings, each) for each in names},
+                self.proposals(dataset),
+                folder / "scores.zarr",
+                again=partial(_again, settings, column),
+                shard_size=self._shard_size,
+                progress=self.progress,
+                **self.workers,
+                **{each: getattr(settings, each) for each in names},
             )
-            self._scores[name], report = score_in_shards(
-                lambda: job, folder / "scores.zarr", progress=self.progress
-            )
-            if report.reused:
-                self.say(f"  {name}: {report.reused} of {report.shards} shards were there")
-        return self._scores[name]
+            if not there:
+                took = {"scoring": time.perf_counter() - started}
+                write_atomic(folder / "seconds.json", json.dumps(took))
+        if report.reused:
+            self.say(f"  {column}: {report.reused} of {report.shards} shards were there")
+        return scores
 
-    def _columns(self, name: str) -> Dataset:
-        if name not in self._datasets:
-            self._datasets[name] = self.column(name)
-        return self._datasets[name]
+    @property
+    def _shard_size(self) -> int:
+        """How many images are scored before they are kept: minutes of a processor's work."""
+        device, _ = resolve_device()
+        if device.type == "cuda":  # where a shard takes a second to begin
+            return 1024
+        return max(1, CROPS // (1 + self.protocol.max_regions))
+
+    def proposals(self, dataset: Dataset) -> Propose:
+        """Make the proposal method; what it finds in a small set of files is kept."""
+        settings, cached = self.protocol, dataset.draw is None and len(dataset) <= READ
+        return make_proposals(settings.proposals, cached=cached, max_regions=settings.max_regions)
 
     # the other rows
 
     def baselines(self, column: str) -> xr.Dataset:
         """Measure the rows that scores alone cannot fill; each is kept when it is measured."""
         settings, scores = self.protocol, self.scores(column)
-        scored = np.isin(self._columns(column).keys, scores.image.values.tolist())
-        dataset = self._columns(column).subset(scored)
-        classifiers = Classifiers.one(self.network, dataset)
+        dataset = self.tested(column)
+        dataset = dataset.subset(np.isin(dataset.keys, scores.image.values.tolist()))
+        classifiers = self.classifiers(column)
         rows = rows_for(
             dataset,
             scores,
             classifiers,
-            plain=self._plain_network,
+            plain=self.plain(settings.backbone),
             bank=lambda: self.bank,
             deep=lambda: self.deep,
             pcnn={
-                row: partial(self._pcnn_classifiers, dataset, row, backbone)
+                row: partial(self.pcnn_classifiers, column, backbone)
                 for row, backbone in self._pcnn_rows.items()
             },
             classify=self._fit_once if settings.fit_on else None,
@@ -357,29 +224,36 @@ class Stages:
         )
         if settings.fit_on:
             rows[FORMER_FUSION] = partial(self._former_fusion, dataset, scores)
-        wanted = {ROWS[row]: row for row in settings.rows}
-        measured = measure_rows(
-            dataset,
-            classifiers,
-            {
-                name: self._kept(column, wanted[name], make) if name in wanted else _unwanted
-                for name, make in rows.items()
-            },
-            left_out=[] if "controls" in wanted else ["controls"],
-            progress=self.progress,
+        rows["controls"] = lambda: (
+            control_probabilities(
+                dataset, classifiers, crops=self.crops, progress=self.progress
+            ).values
         )
-        if "controls" in measured.attrs["missing"]:
-            measured.attrs["missing"]["controls"] = _UNWANTED
+        wanted = {ROWS[row]: row for row in settings.rows}
+        frozen = self.learns_from(self.columns(column)) in (FROZEN, SHIPPED)
+        chosen = {
+            name: self._kept(column, wanted[name], make)
+            if name in wanted
+            else make  # which says why
+            if frozen and name in self._pcnn_rows
+            else partial(self._unasked, name)
+            for name, make in rows.items()
+        }
+        measured = measure_rows(dataset, chosen, crops=self.crops)
         measured.attrs["dropped"] = {
-            row: read_json(path)
+            row: self.dropped(column, backbone)
             for row, backbone in self._pcnn_rows.items()
             if row in measured.method.values.tolist()
-            and (path := self.pcnn_folder(backbone) / "dropped.json").is_file()
         }
         return measured
 
+    def _unasked(self, row: str) -> np.ndarray:
+        level = "controls" if row == "controls" else "all"
+        asks = f"-p rows {level}" if self.declared else "the protocol's rows do not name it"
+        raise Missing(f"not asked for: {asks}")
+
     def _labelled(self, column: str) -> bool:
-        return bool((self._columns(column).labels >= 0).any())
+        return bool((self.columns(column).labels >= 0).any())
 
     @property
     def _pcnn_rows(self) -> dict[str, str]:
@@ -389,21 +263,14 @@ class Stages:
         }
 
     @cached_property
-    def _plain_network(self) -> Backbone:
-        return self.plain(self.protocol.backbone)
-
-    @cached_property
     def _fit_once(self) -> FitOnce:
         return FitOnce(self.sample)
-
-    def _pcnn_classifiers(self, dataset: Dataset, row: str, backbone: str) -> Classifiers:
-        return Classifiers.one(self.pcnn(row, backbone), dataset)
 
     def _former_fusion(self, dataset: Dataset, scores: xr.Dataset) -> np.ndarray:
         base = usable_base(len(dataset.emotions))
 
         def measure(images: Dataset) -> np.ndarray:
-            of_images = scores if images is dataset else self._score("sample", self.sample)
+            of_images = scores if images is dataset else self.scores(SAMPLE)
             place = {key: row for row, key in enumerate(images.keys.tolist())}
             rows = [place[key] for key in of_images.image.values.tolist()]
             boxes = np.full((len(images), 1, 4), np.nan, np.float32)
@@ -416,10 +283,13 @@ class Stages:
         """Name the file of a measured row of a column, by the row's name in an edition."""
         settings, name = self.protocol, ROWS[row]
         facts = {
-            "scores": self.scores_folder(self._columns(column)).name,
+            "scores": self.scores_folder(column).name,
             "row": [settings.fit_on, settings.anps, self._pcnn_rows.get(name)],
+            "crops": [*self.crops] if row == "controls" else None,
+            "pairs": self.pairs if row == "sentibank" else None,
         }
-        return cache_folder("rows", facts, *MEASURING) / f"{row}.npy"
+        code = (*MEASURING, *self.drawn(self.columns(column)))
+        return cache_folder("rows", facts, *code) / f"{row}.npy"
 
     def _kept(self, column: str, row: str, make: Row) -> Row:
         """Keep a measured row on disk; one that cannot be measured is missing with its reason."""
@@ -449,50 +319,73 @@ class Stages:
 
     # the run
 
-    def measure(self, column: str, folder: str | Path) -> Path:
-        """Write the run of a column into a folder, under its name."""
-        settings, dataset = self.protocol, self._columns(column)
+    def measure(
+        self, column: str, folder: str | Path | None = None, *, baselines: bool = True
+    ) -> Path:
+        """Write the run of a column into a folder, under its name; once, where it is the cache.
+
+        Args:
+            column: one of the protocol's.
+            folder: None takes the cache.
+            baselines: also measure the rows that scores alone cannot fill, where it has labels.
+        """
+        started = time.perf_counter()
+        self.classifiers(column)
+        seconds = {"training": time.perf_counter() - started}
         self.scores(column)
-        kept = self.scores_folder(dataset) / "scores.zarr"
+        kept = self.scores_folder(column)
+        if (kept / "seconds.json").is_file():  # a process that was killed wrote none
+            seconds |= read_json(kept / "seconds.json", {"scoring": float})
+        rows = (lambda _: self.baselines(column)) if baselines and self._labelled(column) else None
+        name = self.protocol.run_name(column)
+        run = Path(folder, name) if folder else self._run_folder(column) / name
 
         def produce(out: Path) -> xr.Dataset:
             out.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(kept, out)
+            shutil.copytree(kept / "scores.zarr", out)
             return open_scores(out)
 
-        return write_run(
-            Path(folder, settings.run_name(column)),
-            produce,
-            experiment={
-                "dataset": column,
-                "backbones": [settings.backbone],
-                "finetune_on": [settings.finetune.dataset],
-                "max_regions": settings.max_regions,
-                "protocol": asdict(settings),
-            },
-            dataset=dataset,
-            baselines=(lambda _: self.baselines(column)) if self._labelled(column) else None,
-        )
+        with nullcontext() if folder else locked(run.parent):
+            if folder or not (run / "run.json").is_file():
+                return write_run(
+                    run,
+                    produce,
+                    experiment=self._experiment(column),
+                    dataset=self.tested(column),
+                    seconds=seconds,
+                    baselines=rows,
+                )
+            if rows and not (run / "baselines.zarr").is_dir():
+                write_baselines(run, self.baselines(column))
+        return run
+
+    def _experiment(self, column: str) -> dict[str, Any]:
+        """Give the settings that a run is made of, as run.json has them."""
+        settings = self.protocol
+        own = {
+            "backbones": [settings.backbone],
+            "finetune_on": [self.learns_from(self.columns(column))],
+        }
+        if self.declared:
+            return {**self.declared, **own}
+        of_column = {"dataset": column, "max_regions": settings.max_regions}
+        return {**of_column, **own, "protocol": asdict(settings)}
+
+    def _run_folder(self, column: str) -> Path:
+        """Name the folder of a run in the cache."""
+        facts = {"scores": self.scores_folder(column).name, "protocol": asdict(self.protocol)}
+        code = (*RUN, *MEASURING, *self.drawn(self.columns(column)))
+        return cache_folder("run", facts, *code)
 
 
-def _identity(dataset: Dataset) -> str:
-    """Hash the keys, labels and folds of images, of which half a million are not read for it."""
-    digest = hashlib.sha256(json.dumps([dataset.name, *dataset.emotions]).encode())
-    for array in (dataset.keys, dataset.labels, dataset.folds):
-        digest.update("\n".join(map(str, array.tolist())).encode())
-    return digest.hexdigest()
-
-
-def _unwanted() -> np.ndarray:
-    raise Missing(_UNWANTED)
+def _again(protocol: Protocol, column: str) -> tuple[Classifiers, Dataset, Propose]:
+    """Get what scores a column, in a process that scores a part of it."""
+    stages = protocol.stages(progress=False)
+    dataset = stages.scored(column)
+    return stages.scorers(column), dataset, stages.proposals(dataset)
 
 
 def _public(error: Exception) -> str:
     """Give an error's text, which a page may show, without the place of the data here."""
     data = os.environ.get("ARLIB_DATA")
     return str(error).replace(data, "ARLIB_DATA") if data else str(error)
-
-
-def _locked(folder: Path) -> Any:
-    """Wait while another process makes what is in a folder."""
-    return exclusive_lock(folder.with_name(f"{folder.name}.lock"), wait=True)

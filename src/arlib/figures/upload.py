@@ -11,7 +11,7 @@ import xarray as xr
 
 from arlib import proposals
 from arlib.datasets import ImageError, read_image
-from arlib.experiments import SyntheticProtocol
+from arlib.experiments import Protocol
 from arlib.figures.explorer import explore
 from arlib.method import usable_base
 from arlib.networks import Backbone, LinearHead, load_backbone, load_model, weights_at_hand
@@ -39,7 +39,7 @@ class Classifier:
         return score_image(image, propose, self.network, head=self.head, emotions=self.emotions)
 
 
-def load_classifier(which: str, settings: SyntheticProtocol) -> Classifier:
+def load_classifier(which: str, settings: Protocol) -> Classifier:
     """Load a classifier of single images; nothing is downloaded unless it is asked for by name.
 
     Args:
@@ -47,7 +47,7 @@ def load_classifier(which: str, settings: SyntheticProtocol) -> Classifier:
             "squeezenet1_1", the package's default for photographs, downloaded where it is missing;
             "auto", the latter where its weights are on this machine, else the former; or what was
             trained, by its path, as `arlib.networks.load_model` takes it.
-        settings: of the synthetic scenes; those of chapter 2 share its network.
+        settings: of the protocol on synthetic scenes; those of chapter 2 share its network.
 
     Returns:
         The classifier; its `description` names the network.
@@ -57,7 +57,8 @@ def load_classifier(which: str, settings: SyntheticProtocol) -> Classifier:
         WeightsError: the weights were asked for and are not available.
 
     Example:
-        >>> load_classifier("vgg16", SyntheticProtocol())
+        >>> from arlib.experiments import scenes_protocol
+        >>> load_classifier("vgg16", scenes_protocol())
         Traceback (most recent call last):
         ...
         ValueError: network must be "auto", "squeezenet1_1", "scenes" or a model's path, not 'vgg16'
@@ -72,7 +73,7 @@ def load_classifier(which: str, settings: SyntheticProtocol) -> Classifier:
         model = load_model(which)
         return Classifier(model.description, model.network, model.head, model.emotions)
     if which == "scenes" or (which == "auto" and not weights_at_hand(head.backbone)):
-        network, _ = settings.fine_tune(progress=False)
+        network = settings.stages(progress=False).network
         return Classifier(f"{settings.backbone}, fine-tuned on tagged scenes", network)
     description = f"{head.backbone}, frozen, under a linear head fitted on OASIS"
     return Classifier(description, load_backbone(head.backbone), head)

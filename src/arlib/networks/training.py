@@ -37,8 +37,8 @@ class Training:
             2018: 0.2, every 4,000 of 20,000 iterations
         gamma: the factor by which they drop. 2018: 0.1
         class_weights: weight classes by the inverse of their share.
-        augment: random crop of `resize` times the network's size, and mirror.
-        resize: 256 / 224, as the paper and common practice.
+        augment: random crop of `resize` times the network's size, and mirror. 2018: likewise
+        resize: side of what is cropped from, of the network's size. 2018: 256 / 224
         precision: "32-true", "bf16-mixed" or "16-mixed", Lightning's names; "auto" takes bf16 on a
             GPU that has it, and float32 elsewhere.
         ema: decay of an exponential moving average of the weights; 0: none.

@@ -50,6 +50,7 @@ def run_edition(
     only_measure: bool = False,
     stage: str | None = None,
     yes: bool = False,
+    workers: Mapping[str, Any] | None = None,
     timeout: float = TIMEOUT,
     repository: str | None = None,
     address: str | None = None,
@@ -65,6 +66,8 @@ def run_edition(
         stage: of a protocol, "pretrain", "finetune", "score" or "rows": do it, with what it needs
             of those before it, and nothing after.
         yes: start what takes days without a GPU.
+        workers: of scoring, `processes`, or `scheduler` and `resources`, as
+            `arlib.scoring.score_in_shards` takes them.
         timeout: seconds that a cell of a chapter may take.
         repository: the book's public one on GitHub or GitLab, to which pages link, such as
             "https://github.com/OWNER/NAME"; None where it has none.
@@ -86,7 +89,7 @@ def run_edition(
     protocol = edition.experiment if isinstance(edition.experiment, experiments.Protocol) else None
     if stage and not protocol:
         raise EditionError(f"edition {edition.name} has no protocol: --stage is of one")
-    if record and isinstance(edition.experiment, experiments.SyntheticProtocol | None):
+    if record and (edition.experiment is None or (protocol and protocol.synthetic)):
         raise EditionError(f"edition {edition.name} scores no photographs: nothing to record")
     if only_measure and edition.experiment is None:
         raise EditionError(f"edition {edition.name} has no experiment: nothing to measure")
@@ -95,18 +98,17 @@ def run_edition(
     build = root / "_build" / edition.name
     with exclusive_lock(build / "lock"):
         # the expensive half: the edition's own runs, and those that chapters would make
-        stages = protocol.stages(say=say) if protocol else None
-        makers: Makers
+        makers = edition.experiment.runs() if edition.experiment else {}
+        live = _live_runs(makers)
+        if not (only_measure or stage):
+            _check_runs(root, edition, {*makers, *live})
+        stages = protocol.stages(say=say, workers=workers) if protocol else None
         if protocol and stages:
             columns = _check_plan(stages.plan(), yes, say)
+            edition = _without(edition, {*makers} - {*map(protocol.run_name, columns)})
             makers = {protocol.run_name(name): partial(stages.measure, name) for name in columns}
-            edition = _without(edition, {*protocol.runs()} - makers.keys())
-        elif isinstance(edition.experiment, experiments.Experiment):
-            makers = edition.experiment.runs(say=say)
-        else:
-            makers = edition.experiment.runs() if edition.experiment else {}
-        if not (only_measure or stage):
-            _check_runs(root, edition, {*makers, *experiments.SyntheticProtocol().runs()})
+        elif edition.experiment:
+            makers = edition.experiment.runs(say=say, workers=workers)
         if stages:
             _do_stages(stages, columns, stage, say)
         if stage and stage != "rows":
@@ -117,9 +119,7 @@ def run_edition(
         if only_measure or stage:
             return build / "results"
         parameters = edition.parameters | choose_base(edition, runs, say)
-        live = experiments.SyntheticProtocol().runs()
-        missing = {name: make for name, make in live.items() if name not in makers}
-        runs += make_live_runs(root, declared_parameters(root) | parameters, missing, say)
+        runs += make_live_runs(root, declared_parameters(root) | parameters, live, say)
 
         # the chapters
         source = _stage_sources(root, build / "source", runs)
@@ -244,6 +244,16 @@ def choose_base(edition: Edition, runs: list[Path], say: Say) -> dict[str, Any]:
         return {}
     say(f"{most} emotions: Eq. 1 with base {base!r}, since with base e it could be negative")
     return {"base": base}
+
+
+def _live_runs(others: Makers) -> Makers:
+    """Name the runs of synthetic scenes that no experiment makes; each is made in the cache."""
+    scenes = experiments.scenes_protocol()
+    return {
+        name: lambda _, column=column: scenes.stages().measure(column)  # type: ignore[misc]
+        for column in scenes.columns
+        if (name := scenes.run_name(column)) not in others
+    }
 
 
 def make_live_runs(

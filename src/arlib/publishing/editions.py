@@ -26,7 +26,7 @@ from arlib._support.settings import (
 )
 
 if TYPE_CHECKING:  # these load torch
-    AnyExperiment = experiments.Experiment | experiments.SyntheticProtocol | experiments.Protocol
+    AnyExperiment = experiments.Experiment | experiments.Protocol
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,8 @@ class Edition:
         name: the file's name.
         title: one line for people.
         parameters: papermill parameters; each goes to every chapter that declares it.
-        experiment: what is scored first, or trained and scored in the synthetic scenes; or the
-            paper's protocol on any datasets; None takes the recorded runs.
+        experiment: what is scored first; or the paper's protocol on any datasets, such as the
+            synthetic scenes; None takes the recorded runs.
     """
 
     name: str
@@ -185,10 +185,11 @@ def _load(
             value = _merged(settings.get(key, {}), value)
         (settings if key in known else parameters)[key] = value
     experiment = _experiment(name, settings, raw) if known else None
+    _check_network(parameters.get("network"))
 
     # chapters show the experiment's own runs, unless the edition names others
-    of_photographs = isinstance(experiment, experiments.Experiment | experiments.Protocol)
-    if experiment and of_photographs and not parameters.keys() & {"run", "runs"}:
+    of_scenes = isinstance(experiment, experiments.Protocol) and experiment.synthetic
+    if experiment and not of_scenes and not parameters.keys() & {"run", "runs"}:
         names = list(experiment.runs())
         own = {"run": names[0], "runs": names}
         parameters |= {key: value for key, value in own.items() if key in declared}
@@ -248,6 +249,23 @@ def _experiment(
         return protocol.with_paths(partial(_absolute, "columns or finetune"))
     except ValueError as error:
         raise EditionError(f"edition {edition}: {error}") from error
+
+
+def _check_network(name: str | None) -> None:
+    """Refuse a path at which there is no model of positive and negative, before chapters run."""
+    if name is None or name in SETTINGS["network"].choices:
+        return
+    from arlib.networks import load_model
+
+    try:
+        emotions = load_model(name).emotions
+    except ValueError as error:
+        raise EditionError(f"parameter network: {error}") from error
+    if emotions != ("positive", "negative"):
+        raise EditionError(
+            f"parameter network: {name} predicts {', '.join(emotions)}, and chapter 7 shows "
+            "positive and negative: arlib predict takes it"
+        )
 
 
 def _absolute(key: str, path: str) -> str:
@@ -348,12 +366,13 @@ def edition_runs(
             names them.
     """
     experiment = edition.experiment
-    if isinstance(experiment, experiments.SyntheticProtocol):
-        seeded = [replace(experiment, seed=experiment.seed + seed) for seed in seeds]
-        makers = [protocol.runs() for protocol in seeded]
+    if isinstance(experiment, experiments.Protocol) and experiment.synthetic:
+        made = [replace(experiment, seed=experiment.seed + seed).stages() for seed in seeds]
         return [
-            evaluation.Run.pool(experiments.open_run(make[name](root)).load() for make in makers)
-            for name in makers[0]
+            evaluation.Run.pool(
+                experiments.open_run(stages.measure(column)).load() for stages in made
+            )
+            for column in experiment.columns
         ]
     if tuple(seeds) != (0,):
         raise EditionError(f"--seeds is for the synthetic scenes; {edition.name} has photographs")

@@ -147,8 +147,7 @@ def _run_row(root: Path, path: Path) -> tuple[Any, ...]:
 def _cells_of(root: Path, path: Path, facts: Mapping[str, Any]) -> tuple[Any, ...]:
     folder = path.parent.relative_to(root)
     settings = facts["experiment"]
-    network = settings.get("backbones") or settings["synthetic"]["backbone"]
-    regions = settings.get("max_regions") or settings["synthetic"]["max_regions"]
+    network, regions = settings["backbones"], settings["max_regions"]
     numbers = _numbers(headline(facts))
     return (folder.name, folder.parent.as_posix(), network, regions, *numbers, finished(facts))
 

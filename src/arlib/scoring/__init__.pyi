@@ -2,7 +2,10 @@ from .cross_fold import (
     Classifiers as Classifiers,
     classify_boxes as classify_boxes,
 )
-from .distributed import score_in_shards as score_in_shards
+from .distributed import (
+    score_cross_fold as score_cross_fold,
+    score_in_shards as score_in_shards,
+)
 from .inference import box_outputs as box_outputs, global_outputs as global_outputs
 from .jobs import Job as Job
 from .prediction import (
@@ -11,5 +14,5 @@ from .prediction import (
     prediction_from_scores as prediction_from_scores,
     score_image as score_image,
 )
-from .scorer import score as score, score_cross_fold as score_cross_fold
+from .scorer import score as score
 from .scores import open_scores as open_scores, save_scores as save_scores

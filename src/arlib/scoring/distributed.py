@@ -6,6 +6,7 @@ OUT.partial/temporary/       shards that workers have begun
 OUT                          all of it, in one rename, when every shard is there
 """
 
+import hashlib
 import re
 import shutil
 import uuid
@@ -16,13 +17,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from arlib._support.progress import progress_bar
 from arlib._support.storage import exclusive_lock, place_folder, refuse_output
 from arlib._support.stores import StoreError, check_store
+from arlib.datasets import Dataset
+from arlib.proposals import Propose
+from arlib.scoring.cross_fold import Classifiers
 from arlib.scoring.jobs import Job, named_job
-from arlib.scoring.scores import ScoresError, open_scores, refuse_scores_output
+from arlib.scoring.scores import ScoresError, open_scores, refuse_scores_output, save_scores
 from arlib.scoring.shards import Part, ShardWork, assemble
 from arlib.scoring.workers import Outcome, by_dask, in_this_process
 
@@ -123,7 +128,7 @@ def score_in_shards(
         refuse_output(folder, ours=_is_unfinished, what="what an unfinished scoring left")
         # nothing to do
         if out.exists() and not overwrite:
-            scores = _finished(out, job)
+            scores = _finished(out, _key(job))
             _remove_all_but(folder, "lock")
             return scores, Report(shards, shards, {})
         # what earlier runs left half done is put out of their reach
@@ -152,6 +157,122 @@ def score_in_shards(
     return open_scores(out), report
 
 
+def score_cross_fold(
+    classifiers: Classifiers,
+    dataset: Dataset,
+    proposals: Propose,
+    out: str | Path,
+    *,
+    again: Callable[[], tuple[Classifiers, Dataset, Propose]] | None = None,
+    shard_size: int = 1024,
+    processes: int = 1,
+    scheduler: str | None = None,
+    resources: Mapping[str, float] | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> tuple[xr.Dataset, Report]:
+    """Score every image by its fold's classifier, as `score_in_shards`, into one Zarr store.
+
+    Args:
+        classifiers: the network, and head, of each fold.
+        dataset: the images.
+        proposals: image -> Proposals.
+        out: the store to write; it appears only when it is complete. `OUT.folds` beside it holds
+            what was scored until then, where networks differ.
+        again: makes the first three anew, in each worker; picklable, small. Without it they are
+            pickled themselves.
+        shard_size: images in a shard.
+        processes: on this machine, as in `score_in_shards`.
+        scheduler: address of a Dask scheduler, likewise.
+        resources: of its workers, likewise.
+        progress: show a bar.
+        settings: of `score`.
+
+    Returns:
+        The scores in the dataset's order, and a report; `weights_sha256` is one per fold if
+        networks differ.
+
+    Raises:
+        ValueError: a fold has no network or no head, or as `score_in_shards` says.
+
+    Example:
+        >>> import tempfile
+        >>> from arlib.datasets import load
+        >>> from arlib.networks import load_backbone
+        >>> from arlib.proposals import Grid
+        >>> scenes = load("scenes-annotated", n=20)
+        >>> networks = {
+        ...     fold: load_backbone("vgg_tiny", classes=2, weights="random", seed=fold)
+        ...     for fold in set(scenes.folds.tolist())
+        ... }
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     scores, _ = score_cross_fold(
+        ...         Classifiers(networks), scenes, Grid(2), Path(folder, "s.zarr"), progress=False
+        ...     )
+        >>> len(scores.attrs["weights_sha256"]) == len(networks)
+        True
+    """
+    jobs = _jobs(classifiers, dataset, proposals, settings)
+    makers: list[Callable[[], Job]] = [partial(jobs.__getitem__, n) for n in range(len(jobs))]
+    if again is not None and (processes > 1 or scheduler is not None):
+        makers = [partial(_job_again, again, settings, number) for number in range(len(jobs))]
+    how: dict[str, Any] = {
+        "shard_size": shard_size,
+        "processes": processes,
+        "scheduler": scheduler,
+        "resources": resources,
+        "progress": progress,
+    }
+    if len(jobs) == 1:
+        return score_in_shards(makers[0], out, **how)
+    out = Path(out)
+    refuse_scores_output(out)
+    key = hashlib.sha256("\n".join(map(_key, jobs)).encode()).hexdigest()
+    if out.exists():
+        return _finished(out, key), Report(len(jobs), len(jobs), {})
+    # each network scores its folds' images; then back to the dataset's order
+    folder = out.with_name(f"{out.name}.folds")
+    folder.mkdir(parents=True, exist_ok=True)
+    done = [
+        score_in_shards(maker, folder / f"{number}.zarr", **how)
+        for number, maker in enumerate(makers)
+    ]
+    scored = [scores.load() for scores, _ in done]
+    together = xr.concat(scored, "image", combine_attrs="override", join="exact")
+    place = {name: row for row, name in enumerate(dataset.keys.tolist())}
+    order = np.argsort([place[name] for name in together.image.values.tolist()])
+    weights = {
+        ",".join(map(str, np.unique(job.dataset.folds).tolist())): scores.attrs["weights_sha256"]
+        for job, scores in zip(jobs, scored, strict=True)
+    }
+    unreadable = {k: v for scores in scored for k, v in scores.attrs["unreadable"].items()}
+    attrs = {"weights_sha256": weights, "unreadable": unreadable, "key": key}
+    save_scores(together.isel(image=order).assign_attrs(attrs), out)
+    shutil.rmtree(folder)
+    shards, reused = (sum(getattr(each, n) for _, each in done) for n in ("shards", "reused"))
+    return open_scores(out), Report(shards, reused, {})
+
+
+def _jobs(
+    classifiers: Classifiers, dataset: Dataset, proposals: Propose, settings: Mapping[str, Any]
+) -> list[Job]:
+    """Make the job of each network."""
+    groups = list(classifiers.groups(dataset))
+    parts = [dataset.subset(mask) if len(groups) > 1 else dataset for _, mask in groups]
+    return [
+        Job(part, proposals, network, classifiers.heads, settings)
+        for part, (network, _) in zip(parts, groups, strict=True)
+    ]
+
+
+def _job_again(
+    again: Callable[[], tuple[Classifiers, Dataset, Propose]],
+    settings: Mapping[str, Any],
+    number: int,
+) -> Job:
+    return _jobs(*again(), settings)[number]
+
+
 def _collect(
     outcomes: Iterator[Outcome], job: Job, size: int, shards: int, folder: Path, progress: bool
 ) -> tuple[list[Part], Report]:
@@ -176,14 +297,19 @@ def _collect(
     return in_order, Report(shards, sum(part.reused for part in in_order), retried)
 
 
-def _finished(out: Path, job: Job) -> xr.Dataset:
+def _key(job: Job) -> str:
+    """Name the scores of all images of a job."""
+    return job.key([job.image_sha256(number) for number in range(len(job.dataset))])
+
+
+def _finished(out: Path, key: str) -> xr.Dataset:
     """Open the scores of this very job; refuse to go on beside damaged ones, or others."""
     try:
         check_store(out)
         scores = open_scores(out)
     except StoreError as error:
         raise ScoresError(f"{error}; to score again, overwrite it") from error
-    if scores.attrs.get("key") != job.key([job.image_sha256(n) for n in range(len(job.dataset))]):
+    if scores.attrs.get("key") != key:
         raise FileExistsError(
             f"{out} exists already, and holds no scores of these very images by this code and "
             "these weights and parameters: remove it, or ask to overwrite it"

@@ -14,7 +14,7 @@ import torch
 
 from arlib import datasets
 from arlib._support.provenance import code_sha256
-from arlib.datasets import Dataset
+from arlib.datasets import Dataset, ImageError
 from arlib.networks import Backbone, LinearHead, Model, load_backbone, load_model, resolve_device
 from arlib.proposals import Propose, make_proposals
 from arlib.scoring.cross_fold import Heads, check_heads
@@ -60,8 +60,11 @@ class Job:
         if dataset.draw is None:
             _hash_file(digest, dataset.path(index))
         else:
-            image = dataset.read(index)
-            digest.update(f"{image.shape}".encode() + np.ascontiguousarray(image).tobytes())
+            try:
+                image = dataset.read(index)
+                digest.update(f"{image.shape}".encode() + np.ascontiguousarray(image).tobytes())
+            except ImageError as error:
+                digest.update(f"unreadable: {error.reason}".encode())
         return digest.hexdigest()
 
     def key(self, images: list[str]) -> str:

@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +17,6 @@ from arlib.networks import Backbone, resolve_device
 from arlib.proposals import Proposals, Propose
 from arlib.scoring.crops import CropMode
 from arlib.scoring.cross_fold import (
-    Classifiers,
     Heads,
     check_heads,
     head_provenance,
@@ -33,7 +31,6 @@ from arlib.scoring.scores import (
     pack,
     proposals_provenance,
     row,
-    save_scores,
 )
 
 Features = Literal["crops", "shared"]
@@ -132,66 +129,6 @@ def score(
             parameters=scoring.parameters(),
         )
     return open_scores(out)
-
-
-def score_cross_fold(
-    classifiers: Classifiers, dataset: Dataset, proposals: Propose, out: str | Path, **settings: Any
-) -> xr.Dataset:
-    """Score every image by its fold's classifier, into one Zarr store.
-
-    Args:
-        classifiers: the network, and head, of each fold.
-        dataset: the images.
-        proposals: image -> Proposals.
-        out: the store to write; it appears only when it is complete.
-        settings: of `score`.
-
-    Returns:
-        The scores in the dataset's order; `weights_sha256` is one per fold if networks differ.
-
-    Raises:
-        ValueError: a fold has no network or no head, or as `score` says.
-
-    Example:
-        >>> from arlib.datasets import load
-        >>> from arlib.networks import load_backbone
-        >>> from arlib.proposals import Grid
-        >>> scenes = load("scenes-annotated", n=20)
-        >>> networks = {
-        ...     fold: load_backbone("vgg_tiny", classes=2, weights="random", seed=fold)
-        ...     for fold in set(scenes.folds.tolist())
-        ... }
-        >>> with TemporaryDirectory() as folder:
-        ...     out = Path(folder, "scores.zarr")
-        ...     scores = score_cross_fold(
-        ...         Classifiers(networks), scenes, Grid(max_regions=2), out, progress=False
-        ...     )
-        >>> len(scores.attrs["weights_sha256"]) == len(networks)
-        True
-    """
-    groups = list(classifiers.groups(dataset))
-    if len(groups) == 1:
-        return score(dataset, proposals, groups[0][0], out=out, head=classifiers.heads, **settings)
-    # each network scores its folds' images
-    parts = []
-    with TemporaryDirectory() as folder:
-        for number, (network, mask) in enumerate(groups):
-            part = dataset.subset(mask)
-            store = Path(folder, str(number))
-            scores = score(part, proposals, network, out=store, head=classifiers.heads, **settings)
-            parts.append(scores.load())
-    # back to the dataset's order
-    together = xr.concat(parts, "image", combine_attrs="override", join="exact")
-    place = {key: row for row, key in enumerate(dataset.keys.tolist())}
-    order = np.argsort([place[key] for key in together.image.values.tolist()])
-    weights = {
-        ",".join(map(str, np.unique(dataset.folds[mask]).tolist())): part.attrs["weights_sha256"]
-        for part, (_, mask) in zip(parts, groups, strict=True)
-    }
-    unreadable = {k: v for part in parts for k, v in part.attrs["unreadable"].items()}
-    scores = together.isel(image=order).assign_attrs(weights_sha256=weights, unreadable=unreadable)
-    save_scores(scores, out, overwrite=bool(settings.get("overwrite", False)))
-    return scores
 
 
 @dataclass(frozen=True)

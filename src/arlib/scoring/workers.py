@@ -161,10 +161,13 @@ def _connect(processes: int, scheduler: str | None) -> Iterator["Client"]:
 
 
 def _share_cores(work: Work, processes: int, number: int) -> Any:
-    """Do a piece with this process' share of the cores."""
+    """Do a piece with this process' share of the cores, or of the GPUs."""
     import torch
+    from distributed import get_worker
 
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
+    if (gpus := torch.cuda.device_count()) > 1:
+        torch.cuda.set_device(int(get_worker().name) % gpus)
     return work(number)
 
 

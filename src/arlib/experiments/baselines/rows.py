@@ -1,6 +1,6 @@
 """The rows of Table 1 that scores cannot fill, and the controls: crops of fixed places."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,18 +24,6 @@ from arlib.scoring import Classifiers, classify_boxes, global_outputs
 
 MOST = 20
 """The most crops of a control: as many as the largest K that is evaluated."""
-
-PCNN_ROWS = ("PCNN + CaffeNet", "PCNN + VGGNet")
-
-COSTLY = ("SentiBank", *PCNN_ROWS, "DeepSentiBank")
-"""Rows for which another network or a bank of detectors is trained."""
-
-LEFT_OUT: dict[str, tuple[str, ...]] = {
-    "main": (*COSTLY, "controls"),
-    "controls": COSTLY,
-    "all": (),
-}
-"""What is asked for beside the scores -> what is then left out."""
 
 CONTROL_CROPS: dict[str, Propose] = {
     "grid": make_proposals("grid", max_regions=MOST),
@@ -66,11 +54,17 @@ def control_probabilities(
     values = np.full(shape, np.nan, np.float32)
     for row, probability in zip(values, controls.values(), strict=True):
         row[:, : probability.shape[1]] = probability
+    return _of_controls(values, dataset, crops)
+
+
+def _of_controls(
+    values: np.ndarray, dataset: Dataset, crops: Mapping[str, Propose]
+) -> xr.DataArray:
     return xr.DataArray(
         values,
         dims=("control", "image", "rank", "emotion"),
         coords={
-            "control": np.array(list(controls), object),
+            "control": np.array([*crops, "ten-crop"], object),
             "image": dataset.keys.astype(object),
             "rank": np.arange(1, MOST + 1),
             "emotion": np.array(dataset.emotions, object),
@@ -163,31 +157,23 @@ def rows_for(
 
 
 def measure_rows(
-    dataset: Dataset,
-    classifiers: Classifiers,
-    rows: Mapping[str, Row],
-    *,
-    crops: Mapping[str, Propose] = CONTROL_CROPS,
-    left_out: Collection[str] = (),
-    progress: bool = True,
+    dataset: Dataset, rows: Mapping[str, Row], *, crops: Mapping[str, Propose] = CONTROL_CROPS
 ) -> xr.Dataset:
-    """Measure rows and controls; a row that is missing is noted with its reason.
+    """Measure rows; one that is missing is noted with its reason.
 
-    ``probability`` (method, image, emotion) float32 holds the measured rows, and
-    ``control_probability`` what `control_probabilities` gives; ``agreement`` (image,) is there
-    where it is known; the attribute ``missing`` maps each other row to its reason. `left_out`
-    names rows, and "controls", that are missing because nobody asked for them.
+    ``probability`` (method, image, emotion) float32 holds the measured rows; the row "controls",
+    if there is one, gives the values of `control_probabilities` of `crops`, which is
+    ``control_probability``; ``agreement`` (image,) is there where it is known; the attribute
+    ``missing`` maps each other row to its reason.
     """
     measured: dict[str, np.ndarray] = {}
     missing: dict[str, str] = {}
     for name, measure in rows.items():
-        if name in left_out:
-            missing[name] = "not asked for: -p rows all"
-            continue
         try:
             measured[name] = measure()
         except Missing as reason:
             missing[name] = str(reason)
+    controls = measured.pop("controls", None)
     extra = {} if dataset.agreement is None else {"agreement": ("image", dataset.agreement)}
     shape = (len(measured), len(dataset), len(dataset.emotions))
     probability = np.array(list(measured.values()), np.float32).reshape(shape)
@@ -200,12 +186,8 @@ def measure_rows(
         "probability": (("method", "image", "emotion"), probability),
         **extra,
     }
-    if "controls" in left_out:
-        missing["controls"] = "not asked for: -p rows controls"
-    else:
-        variables["control_probability"] = control_probabilities(
-            dataset, classifiers, crops=crops, progress=progress
-        )
+    if controls is not None:
+        variables["control_probability"] = _of_controls(controls, dataset, crops)
     return xr.Dataset(variables, coords, {"missing": missing})
 
 
