@@ -67,10 +67,10 @@ def stages():
 
 
 def test_all_ten_rows_of_every_column_have_a_number(runs):
-    table = table1([run.load() for run in runs.values()], n_bootstrap=10)
+    table = table1([run.load() for run in runs.values()])
     assert list(table) == [run.name for run in runs.values()]
     for rows in table.values():
-        paper = rows.drop("DeepSentiBank")
+        paper = rows.drop(["DeepSentiBank", "VGGNet + ft, threshold chosen"])
         assert len(paper) == 10
         assert np.isfinite(paper.accuracy).all(), rows
 

@@ -143,10 +143,10 @@ class TestFixedSplit:
         assert whole.scores.sizes["image"] == N
         tested = replace(tested, baselines=None)
         for measure in (
-            lambda run: table1([run], n_bootstrap=5)["split"],
-            lambda run: compare_runs(run, run, n_bootstrap=5),
-            lambda run: curves(run, ks=[1, 2], n_bootstrap=5).to_dataframe(),
-            lambda run: sensitivity(run, k=2, n_bootstrap=5),
+            lambda run: table1([run])["split"],
+            lambda run: compare_runs(run, run),
+            lambda run: curves(run, ks=[1, 2]).to_dataframe(),
+            lambda run: sensitivity(run, k=2),
         ):
             pd.testing.assert_frame_equal(measure(tested), measure(whole))
 
