@@ -165,7 +165,8 @@ def test_recorded_runs_are_what_their_scores_give(name):
     assert facts["dataset"]["unreadable"] == scores.attrs["unreadable"] == {}
     assert scores.attrs["backbone"] == facts["experiment"]["backbones"][0]
     for method, settings in METHODS.items():
-        table = evaluate(predict_labels(scores, **settings).probability, scores.label)
+        predicted = predict_labels(scores, **settings).probability
+        table = evaluate(predicted, scores.label, folds=scores.fold)
         for metric in table.index:
             assert facts["results"][method][metric]["estimate"] == pytest.approx(
                 table.loc[metric].estimate

@@ -103,7 +103,8 @@ def test_the_facts_are_those_of_the_scores(write):
     scores, facts = run.scores, run.facts
     assert set(facts["results"]) == set(runs.METHODS)
     for method, settings in runs.METHODS.items():
-        table = evaluate(predict_labels(scores, **settings).probability.values, scores.label.values)
+        predicted = predict_labels(scores, **settings).probability
+        table = evaluate(predicted, scores.label, folds=scores.fold)
         for metric, row in table.iterrows():
             assert facts["results"][method][metric]["estimate"] == row.estimate
             assert facts["results"][method][metric]["low"] == row.low

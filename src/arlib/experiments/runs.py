@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from arlib._support.files import check_types, read_json
@@ -167,12 +168,18 @@ def _counts(scores: xr.Dataset) -> dict[str, Any]:
             for index, name in enumerate(scores.emotion.values)
         },
         "regions": int(tested.objectness.notnull().sum()),
-        "majority": majority_rate(labels) if (labels >= 0).any() else None,
+        "majority": majority_rate(labels, _folds(tested)) if (labels >= 0).any() else None,
     }
 
 
+def _folds(scores: xr.Dataset) -> np.ndarray | None:
+    """Give the folds that estimates are means over; None where no fold tests a labelled image."""
+    folds, known = scores.fold.values, scores.label.values >= 0
+    return folds if (folds[known] >= 0).any() else None
+
+
 def _results(scores: xr.Dataset) -> dict[str, dict[str, dict[str, float]]]:
-    """Evaluate `METHODS` on the tested images; without labels {}.
+    """Evaluate `METHODS` on the tested images, as means over folds; without labels {}.
 
     Method -> metric -> estimate, low, high, majority.
     """
@@ -183,7 +190,7 @@ def _results(scores: xr.Dataset) -> dict[str, dict[str, dict[str, float]]]:
     base = usable_base(scores.sizes["emotion"])
     for method, settings in METHODS.items():
         probability = predict_labels(scores, base=base, **settings).probability.values
-        frame = evaluate(probability, scores.label.values)
+        frame = evaluate(probability, scores.label.values, folds=_folds(scores))
         table[method] = {
             str(metric): {str(column): float(row[column]) for column in frame.columns}
             for metric, row in frame.iterrows()
