@@ -147,7 +147,7 @@ def rows_for(
             lambda: former_fusion(
                 dataset,
                 classifiers,
-                _first_regions(scores, base),
+                first_regions(scores, base),
                 progress=progress,
             )
         ),
@@ -157,7 +157,7 @@ def rows_for(
     }
 
 
-def _first_regions(scores: xr.Dataset, base: float | str) -> np.ndarray | dict[int, np.ndarray]:
+def first_regions(scores: xr.Dataset, base: float | str) -> np.ndarray | dict[int, np.ndarray]:
     """Choose each image's first region, for each tested fold without its labels where possible."""
     run = Run("", scores)
     if not run.nested:
