@@ -147,7 +147,7 @@ def _nested(run: Run, ks: Sequence[int], equations: Mapping[str, Any]) -> RowPre
     k, note = _chosen(run, right, np.asarray(ks), "K")
 
     # predict the images of each K with it
-    response = np.full((len(labels), run.scores.sizes["emotion"]), np.nan)
+    response = np.full((len(k), run.scores.sizes["emotion"]), np.nan)
     for value in np.unique(k).tolist():
         images = k == value
         part = run.select(images, run.name)

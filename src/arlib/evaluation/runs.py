@@ -89,6 +89,14 @@ class Run:
             return False
         return bool(np.isin(folds[folds >= 0], self.scores.left_out.values).all())
 
+    @property
+    def swayed(self) -> bool:
+        """Whether what is chosen on other folds is so by classifiers that saw the tested labels."""
+        experiment = self.facts.get("experiment", {})
+        learned = experiment.get("finetune_on", ["none"])
+        own = "backbones" in experiment and learned in (["none"], ["folds"])
+        return own and not self.nested
+
     def leaving_out(self, fold: int) -> Run:
         """Predict the images of the other folds by heads that did not learn from a fold either.
 
