@@ -1,4 +1,4 @@
-"""What a tested fold's own labels sway: choices and early fusion, with inner heads and without.
+"""What a tested fold's own labels change: choices and early fusion, with inner heads and without.
 
     ARLIB_DATA=... python benchmarks/nested.py [--record] [dataset network regions]...
 

@@ -245,7 +245,7 @@ def test_whose_labels_chose_k_is_noted(nested):
         (of_run(bare), "in folds 0 to 4"),
     ):
         assert predict(LAST, run).note.endswith(expected)
-        assert run.swayed == (expected == seen)
+        assert run.leaks == (expected == seen)
 
 
 def test_pooled_runs_keep_their_inner_heads_apart(nested, make_scores):

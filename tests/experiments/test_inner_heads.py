@@ -1,4 +1,4 @@
-"""Inner heads of a frozen network: by hand; nothing chosen for a fold is swayed by its labels."""
+"""Inner heads of a frozen network: by hand; nothing chosen for a fold is changed by its labels."""
 
 from dataclasses import replace
 
@@ -84,7 +84,7 @@ def test_a_head_fitted_by_hand_without_two_folds_predicts_the_same(drawn, scores
         np.testing.assert_array_equal(run[name][own], scores[name][own])
 
 
-def test_no_label_of_a_fold_sways_what_is_predicted_for_its_choices(drawn, scores, turned):
+def test_no_label_of_a_fold_changes_what_is_predicted_for_its_choices(drawn, scores, turned):
     names = ["global_probability", "region_probability"]
     before, after = (Run("", each).leaving_out(TESTED).scores[names] for each in (scores, turned))
     assert before.equals(after)

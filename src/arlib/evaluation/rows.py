@@ -207,7 +207,7 @@ def _chosen(
     folds = np.unique(run.folds[known]).tolist()
     chosen = [str(option[known][run.folds[known] == fold][0]) for fold in folds]
     note = f"{name} = {', '.join(chosen)} in folds {folds[0]} to {folds[-1]}"
-    if run.swayed:
+    if run.leaks:
         note += ", by classifiers of the other folds that saw the tested fold's labels"
     elif run.nested:
         note += ", by heads that saw no label of the tested fold"

@@ -90,8 +90,8 @@ class Run:
         return bool(np.isin(folds[folds >= 0], self.scores.left_out.values).all())
 
     @property
-    def swayed(self) -> bool:
-        """Whether what is chosen on other folds is so by classifiers that saw the tested labels."""
+    def leaks(self) -> bool:
+        """Whether a choice on other folds is by classifiers that saw the tested fold's labels."""
         experiment = self.facts.get("experiment", {})
         learned = experiment.get("finetune_on", ["none"])
         own = "backbones" in experiment and learned in (["none"], ["folds"])
@@ -100,8 +100,8 @@ class Run:
     def leaving_out(self, fold: int) -> Run:
         """Predict the images of the other folds by heads that did not learn from a fold either.
 
-        What is chosen for a fold is then swayed by none of its labels. The fold's own images keep
-        their predictions; so do all where the run is not `nested`.
+        No label of the fold then counts in what is chosen for it. The fold's own images keep their
+        predictions; so do all where the run is not `nested`.
         """
         if not self.nested or fold not in self.scores.left_out.values:
             return self

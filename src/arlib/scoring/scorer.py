@@ -70,7 +70,7 @@ def score(
         head: None takes the network's own classes; a `LinearHead` goes on the features; a mapping
             fold -> head uses, for each image, the head of the fold in which it is tested.
         inner: (fold, fold), the lower first -> head that learned from neither. What they predict
-            is kept beside the scores, for choices that no label of a tested fold may sway.
+            is kept beside the scores, for choices in which no label of a tested fold may count.
         crop: "warp" stretches a region to the network's square, "square" takes the tightest
             square around it; the full image is warped.
         context: padding around a region, as a share of its sides, >= 0.
