@@ -28,7 +28,7 @@ from arlib.experiments.baselines.rows import first_regions
 ROOT = Path(__file__).parents[1]
 FACTS = ROOT / "benchmarks" / "results" / "nested.json"
 PAGE = ROOT / "book" / "guide" / "departures.md"
-BEGIN, END = "<!-- begin: benchmarks/nested.py -->\n", "\n<!-- end -->\n"
+BEGIN, END = "<!-- begin: benchmarks/nested.py -->\n", "<!-- end -->\n"
 INNER = ["inner_global_probability", "inner_region_probability", "left_out"]
 CHOICES = {
     "K": "VGGNet + ft + obj + senti + lf (K)",
@@ -111,7 +111,10 @@ def block(facts):
 def replaced(text, table):
     """Put the table into the page."""
     before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}{table}{END}{rest.partition(END)[2]}"
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"{PAGE} has no {BEGIN!r} and {END!r} after it")
+    return f"{before}{BEGIN}{table}\n{END}{after}"
 
 
 def main(words):

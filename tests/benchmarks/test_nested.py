@@ -26,9 +26,20 @@ def test_the_page_holds_what_was_recorded(bench):
     asked = " ".join(str(word) for each in facts["runs"] for word in each["run"])
     assert f"python benchmarks/nested.py --record {asked}`" in text
     assert bench.replaced(text, bench.block(facts)) == text
+    with pytest.raises(ValueError, match="has no"):
+        bench.replaced(text.replace("<!-- end -->", ""), "")
     other = copy.deepcopy(facts)
     other["runs"][-1]["K"]["right"][1] += 1
     assert bench.replaced(text, bench.block(other)) != text
+
+
+def test_the_page_says_what_the_record_holds(bench):
+    text = bench.PAGE.read_text()
+    assert "at most one label of a run changes; early fusion is more accurate by inner" in text
+    for each in json.loads(bench.FACTS.read_text())["runs"]:
+        assert each["K"]["differ"] <= 1
+        plain, nested = each["early fusion"]["accuracy"]
+        assert nested > plain
 
 
 def test_choices_and_labels_are_compared(bench, make_scores):
