@@ -94,6 +94,7 @@ def score(
         ScoresError: no image could be read.
 
     Example:
+        >>> from tempfile import TemporaryDirectory
         >>> from arlib.datasets import load
         >>> from arlib.networks import load_backbone
         >>> from arlib.proposals import Grid
