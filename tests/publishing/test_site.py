@@ -56,8 +56,10 @@ def text_for_sphinx(text, **values):
     [
         ("It is {eval}`x`, **{eval}`y`**.", r"It is a\_b \<i\> \$2\$, **5%**."),
         ("[Sun et al., 2016](references.md#sun2016) and", "{cite}`sun2016` and"),
-        ("[Late fusion](glossary.md#late fusion)", "{term}`Late fusion <late fusion>`"),
+        ("[Late fusion](glossary.md#late%20fusion)", "{term}`Late fusion <late fusion>`"),
         ("by [Eq. 2](04_a.ipynb#eq-ar), [Eq. 1](#eq-s)", "by {eq}`eq-ar`, {eq}`eq-s`"),
+        ("```{math}\n:label: eq-a\n:enumerator: 1\nx\n```", "```{math}\n:label: eq-a\nx\n```"),
+        ("```{math}\n:enumerator: 1.2\nx\n```\nis", "```{math}\nx \\tag{1.2}\n```\nis"),
         (
             "call `arlib.method.late_fusion` or `arlib run`",
             "call {py:obj}`arlib.method.late_fusion` or `arlib run`",

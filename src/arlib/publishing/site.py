@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import nbformat
 import yaml
@@ -151,10 +152,12 @@ def _read_chapter(app: Any, name: str, source: list[str]) -> None:
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>$|#~^])")
 _CAPTION = re.compile(r"\*([^*].*)\*(?:\n\n|\Z)")
 _CODE = re.compile(r"(^```\w+\n.*?^```$)", re.MULTILINE | re.DOTALL)
-_ROLES = {  # a form that JupyterLab renders -> the role that Sphinx has for it
+_ROLES = {  # a form that JupyterLab renders -> what Sphinx has for it
     r"\[[^\]]*\]\(references\.md#(\w+)\)": r"{cite}`\1`",
-    r"\[([^\]]*)\]\(glossary\.md#([^)]+)\)": r"{term}`\1 <\2>`",
+    r"\[([^\]]*)\]\(glossary\.md#([^)]+)\)": lambda m: f"{{term}}`{m[1]} <{unquote(m[2])}>`",
     r"\[Eq\. \d+\]\([\w.]*#(eq-\w+)\)": r"{eq}`\1`",
+    r"(:label: eq-\w+\n):enumerator: \d+\n": r"\1",
+    r"```\{math\}\n:enumerator: ([\d.]+)\n(.+)\n```": r"```{math}\n\2 \\tag{\1}\n```",
     r"(?<![}`])`(arlib(?:\.\w+)+)`(?!`)": r"{py:obj}`\1`",
 }
 
@@ -163,8 +166,8 @@ def for_sphinx(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Turn an executed chapter, written for JupyterLab, into what MyST-NB makes a page of.
 
     Values take the place of expressions in its text. Links to a reference, a term or an equation
-    become citations, terms and numbers; the names of `arlib` in code's type become links. The
-    paragraph in italics below a figure becomes its caption.
+    become citations, terms and numbers; equations are numbered by Sphinx; the names of `arlib` in
+    code's type become links. The paragraph in italics below a figure becomes its caption.
     """
     cells = [nbformat.from_dict(cell) for cell in notebook.cells]
     for cell in cells:
