@@ -1,11 +1,11 @@
-"""Time sweeps over K, alpha and beta, with and without intervals, and their peak memory.
+"""Time sweeps over K, alpha and beta, and their peak memory.
 
     python benchmarks/bench_sweep.py
 
 The first scores are the recorded ones of Twitter II: 603 images, 100 regions, 2 emotions. The loop
 over Algorithm 1 is too slow for every setting, so the two run in turn on the same few. Then random
 scores, as many and 50,000 images: each case in a process of its own, for its peak memory, all three
-rankings with 1000 resamples.
+rankings.
 """
 
 import resource
@@ -65,7 +65,7 @@ def measure(n_images):
     print(f"{n_images} images x 100 regions; before any sweep {peak_mb():.0f} MB", flush=True)
     for rank_by in RANKINGS:
         start = time.perf_counter()
-        sweep(scores, rank_by=rank_by, n_bootstrap=1000)
+        sweep(scores, rank_by=rank_by)
         total += time.perf_counter() - start
         print(f"  sweep by {rank_by:12} {time.perf_counter() - start:8.2f} s", flush=True)
     start = time.perf_counter()
@@ -76,13 +76,7 @@ def measure(n_images):
 
 def main():
     scores = open_run(RECORDED).scores.load()
-    interleave(
-        {
-            "sweep, 20 x 11 x 11": lambda: sweep(scores),
-            "the same with 1000 resamples": lambda: sweep(scores, n_bootstrap=1000),
-        },
-        runs=7,
-    )
+    interleave({"sweep, 20 x 11 x 11": lambda: sweep(scores)}, runs=7)
     interleave(
         {
             "sweep, 4 x 3 x 3": lambda: sweep(scores, SOME_K, SOME, SOME),

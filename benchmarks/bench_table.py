@@ -2,10 +2,9 @@
 
     python benchmarks/bench_table.py
 
-Random scores, two emotions, five folds, 1000 resamples, each case in a process of its own for its
-peak memory: 603 images x 100 regions with every measured row and control, as many as Twitter II
-has, and 50,000 x 100, about the paper's Flickr column, with the rows and selection rules that
-scores alone can fill.
+Random scores, two emotions, five folds, each case in a process of its own for its peak memory: 603
+images x 100 regions with every measured row and control, as many as Twitter II has, and 50,000 x
+100, about the paper's Flickr column, with the rows and selection rules that scores alone can fill.
 """
 
 import subprocess

@@ -199,7 +199,8 @@ def test_the_readme_states_the_settings_of_the_recorded_runs():
     counted = {10: "Ten", 11: "eleventh"}
     holds(
         "README",
-        f"{counted[len(paper_table())]} rows of the paper and an {counted[len(methods())]}",
+        f"{counted[len(paper_table())]} rows of the paper, an {counted[len(methods()) - 1]} and a "
+        "control",
     )
 
 

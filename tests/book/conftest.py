@@ -93,7 +93,7 @@ def recorded(tmp_path_factory):
     """Chapters executed on the recorded runs; the same function as `glued`."""
     root = tmp_path_factory.mktemp("recorded")
     copy_sources(root)
-    edition = load_edition(root, "recorded", {"scale": 0.02, "n_bootstrap": 200})
+    edition = load_edition(root, "recorded", {"scale": 0.02})
     stage = root / "_build" / "source"
     shutil.copytree(root / "book", stage / "book")
     with of_its_own(tmp_path_factory):

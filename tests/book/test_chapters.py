@@ -16,9 +16,9 @@ import pytest
 from scipy.special import xlogy
 from scipy.stats import t
 
-from arlib.evaluation import box_iou
+from arlib.evaluation import box_iou, compare, evaluate
 from arlib.experiments import images_of, open_run
-from arlib.method import affective_regions
+from arlib.method import affective_regions, predict_labels
 from arlib.networks import weights_at_hand
 from arlib.publishing.chapters import EXPRESSION
 from arlib.publishing.editions import chapter_parameters, chapter_paths
@@ -213,11 +213,16 @@ def test_05_counts_what_fusion_changed(glued, live):
 def test_06_reports_the_results_of_the_live_runs(glued, live):
     found = glued("06_experiments")
     run = live(found["ch06-run"])
-    scores, facts = run.scores, run.facts
+    scores = run.scores
     assert found["ch06-run"] == "scenes-annotated"
-    recorded = facts["results"]["+ obj + senti (K = 8)"]
-    assert found["ch06-fused"] == pytest.approx(recorded["accuracy"]["estimate"])
-    assert found["ch06-auc-fused"] == pytest.approx(recorded["auc"]["estimate"])
+    fused = predict_labels(scores, 8).probability
+    table = evaluate(fused, scores.label, folds=scores.fold)
+    assert found["ch06-fused"] == pytest.approx(table.estimate["accuracy"])
+    assert found["ch06-auc-fused"] == pytest.approx(table.estimate["auc"])
+    apart = compare(scores.global_probability, fused, scores.label, folds=scores.fold)
+    low, high = apart.loc["auc", ["low", "high"]]
+    assert found["ch06-auc-gain"].endswith(f" [{low:+z.3f}, {high:+z.3f}]")
+    assert re.match(r"[+-]\d+\.\d \[.*\] points of accuracy, ", found["ch06-random-crops"])
     assert found["ch06-images"] == scores.sizes["image"]
     assert found["ch06-runs"] == 9
     assert found["ch06-columns"] == 11  # the annotated images by agreement
@@ -226,6 +231,9 @@ def test_06_reports_the_results_of_the_live_runs(glued, live):
     assert found["ch06-cost"] >= 0
     compared = found["ch06-control-won"] + found["ch06-control-lost"]
     assert compared <= found["ch06-controls"] == 5 * 11
+    assert found["ch06-all-won"] + found["ch06-all-lost"] <= found["ch06-all"] == 11
+    assert found["ch06-tested"] <= 11
+    assert found["ch06-detectable-least"] <= found["ch06-detectable-most"]
     assert found["ch06-paper-below"] == 7
 
 

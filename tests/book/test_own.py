@@ -44,7 +44,7 @@ def run(tmp_path, make_scores):
         experiment = {"dataset": str(tmp_path), "backbones": ["squeezenet1_1"]}
         facts = {"experiment": experiment, "dataset": counts}
         (stage / "results" / "own" / "run.json").write_text(json.dumps(facts))
-        parameters = {"run": "own", "runs": ["own"], "n_bootstrap": 50}
+        parameters = {"run": "own", "runs": ["own"]}
         parameters["base"] = "e" if m == 2 else "classes"
         for name in chapters:
             execute_chapter(ROOT / "book" / f"{name}.ipynb", stage / f"{name}.ipynb", parameters)
@@ -168,7 +168,7 @@ def test_few_images_go_through_every_chapter_that_takes_scores(
     facts = {"experiment": experiment, "dataset": counts}
     (folder / "run.json").write_text(json.dumps(facts))
     monkeypatch.chdir(tmp_path)
-    parameters = {"run": "own", "runs": ["own"], "n_bootstrap": 20, "k": 8}
+    parameters = {"run": "own", "runs": ["own"], "k": 8}
     for name in CHAPTERS:
         if few == "one label" and name == "06_experiments":
             with pytest.raises(

@@ -226,7 +226,6 @@ def test_an_error_is_one_line_across_the_process_boundary(tmp_path):
         (["run", "tests/cli"], "with images of your own: arlib run own -p dataset tests/cli"),
         (["run", "own", "--timeout", "nan"], "nan is not a number"),
         (["table", "recorded", "-p", "runs", "!!python/name:os.system x"], "tags are not read"),
-        (["table", "recorded", "--bootstrap", "100001"], "100001 is not in the range 1<=x<=100000"),
         (
             ["finetune", "scenes-tagged", "--out", "t", "-p", "lr", "["],
             "parameter lr: must be a num",
@@ -408,6 +407,7 @@ class TestFinetune:
 
 
 FT, LAST = "VGGNet + ft", "VGGNet + ft + obj + senti + lf (K)"
+CONTROL = "VGGNet + ft, threshold chosen"
 
 
 @pytest.fixture(scope="module")
@@ -471,7 +471,7 @@ class TestRuns:
         assert code == 0
         assert f"{run}: 30 images, by vgg16, fine-tuned on an unnamed set\n" in text
         assert f"\narlib table {run}\n" in text
-        code, text = within("table", "plain", "-p", "runs", "[mine]", "--bootstrap", 5)
+        code, text = within("table", "plain", "-p", "runs", "[mine]")
         assert code == 0
         assert "mine (n = 29)" in text
         code, text = within("runs", "--format", "json")
@@ -508,7 +508,7 @@ class TestRuns:
 class TestTable:
     def test_prints_every_row_and_writes_the_predictions(self, runs, tmp_path):
         """Across the process boundary."""
-        options = ["--bootstrap", 20, "--predictions", tmp_path / "predictions.csv"]
+        options = ["--predictions", tmp_path / "predictions.csv"]
         done = arlib("table", runs / "alone", runs / "annotated", *options, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
@@ -526,13 +526,13 @@ class TestTable:
         with (tmp_path / "predictions.csv").open() as file:
             lines = list(csv.DictReader(file))
         counts = {run: sum(line["run"] == run for line in lines) for run in ("alone", "annotated")}
-        assert counts == {"alone": 30 * 5, "annotated": 30 * 6}
+        assert counts == {"alone": 30 * 6, "annotated": 30 * 7}
         assert all(
             abs(float(line["positive"]) + float(line["negative"]) - 1) < 3e-6 for line in lines
         )
 
     def test_as_csv_and_as_json_the_numbers_are_the_same(self, runs):
-        arguments = ["table", runs / "alone", "--bootstrap", 20, "--format"]
+        arguments = ["table", runs / "alone", "--format"]
         code, text = within(*arguments, "json")
         assert code == 0
         results = json.loads(text)["alone"]
@@ -545,49 +545,37 @@ class TestTable:
                 number = results[line["method"]][key]
                 assert line[key] == ("" if number is None else str(number))
 
-    def test_the_number_of_resamples_moves_the_interval_alone(self, runs):
-        results = []
-        for resamples in (20, 21):
-            arguments = ["table", runs / "alone", "--format", "json", "--bootstrap", resamples]
-            results.append(json.loads(within(*arguments)[1])["alone"][FT])
-        assert results[0]["low"] != results[1]["low"]
-        assert results[0]["accuracy"] == results[1]["accuracy"]
-
     def test_compares_two_runs_row_by_row(self, runs):
-        arguments = ["table", "--compare", runs / "alone", runs / "annotated", "--bootstrap", 20]
+        arguments = ["table", "--compare", runs / "alone", runs / "annotated"]
         code, text = within(*arguments)
         assert code == 0
         assert text.split()[:6] == ["one", "other", "difference", "low", "high", "p"]
         results = json.loads(within(*arguments, "--format", "json")[1])
-        assert set(results) == {FT, *(method.name for method in methods() if "lf" in method.name)}
+        late = (method.name for method in methods() if "lf" in method.name)
+        assert set(results) == {FT, CONTROL, *late}
         lines = csv.DictReader(io.StringIO(within(*arguments, "--format", "csv")[1]))
         for line in lines:
-            row = results.pop(line["method"])
+            row = results[line["method"]].pop(line["metric"])
             assert row["p"] is None, "other images are not paired"
             assert row["low"] < row["difference"] < row["high"]
             assert float(line["difference"]) == pytest.approx(row["difference"])
-            printed = re.search(rf"^{re.escape(line['method'])} .*$", text, re.MULTILINE).group()
-            assert f" {row['difference']:.3f} " in printed
-        assert not results
+            assert f" {row['difference']:.3f} " in text
+        assert not any(results.values())
 
     def test_a_run_against_itself_differs_in_nothing(self, runs):
-        arguments = [
-            "table",
-            "--compare",
-            runs / "annotated",
-            runs / "annotated",
-            "--bootstrap",
-            20,
-        ]
+        arguments = ["table", "--compare", runs / "annotated", runs / "annotated"]
         results = json.loads(within(*arguments, "--format", "json")[1])
         assert "VGGNet" in results
-        for row in results.values():
-            assert (row["difference"], row["low"], row["high"], row["p"]) == (0, 0, 0, 1)
+        for metrics in results.values():
+            assert [row["difference"] for row in metrics.values()] == [0, 0, 0]
+            accuracy = metrics["accuracy"]
+            assert accuracy["p"] == 1
+            assert accuracy["low"] == -accuracy["high"] < 0, "none of so few images differs"
 
     def test_an_edition_is_its_recorded_runs_or_those_named(self, runs, book):
         for name in ("alone", "annotated"):
             shutil.copytree(runs / name, book / "book/results" / name)
-        arguments = ["--bootstrap", 2, "--format", "json"]
+        arguments = ["--format", "json"]
         assert list(json.loads(within("table", "plain", *arguments)[1])) == ["alone"]
         named = within("table", "plain", "-p", "runs", "[annotated]", *arguments)
         assert len(json.loads(named[1])) == 3
@@ -617,7 +605,6 @@ class TestTable:
             (["RUN", "RUN"], 1, "two columns are called alone"),
             (["--compare", "RUN"], 2, "--compare takes two runs, not 1"),
             (["--compare", "RUN", "RUN", "RUN"], 2, "--compare takes two runs, not 3"),
-            (["--bootstrap", "0", "RUN"], 2, "0 is not in the range 1<=x<=100000"),
             ([], 2, "Missing argument 'EDITION | RUN...'"),
         ],
     )
@@ -662,6 +649,6 @@ def test_run_can_only_measure_and_record_the_runs(book, tmp_path, monkeypatch, m
     ]
     assert [path.name for path in build.iterdir()] == ["results"]
     assert (book / "book/results/twitter2-vgg_tiny/run.json").is_file()
-    code, output = within("table", "fresh", "--bootstrap", 2, *parameters)
+    code, output = within("table", "fresh", *parameters)
     assert code == 0
     assert "twitter2-vgg_tiny (n = 20)" in output

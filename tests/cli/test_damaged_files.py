@@ -428,7 +428,7 @@ def stored(folder, _done):
 
 
 RUN = "book/results/one"
-TABLE = ["table", "--bootstrap", "10", "--format", "json"]
+TABLE = ["table", "--format", "json"]
 
 KINDS = {
     "edition": Kind(write_book, "editions/plain.yaml", [*TABLE, "plain"], also=("plain",)),

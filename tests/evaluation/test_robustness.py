@@ -5,9 +5,10 @@ import pytest
 import xarray as xr
 from hypothesis import given, strategies as st
 
+from arlib.evaluation.metrics import compare
 from arlib.evaluation.robustness import overlap, sensitivity
 from arlib.evaluation.runs import Run
-from arlib.evaluation.significance import fold_means
+from arlib.evaluation.significance import fold_differences, fold_means
 from arlib.method import RULE_2018, affective_regions, predict_labels
 
 N, REGIONS = 60, 24
@@ -37,13 +38,13 @@ def others(scored_otherwise):
     return {"other crops": together}
 
 
-def measured(run, settings=DEFAULT, others=None, **options):
-    return sensitivity(run, **settings, others=others, **{"n_bootstrap": 20, **options})
+def measured(run, settings=DEFAULT, others=None):
+    return sensitivity(run, **settings, others=others)
 
 
 @pytest.fixture(scope="module")
 def table(run, others):
-    return measured(run, others=others, seed=2)
+    return measured(run, others=others)
 
 
 def rescaled(scores, how):
@@ -168,7 +169,7 @@ def test_other_scores_are_aligned_by_the_images_keys(run, scored_otherwise, tabl
 def test_images_without_a_label_are_left_out(run, others, table):
     few = run.select(run.labels >= 0, "known")
     assert 0 < few.labels.size < N
-    assert measured(few, others=others, seed=2).equals(table)
+    assert measured(few, others=others).equals(table)
     unlabelled = run.scores.assign(label=("image", np.full(N, -1, np.int8)))
     with pytest.raises(ValueError, match=r"^no image has a label$"):
         sensitivity(Run("unlabelled", unlabelled))
@@ -179,18 +180,21 @@ def test_an_interval_is_that_of_the_differences_between_right_and_wrong(run, tab
     truth = run.labels[known]
     before = np.array(global_labels(run.scores))[known] == truth
     after = predict_labels(run.scores, **{**DEFAULT, "beta": 2.0}).label.values[known] == truth
-    expected = fold_means(after.astype(int) - before, run.folds[known], n_bootstrap=20, seed=2)
+    expected = fold_differences(before, after, run.folds[known])
     row = table.loc["beta = 2"]
     assert (row.gain, row.low, row.high) == pytest.approx([float(v) for v in expected])
     assert row.low < row.high
 
 
-def test_intervals_depend_on_the_seed_alone(run, others, table):
-    assert measured(run, others=others, seed=2).equals(table)
-    other = measured(run, others=others, seed=3)
-    same = table.columns.drop(["low", "high"])
-    assert other[same].equals(table[same])
-    assert not other.low.equals(table.low)
+def test_a_gain_of_each_metric_is_that_of_compare(run, table):
+    fused = predict_labels(run.scores, **{**DEFAULT, "beta": 2.0}).probability
+    full = run.scores.global_probability
+    numbers = compare(full, fused, run.labels, folds=run.folds)
+    for metric, head in {"accuracy": "", "balanced_accuracy": "balanced_", "auc": "auc_"}.items():
+        row = table.loc["beta = 2", [f"{head}gain", f"{head}low", f"{head}high"]]
+        np.testing.assert_allclose(
+            row.astype(float), numbers.loc[metric, ["difference", "low", "high"]]
+        )
 
 
 @pytest.mark.parametrize(
@@ -222,7 +226,7 @@ def test_the_full_image_as_the_mean_of_ten_crops(run, table):
     for i in known:
         mean = [sum(float(c[e]) for c in crops[1, i, :10]) / 10 for e in (0, 1)]
         hits.append(float(int(mean[1] > mean[0]) == scores.label.values[i]))
-    expected, _, _ = fold_means(np.array(hits), folds[known], n_bootstrap=1)
+    expected, _, _ = fold_means(np.array(hits), folds[known])
     assert row["full_image"] == pytest.approx(float(expected))
     assert row["same"] == 1
 

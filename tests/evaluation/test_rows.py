@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from arlib.evaluation.rows import KS, REFERENCE, Unavailable, methods
+from arlib.evaluation.rows import CONTROL, KS, REFERENCE, THRESHOLDS, Unavailable, methods
 from arlib.evaluation.runs import Run
 from arlib.evaluation.tables import paper_table
 
@@ -69,7 +69,7 @@ def relabelled(run, labels):
 
 def test_the_rows_are_the_papers_in_its_order_and_one_more():
     names = [method.name for method in methods()]
-    assert names == [*paper_table().index, "DeepSentiBank"]
+    assert names == [*paper_table().index, "DeepSentiBank", CONTROL]
     assert REFERENCE in names
     assert all(method.refers for method in methods())
 
@@ -213,3 +213,54 @@ def test_a_frozen_network_alone_is_what_its_run_holds(run):
     assert not other.frozen
     with pytest.raises(Unavailable, match="it holds scores alone"):
         predict("VGGNet", other)
+
+
+def right_at(run, threshold, fold):
+    """The share of a fold's labelled images that are right from a threshold on, as a fraction."""
+    hits = []
+    for share, label, own in zip(
+        run.scores.global_probability.values[:, 0].tolist(),
+        run.labels.tolist(),
+        run.folds.tolist(),
+        strict=True,
+    ):
+        if own == fold and label >= 0:
+            hits.append((0 if share >= threshold else 1) == label)
+    return Fraction(sum(hits), len(hits))
+
+
+def test_the_controls_threshold_is_best_on_the_other_folds(run):
+    """The first of the best ones, from 0.5 outwards; its labels are those from there on."""
+    assert sorted(THRESHOLDS) == [i / 100 for i in range(1, 100)]
+    assert THRESHOLDS[0] == 0.5
+    shares = {t: {fold: right_at(run, t, fold) for fold in range(5)} for t in THRESHOLDS}
+    chosen = {}
+    for fold in range(5):
+        others = set(range(5)) - {fold}
+        mean = {t: sum(shares[t][other] for other in others) for t in THRESHOLDS}
+        best = [t for t in THRESHOLDS if mean[t] == max(mean.values())]
+        chosen[fold] = min(best, key=lambda t: abs(t - 0.5))
+    prediction = predict(CONTROL, run)
+    assert prediction.note == f"threshold = {', '.join(map(str, chosen.values()))} in folds 0 to 4"
+    assert len(set(chosen.values())) > 1
+    for i in np.flatnonzero(run.labels >= 0).tolist():
+        share = float(run.scores.global_probability.values[i, 0])
+        expected = 0 if share >= chosen[int(run.folds[i])] else 1
+        assert prediction.response[i].argmax() == expected
+    np.testing.assert_allclose(prediction.response.sum(-1), 1)
+
+
+def test_in_a_fold_the_control_ranks_images_as_the_full_image_does(run):
+    response = predict(CONTROL, run).response[:, 0]
+    shares = run.scores.global_probability.values[:, 0]
+    for fold in range(5):
+        own = (run.folds == fold) & (run.labels >= 0)
+        assert response[own].argsort().tolist() == shares[own].argsort().tolist()
+
+
+def test_a_threshold_is_of_two_emotions_and_two_folds(make_scores, run):
+    with pytest.raises(Unavailable, match=r"^a threshold is of two emotions$"):
+        predict(CONTROL, Run("six", make_scores(N, REGIONS, n_emotions=6)))
+    one_fold = run.scores.assign(fold=run.scores.fold * 0)
+    with pytest.raises(Unavailable, match=r"^a choice needs two folds"):
+        predict(CONTROL, Run("one fold", one_fold))

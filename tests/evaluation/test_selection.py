@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from arlib.evaluation.metrics import compare, evaluate
 from arlib.evaluation.runs import Run
 from arlib.evaluation.selection import ALL, RANDOM, RULES, _shuffled, curves, hits
-from arlib.evaluation.significance import fold_means
+from arlib.evaluation.significance import fold_differences, fold_means
+from arlib.method import late_fusion
 
 N, REGIONS, CROPS = 30, 6, 8
 KS = (1, 2, 3, 5, 6, 9)
@@ -183,7 +185,7 @@ def test_as_many_random_regions_as_there_are_are_all_of_them(hit):
 
 
 def curves_of(run, **options):
-    return curves(run, ks=KS, n_draws=4, n_bootstrap=50, **options)
+    return curves(run, ks=KS, n_draws=4, **options)
 
 
 def test_a_curve_is_the_mean_over_folds_of_the_mean_over_images(run, hit):
@@ -205,21 +207,69 @@ def test_a_gain_is_eq_2_less_the_rule(run, hit):
     expected = eq_2.values - measured.accuracy.transpose("rule", "k").values
     np.testing.assert_allclose(measured.gain, expected, atol=1e-12)
     own = measured[["gain", "gain_low", "gain_high"]].sel(rule="obj + senti (Eq. 2)")
-    assert not own.to_array().any()
-    _, low, high = fold_means(
-        hit.sel(rule="obj + senti (Eq. 2)", k=2).values - hit.sel(rule="grid", k=2).values,
+    assert not own.gain.any()
+    np.testing.assert_allclose(own.gain_low, -own.gain_high)  # of no image that differs
+    _, low, high = fold_differences(
+        hit.sel(rule="grid", k=2).values,
+        hit.sel(rule="obj + senti (Eq. 2)", k=2).values,
         hit.fold.values,
-        n_bootstrap=50,
-        seed=5,
     )
     at = measured.sel(rule="grid", k=2)
-    assert (float(at.gain_low), float(at.gain_high)) == (float(low), float(high))
+    np.testing.assert_allclose([at.gain_low, at.gain_high], [low, high], atol=1e-9)
     assert low < high
 
 
 def test_equations_reach_the_curves(run):
     settings = {"alpha": 0.2, "beta": 2.0, "base": 2}
     right = hits(run, ks=KS, n_draws=4, seed=5, **settings)
-    accuracy, _, _ = fold_means(right.values, right.fold.values, n_bootstrap=1)
+    accuracy, _, _ = fold_means(right.values, right.fold.values)
     np.testing.assert_array_equal(curves_of(run, seed=5, **settings).accuracy, accuracy)
     assert (curves_of(run, seed=5).accuracy != accuracy).any()
+
+
+def test_a_rules_cost_is_every_crop_that_it_needs_predicted(run, hit):
+    """Eq. 1 and 2 need all proposals before they choose; objectness, chance and controls K."""
+    measured = curves_of(run).cost
+    images = labelled(run)
+    proposed = [int((~np.isnan(image.objectness.values)).sum()) for _, image, _ in images]
+    assert min(proposed) < max(KS), "some images have fewer than K"
+    every = 1 + np.mean(proposed)
+    for k in KS:
+        at = measured.sel(k=k)
+        for rule in ("obj + senti (Eq. 2)", "senti", ALL):
+            assert float(at.sel(rule=rule)) == pytest.approx(every)
+        for rule in ("obj", RANDOM):
+            some = [min(n, k) for n in proposed]
+            assert float(at.sel(rule=rule)) == pytest.approx(1 + np.mean(some))
+        assert at.sel(rule=list(CONTROLS)).values.tolist() == [1 + min(k, 8), 1 + min(k, 4)]
+
+
+def test_areas_and_their_gains_are_those_of_evaluate_and_compare(run):
+    """Of every rule that is one order; of random regions the mean over draws."""
+    measured = curves_of(run, seed=5)
+    known = [i for i, *_ in labelled(run)]
+    labels, folds = run.labels[known], run.folds[known]
+    full = run.scores.global_probability.values[known]
+
+    def fuse(orders):
+        return np.stack(
+            [
+                late_fusion(g, np.array(o)[:2] if len(o) else np.full((1, 2), np.nan), 0.5)
+                for g, o in zip(full, orders, strict=True)
+            ]
+        )
+
+    best = fuse([ranked(image, "obj + senti (Eq. 2)") for _, image, _ in labelled(run)])
+    crops = fuse(run.baselines.control_probability.sel(control="grid").values[known])
+    at = measured.sel(k=2)
+    for rule, response in (("obj + senti (Eq. 2)", best), ("grid", crops)):
+        expected = evaluate(response / 1.5, labels, folds=folds).estimate["auc"]
+        assert float(at.auc.sel(rule=rule)) == pytest.approx(expected)
+    row = compare(crops / 1.5, best / 1.5, labels, folds=folds).loc["auc"]
+    gain = at[["auc_gain", "auc_gain_low", "auc_gain_high"]].sel(rule="grid").to_array()
+    np.testing.assert_allclose(gain, row[["difference", "low", "high"]].astype(float))
+    first = measured.sel(rule="obj + senti (Eq. 2)")
+    assert not first.auc_gain.any()
+    assert first.auc_gain_low.isnull().all(), "no difference, no interval"
+    draws = [curves(run, ks=[2], n_draws=n, seed=5).auc.sel(rule=RANDOM).item() for n in (1, 4)]
+    assert draws[0] != draws[1] == pytest.approx(float(at.auc.sel(rule=RANDOM)))

@@ -6,17 +6,20 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy import stats
+from scipy import optimize, special, stats
 from scipy.stats import binomtest
 
 from arlib.evaluation.significance import (
     LabelChanges,
+    at_base_rate,
     can_change,
+    fold_differences,
     fold_means,
     holm,
     label_changes,
     mcnemar,
     nested_choice,
+    smallest_difference,
 )
 from arlib.method import late_fusion
 
@@ -146,7 +149,6 @@ def holm_by_hand(p):
 P_VALUES = st.lists(st.floats(0, 1) | st.just(float("nan")), max_size=12)
 
 
-@settings(max_examples=12)  # statsmodels collects garbage at every call
 @given(P_VALUES)
 def test_holm_goes_step_by_step(p):
     adjusted, p = holm(p), np.array(p)
@@ -170,63 +172,45 @@ def test_holm_keeps_the_shape_and_the_input():
 FOLDS = np.array([2, 0, 0, -1, 2, 5, 0, 5, 2, 2, -1, 0])
 
 
-def fold_means_by_hand(hits, folds, n_bootstrap, confidence, seed):
-    """One row: loops over folds and resamples, drawing fold by fold."""
-    ids, rng = sorted(set(folds[folds >= 0])), np.random.default_rng(seed)
-    images = {fold: np.flatnonzero(folds == fold) for fold in ids}
-    drawn = {
-        fold: [rng.choice(images[fold], images[fold].size) for _ in range(n_bootstrap)]
-        for fold in ids
-    }
-    estimate = np.mean([hits[images[fold]].mean() for fold in ids])
-    means = [np.mean([hits[drawn[fold][i]].mean() for fold in ids]) for i in range(n_bootstrap)]
-    tails = 50 * (1 - confidence), 50 * (1 + confidence)
-    return estimate, *np.percentile(means, tails)
-
-
-@pytest.mark.parametrize("block", [2**22, 10])
-def test_fold_means_is_a_loop_over_folds_and_resamples(block):
-    hits = np.random.default_rng(1).normal(size=(2, 3, 12))
-    results = fold_means(hits, FOLDS, n_bootstrap=60, confidence=0.8, seed=5, block=block)
-    assert [r.shape for r in results] == [(2, 3)] * 3
+def test_fold_means_is_a_loop_over_folds():
+    hits = np.random.default_rng(1).random(size=(2, 3, 12))
+    estimate, low, high = fold_means(hits, FOLDS)
+    assert estimate.shape == low.shape == high.shape == (2, 3)
     for row in np.ndindex(2, 3):
-        expected = fold_means_by_hand(hits[row], FOLDS, 60, 0.8, 5)
-        np.testing.assert_allclose([r[row] for r in results], expected)
+        expected = np.mean([hits[row][fold == FOLDS].mean() for fold in (0, 2, 5)])
+        assert estimate[row] == pytest.approx(expected)
+    assert (low < estimate).all()
+    assert (estimate < high).all()
 
 
-def test_fold_means_weighs_folds_alike_whatever_their_size():
+@given(st.integers(1, 300), st.floats(0, 1), st.sampled_from([0.8, 0.95, 0.99]))
+def test_of_one_fold_the_interval_is_wilsons_as_scipy_has_it(n, share, confidence):
+    k = round(share * n)
+    theirs = binomtest(k, n).proportion_ci(confidence, "wilson")
+    estimate, low, high = fold_means([1] * k + [0] * (n - k), [0] * n, confidence=confidence)
+    np.testing.assert_allclose([estimate, low, high], [k / n, *theirs], atol=1e-12)
+
+
+def test_folds_weigh_alike_and_a_small_one_costs_images():
+    """The mean of a large and a small fold varies as one of 4 / (1/2 + 1/9) images does."""
     hits, folds = [True] * 2 + [False] * 9, [0] * 2 + [1] * 9
-    estimate, low, high = fold_means(hits, folds, n_bootstrap=50)
-    assert (estimate, low, high) == (0.5, 0.5, 0.5)
-    assert estimate.shape == ()
-
-
-@given(
-    arrays(np.int8, st.integers(2, 40), elements=st.integers(-1, 6)).filter(lambda f: f.max() >= 0)
-)
-def test_fold_means_of_ones_are_one_and_a_fold_of_one_image_has_no_interval(folds):
-    estimate, low, high = fold_means(np.ones((2, folds.size), bool), folds, n_bootstrap=20)
-    np.testing.assert_array_equal(estimate, [1.0, 1.0])
-    single = np.unique(folds[folds >= 0], return_counts=True)[1].min() == 1
-    for bound in (low, high):
-        np.testing.assert_array_equal(bound, [np.nan if single else 1.0] * 2)
-
-
-def test_rows_share_their_resamples():
-    rng = np.random.default_rng(0)
-    one = rng.integers(2, size=12)
-    other = np.where(FOLDS == 0, one, 1 - one)
-    alone = fold_means(one - other, FOLDS, n_bootstrap=90)
-    _, low, high = fold_means([one, one, one - other], FOLDS, n_bootstrap=90)
-    assert low[0] == low[1]
-    assert high[0] == high[1]
-    assert (low[2], high[2]) == alone[1:]
+    estimate, low, high = fold_means(hits, folds)
+    n = 4 / (1 / 2 + 1 / 9)
+    z = stats.norm.ppf(0.975)
+    assert estimate == 0.5
+    half = z / (1 + z**2 / n) * np.sqrt(0.25 / n + z**2 / (4 * n**2))
+    np.testing.assert_allclose([low, high], [0.5 - half, 0.5 + half])
+    equal = fold_means([1, 0] * 30, np.repeat(range(5), 12))
+    np.testing.assert_allclose(equal, fold_means([1, 0] * 30, [0] * 60))
 
 
 @pytest.mark.parametrize(
+    "function", [fold_means, lambda hits, *args, **o: fold_differences(hits, hits, *args, **o)]
+)
+@pytest.mark.parametrize(
     ("hits", "folds", "options", "message"),
     [
-        ([1.0, np.nan], [0, 3], {}, "hits must be finite; in fold 3 there is another value"),
+        ([1.0, np.nan], [0, 3], {}, "hits must be finite and in [0, 1]"),
         ([1, 0], [-1, -1], {}, "no image has a fold: all 2 are -1"),
         (
             [[1, 0]],
@@ -234,62 +218,122 @@ def test_rows_share_their_resamples():
             {},
             "hits must have the shape (…, image) and folds (image,), not (1, 2) and (1,)",
         ),
-        ([1, 0], [0, 1], {"n_bootstrap": 0}, "n_bootstrap must be at least 1, not 0"),
         ([1, 0], [0, 1], {"confidence": 0}, "confidence must be between 0 and 1, not 0"),
         ([1, 0], [0, 1], {"confidence": 1}, "confidence must be between 0 and 1, not 1"),
     ],
 )
-def test_wrong_fold_means_are_refused(hits, folds, options, message):
+def test_wrong_fold_means_are_refused(function, hits, folds, options, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        fold_means(hits, folds, **options)
+        function(hits, folds, **options)
 
 
-VALUES = st.lists(st.floats(-100, 100), min_size=2, max_size=20)
+def tango_by_likelihood(b, c, n, delta):
+    """The score statistic of a difference, its likelihood maximised by search."""
+
+    def loss(lost):
+        gained = lost + delta
+        with np.errstate(divide="ignore", invalid="ignore"):
+            parts = special.xlogy([b, c, n - b - c], [gained, lost, 1 - gained - lost])
+        return -parts.sum()
+
+    limits = max(0.0, -delta), (1 - delta) / 2
+    lost = optimize.minimize_scalar(loss, bounds=limits, method="bounded", options={"xatol": 1e-12})
+    variance = n * (2 * lost.x + delta - delta**2)
+    return (b - c - n * delta) / np.sqrt(variance)
 
 
-def mean(values, **options):
-    """The mean of one fold, with its interval."""
-    return [float(value) for value in fold_means(values, [0] * len(values), **options)]
+@settings(max_examples=20)
+@given(st.integers(0, 20), st.integers(0, 20), st.integers(1, 60))
+def test_of_one_fold_a_differences_interval_is_tangos(gained, lost, same):
+    n, z = gained + lost + same, stats.norm.ppf(0.975)
+    before = [0] * gained + [1] * lost + [0] * same
+    after = [1] * gained + [0] * lost + [0] * same
+    difference, low, high = fold_differences(before, after, [0] * n)
+    assert difference == pytest.approx((gained - lost) / n)
+    assert low <= difference <= high
+    for limit, sign in ((low, 1), (high, -1)):
+        if -1 + 1e-6 < limit < 1 - 1e-6:
+            statistic = tango_by_likelihood(gained, lost, n, float(limit))
+            assert statistic == pytest.approx(sign * z, abs=2e-3)
 
 
-@given(VALUES)
-def test_more_confidence_is_wider_and_within_the_values(values):
-    _, low, high = mean(values, n_bootstrap=50)
-    _, lower, higher = mean(values, confidence=0.99, n_bootstrap=50)
-    slack = 1e-9
-    assert min(values) - slack <= lower <= low + slack
-    assert low <= high
-    assert high - slack <= higher <= max(values) + slack
+def test_where_no_image_differs_the_interval_is_not_empty():
+    z2 = stats.norm.ppf(0.975) ** 2
+    none = fold_differences([1] * 603, [1] * 603, [0] * 603)
+    np.testing.assert_allclose(none, [0, -z2 / (603 + z2), z2 / (603 + z2)], atol=1e-9)
 
 
-def test_scipys_bootstrap_agrees():
-    values = np.random.default_rng(0).exponential(size=60)
-    theirs = stats.bootstrap(
-        (values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1)
-    ).confidence_interval
-    _, low, high = mean(values, n_bootstrap=20_000)
-    assert low == pytest.approx(theirs.low, abs=0.01)
-    assert high == pytest.approx(theirs.high, abs=0.01)
+def test_differences_go_row_by_row_and_the_other_way_round():
+    rng = np.random.default_rng(0)
+    before, after = rng.integers(2, size=(2, 3, 4, 12))
+    results = fold_differences(before, after, FOLDS)
+    back = fold_differences(after, before, FOLDS)
+    np.testing.assert_allclose(results[0], -back[0])
+    np.testing.assert_allclose(results[1], -back[2], atol=1e-9)
+    alone = fold_differences(before[1, 2], after[1, 2], FOLDS)
+    np.testing.assert_allclose([each[1, 2] for each in results], alone, atol=1e-9)
+    means = [fold_means(each, FOLDS)[0] for each in (before, after)]
+    np.testing.assert_allclose(results[0], means[1] - means[0])
 
 
-def test_shares_spread_as_the_binomial_distribution():
-    estimate, low, high = mean([1] * 30 + [0] * 70, n_bootstrap=20_000)
-    assert estimate == pytest.approx(0.3)
-    expected = stats.binom(100, 0.3).ppf([0.025, 0.975]) / 100
-    np.testing.assert_allclose([low, high], expected, atol=0.011)  # one image more or less
+def test_means_over_draws_have_the_interval_of_their_spread():
+    """Of many images, that of the normal distribution; of halves, half of that of ones."""
+    rng = np.random.default_rng(0)
+    before, after = rng.integers(2, size=(2, 10, 2000)).mean(1)
+    difference, low, high = fold_differences(before, after, [0] * 2000)
+    error = 1.96 * (after - before).std() / np.sqrt(2000)
+    np.testing.assert_allclose([low, high], [difference - error, difference + error], rtol=0.02)
+    ones = fold_differences([0.0] * 30, [1.0] * 9 + [0.0] * 21, [0] * 30)
+    halves = fold_differences([0.0] * 30, [0.5] * 9 + [0.0] * 21, [0] * 30)
+    np.testing.assert_allclose(np.divide(ones, 2), halves)
 
 
-def test_the_true_mean_lies_within_as_often_as_promised():
-    samples = np.random.default_rng(0).normal(size=(300, 50))
-    inside = [low <= 0 <= high for _, low, high in map(mean, samples)]
-    assert 0.9 <= np.mean(inside) <= 0.98
+def power_by_hand(n, discordant, difference, alpha=0.05):
+    """Over every number of discordant images and of those that the better one predicts right."""
+    found = 0.0
+    for d in range(1, n + 1):
+        for b in range(d + 1):
+            if b > d - b and binomtest(b, d).pvalue <= alpha:
+                chance = stats.binom.pmf(b, d, (1 + difference / discordant) / 2)
+                found += stats.binom.pmf(d, n, discordant) * chance
+    return found
 
 
-def test_the_same_seed_gives_the_same_interval_and_one_value_has_none():
-    values = np.random.default_rng(0).random(30)
-    assert mean(values, seed=3) == mean(values, seed=3)
-    assert mean(values, seed=3)[1:] != mean(values, seed=4)[1:]
-    np.testing.assert_array_equal(mean([0.25]), [0.25, np.nan, np.nan])
+@pytest.mark.parametrize(("n", "discordant"), [(40, 0.5), (60, 0.2)])
+def test_the_smallest_difference_is_found_four_times_in_five(n, discordant):
+    difference = smallest_difference(n, discordant)
+    assert difference > 0
+    share = max(discordant, difference)
+    assert power_by_hand(n, share, difference) == pytest.approx(0.8, abs=1e-4)
+    assert smallest_difference(n, discordant, power=0.9) > difference
+    assert smallest_difference(n, discordant, alpha=0.01) > difference
+
+
+def test_where_too_few_images_differ_the_difference_needs_more_and_eight_images_are_many_enough():
+    few = smallest_difference(603, 0.0)
+    assert smallest_difference(603, few / 2) == pytest.approx(few, abs=2e-6)
+    assert stats.binom.sf(5, 603, few) == pytest.approx(0.8, abs=1e-4), "six of six: p = 0.031"
+    assert smallest_difference(6, 1.0) < 1
+    assert np.isnan(smallest_difference(5, 1.0)), "five of five: p = 0.0625"
+
+
+@given(st.integers(0, 999))
+def test_at_the_base_rate_the_threshold_is_of_the_other_folds(seed):
+    rng = np.random.default_rng(seed)
+    share, truth, folds = rng.random(30).round(1), rng.integers(2, size=30), np.arange(30) % 3
+    labels = at_base_rate(share, truth, folds)
+    for fold in range(3):
+        others, own = folds != fold, folds == fold
+        threshold = np.percentile(share[others], 100 * (truth[others] == 1).mean())
+        assert labels[own].tolist() == [int(p < threshold) for p in share[own]]
+
+
+def test_at_the_base_rate_a_monotone_change_of_the_shares_changes_nothing():
+    rng = np.random.default_rng(0)
+    share, truth, folds = rng.random(200), rng.integers(2, size=200), np.arange(200) % 4
+    before, after = (at_base_rate(p, truth, folds) for p in (share, share**3))
+    assert (before != after).mean() < 0.03, "but for where the quantile lies between two images"
+    assert after.mean() == pytest.approx(truth.mean(), abs=0.06)
 
 
 def best_by_hand(right, folds, ids):

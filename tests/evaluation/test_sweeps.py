@@ -81,69 +81,59 @@ def test_a_region_without_a_prediction_takes_its_rank_and_adds_nothing(make_scor
 @pytest.mark.parametrize(("n_emotions", "others"), SETTINGS)
 def test_the_sweep_is_a_loop_over_algorithm_1(make_scores, n_emotions, others):
     ks, alphas, betas = (5, 1, 12), (0.0, 0.4, 1.0), (0.0, 0.5, 1.0)
-    for scores in (make_scores(40, 8, n_emotions), tied(make_scores(40, 8, n_emotions), 8)):
-        swept = sweep(scores, ks, alphas, betas, **others)
+    scores = make_scores(40, 8, n_emotions).drop_vars("fold")
+    for source in (scores, tied(scores, 8)):
+        swept = sweep(source, ks, alphas, betas, **others)
         assert swept.accuracy.dims == swept.balanced_accuracy.dims == ("k", "alpha", "beta")
         assert swept.attrs == {"images": 39, "unknown": 1}
-        truth = scores.label.values[:-1]
+        truth = source.label.values[:-1]
         for k, alpha, beta in product(ks, alphas, betas):
-            label = predict_labels(scores, k, alpha=alpha, beta=beta, **others).label.values[:-1]
+            label = predict_labels(source, k, alpha=alpha, beta=beta, **others).label.values[:-1]
             one = swept.sel(k=k, alpha=alpha, beta=beta)
             assert one.accuracy == accuracy_score(truth, label)
             assert one.balanced_accuracy == pytest.approx(balanced_accuracy_score(truth, label))
 
 
 def test_the_default_sweep_holds_the_papers_setting(make_scores):
-    scores = make_scores(10, 4)
+    scores = make_scores(10, 4).drop_vars("fold")
     swept = sweep(scores)
-    assert set(swept) == {"accuracy", "balanced_accuracy"}
+    assert set(swept) == {"accuracy", "accuracy_low", "accuracy_high", "balanced_accuracy"}
     assert dict(swept.sizes) == {"k": 20, "alpha": 11, "beta": 11}
     one = swept.accuracy.sel(k=3, alpha=1.0, beta=0.5)
     assert one == (predict_labels(scores, 3).label == scores.label)[:-1].mean()
     assert np.unique(swept.accuracy.sel(beta=0.0)).size == 1  # no region counts
 
 
-@pytest.mark.parametrize(("n_emotions", "others"), SETTINGS)
-def test_the_intervals_are_those_of_a_loop_over_resamples(make_scores, n_emotions, others):
-    scores = make_scores(40, 8, n_emotions)
-    ks, alphas, betas = (1, 3), (0.0, 1.0), (0.3, 0.9)
-    options = {"n_bootstrap": 150, "confidence": 0.8, "seed": 4}
-    swept = sweep(scores, ks, alphas, betas, **others, **options)
-    assert swept.accuracy_low.dims == swept.accuracy_high.dims == ("k", "alpha", "beta")
-    truth, rng = scores.label.values[:-1], np.random.default_rng(4)
-    drawn = [rng.integers(39, size=39) for _ in range(150)]
-    for k, alpha, beta in product(ks, alphas, betas):
-        label = predict_labels(scores, k, alpha=alpha, beta=beta, **others).label.values[:-1]
-        means = [accuracy_score(truth[rows], label[rows]) for rows in drawn]
-        one = swept.sel(k=k, alpha=alpha, beta=beta)
-        np.testing.assert_allclose(one.accuracy_low, np.percentile(means, 10))
-        np.testing.assert_allclose(one.accuracy_high, np.percentile(means, 90))
-
-
-def test_the_intervals_are_those_of_evaluate(make_scores):
-    scores = make_scores(1100, 8)  # more than a block
-    swept = sweep(scores, [2], [1.0], [0.0, 0.5], n_bootstrap=200, seed=1)
+@pytest.mark.parametrize("n_emotions", [2, 3])
+def test_the_numbers_are_those_of_evaluate(make_scores, n_emotions):
+    scores = make_scores(1100, 8, n_emotions)  # more than a block
+    scores.fold[::7] = -1
+    scores.label[scores.fold == 2] = 0  # a fold that lacks emotions
+    swept = sweep(scores, [2], [1.0], [0.0, 0.5], base="classes", confidence=0.9)
     for beta in (0.0, 0.5):
-        response = predict_labels(scores, 2, beta=beta).response
-        row = evaluate(response, scores.label, n_bootstrap=200, seed=1).loc["accuracy"]
+        response = predict_labels(scores, 2, beta=beta, base="classes").response
+        table = evaluate(response, scores.label, folds=scores.fold, confidence=0.9)
+        row = table.loc["accuracy"]
         one = swept.sel(k=2, alpha=1.0, beta=beta)
         np.testing.assert_allclose(
             [one.accuracy, one.accuracy_low, one.accuracy_high], [row.estimate, row.low, row.high]
         )
+        assert float(one.balanced_accuracy) == pytest.approx(table.estimate["balanced_accuracy"])
+    assert swept.attrs == {"images": table.images.iloc[0], "unknown": table.unknown.iloc[0]}
 
 
 def test_unlabelled_images_change_nothing_but_their_count(make_scores):
     scores = make_scores(30, 5)
     scores.label[::4] = -1
-    swept = sweep(scores, range(1, 4), n_bootstrap=20)
-    known = sweep(scores.isel(image=scores.label.values >= 0), range(1, 4), n_bootstrap=20)
+    swept = sweep(scores, range(1, 4))
+    known = sweep(scores.isel(image=scores.label.values >= 0), range(1, 4))
     assert swept.equals(known)
     assert (swept.attrs["unknown"], known.attrs["unknown"]) == (9, 0)
 
 
 def test_more_images_than_a_block(make_scores):
     """A block is 1024 images; these take three, the last one short."""
-    scores = make_scores(2100, 6)
+    scores = make_scores(2100, 6).drop_vars("fold")
     ks, alphas, betas = (1, 3), (0.0, 1.0), (0.3, 0.9)
     swept = sweep(scores, ks, alphas, betas)
     for k, alpha, beta in product(ks, alphas, betas):
@@ -158,7 +148,7 @@ def test_more_images_than_a_block(make_scores):
 def test_a_sweep_where_an_emotion_has_no_image(make_scores):
     scores = make_scores(5, 3)
     scores.label[:] = 0
-    swept = sweep(scores, [1], [1.0], [0.5], n_bootstrap=10)
+    swept = sweep(scores, [1], [1.0], [0.5])
     assert np.isnan(swept.balanced_accuracy).all()
     for name in ("accuracy", "accuracy_low", "accuracy_high"):
         assert swept[name].notnull().all()
@@ -174,7 +164,6 @@ def test_a_sweep_where_an_emotion_has_no_image(make_scores):
         ({"alpha": [1, -1]}, "alpha must be between 0 and 1000 for form 'euclidean', not -1"),
         ({"beta": [0.5, -1]}, "beta must be between 0 and 1000 for form 'sum', not -1.0"),
         ({"rank_by": "size"}, 'rank_by must be "both", "objectness" or "sentiment", not \'size\''),
-        ({"n_bootstrap": -1}, "n_bootstrap must be at least 0, not -1"),
         ({"confidence": 95}, "confidence must be between 0 and 1, not 95"),
     ],
 )

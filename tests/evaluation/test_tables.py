@@ -10,20 +10,23 @@ import pytest
 import xarray as xr
 from scipy.stats import binomtest
 
-from arlib.evaluation.rows import REFERENCE, methods
+from arlib.evaluation.metrics import compare, evaluate, majority_rate
+from arlib.evaluation.rows import CONTROL, REFERENCE, methods
 from arlib.evaluation.runs import Run
-from arlib.evaluation.tables import COLUMNS, paper_table, table1
+from arlib.evaluation.significance import at_base_rate, holm, smallest_difference
+from arlib.evaluation.tables import BELOW, COLUMNS, CONSTANT, paper_table, table1
 
 N, REGIONS = 60, 5
-MEASURED = ("PCNN + VGGNet", "SentiBank", "VGGNet")
+MEASURED = ("PCNN + VGGNet", "SentiBank", "VGGNet", "PCNN + CaffeNet")
 LAST = "VGGNet + ft + obj + senti + lf (K)"
 LATE = [method.name for method in methods() if "lf" in method.name]
 GONE = {
     "DeepSentiBank": "no adjective-noun pairs here",
-    "PCNN + CaffeNet": "not measured in this run",
     "VGGNet + ft + obj + senti + ff (K = 1)": "not measured in this run",
 }
+MARKED = {"SentiBank": BELOW, "PCNN + CaffeNet": CONSTANT}
 PREDICTED = [method.name for method in methods() if method.name not in GONE]
+TESTED = [name for name in PREDICTED if name not in (REFERENCE, CONTROL, *MARKED)]
 ROWS = {method.name: method for method in methods()}
 
 
@@ -39,16 +42,21 @@ def column(run, rows=None, **settings):
 @pytest.fixture(scope="module")
 def make_run(make_scores):
     def make(seed=0, name="random", n=N):
-        """Random scores and rows; the first measured row is mostly right, the second mostly not."""
+        """Scores that lean to the label; rows: mostly right, mostly wrong, leaning, constant."""
         scores = make_scores(n, REGIONS, seed=seed)
+        scores["label"] = ("image", (np.arange(n) // 5 % 2).astype(np.int8))  # both in each fold
+        leaning = 0.75 * scores.global_probability + 0.25 * np.eye(2)[scores.label.values]
+        scores["global_probability"] = leaning.astype(np.float32)
         unsure = scores.global_probability.values.max(-1) < 0.6
         scores.label[np.flatnonzero(unsure)[0]] = scores.label[17] = -1
         rng = np.random.default_rng(seed + 100)
         measured = rng.dirichlet([1, 1], (len(MEASURED), n))
         truth = np.maximum(scores.label.values, 0)
-        for row, share in enumerate((0.95, 0.05)):
+        for row, share in enumerate((0.9, 0.05)):
             label = np.where(rng.random(n) < share, truth, 1 - truth)
             measured[row] = np.where(np.eye(2)[label], 0.8, 0.2)
+        measured[2] = 0.7 * measured[2] + 0.3 * np.eye(2)[truth]
+        measured[3] = [0.5, 0] + measured[2] / 2
         baselines = xr.Dataset(
             {
                 "probability": (("method", "image", "emotion"), measured.astype(np.float32)),
@@ -69,7 +77,7 @@ def run(make_run):
 
 @pytest.fixture(scope="module")
 def table(run):
-    return column(run, n_bootstrap=200)
+    return column(run)
 
 
 def predictions(run, name):
@@ -89,7 +97,7 @@ def mean_over_folds(images):
 
 
 def test_a_column_has_the_papers_rows_and_all_its_numbers(table):
-    assert table.index.tolist() == [*paper_table().index, "DeepSentiBank"]
+    assert table.index.tolist() == [*paper_table().index, "DeepSentiBank", CONTROL]
     assert table.index.name == "method"
     assert table.columns.tolist() == COLUMNS
 
@@ -102,27 +110,90 @@ def test_accuracy_is_the_mean_over_folds_within_its_interval(run, table, name):
 
 
 def test_more_images_make_a_narrower_interval(make_run, table):
-    many = column(make_run(n=16 * N), [ROWS[REFERENCE]], n_bootstrap=200).loc[REFERENCE]
+    many = column(make_run(n=16 * N), [ROWS[REFERENCE]]).loc[REFERENCE]
     few = table.loc[REFERENCE]
     assert (few.high - few.low) / (many.high - many.low) == pytest.approx(4, rel=0.3)
 
 
+def shares_of(run, name):
+    response = ROWS[name].predict(run).response
+    return response / response.sum(-1, keepdims=True)
+
+
 @pytest.mark.parametrize("name", PREDICTED)
-def test_the_other_measures_are_over_all_images(run, table, name):
-    """The majority line, recall averaged over emotions, and AUC pair by pair."""
-    row, images = table.loc[name], predictions(run, name)
-    recall = [
-        np.mean([predicted == emotion for predicted, label, _ in images if label == emotion])
-        for emotion in (0, 1)
+def test_the_numbers_are_those_of_evaluate(run, table, name):
+    row, numbers = table.loc[name], evaluate(shares_of(run, name), run.labels, folds=run.folds)
+    assert row.images == len(predictions(run, name)) == (run.labels >= 0).sum()
+    assert row.majority == majority_rate(run.labels, run.folds)
+    for metric, names in {
+        "accuracy": ["accuracy", "low", "high"],
+        "balanced_accuracy": ["balanced_accuracy", "balanced_low", "balanced_high"],
+        "auc": ["auc", "auc_low", "auc_high"],
+    }.items():
+        expected = numbers.loc[metric, ["estimate", "low", "high"]]
+        np.testing.assert_allclose(row[names].astype(float), expected)
+
+
+@pytest.mark.parametrize("name", [name for name in PREDICTED if name != REFERENCE])
+def test_the_gains_are_those_of_compare(run, table, name):
+    shares = [shares_of(run, each) for each in (REFERENCE, name)]
+    numbers = compare(*shares, run.labels, folds=run.folds)
+    for metric, head in {"accuracy": "", "balanced_accuracy": "balanced_", "auc": "auc_"}.items():
+        names = [f"{head}gain", f"{head}gain_low", f"{head}gain_high"]
+        expected = numbers.loc[metric, ["difference", "low", "high"]]
+        np.testing.assert_allclose(table.loc[name, names].astype(float), expected)
+    tested = name != CONTROL and name not in MARKED
+    assert np.isnan(table.auc_p[name]) == (name in (CONTROL, "SentiBank"))
+    if tested:
+        assert table.auc_p[name] == numbers.p["auc"]
+
+
+def test_a_row_of_one_label_and_one_below_chance_are_marked_and_not_tested(table):
+    assert table["mark"].to_dict() == dict.fromkeys(table.index, "") | MARKED
+    assert table.auc["SentiBank"] < 0.5
+    assert table.loc[list(MARKED), ["p", "p_holm", "tests", "matched_p"]].isna().sum().tolist() == [
+        *(2, 2, 2, 1)
     ]
-    labels = [label for _, label, _ in images]
-    assert row.images == len(images) == (run.labels >= 0).sum()
-    assert row.majority == max(labels.count(0), labels.count(1)) / len(labels)
-    assert row.balanced_accuracy == pytest.approx(np.mean(recall))
-    share = ROWS[name].predict(run).response[:, 0]
-    first, second = (share[run.labels == emotion].tolist() for emotion in (0, 1))
-    won = [(a > b) + (a == b) / 2 for a in first for b in second]
-    assert row.auc == pytest.approx(np.mean(won))
+    assert not np.isnan(table.auc_p["PCNN + CaffeNet"]), "its order is no constant"
+
+
+@pytest.mark.parametrize(("shares", "tests"), [([0.9, 0.1], 0), ([0.2, 0.1], 0)])
+def test_where_the_reference_is_marked_no_accuracy_is_tested(run, shares, tests):
+    """Always positive, whatever is predicted; or a network that is wrong."""
+    lean = np.where(run.labels[:, None] == [0, 1], shares[1], shares[0])
+    lean = [0.8, 0.0] + lean / 10 if shares[0] == 0.9 else lean
+    lean = (lean / lean.sum(-1, keepdims=True)).astype(np.float32)
+    scores = run.scores.assign(global_probability=(("image", "emotion"), lean))
+    table = column(Run("marked", scores, run.baselines))
+    assert table["mark"][REFERENCE] in (CONSTANT, BELOW)
+    assert table.p.isna().all()
+
+
+def test_the_control_is_measured_and_not_tested(table):
+    control, reference = table.loc[CONTROL], table.loc[REFERENCE]
+    assert control.auc == pytest.approx(reference.auc), "of the same order in each fold"
+    assert control.accuracy != reference.accuracy
+    assert np.isnan(control.p)
+    assert control.corrected + control.degraded > 0
+
+
+def test_at_matched_thresholds_the_labels_are_compared_again(run, table):
+    known = run.labels >= 0
+    truth, folds = run.labels[known], run.folds[known]
+    before = at_base_rate(shares_of(run, REFERENCE)[known, 0], truth, folds)
+    after = at_base_rate(shares_of(run, LAST)[known, 0], truth, folds)
+    corrected = int(((before != truth) & (after == truth)).sum())
+    degraded = int(((before == truth) & (after != truth)).sum())
+    row = table.loc[LAST]
+    assert (row.matched_corrected, row.matched_degraded) == (corrected, degraded)
+    assert corrected + degraded > 0
+    assert row.matched_p == pytest.approx(binomtest(corrected, corrected + degraded).pvalue)
+
+
+def test_the_detectable_gain_is_of_as_many_images_that_differ(table):
+    row = table.loc[LAST]
+    share = (row.corrected + row.degraded) / row.images
+    assert row.detectable == smallest_difference(int(row.images), share)
 
 
 @pytest.mark.parametrize("name", [name for name in PREDICTED if name != REFERENCE])
@@ -137,26 +208,30 @@ def test_what_changed_is_counted_image_by_image_and_tested(run, table, name):
     assert [row.changed, row.corrected, row.degraded] == [changed, corrected, degraded]
     n = corrected + degraded
     expected = binomtest(corrected, n).pvalue if n else 1
-    assert row.p == pytest.approx(expected)
+    if name in TESTED:
+        assert row.p == pytest.approx(expected)
+    else:
+        assert np.isnan(row.p)
 
 
 def test_holms_p_is_over_the_columns_rows(table):
     """Smallest first: times the number not yet taken, never less than the one before."""
     p = table.p.dropna().sort_values(kind="stable")
-    assert sorted(p.index) == sorted(set(PREDICTED) - {REFERENCE})
+    assert sorted(p.index) == sorted(TESTED)
+    assert (table.tests.dropna() == len(TESTED)).all()
+    assert (table.auc_tests.dropna() == len(TESTED) + 1).all(), "and the constant row"
     before = 0.0
     for place, (name, value) in enumerate(p.items()):
         before = max(before, min(1.0, value * (len(p) - place)))
         assert table.p_holm[name] == pytest.approx(before)
     assert table.p_holm["PCNN + VGGNet"] < 0.05, "a row that is right much more often differs"
-    assert table.p_holm["SentiBank"] < 0.05, "and so does one that is wrong much more often"
     assert table.p_holm[LAST] > 0.05
 
 
 @pytest.mark.parametrize("beta", [0.5, 0.2, 0.0])
 def test_a_label_can_change_where_the_full_image_is_not_sure(run, beta):
     """Of two emotions, where the greater probability is less than (1 + beta) / 2."""
-    table = column(run, beta=beta, n_bootstrap=2)
+    table = column(run, beta=beta)
     known = run.labels >= 0
     sure = run.scores.global_probability.values.max(-1)
     unsure = int((sure < (1 + beta) / 2)[known].sum())
@@ -175,28 +250,60 @@ def test_the_last_row_notes_its_ks_and_what_picking_would_give(run, table):
 
 def test_a_row_that_is_not_available_is_nan_and_notes_the_reason(table):
     for name, reason in GONE.items():
-        assert table.loc[name].drop("note").isna().all()
+        assert table.loc[name].drop(["note", "mark"]).isna().all()
         assert table.note[name] == reason
 
 
 def test_no_other_number_is_missing(table):
     """Only late fusion has a bound, only the last row a K, and the reference no comparison."""
     rows = table.loc[PREDICTED]
-    compared = ["p", "p_holm", "changed", "corrected", "degraded"]
+    tests = [f"{of}p{over}" for of in ("", "auc_") for over in ("", "_holm", "_columns")]
+    tests += ["tests", "auc_tests", "matched_corrected", "matched_degraded", "matched_p"]
     picked = ["picked_k", "picked"]
-    assert rows.drop(columns=[*compared, *picked, "could"]).notna().all(axis=None)
-    assert rows[compared].drop(REFERENCE).notna().all(axis=None)
-    assert rows.loc[REFERENCE, compared].isna().all()
+    gains = [name for name in COLUMNS if "gain" in name]
+    compared = ["changed", "corrected", "degraded", "detectable", *gains]
+    own = rows.drop(columns=[*tests, *compared, *picked, "could"])
+    assert own.notna().all(axis=None)
+    ranked_alike = ["auc_gain_low", "auc_gain_high"]
+    assert rows.loc[CONTROL, compared].isna().drop(ranked_alike).sum() == 0
+    assert rows[compared].drop([REFERENCE, CONTROL]).notna().all(axis=None)
+    assert rows.loc[TESTED, tests].notna().all(axis=None)
+    assert rows.loc[REFERENCE, [*tests, *compared]].isna().all()
     assert rows.loc[LATE, "could"].notna().all()
     assert rows.loc[LAST, picked].notna().all()
     assert rows[picked].drop(LAST).isna().all(axis=None)
-    assert (rows.note.drop(LAST) == "").all()
+    assert (rows.note.drop([LAST, CONTROL]) == "").all()
+
+
+def test_a_row_that_predicts_what_the_reference_does_is_no_test(run):
+    """As the network alone does where it was not fine-tuned."""
+    facts = {"experiment": {"backbones": ["vgg_tiny"], "finetune_on": ["none"]}}
+    table = column(Run("frozen", run.scores, run.baselines, facts))
+    assert table.loc["VGGNet", "note"] == f"The same predictions as {REFERENCE}."
+    assert table.loc["VGGNet", ["p", "p_holm", "auc_p", "detectable"]].isna().all()
+    assert table.loc["VGGNet", ["changed", "gain", "auc_gain"]].tolist() == [0, 0, 0]
+    assert (table.tests.dropna() == len(TESTED) - 1).all()
+
+
+def test_over_columns_holms_p_is_over_those_that_test_the_row(make_run):
+    runs = [make_run(seed, str(seed)) for seed in range(3)]
+    runs = [Run(each.name, each.scores, each.baselines.drop_vars("agreement")) for each in runs]
+    tables = table1(runs)
+    for name in TESTED:
+        for p in ("p", "auc_p"):
+            own = [table.loc[name, p] for table in tables.values()]
+            expected = holm(own)
+            np.testing.assert_allclose(
+                [table.loc[name, f"{p}_columns"] for table in tables.values()], expected
+            )
+    alone = column(runs[0])
+    np.testing.assert_allclose(alone.p_columns[TESTED], alone.p[TESTED])
 
 
 def test_images_without_a_label_count_nowhere(run, table):
     known = run.labels >= 0
     assert not known.all()
-    alone = column(run.select(known, "known"), n_bootstrap=200)
+    alone = column(run.select(known, "known"))
     assert alone.equals(table)
 
 
@@ -204,17 +311,18 @@ def test_images_that_a_row_could_not_predict_are_left_out_of_that_row(run, table
     unread = int(np.flatnonzero(run.labels >= 0)[0])
     measured = run.baselines.copy(deep=True)
     measured.probability[MEASURED.index("VGGNet"), unread] = np.nan
-    gap = column(Run("gap", run.scores, measured), n_bootstrap=200)
+    gap = column(Run("gap", run.scores, measured))
     assert gap.images["VGGNet"] == gap.images[REFERENCE] - 1
     rest = run.select(np.arange(N) != unread, "rest")
-    own = [each.loc["VGGNet"].drop("p_holm") for each in (gap, column(rest, n_bootstrap=200))]
+    over = ["p_holm", "auc_p_holm"]
+    own = [each.loc["VGGNet"].drop(over) for each in (gap, column(rest))]
     assert own[0].equals(own[1])
-    others = [each.drop("VGGNet").drop(columns="p_holm") for each in (gap, table)]
+    others = [each.drop("VGGNet").drop(columns=over) for each in (gap, table)]
     assert others[0].equals(others[1])
 
 
 def test_without_the_reference_row_nothing_is_compared(run):
-    table = column(run, [ROWS["VGGNet"], ROWS[LAST]], n_bootstrap=2)
+    table = column(run, [ROWS["VGGNet"], ROWS[LAST]])
     assert table.index.tolist() == ["VGGNet", LAST]
     assert table.accuracy.notna().all()
     assert table[["p", "p_holm", "could", "changed"]].isna().all(axis=None)
@@ -270,8 +378,8 @@ def test_pooled_runs_keep_every_fold_apart(seeds):
 
 
 def test_a_pooled_accuracy_is_the_mean_over_all_folds_of_all_runs(seeds):
-    tables = [column(run, n_bootstrap=2) for run in (Run.pool(seeds), *seeds)]
-    alone = [name for name in PREDICTED if name != LAST]
+    tables = [column(run) for run in (Run.pool(seeds), *seeds)]
+    alone = [name for name in PREDICTED if name not in (LAST, CONTROL)]  # which choose by fold
     pooled, first, second = (table.accuracy[alone] for table in tables)
     np.testing.assert_allclose(pooled, (first + second) / 2)
     known = sum(int((run.labels >= 0).sum()) for run in seeds)
@@ -293,10 +401,10 @@ def test_one_run_is_its_own_pool(run):
 def test_rows_that_one_of_the_runs_lacks_are_not_available(seeds, bare):
     runs = list(seeds)
     runs[bare] = Run("scenes", seeds[bare].scores)
-    table = column(Run.pool(runs), n_bootstrap=2)
+    table = column(Run.pool(runs))
     assert table.loc[list(MEASURED), "accuracy"].isna().all()
     assert table.loc["VGGNet", "note"] == "not measured in this run: it holds scores alone"
-    alone = [column(run, [ROWS[REFERENCE]], n_bootstrap=2).accuracy.item() for run in seeds]
+    alone = [column(run, [ROWS[REFERENCE]]).accuracy.item() for run in seeds]
     assert table.accuracy[REFERENCE] == pytest.approx(np.mean(alone))
 
 
@@ -403,7 +511,7 @@ def test_several_emotions_are_also_a_column_of_polarity(make_scores):
     assert polarity.baselines.attrs == {"missing": {}}
     truth, right = polarity.labels, probability[0][:, joyful].sum(-1) > 0.5
     known = truth >= 0
-    tables = table1([emotions], n_bootstrap=20)
+    tables = table1([emotions])
     assert list(tables) == ["roi, polarity", "roi"]
     table = tables["roi, polarity"]
     hits = (right == (truth == 0))[known]
@@ -424,9 +532,9 @@ def test_emotions_of_no_stated_polarity_are_one_column(make_scores, names):
 
 def test_every_run_fills_its_columns_once(run, make_scores):
     bare = Run("bare", make_scores(20, 3))
-    tables = table1([run, bare], n_bootstrap=5)
+    tables = table1([run, bare])
     expected = [*(f"random, {n} agree" for n in ("five", "four", "three")), "bare"]
     assert list(tables) == expected
-    assert tables["bare"].equals(column(bare, n_bootstrap=5))
+    assert tables["bare"].equals(column(bare))
     with pytest.raises(ValueError, match=r"^two columns are called bare: use --compare"):
-        table1([bare, bare], n_bootstrap=1)
+        table1([bare, bare])

@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from tests.experiments.helpers import drawn_dataset
 
+from arlib.experiments.baselines import cross_fit as module
 from arlib.experiments.baselines.cross_fit import FitOnce, cross_fit, fit_svm, too_few
 
 RNG = np.random.default_rng(0)
@@ -143,7 +144,7 @@ def test_the_reason_why_no_classifier_can_be_fitted_on_the_other_folds(labels, f
     assert (too_few(labelled) is None) == (reason is None)
 
 
-def test_a_classifier_of_another_set_is_fitted_once_and_sees_no_tested_label():
+def test_a_classifier_of_another_set_is_fitted_once_and_sees_no_tested_label(monkeypatch):
     rng = np.random.default_rng(0)
     learned = rng.normal(size=(30, 2)).astype(np.float32)
     tested = rng.normal(size=(12, 2)).astype(np.float32)
@@ -166,6 +167,15 @@ def test_a_classifier_of_another_set_is_fitted_once_and_sees_no_tested_label():
     for number in (0, 1):
         dataset = images(f"tested {number}", tested, np.full(12, number, np.int8))
         predictions.append(classify("a", dataset, lambda each: features[each.name], fit))
+    monkeypatch.setattr(module, "BLOCK", 5)  # and of as many images at once
+    places = []
+
+    def measure(each):
+        places.append([int(key[1:]) for key in each.keys])
+        return tested[places[-1]]
+
+    predictions.append(classify("a", dataset, measure, fit))
+    assert [len(each) for each in places] == [5, 5, 2]
     expected = fit_svm(learned[:28], labels[:28], ("positive", "negative"))(np.delete(tested, 3, 0))
     for predicted in predictions:
         assert np.isnan(predicted[3]).all()

@@ -103,7 +103,8 @@ def test_the_facts_are_those_of_the_scores(write):
     scores, facts = run.scores, run.facts
     assert set(facts["results"]) == set(runs.METHODS)
     for method, settings in runs.METHODS.items():
-        table = evaluate(predict_labels(scores, **settings).probability.values, scores.label.values)
+        predicted = predict_labels(scores, **settings).probability
+        table = evaluate(predicted, scores.label, folds=scores.fold)
         for metric, row in table.iterrows():
             assert facts["results"][method][metric]["estimate"] == row.estimate
             assert facts["results"][method][metric]["low"] == row.low
@@ -143,10 +144,10 @@ class TestFixedSplit:
         assert whole.scores.sizes["image"] == N
         tested = replace(tested, baselines=None)
         for measure in (
-            lambda run: table1([run], n_bootstrap=5)["split"],
-            lambda run: compare_runs(run, run, n_bootstrap=5),
-            lambda run: curves(run, ks=[1, 2], n_bootstrap=5).to_dataframe(),
-            lambda run: sensitivity(run, k=2, n_bootstrap=5),
+            lambda run: table1([run])["split"],
+            lambda run: compare_runs(run, run),
+            lambda run: curves(run, ks=[1, 2]).to_dataframe(),
+            lambda run: sensitivity(run, k=2),
         ):
             pd.testing.assert_frame_equal(measure(tested), measure(whole))
 

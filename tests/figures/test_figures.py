@@ -90,7 +90,7 @@ def test_plane_where_every_region_is_chosen():
     assert line(axes, "chosen")[0].tolist() == obj.tolist()
 
 
-def test_an_interval_of_few_resamples_may_lie_beside_its_estimate():
+def test_an_interval_need_not_lie_around_its_estimate():
     _, axes = new_figure(height=2)
     table = pd.DataFrame({"gain": [0.5], "low": [0.1], "high": [0.3]})
     draw_intervals(axes, table, "gain", label="gain")

@@ -15,6 +15,7 @@ from arlib.figures.style import MARKERS
 
 NAMES = [method.name for method in methods()]
 REFERENCE, LAST = "VGGNet + ft", "VGGNet + ft + obj + senti + lf (K)"
+CONTROL = "VGGNet + ft, threshold chosen"
 MEASURED, MISSING = ("SentiBank", "VGGNet"), "DeepSentiBank"
 DRAWN, BARE = "scenes-folded", "<b>bold & brave</b>"
 REASON = 'its features are <here> & "there", it\'s said'
@@ -43,7 +44,7 @@ def runs(make_scores):
 
 @pytest.fixture(scope="module")
 def tables(runs):
-    return table1(runs.values(), n_bootstrap=30)
+    return table1(runs.values())
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,8 @@ def cells(html, tables):
             summary, terms = details
             assert (details.tag, summary.tag, terms.tag) == ("details", "summary", "dl")
             pairs = zip(terms.findall("dt"), terms.findall("dd"), strict=True)
-            cells[method, name] = summary.text, {term.text: text.text for term, text in pairs}
+            lines = "; ".join(summary.itertext())
+            cells[method, name] = lines, {term.text: text.text for term, text in pairs}
     return cells
 
 
@@ -130,11 +132,11 @@ def test_missing_numbers_are_not_written(html, tables):
 def test_where_one_emotion_alone_is_true_there_is_no_auc(runs):
     scores = runs[BARE].scores
     one = Run("one", scores.assign(label=scores.label.clip(max=0)))
-    tables = table1([one], n_bootstrap=5)
+    tables = table1([one])
     assert tables["one"].auc.isna().all()
     html = table_html(tables, {"one": one})
     assert "nan" not in html.lower()
-    assert "–, –" in html
+    assert "balanced –, AUC –" in html
 
 
 def test_where_no_row_is_measured_there_is_no_majority(tables, runs):
@@ -148,23 +150,61 @@ def test_the_numbers_are_the_tables(cells, tables):
     for method, name in measured_cells(tables):
         row, (summary, details) = tables[name].loc[method], cells[method, name]
         accuracy = 100 * row[["accuracy", "low", "high"]].to_numpy(float)
-        np.testing.assert_allclose(numbers(summary), accuracy, atol=0.05001)
+        expected = [*accuracy, 100 * row.balanced_accuracy, row.auc]
+        np.testing.assert_allclose(numbers(summary), expected, atol=0.05001)
         assert numbers(details["images"]) == [row.images]
-        areas = numbers(details["balanced accuracy, AUC"])
-        np.testing.assert_allclose(areas, [row.balanced_accuracy, row.auc], atol=0.0005001)
+        balanced = 100 * row[["balanced_accuracy", "balanced_low", "balanced_high"]].to_numpy(float)
+        np.testing.assert_allclose(numbers(details["balanced accuracy"]), balanced, atol=0.05001)
+        area = row[["auc", "auc_low", "auc_high"]].dropna().to_numpy(float)
+        np.testing.assert_allclose(numbers(details["AUC"]), area, atol=0.0005001)
 
 
-def test_changes_are_in_the_rows_that_are_tested(cells, tables):
+def signed(text):
+    return [float(number) for number in re.findall(r"[+-]\d+\.\d+", text)]
+
+
+def test_changes_are_in_the_rows_that_are_compared(cells, tables):
     for method, name in measured_cells(tables):
         row, details = tables[name].loc[method], cells[method, name][1]
-        assert ("against VGGNet + ft" in details) == (method != REFERENCE)
+        assert ("labels" in details) == (method != REFERENCE)
         if method != REFERENCE:
-            changes = numbers(details["against VGGNet + ft"])
-            np.testing.assert_allclose(changes[:3], [row.changed, row.corrected, row.degraded])
-            np.testing.assert_allclose(changes[3:], [row.p, row.p_holm], rtol=0.005)
+            counts = [row.changed, row.corrected, row.degraded]
+            assert numbers(details["labels"]) == counts
+            gains = [100 * row[f"{of}gain{at}"] for of in ("", "balanced_") for at in LIMITS]
+            gains += [row[f"auc_gain{at}"] for at in LIMITS]
+            expected = [gain for gain in gains if not np.isnan(gain)]
+            np.testing.assert_allclose(signed(details["gain"]), expected, atol=0.0501)
         assert ("Eq. 3 could change" in details) == ("lf" in method)
         if "lf" in method:
             assert numbers(details["Eq. 3 could change"]) == [row.could]
+
+
+LIMITS = ("", "_low", "_high")
+TESTS = {"McNemar": ("p", "tests"), "DeLong (AUC)": ("auc_p", "auc_tests")}
+
+
+def test_what_was_tested_is_in_the_rows_that_are_tested(cells, tables):
+    tested = 0
+    for method, name in measured_cells(tables):
+        row, details = tables[name].loc[method], cells[method, name][1]
+        for term, (p, n) in TESTS.items():
+            assert (term in details) == (not np.isnan(row[p]))
+            if term in details:
+                tested += 1
+                expected = [row[p], row[n], row[f"{p}_holm"], row[f"{p}_columns"]]
+                np.testing.assert_allclose(numbers(details[term]), expected, rtol=0.005)
+        matched = details.get("at matched thresholds")
+        assert (matched is None) == np.isnan(row.matched_p)
+        if matched:
+            expected = [row.matched_corrected, row.matched_degraded, row.matched_p]
+            np.testing.assert_allclose(numbers(matched), expected, rtol=0.005)
+        marked = row["mark"] != ""
+        assert ("mark" in details) == marked
+        assert cells[method, name][0].endswith(row["mark"])
+        if not np.isnan(row.detectable):
+            (points,) = numbers(details["found with 80 % power"])
+            assert points == pytest.approx(100 * row.detectable, abs=0.0501)
+    assert tested > 5
 
 
 def test_k_picked_on_the_tested_images_is_in_the_last_row_alone(cells, tables):
@@ -198,6 +238,13 @@ def test_weights_recorded_in_the_scores_are_named(tables, runs):
     scores = runs[BARE].scores.assign_attrs(weights_sha256="f" * 64)
     html = table_html({BARE: tables[BARE]}, {BARE: replace(runs[BARE], scores=scores)})
     assert html.count("f" * 64) == len(NAMES)
+
+
+def test_of_a_network_a_fold_the_weights_are_abbreviated(tables, runs):
+    facts = {**FACTS, "weights_sha256": {"1": "a" * 64, "2": "b" * 64}}
+    html = table_html({DRAWN: tables[DRAWN]}, {DRAWN: replace(runs[DRAWN], facts=facts)})
+    both = f"fold 1: {'a' * 12}…, fold 2: {'b' * 12}…"
+    assert html.count(f"<dd>{both}</dd>") == len(NAMES)
 
 
 def line(axes, label):

@@ -67,7 +67,7 @@ def test_a_runs_folder_is_opened_with_what_was_measured(tmp_path, runs):
         assert (opened.name, opened.facts) == (run.name, {"commit": "abc"})
         xr.testing.assert_equal(opened.scores, run.scores)
         assert (opened.baselines is None) == (run.baselines is None)
-        tables = [table1([each], n_bootstrap=5) for each in (opened, run)]
+        tables = [table1([each]) for each in (opened, run)]
         assert list(tables[0]) == list(tables[1])
         assert all(tables[0][name].equals(tables[1][name]) for name in tables[1])
 

@@ -215,6 +215,9 @@ SETTINGS: Mapping[str, Setting] = {
     "caffenet": Setting(str, "the network in place of CaffeNet: alexnet is torchvision's"),
     "rows": Setting(str, "rows of Table 1 beside the scores", choices=("main", "controls", "all")),
     "reader": Setting(dict, "of the dataset's reader (arlib.datasets.load)", of=_READER),
+    "precision": Setting(str, "of scoring", choices=("float32", "bf16", "auto")),
+    "features": Setting(str, "of regions", choices=("crops", "shared")),
+    "batch_size": Setting(int, "crops in one pass of scoring", 1, 100_000),
     "local_share": Setting(float, "share of the sentiment that objects carry", 0, 1),
     "scale": Setting(float, "size of the synthetic sets", 0, 10, above=True),
     "seed": _SEED,
@@ -229,7 +232,6 @@ SETTINGS: Mapping[str, Setting] = {
         or_path=True,
     ),
     "max_images": Setting(int, "images of the recall experiment", 1, 10_000),
-    "n_bootstrap": Setting(int, "resamples behind each interval", 1, 100_000),
     "live": Setting(int, "1 shows the widget that takes a photograph", 0, 1),
 }
 """Everything that an edition, `-p` and run.json may set."""
@@ -254,9 +256,7 @@ PROTOCOL: Mapping[str, Setting] = {
     **{name: SETTINGS[name] for name in ("caffenet", "anps", "proposals")},
     "pairs": Setting(str, "a file that names SentiBank's pairs, one a line; empty: chosen"),
     **{name: SETTINGS[name] for name in ("max_regions", "crop", "context")},
-    "precision": Setting(str, "of scoring", choices=("float32", "bf16", "auto")),
-    "features": Setting(str, "of regions", choices=("crops", "shared")),
-    "batch_size": Setting(int, "crops in one pass of scoring", 1, 100_000),
+    **{name: SETTINGS[name] for name in ("precision", "features", "batch_size")},
     "fit_on": Setting(int, "images that linear classifiers learn from; 0: other folds", 0, _MANY),
     "reader": SETTINGS["reader"],
     "rows": Setting(list, "rows of Table 1 beside the scores"),

@@ -30,7 +30,6 @@ def setting(name: str) -> click.ParamType:
 
 
 REGIONS = setting("max_regions")
-RESAMPLES = setting("n_bootstrap")
 WEIGHT = setting("alpha")
 SHARE = setting("context")
 SEED = setting("seed")

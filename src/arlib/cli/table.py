@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from arlib.cli.options import FILE, PARAMETERS, RESAMPLES, refuse_input
+from arlib.cli.options import FILE, PARAMETERS, refuse_input
 
 
 @click.command()
@@ -15,7 +15,6 @@ from arlib.cli.options import FILE, PARAMETERS, RESAMPLES, refuse_input
 @click.option(
     "--seeds", default=1, type=click.IntRange(1, 1000), help="Synthetic scenes: how many, pooled."
 )
-@click.option("--bootstrap", default=1000, type=RESAMPLES, help="Resamples behind each interval.")
 @click.option("--format", "form", default="text", type=click.Choice(["text", "csv", "json"]))
 @click.option("--predictions", type=FILE, help="Also write each row's prediction of each image.")
 def table(
@@ -23,7 +22,6 @@ def table(
     compare: bool,
     parameters: dict[str, str],
     seeds: int,
-    bootstrap: int,
     form: str,
     predictions: Path | None,
 ) -> None:
@@ -59,9 +57,9 @@ def table(
     if compare:
         if len(runs) != 2:
             raise click.UsageError(f"--compare takes two runs, not {len(runs)}")
-        result = evaluation.compare_runs(*runs, n_bootstrap=bootstrap)
+        result = evaluation.compare_runs(*runs)
     else:
-        result = evaluation.table1(runs, n_bootstrap=bootstrap)
+        result = evaluation.table1(runs)
     click.echo(evaluation.format_table(result, form))
     if predictions is not None:
         write_atomic(predictions, evaluation.predictions(runs).to_csv(index=False))

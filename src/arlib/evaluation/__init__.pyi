@@ -1,7 +1,7 @@
 from .boxes import box_iou as box_iou, locate as locate, recall_curves as recall_curves
 from .calibration import calibrate as calibrate, reliability as reliability
 from .failures import causes as causes
-from .metrics import evaluate as evaluate, majority_rate as majority_rate
+from .metrics import compare as compare, evaluate as evaluate, majority_rate as majority_rate
 from .report import (
     compare_runs as compare_runs,
     format_table as format_table,
@@ -11,6 +11,10 @@ from .robustness import sensitivity as sensitivity
 from .rows import methods as methods
 from .runs import LabelsNeeded as LabelsNeeded, Run as Run
 from .selection import curves as curves
-from .significance import can_change as can_change, label_changes as label_changes
+from .significance import (
+    can_change as can_change,
+    label_changes as label_changes,
+    smallest_difference as smallest_difference,
+)
 from .sweeps import sweep as sweep
 from .tables import paper_table as paper_table, table1 as table1

@@ -7,31 +7,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from arlib.evaluation.rows import Unavailable, methods
+from arlib.evaluation.metrics import compare, evaluate
+from arlib.evaluation.rows import RowPrediction, Unavailable, methods, usable_shares
 from arlib.evaluation.runs import Run
-from arlib.evaluation.significance import fold_means, mcnemar
 from arlib.evaluation.tables import paper_table
 from arlib.method import usable_base
 
-_COUNTS = ["could", "changed", "corrected", "degraded"]
+_LAST = "VGGNet + ft + obj + senti + lf (K)"
 
 
-def compare_runs(one: Run, other: Run, *, n_bootstrap: int = 1000) -> pd.DataFrame:
+def compare_runs(one: Run, other: Run) -> pd.DataFrame:
     """Measure how far apart two runs are, row by row.
 
-    Of the same images, the interval is that of the images' own differences, resampled. Of other
-    images it is put together from the two accuracies' intervals, by MOVER (Newcombe, Statistics
-    in Medicine 17, 1998): from each difference of a limit and its estimate, squared and added.
+    Of the same images the numbers are those of `compare`. Of other images an interval is put
+    together from those of the two estimates, by MOVER (Newcombe, Statistics in Medicine 17, 1998):
+    from each difference of a limit and its estimate, squared and added.
 
     Args:
         one: A run.
         other: A run; where its images are the same, differences are paired.
-        n_bootstrap: Resamples behind each interval.
 
     Returns:
-        A row a method that both have: ``one``, ``other``, ``difference`` (other - one), ``low``,
-        ``high`` (95 %, over images) and, where the images are the same, ``p`` (McNemar's exact);
-        NaN otherwise.
+        A row a method that both have and metric of `evaluate`: ``one``, ``other``, ``difference``
+        (other - one), ``low``, ``high`` (95 %, over images) and, where the images are the same,
+        ``p``; NaN otherwise.
 
     Raises:
         ValueError: They predict other emotions, a run has no labels, or the same images have other
@@ -47,44 +46,38 @@ def compare_runs(one: Run, other: Run, *, n_bootstrap: int = 1000) -> pd.DataFra
     paired = one.scores.image.values.tolist() == other.scores.image.values.tolist()
     if paired and (one.labels != other.labels).any():
         raise ValueError(f"{one.name} and {other.name} have other labels for the same images")
-    compare = _paired if paired else _unpaired
-    rows: dict[str, list[float]] = {}
+    tables: dict[str, pd.DataFrame] = {}
     for method in methods(base=usable_base(one.scores.sizes["emotion"])):
         try:
-            responses = [method.predict(run).response for run in (one, other)]
+            rows = [method.predict(run) for run in (one, other)]
         except Unavailable:
             continue
-        rows[method.name] = compare((one, other), responses, n_bootstrap)
-    names = ["one", "other", "difference", "low", "high", "p"]
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=names)
-    return table.rename_axis("method")
+        if paired:
+            (first, second), labels = usable_shares(one, rows)
+            tables[method.name] = compare(first, second, labels, folds=one.folds)
+        else:
+            tables[method.name] = _unpaired((one, other), rows)
+    return pd.concat(tables, names=["method"])
 
 
-def _paired(runs: Sequence[Run], responses: Sequence[np.ndarray], n_bootstrap: int) -> list[float]:
-    """Compare predictions of the same images."""
-    usable = (runs[0].labels >= 0) & np.isfinite(responses).all((0, -1))
-    before, after = (response.argmax(-1)[usable] for response in responses)
-    truth, folds = runs[0].labels[usable], runs[0].folds[usable]
-    hits = np.stack([before == truth, after == truth]).astype(float)
-    means, _, _ = fold_means(hits, folds, n_bootstrap=1)
-    difference = fold_means(hits[1] - hits[0], folds, n_bootstrap=n_bootstrap)
-    return [*map(float, (*means, *difference)), mcnemar(before, after, truth)]
-
-
-def _unpaired(
-    runs: Sequence[Run], responses: Sequence[np.ndarray], n_bootstrap: int
-) -> list[float]:
+def _unpaired(runs: Sequence[Run], rows: Sequence[RowPrediction]) -> pd.DataFrame:
     """Compare predictions of different images by the two intervals, as MOVER."""
-    intervals = []
-    for run, response in zip(runs, responses, strict=True):
-        usable = (run.labels >= 0) & np.isfinite(response).all(-1)
-        hit = (response.argmax(-1) == run.labels)[usable]
-        interval = fold_means(hit, run.folds[usable], n_bootstrap=n_bootstrap)
-        intervals.append(list(map(float, interval)))
-    (a, a_low, a_high), (b, b_low, b_high) = intervals
-    low = b - a - np.hypot(b - b_low, a_high - a)
-    high = b - a + np.hypot(b_high - b, a - a_low)
-    return [a, b, b - a, float(low), float(high), float("nan")]
+    measured = []
+    for run, row in zip(runs, rows, strict=True):
+        (shares,), labels = usable_shares(run, [row])
+        measured.append(evaluate(shares, labels, folds=run.folds))
+    a, b = measured
+    difference = b.estimate - a.estimate
+    return pd.DataFrame(
+        {
+            "one": a.estimate,
+            "other": b.estimate,
+            "difference": difference,
+            "low": difference - np.hypot(b.estimate - b.low, a.high - a.estimate),
+            "high": difference + np.hypot(b.high - b.estimate, a.estimate - a.low),
+            "p": np.nan,
+        }
+    )
 
 
 def predictions(runs: Iterable[Run]) -> pd.DataFrame:
@@ -138,14 +131,18 @@ def format_table(table: Mapping[str, pd.DataFrame] | pd.DataFrame, form: str = "
     return json.dumps({name: _filled(column) for name, column in table.items()}, indent=1)
 
 
-def _filled(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    return table.astype(object).where(table.notna(), None).to_dict(orient="index")
+def _filled(table: pd.DataFrame) -> dict[str, Any]:
+    rows = table.astype(object).where(table.notna(), None)
+    if rows.index.nlevels > 1:
+        return {name: _filled(rows.loc[name]) for name in rows.index.unique(0)}
+    return rows.to_dict(orient="index")
 
 
 def _text(tables: Mapping[str, pd.DataFrame]) -> str:
     """Write columns as people read them, with the paper's own below."""
     parts = ["Accuracy in %: mean over folds [95 % interval over images]", "", _grid(tables), ""]
     parts += ["* differs from VGGNet + ft (McNemar's exact test, Holm-adjusted p < 0.05)"]
+    parts += ["c gives every image one label, and is not tested; b has an AUC below 0.5, likewise"]
     parts += ["v lies below the majority line", ""]
     for name, table in tables.items():
         parts += [name, _details(table), ""]
@@ -167,17 +164,47 @@ def _cell(row: pd.Series) -> str:
     """Write one cell: 71.0 [68.2, 73.9], with its marks; a dash for a row that is missing."""
     if np.isnan(row.accuracy):
         return "–"
-    interval = "" if np.isnan(row.low) else f" [{100 * row.low:.1f}, {100 * row.high:.1f}]"
-    marks = ("*" if row.p_holm < 0.05 else "") + ("v" if row.accuracy < row.majority else "")
-    return f"{100 * row.accuracy:.1f}{interval}{marks:<2}"
+    marks = ("*" if row.p_holm < 0.05 else "") + row.mark[:1]
+    marks += "v" if round(row.accuracy, 3) < round(row.majority, 3) else ""  # as printed
+    return f"{interval(100 * row[['accuracy', 'low', 'high']])}{marks:<2}"
+
+
+def interval(numbers: pd.Series, form: str = ".1f") -> str:
+    """Write an estimate and its limits: 71.0 [68.2, 73.9]; nothing for what is NaN."""
+    estimate, low, high = map(float, numbers)
+    if np.isnan(estimate):
+        return ""
+    return f"{estimate:{form}}" + ("" if np.isnan(low) else f" [{low:{form}}, {high:{form}}]")
 
 
 def _details(table: pd.DataFrame) -> str:
-    """Write what changed, what was picked, what is missing."""
-    details = table[["balanced_accuracy", "auc", *_COUNTS, "p_holm"]][table.accuracy.notna()]
-    text = details.map("{:.3f}".format)
-    text[_COUNTS] = details[_COUNTS].map("{:.0f}".format)
-    lines = [text.replace("nan", "").rename_axis(None).to_string()]
+    """Write the other measures, what changed, what was picked, what is missing."""
+    measured = table[table.accuracy.notna()]
+    triples = {
+        "balanced": ("balanced_accuracy", "balanced_low", "balanced_high", 100, ".1f"),
+        "AUC": ("auc", "auc_low", "auc_high", 1, ".3f"),
+        "gain": ("gain", "gain_low", "gain_high", 100, "+z.1f"),
+        "balanced gain": (
+            *("balanced_gain", "balanced_gain_low", "balanced_gain_high"),
+            *(100, "+z.1f"),
+        ),
+        "AUC gain": ("auc_gain", "auc_gain_low", "auc_gain_high", 1, "+z.3f"),
+    }
+    text = pd.DataFrame(
+        {
+            head: (scale * measured[names]).apply(interval, axis=1, form=form)
+            for head, (*names, scale, form) in triples.items()
+        }
+    )
+    others = {
+        **dict.fromkeys(("could", "changed", "corrected", "degraded"), ".0f"),
+        **dict.fromkeys(("p_holm", "auc_p_holm", "matched_p"), ".3f"),
+    }
+    for name, form in others.items():
+        text[name] = measured[name].map(f"{{:{form}}}".format).replace("nan", "")
+    lines = [text.rename_axis(None).to_string()]
+    n, of_auc = table[["p", "auc_p"]].count()
+    lines.append(f"  Holm's p is over the {n} rows that are tested, of the AUC over {of_auc}")
     for name, row in table.iterrows():
         if row.note:
             lines.append(f"  {name}: {row.note}")
@@ -186,6 +213,11 @@ def _details(table: pd.DataFrame) -> str:
                 f"  {name}: picked on the tested images, K = {row.picked_k:.0f} would give "
                 f"{100 * row.picked:.1f}"
             )
+    if not np.isnan(detectable := table.detectable.get(_LAST, np.nan)):
+        lines.append(
+            f"  {_LAST}: a gain of {100 * detectable:.1f} points or more would be found in 4 of 5 "
+            "such samples"
+        )
     return "\n".join(lines)
 
 

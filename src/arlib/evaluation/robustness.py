@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from arlib.evaluation.metrics import compare
 from arlib.evaluation.runs import Run
-from arlib.evaluation.significance import fold_means, label_changes
+from arlib.evaluation.significance import label_changes
 from arlib.method import RULE_2018, affective_regions, normalize_objectness, predict_labels
 
 Case = tuple[xr.Dataset, dict[str, Any]]
@@ -25,8 +26,6 @@ def sensitivity(
     beta: float = 0.5,
     base: float | str = "e",
     others: Mapping[str, xr.Dataset] | None = None,
-    n_bootstrap: int = 1000,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Measure what fusion adds to the full image when one setting differs from the default.
 
@@ -37,14 +36,13 @@ def sensitivity(
         beta: Eq. 3's tradeoff of the default.
         base: Eq. 1's logarithm of the default.
         others: Name -> scores of the same images, scored otherwise, such as with other crops.
-        n_bootstrap: Resamples behind each interval.
-        seed: Of the resampling.
 
     Returns:
         A row a setting: ``full_image`` and ``fused``, mean accuracy over folds; ``gain``, ``low``,
-        ``high``, their difference with its 95 % interval over images; ``changed``, ``corrected``,
-        ``degraded`` in images; ``same``, the mean share of the default's K regions that are
-        selected too (NaN for other scores, whose regions are others).
+        ``high``, their difference with its 95 % interval, as of `compare`, and ``balanced_gain``
+        and ``auc_gain`` with ``balanced_low`` and so on; ``changed``, ``corrected``, ``degraded``
+        in images; ``same``, the mean share of the default's K regions that are selected too (NaN
+        for other scores, whose regions are others).
 
     Raises:
         ValueError: No image has a label or a region, or `others` lack an image.
@@ -54,10 +52,10 @@ def sensitivity(
     first = _selected(run.scores, default)
     rows = {}
     for name, (scores, settings) in _cases(run, default).items():
-        rows[name] = _row(run, scores, settings, n_bootstrap, seed)
+        rows[name] = _row(run, scores, settings)
         rows[name]["same"] = overlap(first, _selected(scores, settings))
     for name, scores in (others or {}).items():
-        rows[name] = _row(run, _aligned(scores, run.scores), default, n_bootstrap, seed)
+        rows[name] = _row(run, _aligned(scores, run.scores), default)
         rows[name]["same"] = np.nan
     return pd.DataFrame(rows).T.rename_axis("setting")
 
@@ -109,23 +107,19 @@ def _aligned(other: xr.Dataset, scores: xr.Dataset) -> xr.Dataset:
     return other.isel(image=[place[key] for key in keys])
 
 
-def _row(
-    run: Run, scores: xr.Dataset, settings: dict[str, Any], n_bootstrap: int, seed: int
-) -> dict[str, float]:
+def _row(run: Run, scores: xr.Dataset, settings: dict[str, Any]) -> dict[str, float]:
     """Compare the full image's labels with the fused ones."""
-    before = scores.global_probability.transpose("image", "emotion").values.argmax(-1)
-    after = predict_labels(scores, **settings).label.values
-    hits = np.stack([before == run.labels, after == run.labels]).astype(float)
-    (full_image, fused), _, _ = fold_means(hits, run.folds, n_bootstrap=1)
-    gain, low, high = fold_means(hits[1] - hits[0], run.folds, n_bootstrap=n_bootstrap, seed=seed)
-    return {
-        "full_image": float(full_image),
-        "fused": float(fused),
-        "gain": float(gain),
-        "low": float(low),
-        "high": float(high),
-        **label_changes(before, after, run.labels)._asdict(),
-    }
+    fused = predict_labels(scores, **settings)
+    full = scores.global_probability.transpose("image", "emotion")
+    table = compare(full.values, fused.probability.values, run.labels, folds=run.folds)
+    accuracy = table.loc["accuracy"]
+    row = {"full_image": accuracy.one, "fused": accuracy.other}
+    heads = {"accuracy": "", "balanced_accuracy": "balanced_", "auc": "auc_"}
+    for metric, head in heads.items():
+        names = [f"{head}gain", f"{head}low", f"{head}high"]
+        row |= dict(zip(names, table.loc[metric, ["difference", "low", "high"]], strict=True))
+    changes = label_changes(full.values.argmax(-1), fused.label.values, run.labels)
+    return row | changes._asdict()
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:

@@ -19,6 +19,12 @@ KS = tuple(range(1, 21))
 REFERENCE = "VGGNet + ft"
 """The row that the others are tested against."""
 
+CONTROL = f"{REFERENCE}, threshold chosen"
+"""The control of every fused row: what the full image gains by another threshold alone."""
+
+THRESHOLDS = tuple(sorted((i / 100 for i in range(1, 100)), key=lambda t: abs(t - 0.5)))
+"""Those of the first emotion's probability among which that row chooses, the usual one first."""
+
 
 class Unavailable(ValueError):
     """A method that cannot predict these images, with the reason as text."""
@@ -50,7 +56,7 @@ class Method:
 def methods(
     *, alpha: float = 1.0, beta: float = 0.5, base: float | str = "e", ks: Sequence[int] = KS
 ) -> list[Method]:
-    """List the paper's ten rows of Table 1, in its order, and DeepSentiBank.
+    """List the paper's ten rows of Table 1, in its order, DeepSentiBank, and a control.
 
     Args:
         alpha: Eq. 2's tradeoff.
@@ -64,7 +70,7 @@ def methods(
 
     Example:
         >>> [method.name for method in methods()][-2:]
-        ['VGGNet + ft + obj + senti + lf (K)', 'DeepSentiBank']
+        ['DeepSentiBank', 'VGGNet + ft, threshold chosen']
     """
     equations: dict[str, Any] = {"alpha": alpha, "beta": beta, "base": base}
     first, ft = {**equations, "k": 1}, REFERENCE
@@ -87,7 +93,19 @@ def methods(
             "K chosen for each fold on the other folds",
         ),
         _measured("DeepSentiBank", "fine-tuned on adjective-noun pairs, linear classifier"),
+        Method(CONTROL, _at_threshold, "the full image, its threshold chosen on the other folds"),
     ]
+
+
+def usable_shares(
+    run: Run, predictions: Sequence[RowPrediction]
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Scale responses to sum to 1, and leave labels only of images that all of them predict."""
+    responses = [prediction.response for prediction in predictions]
+    usable = np.all(np.isfinite(responses), axis=(0, -1))
+    labels = np.where(usable & (run.folds >= 0), run.labels, -1)
+    filled = (np.where(usable[:, None], response, 1) for response in responses)
+    return [response / response.sum(-1, keepdims=True) for response in filled], labels
 
 
 def _measured(name: str, refers: str) -> Method:
@@ -126,11 +144,7 @@ def _nested(run: Run, ks: Sequence[int], equations: Mapping[str, Any]) -> RowPre
     known = run.labels >= 0
     labels = predicted_labels(run.scores, ks, **equations).transpose("image", "k").values
     right = labels == run.labels[:, None]
-    try:
-        option = nested_choice(right, np.where(known, run.folds, -1))
-    except ValueError as error:
-        raise Unavailable(str(error)) from error
-    k = np.asarray(ks)[option]  # of an image without a label, the best over all folds
+    k, note = _chosen(run, right, np.asarray(ks), "K")
 
     # predict the images of each K with it
     response = np.full((len(labels), run.scores.sizes["emotion"]), np.nan)
@@ -139,10 +153,33 @@ def _nested(run: Run, ks: Sequence[int], equations: Mapping[str, Any]) -> RowPre
         part = run.select(images, run.name)
         response[images] = _algorithm_1(part, "both", {**equations, "k": value})
 
-    # what was chosen, and what choosing on the tested images would have given
-    folds = np.unique(run.folds[known]).tolist()
-    chosen = [str(k[known][run.folds[known] == fold][0]) for fold in folds]
-    rates, _, _ = fold_means(right[known].T, run.folds[known], n_bootstrap=1)
+    # what choosing on the tested images would have given
+    rates, _, _ = fold_means(right[known].T, run.folds[known])
     picked = ks[int(rates.argmax())], float(rates.max())
-    note = f"K = {', '.join(chosen)} in folds {folds[0]} to {folds[-1]}"
     return RowPrediction(response, note, picked)
+
+
+def _at_threshold(run: Run) -> RowPrediction:
+    """Predict the first of two emotions from a threshold on, which is brought to 0.5."""
+    if run.scores.sizes["emotion"] != 2:
+        raise Unavailable("a threshold is of two emotions")
+    shares = run.scores.global_probability.transpose("image", "emotion").values.astype(float)
+    first, thresholds = shares[:, :1], np.array(THRESHOLDS)
+    odds = first * (1 - thresholds), (1 - first) * thresholds  # (image, threshold) each
+    right = (odds[0] < odds[1]) == run.labels[:, None]
+    threshold, note = _chosen(run, right, thresholds, "threshold")
+    response = np.stack([shares[:, 0] * (1 - threshold), (1 - shares[:, 0]) * threshold], axis=-1)
+    return RowPrediction(response / response.sum(-1, keepdims=True), note)
+
+
+def _chosen(run: Run, right: np.ndarray, options: np.ndarray, name: str) -> tuple[np.ndarray, str]:
+    """Choose the option (image,) by right (image, option) on other folds; and note which."""
+    known = run.labels >= 0
+    try:
+        place = nested_choice(right, np.where(known, run.folds, -1))
+    except ValueError as error:
+        raise Unavailable(str(error)) from error
+    option = options[place]  # of an image without a label, the best over all folds
+    folds = np.unique(run.folds[known]).tolist()
+    chosen = [str(option[known][run.folds[known] == fold][0]) for fold in folds]
+    return option, f"{name} = {', '.join(chosen)} in folds {folds[0]} to {folds[-1]}"

@@ -1,15 +1,16 @@
-"""Accuracy over K for every rule that selects regions, at equal cost: the paper's Fig. 4."""
+"""Accuracy over K for every rule that selects regions, and what it costs: the paper's Fig. 4."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import xarray as xr
 
+from arlib.evaluation.metrics import auc_interval, auc_parts
 from arlib.evaluation.rows import KS
 from arlib.evaluation.runs import Run
-from arlib.evaluation.significance import fold_means
+from arlib.evaluation.significance import fold_differences, fold_means
 from arlib.method import affective_regions, late_fusion
 
 RULES = {"obj + senti (Eq. 2)": "both", "obj": "objectness", "senti": "sentiment"}
@@ -26,7 +27,6 @@ def curves(
     beta: float = 0.5,
     base: float | str = "e",
     n_draws: int = 10,
-    n_bootstrap: int = 1000,
     seed: int = 0,
 ) -> xr.Dataset:
     """Measure accuracy over K for every selection rule, with 95 % intervals over images.
@@ -35,6 +35,10 @@ def curves(
     is averaged over draws; "all regions" takes every proposal, whatever K; "grid", "centre crops"
     and "ten-crop" take the first K of their own crops, where the run measured them.
 
+    They fuse K crops, but do not cost the same: Eq. 2 and the sentiment score rank regions by what
+    the network predicts of all N. So "all regions", which chooses none, is the control at the cost
+    of Eq. 2; the others cost less.
+
     Args:
         run: With labels; images without one are left out.
         ks: Numbers of regions.
@@ -42,25 +46,42 @@ def curves(
         beta: Eq. 3's tradeoff.
         base: Eq. 1's logarithm.
         n_draws: Random orders that are averaged.
-        n_bootstrap: Resamples behind each interval.
-        seed: Of the draws and of the resampling.
+        seed: Of the draws.
 
     Returns:
-        ``accuracy``, ``low``, ``high`` (rule, k), means over folds, and ``gain``, ``gain_low``,
-        ``gain_high`` (rule, k): Eq. 2 less each rule, from the same resamples.
+        ``accuracy``, ``low``, ``high`` (rule, k), means over folds as of `evaluate`; ``gain``,
+        ``gain_low``, ``gain_high`` (rule, k): Eq. 2 less each rule, as of `compare`; ``auc`` and
+        ``auc_gain`` likewise; and ``cost`` (rule, k), the crops that the network predicts in an
+        image, the full one included, on average.
 
     Raises:
         ValueError: No image has a label.
     """
-    hit = hits(run, ks=ks, alpha=alpha, beta=beta, base=base, n_draws=n_draws, seed=seed)
+    hit, areas, parts = _measure(run, ks, alpha, beta, base, n_draws, seed)
     values, folds = hit.values, hit.fold.values
-    plain = fold_means(values, folds, n_bootstrap=n_bootstrap, seed=seed)
-    apart = fold_means(values[0] - values, folds, n_bootstrap=n_bootstrap, seed=seed)
+    arrays = (*fold_means(values, folds), *fold_differences(values, values[0], folds))
     names = ("accuracy", "low", "high", "gain", "gain_low", "gain_high")
-    variables = {
-        name: (("rule", "k"), array) for name, array in zip(names, (*plain, *apart), strict=True)
-    }
+    measured = dict(zip(names, arrays, strict=True)) | {"cost": _costs(run.labelled(), hit)}
+    gain = areas[0] - areas
+    _, low, high = auc_interval(gain, parts[0] - parts, 0.95)
+    measured |= {"auc": areas, "auc_gain": gain, "auc_gain_low": low, "auc_gain_high": high}
+    variables = {name: (("rule", "k"), array) for name, array in measured.items()}
     return xr.Dataset(variables, {"rule": hit.rule.values, "k": hit.k.values})
+
+
+def _costs(run: Run, hit: xr.DataArray) -> np.ndarray:
+    """Count the crops that the network predicts in an image, on average: (rule, k)."""
+    proposed = run.scores.region_probability.notnull().all("emotion").sum("region").values
+    costs = []
+    for rule in hit.rule.values.tolist():
+        crops = proposed  # every proposal there is, or the first K
+        if rule not in (*RULES, RANDOM, ALL):
+            own = run.baselines.control_probability.sel(control=rule)  # type: ignore[union-attr]
+            crops = own.notnull().all("emotion").sum("rank").values
+        all_of_them = RULES.get(rule) in ("both", "sentiment") or rule == ALL
+        scored = [crops if all_of_them else np.minimum(crops, k) for k in hit.k.values]
+        costs.append([1 + float(np.mean(each)) for each in scored])
+    return np.array(costs)
 
 
 def hits(
@@ -74,30 +95,55 @@ def hits(
     seed: int = 0,
 ) -> xr.DataArray:
     """Measure how often each rule predicts each image right, for every K: (rule, k, image)."""
+    return _measure(run, ks, alpha, beta, base, n_draws, seed)[0]
+
+
+def _measure(
+    run: Run,
+    ks: Sequence[int],
+    alpha: float,
+    beta: float,
+    base: float | str,
+    n_draws: int,
+    seed: int,
+) -> tuple[xr.DataArray, np.ndarray, np.ndarray]:
+    """Measure hits (rule, k, image), AUC (rule, k) and the images' parts in it (rule, k, image)."""
     run = run.labelled()
-    truth = run.labels
     global_ = run.scores.global_probability.transpose("image", "emotion").values
     regions = run.scores.region_probability.transpose("image", "region", "emotion").values
-
-    # rules with an order of their own
-    rows: dict[str, np.ndarray] = {}
-    for rule, order in _orders(run, max(ks), alpha, base):
-        rows[rule] = _right(global_, order, truth, ks, beta)
-
-    # random orders, averaged, and all regions at once
     rng = np.random.default_rng(seed)
-    draws = [_right(global_, _shuffled(regions, rng), truth, ks, beta) for _ in range(n_draws)]
-    rows[RANDOM] = np.mean(draws, axis=0)
-    of_all = late_fusion(global_, regions, beta).argmax(-1) == truth
-    rows[ALL] = np.tile(of_all, (len(ks), 1))
+
+    def fused(orders: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Fuse the first K of each order, for every K: (k, image, emotion)."""
+        for order in orders:
+            yield np.stack([late_fusion(global_, order[:, :k], beta) for k in ks])
+
+    # rules with an order of their own, random orders, and all regions at once
+    rules: dict[str, Iterable[np.ndarray]] = {
+        rule: fused([order]) for rule, order in _orders(run, max(ks), alpha, base)
+    }
+    rules[RANDOM] = fused(_shuffled(regions, rng) for _ in range(n_draws))
+    rules[ALL] = [np.stack([late_fusion(global_, regions, beta)] * len(ks))]
+
+    # averaged over draws, where a rule has several
+    hits, areas, parts = [], [], []
+    for responses in rules.values():
+        measured = [
+            (response.argmax(-1) == run.labels, *auc_parts(response, run.labels, run.folds))
+            for response in responses
+        ]
+        hit, area, part = (np.mean(values, axis=0) for values in zip(*measured, strict=True))
+        hits.append(hit.astype(np.float32))
+        areas.append(area)
+        parts.append(part)
     coords = {
-        "rule": list(rows),
+        "rule": list(rules),
         "k": list(ks),
         "image": run.scores.image.values,
         "fold": ("image", run.folds),
     }
-    values = np.stack(list(rows.values())).astype(np.float32)
-    return xr.DataArray(values, coords, ("rule", "k", "image"), "hit")
+    values = xr.DataArray(np.stack(hits), coords, ("rule", "k", "image"), "hit")
+    return values, np.stack(areas), np.stack(parts)
 
 
 def _orders(
@@ -118,10 +164,3 @@ def _shuffled(regions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     key = rng.random(regions.shape[:2])
     key[np.isnan(regions).any(-1)] = 2
     return np.take_along_axis(regions, key.argsort(axis=1)[..., None], axis=1)
-
-
-def _right(
-    global_: np.ndarray, order: np.ndarray, truth: np.ndarray, ks: Sequence[int], beta: float
-) -> np.ndarray:
-    """Whether fusing the first K predicts each image right, for every K: (k, image)."""
-    return np.stack([late_fusion(global_, order[:, :k], beta).argmax(-1) == truth for k in ks])

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from arlib.evaluation.metrics import known_images
-from arlib.evaluation.significance import interval_tails
+from arlib.evaluation.significance import wilson
 from arlib.method import (
     affective_score,
     late_fusion,
@@ -70,19 +70,16 @@ def sweep(
     rank_by: str = "both",
     form: str = "euclidean",
     fusion: str = "sum",
-    n_bootstrap: int = 0,
     confidence: float = 0.95,
-    seed: int = 0,
 ) -> xr.Dataset:
     """Measure Algorithm 1 for every K, alpha and beta.
 
     Regions are ranked once for each alpha; the running mean of their predictions, best first, then
-    serves every K and beta at once. The intervals are percentile bootstraps over images, from
-    the same resamples for every setting (and as `evaluate` draws them), so that one setting's
-    interval can be compared with another's.
+    serves every K and beta at once. Estimates and intervals are those of `evaluate`.
 
     Args:
         scores: As for `arlib.method.predict_labels`, with ``label``; images with -1 are left out.
+            With ``fold``, means are over folds, as in `evaluate`.
         k: Numbers of regions, each at least 1.
         alpha: Eq. 2's tradeoffs, shape (a,).
         beta: Eq. 3's tradeoffs, shape (b,).
@@ -90,19 +87,16 @@ def sweep(
         rank_by: ``"both"``, ``"objectness"`` or ``"sentiment"``; alpha matters only for the first.
         form: Eq. 2's form, ``"euclidean"`` or ``"linear"``.
         fusion: Eq. 3's form, ``"sum"`` or ``"convex"``.
-        n_bootstrap: Resamples of the images; 0 leaves the intervals out. Their counts take
-            4 bytes an image and resample.
         confidence: Of the intervals, in (0, 1).
-        seed: Of the resampling.
 
     Returns:
-        ``accuracy`` and ``balanced_accuracy`` (k, alpha, beta), with resamples also
-        ``accuracy_low`` and ``accuracy_high``, all float64; attributes ``images`` (that count) and
-        ``unknown`` (left out). Balanced accuracy is NaN where an emotion has no image.
+        ``accuracy``, ``accuracy_low``, ``accuracy_high`` and ``balanced_accuracy`` (k, alpha,
+        beta), all float64; attributes ``images`` (that count) and ``unknown`` (left out). Balanced
+        accuracy is NaN where an emotion has no image.
 
     Raises:
         ValueError: As for `arlib.method.predict_labels`, where no k, alpha, beta or label is given,
-            and where n_bootstrap or confidence is out of its range.
+            and where confidence is out of its range.
 
     Example:
         >>> scores = xr.Dataset({
@@ -116,40 +110,40 @@ def sweep(
         >>> sweep(scores, [1], alpha=[1.0], beta=[0.0, 0.25, 0.5]).accuracy.values
         array([[[0.5, 0.5, 0.5]]])
     """
-    tails = interval_tails(confidence, n_bootstrap, least=0)
     settings = _settings(scores, k, alpha, beta, base, rank_by, form, fusion)
-    global_, truth, unknown = known_images(scores.global_probability, scores.label)
+    fold = scores.fold if "fold" in scores else None
+    global_, truth, folds, kept = known_images(scores.global_probability, scores.label, fold)
     n, m = global_.shape
 
-    # how often each emotion and each resample counts each image
-    known = np.flatnonzero(scores.label.values >= 0)
-    weight = np.empty((m + n_bootstrap, n), np.float32)
-    weight[:m] = np.eye(m, dtype=np.float32)[truth].T
-    rng = np.random.default_rng(seed)
-    for row in weight[m:]:
-        row[:] = np.bincount(rng.integers(n, size=n), minlength=n)
-
-    # hits of each (ranking; emotion or resample; K and beta)
+    # the images of each fold and emotion, and how many of them each setting predicts right
+    ids, fold = np.unique(folds, return_inverse=True)
+    group = np.eye(ids.size * m, dtype=np.float32)[:, fold * m + truth]  # (fold and emotion, image)
     ranked = settings.alpha.size if rank_by == "both" else 1
-    hits = np.zeros((ranked, m + n_bootstrap, settings.k.size * settings.beta.size))
-    for block, i, labels in _predictions(scores, known, global_, settings):
+    hits = np.zeros((ranked, len(group), settings.k.size * settings.beta.size))
+    for block, i, labels in _predictions(scores, kept, global_, settings):
         right = (labels == truth[block, None, None]).astype(np.float32)
-        hits[i] += weight[:, block] @ right.reshape(len(right), -1)
+        hits[i] += group[:, block] @ right.reshape(len(right), -1)
+    right_in = hits.reshape(ranked, ids.size, m, -1)
 
     # accuracies, spread over (k, alpha, beta)
+    images = group.sum(1, dtype=float).reshape(ids.size, m, 1)
+    accuracy = (right_in.sum(2) / images.sum(1)).mean(1)
+    low, high = wilson(accuracy, ids.size**2 / (1 / images.sum((1, 2))).sum(), confidence)
     with np.errstate(invalid="ignore"):
-        balanced = (hits[:, :m] / weight[:m].sum(1, dtype=float)[:, None]).mean(1)
-    measured = {"accuracy": hits[:, :m].sum(1) / n, "balanced_accuracy": balanced}
-    if n_bootstrap:
-        low, high = np.quantile(hits[:, m:] / n, tails, axis=1)
-        measured |= {"accuracy_low": low, "accuracy_high": high}
+        shares = np.where(images > 0, right_in / images, 0).sum(1) / (images > 0).sum(0)
+    measured = {
+        "accuracy": accuracy,
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "balanced_accuracy": shares.mean(1),
+    }
     coords = {"k": settings.k, "alpha": settings.alpha, "beta": settings.beta}
     shape = tuple(values.size for values in coords.values())
     variables = {}
     for name, values in measured.items():
         values = values.reshape(ranked, shape[0], shape[2]).swapaxes(0, 1)  # (k, ranking, beta)
         variables[name] = tuple(coords), np.broadcast_to(values, shape).copy()
-    return xr.Dataset(variables, coords, {"images": n, "unknown": unknown})
+    return xr.Dataset(variables, coords, {"images": n, "unknown": scores.sizes["image"] - n})
 
 
 def _settings(

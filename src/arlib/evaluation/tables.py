@@ -3,35 +3,53 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from arlib.evaluation.metrics import evaluate, majority_rate
-from arlib.evaluation.rows import REFERENCE, Method, RowPrediction, Unavailable, methods
+from arlib.evaluation.metrics import compare, evaluate
+from arlib.evaluation.rows import (
+    CONTROL,
+    REFERENCE,
+    Method,
+    RowPrediction,
+    Unavailable,
+    methods,
+    usable_shares,
+)
 from arlib.evaluation.runs import Run
-from arlib.evaluation.significance import can_change, fold_means, holm, label_changes, mcnemar
+from arlib.evaluation.significance import (
+    at_base_rate,
+    can_change,
+    holm,
+    label_changes,
+    mcnemar,
+    smallest_difference,
+)
 from arlib.method import usable_base
 
 NUMBERS = [
-    *("accuracy", "low", "high", "majority", "balanced_accuracy", "auc", "p", "p_holm"),
+    *("accuracy", "low", "high", "majority"),
+    *("balanced_accuracy", "balanced_low", "balanced_high", "auc", "auc_low", "auc_high"),
+    *("gain", "gain_low", "gain_high", "balanced_gain", "balanced_gain_low", "balanced_gain_high"),
+    *("auc_gain", "auc_gain_low", "auc_gain_high"),
+    *("p", "p_holm", "p_columns", "tests", "auc_p", "auc_p_holm", "auc_p_columns", "auc_tests"),
+    *("matched_corrected", "matched_degraded", "matched_p", "detectable"),
     *("could", "changed", "corrected", "degraded", "picked_k", "picked", "images"),
 ]
-COLUMNS = [*NUMBERS, "note"]
+COLUMNS = [*NUMBERS, "mark", "note"]
+
+CONSTANT, BELOW = "constant", "below chance"
+"""Marks of rows that are not compared: one label for every image; an AUC below 0.5."""
 
 _FROZEN = "not fine-tuned: frozen, under a linear head."
 
 
 def table1(
-    runs: Iterable[Run],
-    rows: Sequence[Method] | None = None,
-    *,
-    beta: float = 0.5,
-    n_bootstrap: int = 1000,
-    seed: int = 0,
+    runs: Iterable[Run], rows: Sequence[Method] | None = None, *, beta: float = 0.5
 ) -> dict[str, pd.DataFrame]:
     """Compute Table 1: every column that the runs fill, see `Run.columns`.
 
@@ -39,18 +57,29 @@ def table1(
         runs: Of any datasets.
         rows: The methods; None takes `methods()`, with a logarithm that suits the emotions.
         beta: Eq. 3's tradeoff in those rows, for the bound on changed labels.
-        n_bootstrap: Resamples behind each interval.
-        seed: Of the resampling.
 
     Returns:
-        Column -> a row a method. ``accuracy`` is the mean over folds, ``low`` and ``high`` its 95 %
-        interval over images, NaN where a fold has one image; ``majority``, ``balanced_accuracy``
-        and ``auc`` are over all images;
-        ``p`` is McNemar's exact p against "VGGNet + ft" and ``p_holm`` Holm's over the column's
-        rows; ``changed``, ``corrected`` and ``degraded`` count labels against that row, ``could``
-        those that Eq. 3 can change at all (NaN for rows that are no late fusion); ``picked_k`` and
-        ``picked`` are the K picked on the tested images and its accuracy; ``images`` is the number
-        predicted. A row that is not available is NaN, and ``note`` gives the reason.
+        Column -> a row a method, with numbers as of `evaluate` and `compare`, means over folds and
+        95 % intervals over images:
+
+        - ``accuracy``, ``low``, ``high``, ``majority``; ``balanced_accuracy`` and ``auc``, with
+          ``balanced_low`` and so on; ``images``, the number predicted.
+        - Against "VGGNet + ft": ``gain``, ``balanced_gain`` and ``auc_gain``, with their limits;
+          ``p`` (McNemar's exact) and ``auc_p`` (DeLong's); ``changed``, ``corrected``,
+          ``degraded``, in labels, and ``could``, those that Eq. 3 can change at all.
+        - ``p_holm`` is Holm's over the rows that the column tests, ``tests`` their number;
+          ``p_columns`` is over the columns that test the row; and likewise of the AUC. A row that
+          predicts what "VGGNet + ft" does is no test, nor is the control. ``mark`` is "constant"
+          where every image gets one label, which tests no accuracy, and "below chance" where the
+          AUC is below 0.5, which tests nothing; the same holds of all rows where it marks
+          "VGGNet + ft".
+        - ``matched_corrected``, ``matched_degraded``, ``matched_p``: the same test of the labels
+          where both rows predict an emotion as often as it is true on the other folds.
+        - ``detectable``: the gain of accuracy that a test of these images, of which as many differ,
+          would find with 80 % power.
+        - ``picked_k`` and ``picked``, the K picked on the tested images and its accuracy.
+
+        A number that is not available is NaN, and ``note`` gives the reason.
 
     Raises:
         ValueError: Two columns have one name.
@@ -61,18 +90,22 @@ def table1(
             raise ValueError(
                 f"two columns are called {column.name}: use --compare for two runs of one name"
             )
-        tables[column.name] = _column(column, rows, beta, n_bootstrap, seed)
+        tables[column.name] = _column(column, rows, beta)
+    for name in dict.fromkeys(name for table in tables.values() for name in table.index):
+        columns = [table for table in tables.values() if name in table.index]
+        for p in ("p", "auc_p"):
+            adjusted = holm([table.loc[name, p] for table in columns])
+            for table, value in zip(columns, adjusted.tolist(), strict=True):
+                table.loc[name, f"{p}_columns"] = value
     return tables
 
 
-def _column(
-    run: Run, rows: Sequence[Method] | None, beta: float, n_bootstrap: int, seed: int
-) -> pd.DataFrame:
+def _column(run: Run, rows: Sequence[Method] | None, beta: float) -> pd.DataFrame:
     """Fill one column of Table 1."""
     if rows is None:
         rows = methods(beta=beta, base=usable_base(run.scores.sizes["emotion"]))
     table = pd.DataFrame(index=pd.Index([row.name for row in rows], name="method"), columns=COLUMNS)
-    table["note"] = ""
+    table[["mark", "note"]] = ""
 
     # what each row predicts, or why it cannot
     predicted: dict[str, RowPrediction] = {}
@@ -86,63 +119,92 @@ def _column(
     for name, prediction in predicted.items():
         if run.frozen and name.startswith(REFERENCE):
             prediction = prediction._replace(note=f"{_FROZEN} {prediction.note}".strip())
-        for key, value in _measures(run, prediction, n_bootstrap, seed).items():
+        for key, value in _measures(run, prediction).items():
             table.loc[name, key] = value
     if REFERENCE in predicted:
-        _compare(table, run, predicted, beta)
+        for name in predicted.keys() - {REFERENCE}:
+            marks = set(table.loc[[name, REFERENCE], "mark"])
+            compared = _compared(run, predicted[REFERENCE], predicted[name], name, beta, marks)
+            for key, value in compared.items():
+                table.loc[name, key] = value
+    for p, tests in (("p", "tests"), ("auc_p", "auc_tests")):
+        values = table[p].astype(float).to_numpy()
+        table[f"{p}_holm"] = holm(values)
+        table[tests] = np.where(np.isnan(values), np.nan, (~np.isnan(values)).sum())
     return table.astype(dict.fromkeys(NUMBERS, float))
 
 
-def _measures(run: Run, prediction: RowPrediction, n_bootstrap: int, seed: int) -> dict[str, Any]:
+def _measures(run: Run, prediction: RowPrediction) -> dict[str, Any]:
     """Measure one row by itself."""
-    usable = (run.labels >= 0) & np.isfinite(prediction.response).all(-1)
-    truth, response = run.labels[usable].astype(int), prediction.response[usable]
-    hit = response.argmax(-1) == truth
-    accuracy, low, high = fold_means(hit, run.folds[usable], n_bootstrap=n_bootstrap, seed=seed)
-    shares = response / response.sum(-1, keepdims=True)
-    over_images = evaluate(shares, truth, n_bootstrap=1).estimate
+    shares, labels = usable_shares(run, [prediction])
+    numbers = evaluate(shares[0], labels, folds=run.folds)
+    accuracy = numbers.loc["accuracy"]
     measures = {
-        "accuracy": float(accuracy),
-        "low": float(low),
-        "high": float(high),
-        "majority": majority_rate(truth),
-        "balanced_accuracy": over_images["balanced_accuracy"],
-        "auc": over_images["auc"],
-        "images": int(usable.sum()),
+        **accuracy[["low", "high", "majority", "images"]].to_dict(),
+        **_named(numbers.estimate, numbers.low, numbers.high, ""),
         "note": prediction.note,
     }
-    if np.isnan(low):
-        measures["note"] = f"{prediction.note} No interval: a fold has one image.".strip()
+    predicted = shares[0][labels >= 0].argmax(-1)
+    if (predicted == predicted[0]).all():
+        measures["mark"] = CONSTANT
+    if measures["auc"] < 0.5:
+        measures["mark"] = BELOW
     if prediction.picked is not None:
         measures["picked_k"], measures["picked"] = prediction.picked
     return measures
 
 
-def _compare(
-    table: pd.DataFrame, run: Run, predicted: Mapping[str, RowPrediction], beta: float
-) -> None:
-    """Add what changed against the reference row, and how likely chance alone does that."""
-    before = predicted[REFERENCE].response
-    for name, prediction in predicted.items():
-        if name == REFERENCE:
-            continue
-        both = np.isfinite(before).all(-1) & np.isfinite(prediction.response).all(-1)
-        truth = np.where(both, run.labels, -1)
-        labels = np.nan_to_num(before).argmax(-1), np.nan_to_num(prediction.response).argmax(-1)
-        for key, count in label_changes(*labels, truth)._asdict().items():
-            table.loc[name, key] = count
-        table.loc[name, "p"] = mcnemar(*labels, truth)
-        if "lf" in name:
-            could = can_change(before, beta)
-            table.loc[name, "could"] = int((could & (truth >= 0)).sum())
-    table["p_holm"] = holm(table["p"].astype(float).to_numpy())
+def _compared(
+    run: Run, before: RowPrediction, after: RowPrediction, name: str, beta: float, marks: set[str]
+) -> dict[str, Any]:
+    """Measure what changed against the reference row, and how likely chance alone does that."""
+    (first, second), labels = usable_shares(run, [before, after])
+    known = labels >= 0
+    if not known.any():
+        return {}
+    numbers = compare(first, second, labels, folds=run.folds)
+    changes = label_changes(first.argmax(-1), second.argmax(-1), labels)
+    results: dict[str, Any] = {
+        **_named(numbers.difference, numbers.low, numbers.high, "gain"),
+        **changes._asdict(),
+    }
+    if "lf" in name:
+        results["could"] = int((can_change(before.response, beta) & known).sum())
+    if np.allclose(first, second, rtol=0, atol=1e-6):  # but for float32's rounding
+        return results | {"note": f"{after.note} The same predictions as {REFERENCE}.".strip()}
+    discordant = (changes.corrected + changes.degraded) / known.sum()
+    results["detectable"] = smallest_difference(int(known.sum()), discordant)
+    if name == CONTROL or BELOW in marks:
+        return results
+    results["auc_p"] = numbers.p["auc"]
+    if CONSTANT not in marks:
+        results["p"] = numbers.p["accuracy"]
+    truth, folds = labels[known], run.folds[known]
+    if first.shape[1] == 2 and np.unique(folds).size > 1:
+        one, other = (at_base_rate(each[known, 0], truth, folds) for each in (first, second))
+        matched = label_changes(one, other, truth)
+        results["matched_corrected"], results["matched_degraded"] = matched[1:]
+        results["matched_p"] = mcnemar(one, other, truth)
+    return results
+
+
+def _named(estimate: pd.Series, low: pd.Series, high: pd.Series, what: str) -> dict[str, float]:
+    """Name the numbers of the three metrics as the table's columns: "auc_low", "auc_gain_low"."""
+    named = {}
+    short = {"accuracy": "", "balanced_accuracy": "balanced", "auc": "auc"}
+    for metric, start in short.items():
+        head = "_".join(filter(None, (start, what)))
+        named[head if what else metric] = estimate[metric]
+        named["_".join(filter(None, (head, "low")))] = low[metric]
+        named["_".join(filter(None, (head, "high")))] = high[metric]
+    return named
 
 
 def paper_table() -> pd.DataFrame:
     """Read the paper's Table 1: a row a method, a column a dataset; accuracy in [0, 1].
 
     Its `attrs` hold "source", "majority" (column -> rate of the commonest label, NaN where it is
-    not known) and "k" (column -> the K of the last row).
+    not known), "images" (column -> their number) and "k" (column -> the K of the last row).
 
     Example:
         >>> table = paper_table()
@@ -157,6 +219,7 @@ def paper_table() -> pd.DataFrame:
     table.index.name = "method"
     table.attrs["source"] = raw["source"]
     table.attrs["k"] = dict(zip(raw["columns"], raw["k"], strict=True))
+    table.attrs["images"] = {name: facts["images"] for name, facts in raw["columns"].items()}
     table.attrs["majority"] = {
         name: _majority(facts["images"], facts["positive"])
         for name, facts in raw["columns"].items()

@@ -6,7 +6,7 @@ Each network, and each set that it learns from, is a `Protocol` of one column.
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +68,9 @@ class Experiment:
         anps: the ANP-tagged dataset of SentiBank and DeepSentiBank.
         caffenet: the network in place of CaffeNet; torchvision's "alexnet" is that of Krizhevsky
             (2014): fewer filters, no groups, no response normalisation.
+        precision: of scoring, as `arlib.scoring.score`.
+        features: of scoring: "crops" or "shared".
+        batch_size: crops in one pass of scoring.
         reader: settings of the dataset's reader, such as `positive_from` of "oasis".
         rows: of Table 1, what is measured beside the scores: "main", those whose cost is small;
             "controls", also crops of fixed places; "all", also SentiBank, PCNN and DeepSentiBank,
@@ -89,6 +92,9 @@ class Experiment:
     training: Mapping[str, Any] = field(default_factory=dict)
     anps: str = "vso"
     caffenet: str = "alexnet"
+    precision: str = "float32"
+    features: str = "crops"
+    batch_size: int = 16
     reader: Mapping[str, Any] = field(default_factory=dict)
     rows: str = "all"
 
@@ -122,13 +128,13 @@ class Experiment:
 
     def _protocol(self, backbone: str, source: str) -> Protocol:
         """Declare the protocol of one run."""
-        names = ("weights", "caffenet", "anps", "proposals", "max_regions", "crop", "context")
+        own = ("dataset", "backbones", "finetune_on", "training", "rows")
+        names = [each.name for each in fields(self) if each.name not in own]
         return Protocol(
             backbone,
             Finetuning(source, hold_out=0.0, training=self.training),
             (self.dataset,),
-            **{name: getattr(self, name) for name in (*names, "reader", "seed")},
-            batch_size=16,
+            **{name: getattr(self, name) for name in names},
             fit_on=0,
             rows=LEVELS[self.rows],
         )

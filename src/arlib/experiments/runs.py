@@ -10,11 +10,12 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from arlib._support.files import check_types, read_json
@@ -69,7 +70,10 @@ def open_run(folder: str | Path) -> Run:
 
 def read_facts(path: Path) -> dict[str, Any]:
     """Read run.json; ValueError names what in it is not as `write_run` wrote it."""
-    facts = read_json(path, optional={"experiment": dict, "dataset": dict, "results": dict})
+    facts = read_json(
+        path,
+        optional={"experiment": dict, "dataset": dict, "results": dict, "learning_curve": list},
+    )
     where = f"{path}, experiment"
     experiment = facts.get("experiment", {})
     check_types(experiment, where, optional={"protocol": dict, "reader": dict})
@@ -88,6 +92,7 @@ def write_run(
     dataset: Dataset | None,
     seconds: Mapping[str, float | None] | None = None,
     baselines: Callable[[xr.Dataset], xr.Dataset] | None = None,
+    learning_curve: Sequence[Mapping[str, float]] = (),
 ) -> Path:
     """Write scores, baselines and facts into a run's folder, in one rename; replace an old run.
 
@@ -122,6 +127,7 @@ def write_run(
             "results": _results(scores),
             "seconds": {k: round(value, 1) for k, value in taken.items() if value is not None},
             "machine": machine(),
+            **({"learning_curve": list(learning_curve)} if learning_curve else {}),
         }
         (fresh / "run.json").write_text(json.dumps(facts, indent=1) + "\n")
     except BaseException:
@@ -162,12 +168,18 @@ def _counts(scores: xr.Dataset) -> dict[str, Any]:
             for index, name in enumerate(scores.emotion.values)
         },
         "regions": int(tested.objectness.notnull().sum()),
-        "majority": majority_rate(labels) if (labels >= 0).any() else None,
+        "majority": majority_rate(labels, _folds(tested)) if (labels >= 0).any() else None,
     }
 
 
+def _folds(scores: xr.Dataset) -> np.ndarray | None:
+    """Give the folds that estimates are means over; None where no fold tests a labelled image."""
+    folds, known = scores.fold.values, scores.label.values >= 0
+    return folds if (folds[known] >= 0).any() else None
+
+
 def _results(scores: xr.Dataset) -> dict[str, dict[str, dict[str, float]]]:
-    """Evaluate `METHODS` on the tested images; without labels {}.
+    """Evaluate `METHODS` on the tested images, as means over folds; without labels {}.
 
     Method -> metric -> estimate, low, high, majority.
     """
@@ -178,7 +190,7 @@ def _results(scores: xr.Dataset) -> dict[str, dict[str, dict[str, float]]]:
     base = usable_base(scores.sizes["emotion"])
     for method, settings in METHODS.items():
         probability = predict_labels(scores, base=base, **settings).probability.values
-        frame = evaluate(probability, scores.label.values)
+        frame = evaluate(probability, scores.label.values, folds=_folds(scores))
         table[method] = {
             str(metric): {str(column): float(row[column]) for column in frame.columns}
             for metric, row in frame.iterrows()

@@ -46,7 +46,7 @@ from arlib.experiments.protocol import (
 from arlib.experiments.runs import write_baselines, write_run
 from arlib.experiments.trainings import BANK, PCNN, READ, Trainings, identity, locked
 from arlib.method import affective_regions, usable_base
-from arlib.networks import resolve_device
+from arlib.networks import learning_curve, resolve_device
 from arlib.proposals import Propose, make_proposals
 from arlib.scoring import Classifiers, open_scores, score_cross_fold
 
@@ -270,7 +270,8 @@ class Stages(Trainings):
         base = usable_base(len(dataset.emotions))
 
         def measure(images: Dataset) -> np.ndarray:
-            of_images = scores if images is dataset else self.scores(SAMPLE)
+            of_images = self.scores(SAMPLE) if images is self.sample else scores
+            of_images = of_images.isel(image=np.isin(of_images.image, images.keys))
             place = {key: row for row, key in enumerate(images.keys.tolist())}
             rows = [place[key] for key in of_images.image.values.tolist()]
             boxes = np.full((len(images), 1, 4), np.nan, np.float32)
@@ -351,6 +352,7 @@ class Stages(Trainings):
                     run,
                     produce,
                     experiment=self._experiment(column),
+                    learning_curve=self._curve(column),
                     dataset=self.tested(column),
                     seconds=seconds,
                     baselines=rows,
@@ -370,6 +372,12 @@ class Stages(Trainings):
             return {**self.declared, **own}
         of_column = {"dataset": column, "max_regions": settings.max_regions}
         return {**of_column, **own, "protocol": asdict(settings)}
+
+    def _curve(self, column: str) -> list[dict[str, float]]:
+        """Give the learning curve of the network, where one learned for all images."""
+        if self.learns_from(self.columns(column)) in (FROZEN, SHIPPED, FOLDS):
+            return []
+        return learning_curve(self.tuned_folder(self.protocol.backbone))
 
     def _run_folder(self, column: str) -> Path:
         """Name the folder of a run in the cache."""

@@ -49,7 +49,7 @@ def draw_intervals(axes: Axes, table: pd.DataFrame, estimate: str, *, label: str
     rows = table[[estimate, "low", "high"]].astype(float)
     y = np.arange(len(rows))
     middle, half = (rows["low"] + rows["high"]) / 2, (rows["high"] - rows["low"]) / 2
-    # of few resamples, both ends may lie on one side of the estimate
+    # bars around the middle: their halves are not negative, whatever rounding does at an end
     axes.errorbar(middle, y, xerr=half, capsize=3, fmt="none", ecolor=COLOURS[0])
     look: Any = {"linestyle": "", "color": COLOURS[0], "marker": MARKERS[0]}
     axes.plot(rows[estimate], y, label=label, **look)

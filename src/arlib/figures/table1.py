@@ -56,28 +56,42 @@ def _number(value: float, form: str) -> str:
     return "–" if np.isnan(value) else f"{value:{form}}"
 
 
+def _interval(numbers: pd.Series, form: str) -> str:
+    """Format an estimate with its limits, where it has any."""
+    estimate, low, high = map(float, numbers)
+    limits = "" if np.isnan(low) else f" [{low:{form}}, {high:{form}}]"
+    return _number(estimate, form) + limits
+
+
+_MARKS = {
+    "constant": "one label for every image",
+    "below chance": "an AUC below 0.5",
+}
+
+
 def _cell(row: pd.Series, run: Run, refers: str) -> str:
     """A summary and, behind it, its provenance."""
     facts = run.facts
     if np.isnan(row.accuracy):
-        summary, details = "–", {"why not": row.note}
+        summary, details = ["–"], {"why not": row.note}
     else:
-        summary = f"{100 * row.accuracy:.1f}"
-        if not np.isnan(row.low):
-            summary += f" [{100 * row.low:.1f}, {100 * row.high:.1f}]"
+        percent, auc = 100 * row.drop(["mark", "note"]).astype(float), row.auc
+        summary = [
+            _interval(percent[["accuracy", "low", "high"]], ".1f"),
+            f"balanced {_number(percent.balanced_accuracy, '.1f')}, AUC {_number(auc, '.3f')}",
+            row["mark"],
+        ]
+        balanced = percent[["balanced_accuracy", "balanced_low", "balanced_high"]]
         details = {
             "method": refers,
+            "mark": _MARKS.get(row["mark"], ""),
             "note": row.note,
             "images": f"{row.images:.0f}",
-            "balanced accuracy, AUC": ", ".join(
-                _number(value, ".3f") for value in (row.balanced_accuracy, row.auc)
-            ),
+            "balanced accuracy": _interval(balanced, ".1f"),
+            "AUC": _interval(row[["auc", "auc_low", "auc_high"]], ".3f"),
         }
-        if not np.isnan(row.p):
-            details["against VGGNet + ft"] = (
-                f"{row.changed:.0f} labels changed, {row.corrected:.0f} corrected, "
-                f"{row.degraded:.0f} degraded; McNemar's p {row.p:.3g}, Holm's {row.p_holm:.3g}"
-            )
+        if not np.isnan(row.gain):
+            details |= _gains(row, percent)
         if not np.isnan(row.could):
             details["Eq. 3 could change"] = f"{row.could:.0f} labels"
         if not np.isnan(row.picked):
@@ -88,13 +102,45 @@ def _cell(row: pd.Series, run: Run, refers: str) -> str:
     for name in ("command", "commit", "finished"):
         details[name] = str(facts.get(name) or "not recorded")
     details["data, SHA-256"] = str(facts.get("dataset", {}).get("sha256", "not recorded"))
-    details["weights, SHA-256"] = str(
-        facts.get("weights_sha256") or run.scores.attrs.get("weights_sha256", "not recorded")
-    )
+    weights = facts.get("weights_sha256") or run.scores.attrs.get("weights_sha256", "not recorded")
+    if isinstance(weights, Mapping):  # of a network a fold; run.json has all digits
+        weights = ", ".join(f"fold {fold}: {digits[:12]}…" for fold, digits in weights.items())
+    details["weights, SHA-256"] = str(weights)
     terms = "".join(
         f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in details.items() if text
     )
-    return f"<details><summary>{escape(summary)}</summary><dl>{terms}</dl></details>"
+    head = "<br/>".join(escape(line) for line in summary if line)
+    return f"<details><summary>{head}</summary><dl>{terms}</dl></details>"
+
+
+def _gains(row: pd.Series, percent: pd.Series) -> dict[str, str]:
+    """What differs from the reference row, and how that was tested."""
+    gains = {
+        "accuracy": _interval(percent[["gain", "gain_low", "gain_high"]], "+z.1f"),
+        "balanced": _interval(
+            percent[["balanced_gain", "balanced_gain_low", "balanced_gain_high"]], "+z.1f"
+        ),
+        "AUC": _interval(row[["auc_gain", "auc_gain_low", "auc_gain_high"]], "+z.3f"),
+    }
+    details = {
+        "gain": "; ".join(f"{name} {text}" for name, text in gains.items()),
+        "labels": f"{row.changed:.0f} changed, {row.corrected:.0f} corrected, "
+        f"{row.degraded:.0f} degraded",
+    }
+    tests = {"McNemar": ("p", "tests"), "DeLong (AUC)": ("auc_p", "auc_tests")}
+    for name, (p, n) in tests.items():
+        if not np.isnan(row[p]):
+            details[name] = (
+                f"p {row[p]:.3g}; Holm over {row[n]:.0f} rows {row[f'{p}_holm']:.3g}, "
+                f"over columns {row[f'{p}_columns']:.3g}"
+            )
+    if not np.isnan(row.matched_p):
+        details["at matched thresholds"] = (
+            f"{row.matched_corrected:.0f} : {row.matched_degraded:.0f}, p {row.matched_p:.3g}"
+        )
+    if not np.isnan(row.detectable):
+        details["found with 80 % power"] = f"{percent.detectable:.1f} points"
+    return details
 
 
 def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:

@@ -17,6 +17,9 @@ Fit = Callable[[np.ndarray, np.ndarray, Sequence[str]], Predictor]
 Measure = Callable[[Dataset], np.ndarray]
 """A dataset -> features (n, D) of its images; NaN for unreadable ones."""
 
+BLOCK = 4096
+"""Images whose features are held at once, where another set's images were learned from."""
+
 Classify = Callable[[str, Dataset, Measure, Fit], np.ndarray]
 """Name of a classifier, images, their features, how it is fitted -> probabilities (n, M)."""
 
@@ -34,11 +37,13 @@ class FitOnce:
             features, labels = measure(self.dataset), self.dataset.labels
             learn = np.isfinite(features).all(axis=1) & (labels >= 0)
             self._fitted[name] = fit(features[learn], labels[learn], self.dataset.emotions)
-        features = measure(dataset)
-        usable = np.isfinite(features).all(axis=1)
         probability = np.full((len(dataset), len(dataset.emotions)), np.nan, np.float32)
-        if usable.any():
-            probability[usable] = self._fitted[name](features[usable])
+        for start in range(0, len(dataset), BLOCK):  # of fifty thousand they would take gigabytes
+            rows = np.arange(start, min(start + BLOCK, len(dataset)))
+            features = measure(dataset.subset(rows) if len(dataset) > BLOCK else dataset)
+            usable = np.isfinite(features).all(axis=1)
+            if usable.any():
+                probability[rows[usable]] = self._fitted[name](features[usable])
         return probability
 
 

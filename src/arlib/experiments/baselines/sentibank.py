@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 _TENSORS = ("vocabulary", "weight", "bias", "counts")  # of a bank, in its file
 
 
+LEAST = 5
+"""Images that a pair needs for a detector."""
+
 _SAMPLE = 1_000  # images, at most, that the visual words are learned from
 
 
@@ -134,7 +137,7 @@ def train_bank(
     dataset: Dataset,
     *,
     descriptor: Descriptor | None = None,
-    least: int = 5,
+    least: int = LEAST,
     most: int | None = None,
     pairs: Sequence[str] = (),
     negatives: int = 3,
