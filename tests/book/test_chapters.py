@@ -20,7 +20,7 @@ from arlib.evaluation import box_iou, compare, evaluate
 from arlib.experiments import images_of, open_run
 from arlib.method import affective_regions, predict_labels
 from arlib.networks import weights_at_hand
-from arlib.publishing.chapters import EXPRESSION
+from arlib.publishing.chapters import EXPRESSION, VALUES
 from arlib.publishing.editions import chapter_parameters, chapter_paths
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +49,7 @@ class TestEveryChapter:
         for cell in cells(path, "code"):
             assert cell.outputs == []
             assert cell.execution_count is None
+        assert not any(VALUES in cell.metadata for cell in notebook.cells)
 
     def test_its_cells_are_small(self, path):
         lengths = [len(cell.source.splitlines()) for cell in cells(path, "code")]
