@@ -94,6 +94,11 @@ class TestEveryChapter:
         elsewhere = "".join(page.read_text() for page in (ROOT / "book").rglob("*.md"))
         assert all(f"{{glue:}} {name}" in elsewhere for name in glued - used), glued - used
 
+    def test_what_a_page_hides_is_folded_in_jupyterlab(self, path):
+        for cell in cells(path, "code"):
+            hidden = "hide-input" in cell.metadata.get("tags", [])
+            assert cell.metadata.get("jupyter", {}).get("source_hidden", False) == hidden
+
     def test_its_expressions_stand_on_one_line_each(self, path):
         for cell in cells(path, "markdown"):
             expressions = [match[2] for match in EXPRESSION.finditer(cell.source)]
