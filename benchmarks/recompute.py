@@ -32,15 +32,16 @@ def read(run):
 
 
 def sentiment(s):
-    """Eq. 1, with the natural logarithm, of one region: 0 log 0 is 0."""
-    return 1 + sum(p * np.log(p) for p in s.astype(float).tolist() if p > 0)
+    """Eq. 1, with the natural logarithm, of each region: 0 log 0 is 0."""
+    p = s.astype(float)
+    return 1 + (p * np.log(np.where(p > 0, p, 1))).sum(-1)
 
 
 def ranked(objectness, s):
     """Steps 4 to 8 of Algorithm 1: regions that exist, best first, by each score and by Eq. 2."""
     exist = np.flatnonzero(~np.isnan(objectness))
     obj = objectness[exist].astype(float)
-    senti = np.array([sentiment(s[j]) for j in exist])
+    senti = sentiment(s[exist])
     scores = {"obj": obj, "senti": senti, "obj + senti": np.sqrt(obj**2 + ALPHA * senti**2)}
     return {name: exist[np.argsort(-score, kind="stable")] for name, score in scores.items()}
 
@@ -73,14 +74,33 @@ def auc(positive, label):
     return (gap > 0).mean() + (gap == 0).mean() / 2
 
 
-def chosen(right, fold):
+def chosen(right_of, fold):
     """Choose K for each fold by the mean accuracy over the other folds: fold -> index of K."""
     best = {}
     for one in np.unique(fold).tolist():
-        others = fold != one
+        others, right = fold != one, right_of(one)
         rates = [mean_over_folds(exact_accuracy, fold[others], hit[others]) for hit in right.T]
         best[one] = rates.index(max(rates))
     return best
+
+
+def leaving_out(scores, one):
+    """Give the probabilities of images and regions by heads that saw no label of a fold."""
+    y, s = scores["global_probability"].copy(), scores["region_probability"].copy()
+    if "left_out" in scores:  # the images of the other folds have inner heads
+        place, others = scores["left_out"].tolist().index(one), scores["fold"] != one
+        y[others] = scores["inner_global_probability"][others, place]
+        s[others] = scores["inner_region_probability"][others, place]
+    return y, s
+
+
+def fused_for_ks(y, s, objectness):
+    """Eq. 3 of every image, with its best regions by Eq. 2, for every K: (image, k, emotion)."""
+    rows = []
+    for y_global, y_regions, obj in zip(y, s, objectness, strict=True):
+        best = y_regions[ranked(obj, y_regions)["obj + senti"]]
+        rows.append([fused(y_global, best, k) for k in KS])
+    return np.array(rows)
 
 
 def exact_p(corrected, degraded):
@@ -124,21 +144,25 @@ def recompute(run):
     could = {"could": could_change(y.astype(float))}
 
     # every image's fused responses: with the best region by each rule, and by Eq. 2 for every K
-    first, fusion = {}, []
-    for obj, s, y_global in zip(scores["objectness"], scores["region_probability"], y, strict=True):
-        order = ranked(obj, s)
-        for rule, best in order.items():
+    objectness, first = scores["objectness"], {}
+    for obj, s, y_global in zip(objectness, scores["region_probability"], y, strict=True):
+        for rule, best in ranked(obj, s).items():
             first.setdefault(rule, []).append(fused(y_global, s[best], 1))
-        fusion.append([fused(y_global, s[order["obj + senti"]], k) for k in KS])
     for rule, response in first.items():
         name = f"{FULL} + {rule} + lf (K = 1)"
         rows[name] = row(np.array(response), y, label, fold) | could
-    fusion = np.array(fusion)  # (image, k, emotion)
+    fusion = fused_for_ks(y, scores["region_probability"], objectness)
     rows["K = 8"] = row(fusion[:, KS.index(8)], y, label, fold) | could
 
     # K chosen for each fold on the others, beside the one that the tested images would have picked
     right = fusion.argmax(-1) == label[:, None]
-    best = chosen(right, fold)
+
+    def right_by_k(one):
+        if "left_out" not in scores:
+            return right
+        return fused_for_ks(*leaving_out(scores, one), objectness).argmax(-1) == label[:, None]
+
+    best = chosen(right_by_k, fold)
     own = fusion[np.arange(len(label)), [best[one] for one in fold.tolist()]]
     rates = [mean_over_folds(exact_accuracy, fold, hit) for hit in right.T]
     picked = {
@@ -149,8 +173,13 @@ def recompute(run):
     rows[f"{FULL} + obj + senti + lf (K)"] = row(own, y, label, fold) | could | picked
 
     # the full image alone, its threshold chosen likewise: what is above it is positive
-    positive = y[:, :1].astype(float) >= np.array(THRESHOLDS)
-    best = chosen(positive == (label == 0)[:, None], fold)
+    def positive_of(y):
+        return y[:, :1].astype(float) >= np.array(THRESHOLDS)
+
+    def right_by_threshold(one):
+        return positive_of(leaving_out(scores, one)[0]) == (label == 0)[:, None]
+
+    positive, best = positive_of(y), chosen(right_by_threshold, fold)
     said = positive[np.arange(len(label)), [best[one] for one in fold.tolist()]]
     rows[f"{FULL}, threshold chosen"] = row(np.stack([said, ~said], -1), y, label, fold) | {
         "threshold": [THRESHOLDS[index] for index in best.values()]

@@ -16,8 +16,11 @@ settings.register_profile("arlib", deadline=None)  # a busy machine is no failur
 settings.load_profile("arlib")
 
 
-def make_scores(n_images, n_regions, n_emotions=2, seed=0, missing=True):
-    """Random scores; if `missing`, the first image has no region, others few, the last no label."""
+def make_scores(n_images, n_regions, n_emotions=2, seed=0, missing=True, inner=False):
+    """Random scores; if `missing`, the first image has no region, others few, the last no label.
+
+    If `inner`, they also hold predictions by heads that left out one more fold.
+    """
     rng = np.random.default_rng(seed)
     names = (
         ["positive", "negative"] if n_emotions == 2 else [f"emotion{i}" for i in range(n_emotions)]
@@ -34,7 +37,7 @@ def make_scores(n_images, n_regions, n_emotions=2, seed=0, missing=True):
         gone = np.arange(n_regions) >= n_kept[:, None]
         objectness[gone] = box[gone] = probability[gone] = np.nan
         label[-1] = -1
-    return xr.Dataset(
+    scores = xr.Dataset(
         {
             "objectness": (region, objectness.astype(np.float32)),
             "box": ((*region, "corner"), box.astype(np.float32)),
@@ -51,6 +54,17 @@ def make_scores(n_images, n_regions, n_emotions=2, seed=0, missing=True):
             "emotion": np.array(names),
         },
         attrs={"dataset": "random", "proposals": "random", "backbone": "none", "seed": seed},
+    )
+    if not inner:
+        return scores
+    left_out = np.arange(5, dtype=np.int8)
+    others = rng.dirichlet(np.ones(n_emotions), (n_images, 5, 1 + n_regions)).astype(np.float32)
+    others[scores.fold.values[:, None] == left_out] = np.nan
+    regions = others[:, :, 1:]
+    regions[np.broadcast_to(np.isnan(objectness)[:, None], regions.shape[:-1])] = np.nan
+    return scores.assign_coords(left_out=left_out).assign(
+        inner_region_probability=(("image", "left_out", "region", "emotion"), regions),
+        inner_global_probability=(("image", "left_out", "emotion"), others[:, :, 0]),
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from arlib.evaluation import rows
 from arlib.evaluation.rows import CONTROL, KS, REFERENCE, THRESHOLDS, Unavailable, methods
 from arlib.evaluation.runs import Run
 from arlib.evaluation.tables import paper_table
@@ -177,6 +178,95 @@ def test_picked_on_test_is_the_greatest_mean_over_folds_of_any_k(run):
     k, accuracy = predict(LAST, run).picked
     assert accuracy == pytest.approx(float(max(means.values())))
     assert means[k] == max(means.values())
+
+
+def test_of_ks_that_are_exactly_equal_on_test_the_first_is_picked(run, monkeypatch):
+    """Three hits of ten in one fold are as many as two and one, and 0.3 + 0 is less in floats."""
+    hits = {1: (3, 0, 0), 2: (1, 2, 0)}
+    assert sum(h / 10 for h in hits[1]) < sum(h / 10 for h in hits[2])
+    folds = np.repeat([0, 1, 2], 10)
+    right = np.array([[np.tile(np.arange(10), 3) < np.repeat(h, 10)] for h in hits.values()])
+    labels = xr.DataArray(np.where(right[:, 0], 0, 1).T, dims=("image", "k"))
+    monkeypatch.setattr(rows, "predicted_labels", lambda *_, **__: labels)
+    scores = run.scores.isel(image=slice(30))
+    scores = scores.assign(label=("image", np.zeros(30, np.int8)), fold=("image", folds))
+    k, accuracy = predict(LAST, Run("ties", scores), ks=(1, 2)).picked
+    assert (k, accuracy) == (1, pytest.approx(0.1))
+
+
+def of_run(scores, source=None):
+    """A run of a network that learned from this."""
+    facts = {"experiment": {"backbones": ["x"], "finetune_on": [source]}} if source else {}
+    return Run("random", scores, None, facts)
+
+
+@pytest.fixture(scope="module")
+def nested(make_scores):
+    """Random scores with those of inner heads; of two images without a label one is in no fold."""
+    scores = make_scores(N, REGIONS, seed=48, inner=True)
+    scores.label[[7, 20]] = -1
+    outside = np.arange(N) == 7
+    scores["fold"] = scores.fold.where(~outside, np.int8(-1)).astype(np.int8)
+    for name in ("inner_global_probability", "inner_region_probability"):
+        scores[name] = scores[name].where(xr.DataArray(~outside, dims="image"))
+    return of_run(scores, "none")
+
+
+def test_inner_heads_choose_each_folds_k(nested):
+    """By hand, and otherwise than the heads that saw its labels would."""
+    scores, chosen = nested.scores, []
+    for fold in range(5):
+        without = scores.copy(deep=True)
+        for i, own in enumerate(nested.folds.tolist()):
+            if own not in (fold, -1):
+                without.global_probability[i] = scores.inner_global_probability[i, fold]
+                without.region_probability[i] = scores.inner_region_probability[i, fold]
+        shares = right_by_hand(Run("", without), KS)
+        chosen.append(best_k(shares, set(range(5)) - {fold}))
+    prediction = predict(LAST, nested)
+    assert prediction.note.startswith(f"K = {', '.join(map(str, chosen))} in folds 0 to 4, by")
+    for i in np.flatnonzero(nested.labels >= 0).tolist():
+        expected = algorithm_1(scores, i, chosen[nested.folds[i]])  # by its own fold's head
+        np.testing.assert_allclose(prediction.response[i], expected, atol=1e-6)
+    names = ["inner_global_probability", "inner_region_probability", "left_out"]
+    plain = predict(LAST, of_run(scores.drop_vars(names), "none"))
+    assert plain.note.partition(" in ")[0] != prediction.note.partition(" in ")[0]
+
+
+def test_whose_labels_chose_k_is_noted(nested):
+    names = ["inner_global_probability", "inner_region_probability", "left_out"]
+    scores, bare = nested.scores, nested.scores.drop_vars(names)
+    seen = "by classifiers of the other folds that saw the tested fold's labels"
+    for run, expected in (
+        (of_run(scores, "none"), "by heads that saw no label of the tested fold"),
+        (of_run(bare, "none"), seen),
+        (of_run(bare, "folds"), seen),
+        (of_run(bare, "oasis"), "in folds 0 to 4"),
+        (of_run(bare), "in folds 0 to 4"),
+    ):
+        assert predict(LAST, run).note.endswith(expected)
+        assert run.leaks == (expected == seen)
+
+
+def test_pooled_runs_keep_their_inner_heads_apart(nested, make_scores):
+    other = of_run(make_scores(25, REGIONS, seed=3, inner=True), "none")
+    pooled = Run.pool([nested, other])
+    assert pooled.nested
+    names = ["global_probability", "region_probability"]
+    for fold in range(10):
+        expected = [run.scores[names] for run in (nested, other)]
+        expected[fold // 5] = (nested, other)[fold // 5].leaving_out(fold % 5).scores[names]
+        together = pooled.leaving_out(fold).scores
+        for name in names:
+            values = np.concatenate([each[name].values for each in expected])
+            np.testing.assert_array_equal(together[name], values)
+
+
+def test_runs_of_which_one_has_inner_heads_are_not_alike(nested):
+    bare = Run("", nested.scores.drop_vars(["inner_global_probability"]), None, {"results": {}})
+    other = Run("", nested.scores, None, {"results": {}})
+    assert other.differences(bare)["inner_global_probability"] == np.inf
+    assert other.differences(other)["inner_region_probability"] == 0
 
 
 def test_a_choice_of_k_needs_two_folds(run):

@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 from arlib.evaluation.significance import (
     LabelChanges,
     at_base_rate,
+    best_option,
     can_change,
     fold_differences,
     fold_means,
@@ -368,6 +369,20 @@ def test_nested_choice_is_a_loop_over_the_other_folds(case):
 
 
 @given(choices(), st.integers(0, 999))
+def test_a_fold_may_have_predictions_of_its_own_for_its_choice(case, seed):
+    right, folds = case
+    ids = set(folds.tolist()) - {-1}
+    apart = {
+        fold: np.random.default_rng([seed, fold]).integers(2, size=right.shape).astype(bool)
+        for fold in ids
+    }
+    chosen = nested_choice(right, folds, apart)
+    for fold, option in zip(folds.tolist(), chosen.tolist(), strict=True):
+        own = right if fold < 0 else apart[fold]
+        assert option == best_by_hand(own, folds, ids - {fold})
+
+
+@given(choices(), st.integers(0, 999))
 def test_a_folds_own_images_do_not_choose_for_it(case, seed):
     right, folds = case
     chosen = nested_choice(right, folds)
@@ -385,8 +400,9 @@ def test_equal_means_are_equal_whatever_their_sum_rounds_to():
     for option, hits in enumerate((a, b)):
         for fold, count in enumerate(hits):
             right[10 * fold : 10 * fold + count, option] = True
-    assert nested_choice(right, folds)[-1] == 0
-    assert nested_choice(right[:, ::-1], folds)[-1] == 0
+    for either in (right, right[:, ::-1]):
+        assert nested_choice(either, folds)[-1] == 0
+        assert best_option(either[:30], folds[:30]) == 0
 
 
 def test_a_choice_needs_two_folds_and_shapes_that_fit():

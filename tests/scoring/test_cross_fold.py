@@ -1,5 +1,6 @@
 """Classifiers: several networks at once, against each fold alone and against crop by crop."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ from arlib.datasets import Dataset, ImageError
 from arlib.networks import LinearHead, load_backbone
 from arlib.proposals import Grid
 from arlib.scoring.crops import crop_regions
-from arlib.scoring.cross_fold import Classifiers, classify_boxes
+from arlib.scoring.cross_fold import Classifiers, check_heads, classify_boxes
 from arlib.scoring.distributed import score_cross_fold
+from arlib.scoring.jobs import Job
 from arlib.scoring.scorer import score
 from arlib.scoring.scores import open_scores
 
@@ -170,6 +172,72 @@ def test_a_fold_without_a_network_is_refused(drawn, networks, tmp_path, ask):
     few = Classifiers({1: networks[1], 3: networks[3]})
     with pytest.raises(ValueError, match=r"no network for fold\(s\) \[2\] of drawn"):
         ask(few, drawn, tmp_path / "store")
+
+
+@pytest.fixture(scope="module")
+def inner():
+    """A head for each two folds."""
+    rng = np.random.default_rng(2)
+    return {
+        pair: LinearHead(
+            rng.normal(size=(2, 128)).astype(np.float32),
+            rng.normal(size=2).astype(np.float32),
+            ("positive", "negative"),
+            "vgg_tiny",
+            {"folds": list(pair)},
+        )
+        for pair in ((1, 2), (1, 3), (2, 3))
+    }
+
+
+def test_inner_heads_predict_each_image_once_for_each_other_fold(
+    drawn, networks, heads, inner, tmp_path
+):
+    classifiers = Classifiers.one(networks[1], drawn, heads, inner)
+    scores, report = score_cross_fold(
+        classifiers, drawn, GRID, tmp_path / "inner", shard_size=4, **QUIET
+    )
+    assert report.shards == 3
+    assert scores.left_out.values.tolist() == [1, 2, 3]
+    assert scores.attrs["inner_heads"]["(1, 3)"] == {"folds": [1, 3]}
+    for number in np.flatnonzero(readable(drawn)).tolist():
+        image, fold = drawn.read(number), FOLDS[number]
+        row = scores.sel(image=drawn.keys[number])
+        full = [0, 0, image.shape[1], image.shape[0]]
+        boxes = [full, *GRID(image).boxes.tolist()]
+        features = np.stack([by_hand(networks[1], image, box, False)[0] for box in boxes])
+        plain = beside(row.global_probability, row.region_probability)
+        np.testing.assert_allclose(plain, heads[fold].probability(features), atol=1e-4)
+        for other in (1, 2, 3):
+            predicted = row.sel(left_out=other)
+            mine = beside(predicted.inner_global_probability, predicted.inner_region_probability)
+            if other == fold:
+                assert np.isnan(mine).all()
+                continue
+            (head,) = (h for pair, h in inner.items() if set(pair) == {fold, other})
+            np.testing.assert_allclose(mine, head.probability(features), atol=1e-4)
+
+
+def beside(full, regions):
+    return np.concatenate([full.values[None], regions.values])
+
+
+def test_scores_by_other_inner_heads_are_another_job(drawn, networks, heads, inner):
+    turned = {(1, 2): inner[1, 3], (1, 3): inner[1, 2], (2, 3): inner[2, 3]}
+    jobs = [Job(drawn, GRID, networks[1], heads, inner=each) for each in (None, inner, turned)]
+    assert len({job.sha256 for job in jobs}) == 3
+
+
+def test_inner_heads_that_do_not_fit_are_refused(drawn, networks, heads, inner):
+    few = {pair: head for pair, head in inner.items() if pair != (1, 3)}
+    with pytest.raises(ValueError, match=r"no inner head for the folds \(1, 3\) of drawn"):
+        Classifiers.one(networks[1], drawn, heads, few)
+    others = {pair: replace(head, backbone="vgg16") for pair, head in inner.items()}
+    with pytest.raises(ValueError, match="the head reads features of vgg16"):
+        Classifiers.one(networks[1], drawn, heads, others)
+    for head in (None, heads[1]):
+        with pytest.raises(ValueError, match="inner heads go with heads by fold"):
+            check_heads(drawn, networks[1], head, inner)
 
 
 def full(_, image):

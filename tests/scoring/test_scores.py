@@ -21,7 +21,7 @@ from arlib.scoring.scores import (
 
 @pytest.mark.parametrize("n_images", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 3])
 def test_reopened_equal(make_scores, tmp_path, n_images):
-    scores = make_scores(n_images, 7)
+    scores = make_scores(n_images, 7, inner=n_images == CHUNK + 1)
     scores.attrs = {"dataset": "x", "parameters": {"context": 0.1}, "unreadable": {}}
     again = open_scores(save_scores(scores, tmp_path / "s.zarr"))
     xr.testing.assert_identical(again.load(), scores)
@@ -124,6 +124,34 @@ def test_a_part_after_a_short_part_is_refused(make_scores, tmp_path):
 def test_wrong_layouts_are_named(make_scores, change, message):
     with pytest.raises(ScoresError, match=message):
         check_scores(change(make_scores(5, 4)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.drop_vars("inner_global_probability"), "no 'inner_global_probability'"),
+        (lambda s: s.drop_vars("inner_region_probability"), "no 'inner_region_probability'"),
+        (lambda s: s.drop_vars("left_out"), "no coordinate 'left_out'"),
+        (lambda s: s.assign_coords(left_out=[0, 1, 2, 3, 3]), "left out twice"),
+        (lambda s: s.assign_coords(left_out=[1, 0, 2, 3, 4]), "sum to 1"),
+        (lambda s: s.assign_coords(left_out=[0, 1, 2, 3, 9]), "sum to 1"),
+        (lambda s: s.transpose("image", "region", ...), "inner_region_probability must be"),
+        (
+            lambda s: s.assign(inner_global_probability=s.inner_global_probability.fillna(0.5)),
+            "inner_global_probability must be NaN where",
+        ),
+        (
+            lambda s: s.assign(inner_region_probability=s.inner_region_probability.fillna(0.5)),
+            "inner_region_probability must be NaN where",
+        ),
+        (lambda s: s.assign(fold=s.fold * 0 - np.int8(1)), "must be NaN where"),
+    ],
+)
+def test_wrong_layouts_of_inner_heads_are_named(make_scores, change, message):
+    scores = make_scores(6, 4, inner=True)
+    assert check_scores(scores) is scores
+    with pytest.raises(ScoresError, match=message):
+        check_scores(change(scores))
 
 
 def test_arrays_that_do_not_fit_together():

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from arlib.evaluation.runs import Run
-from arlib.evaluation.significance import fold_means, nested_choice
+from arlib.evaluation.significance import best_option, fold_means, nested_choice
 from arlib.evaluation.sweeps import predicted_labels
 from arlib.method import predict_labels
 
@@ -141,45 +141,74 @@ def _algorithm_1(run: Run, rank_by: str, settings: Mapping[str, Any]) -> np.ndar
 
 def _nested(run: Run, ks: Sequence[int], equations: Mapping[str, Any]) -> RowPrediction:
     """Choose K for each fold on the other folds; beside it, K picked on the tested images."""
-    known = run.labels >= 0
-    labels = predicted_labels(run.scores, ks, **equations).transpose("image", "k").values
-    right = labels == run.labels[:, None]
-    k, note = _chosen(run, right, np.asarray(ks), "K")
+
+    def right_of(run: Run) -> np.ndarray:
+        labels = predicted_labels(run.scores, ks, **equations).transpose("image", "k").values
+        return labels == run.labels[:, None]
+
+    right = right_of(run)
+    k, note = _chosen(run, right, right_of, np.asarray(ks), "K")
 
     # predict the images of each K with it
-    response = np.full((len(labels), run.scores.sizes["emotion"]), np.nan)
+    response = np.full((len(k), run.scores.sizes["emotion"]), np.nan)
     for value in np.unique(k).tolist():
         images = k == value
         part = run.select(images, run.name)
         response[images] = _algorithm_1(part, "both", {**equations, "k": value})
 
     # what choosing on the tested images would have given
-    rates, _, _ = fold_means(right[known].T, run.folds[known])
-    picked = ks[int(rates.argmax())], float(rates.max())
-    return RowPrediction(response, note, picked)
+    known = run.labels >= 0
+    best = best_option(right[known], run.folds[known])
+    rate, _, _ = fold_means(right[known, best], run.folds[known])
+    return RowPrediction(response, note, (ks[best], float(rate)))
 
 
 def _at_threshold(run: Run) -> RowPrediction:
     """Predict the first of two emotions from a threshold on, which is brought to 0.5."""
     if run.scores.sizes["emotion"] != 2:
         raise Unavailable("a threshold is of two emotions")
-    shares = run.scores.global_probability.transpose("image", "emotion").values.astype(float)
-    first, thresholds = shares[:, :1], np.array(THRESHOLDS)
-    odds = first * (1 - thresholds), (1 - first) * thresholds  # (image, threshold) each
-    right = (odds[0] < odds[1]) == run.labels[:, None]
-    threshold, note = _chosen(run, right, thresholds, "threshold")
+    thresholds = np.array(THRESHOLDS)
+
+    def shares_of(run: Run) -> np.ndarray:
+        return run.scores.global_probability.transpose("image", "emotion").values.astype(float)
+
+    def right_of(run: Run) -> np.ndarray:
+        first = shares_of(run)[:, :1]
+        odds = first * (1 - thresholds), (1 - first) * thresholds  # (image, threshold) each
+        return (odds[0] < odds[1]) == run.labels[:, None]
+
+    shares = shares_of(run)
+    threshold, note = _chosen(run, right_of(run), right_of, thresholds, "threshold")
     response = np.stack([shares[:, 0] * (1 - threshold), (1 - shares[:, 0]) * threshold], axis=-1)
     return RowPrediction(response / response.sum(-1, keepdims=True), note)
 
 
-def _chosen(run: Run, right: np.ndarray, options: np.ndarray, name: str) -> tuple[np.ndarray, str]:
-    """Choose the option (image,) by right (image, option) on other folds; and note which."""
+def _chosen(
+    run: Run,
+    right: np.ndarray,
+    right_of: Callable[[Run], np.ndarray],
+    options: np.ndarray,
+    name: str,
+) -> tuple[np.ndarray, str]:
+    """Choose the option (image,) by right (image, option) on other folds; and note which, and how.
+
+    `right_of` gives what is right by inner heads, where the run has them.
+    """
     known = run.labels >= 0
+    apart = None
+    if run.nested:
+        tested = np.unique(run.folds[known & (run.folds >= 0)]).tolist()
+        apart = {fold: right_of(run.leaving_out(fold)) for fold in tested}
     try:
-        place = nested_choice(right, np.where(known, run.folds, -1))
+        place = nested_choice(right, np.where(known, run.folds, -1), apart)
     except ValueError as error:
         raise Unavailable(str(error)) from error
     option = options[place]  # of an image without a label, the best over all folds
     folds = np.unique(run.folds[known]).tolist()
     chosen = [str(option[known][run.folds[known] == fold][0]) for fold in folds]
-    return option, f"{name} = {', '.join(chosen)} in folds {folds[0]} to {folds[-1]}"
+    note = f"{name} = {', '.join(chosen)} in folds {folds[0]} to {folds[-1]}"
+    if run.leaks:
+        note += ", by classifiers of the other folds that saw the tested fold's labels"
+    elif run.nested:
+        note += ", by heads that saw no label of the tested fold"
+    return option, note

@@ -81,6 +81,35 @@ class Run:
         }
         return f"{experiment['backbones'][0]}, {words.get(source, f'fine-tuned on {source}')}"
 
+    @property
+    def nested(self) -> bool:
+        """Whether heads that left out two folds predicted each image, once for each other fold."""
+        folds = self.scores.fold.values
+        if "left_out" not in self.scores.coords:
+            return False
+        return bool(np.isin(folds[folds >= 0], self.scores.left_out.values).all())
+
+    @property
+    def leaks(self) -> bool:
+        """Whether a choice on other folds is by classifiers that saw the tested fold's labels."""
+        experiment = self.facts.get("experiment", {})
+        learned = experiment.get("finetune_on", ["none"])
+        own = "backbones" in experiment and learned in (["none"], ["folds"])
+        return own and not self.nested
+
+    def leaving_out(self, fold: int) -> Run:
+        """Predict the images of the other folds by heads that did not learn from a fold either.
+
+        No label of the fold then counts in what is chosen for it. The fold's own images keep their
+        predictions; so do all where the run is not `nested`.
+        """
+        if not self.nested or fold not in self.scores.left_out.values:
+            return self
+        names = ("region_probability", "global_probability")
+        inner = self.scores.sel(left_out=fold, drop=True)
+        taken = {name: inner[f"inner_{name}"].fillna(self.scores[name]) for name in names}
+        return replace(self, scores=self.scores.assign(taken))
+
     def require_labels(self, what: str, least: int = 1) -> None:
         """Stop a chapter where it needs labels that the run lacks.
 
@@ -114,6 +143,9 @@ class Run:
             return {"images": np.inf}
         apart = {}
         for name in map(str, ours.data_vars):
+            if name not in theirs:
+                apart[name] = np.inf
+                continue
             a, b = ours[name].values.astype(float), theirs[name].values.astype(float)
             same_gaps = (np.isnan(a) == np.isnan(b)).all()
             apart[name] = float(np.nanmax(np.abs(a - b), initial=0)) if same_gaps else np.inf
@@ -142,12 +174,18 @@ class Run:
         for number, run in enumerate(runs):
             keys = [f"{number}/{key}" for key in run.scores.image.values.tolist()]
             folds = np.where(run.folds < 0, -1, run.folds + number * span).astype(np.int16)
-            scores.append(run.scores.assign_coords(image=keys).assign(fold=("image", folds)))
+            renamed = run.scores.assign_coords(image=keys).assign(fold=("image", folds))
+            if "left_out" in renamed.coords:
+                left_out = renamed.left_out.values.astype(np.int16) + number * span
+                renamed = renamed.assign_coords(left_out=left_out)
+            scores.append(renamed)
             if run.baselines is not None:
                 baselines.append(run.baselines.assign_coords(image=keys))
-        how: dict[str, Any] = {"data_vars": "minimal", "join": "inner", "combine_attrs": "override"}
-        measured = xr.concat(baselines, "image", **how) if len(baselines) == len(runs) else None
-        return Run(first.name, xr.concat(scores, "image", **how), measured, first.facts)
+        how: dict[str, Any] = {"data_vars": "minimal", "combine_attrs": "override"}
+        complete = len(baselines) == len(runs)
+        measured = xr.concat(baselines, "image", join="inner", **how) if complete else None
+        together = xr.concat(scores, "image", join="outer", **how)
+        return Run(first.name, together, measured, first.facts)
 
     def select(self, images: np.ndarray, name: str) -> Run:
         """Take some images, by a mask (image,), under another name."""

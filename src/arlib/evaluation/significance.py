@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -258,14 +258,16 @@ def at_base_rate(share: np.ndarray, truth: np.ndarray, folds: np.ndarray) -> np.
     return labels
 
 
-def nested_choice(right: npt.ArrayLike, folds: npt.ArrayLike) -> np.ndarray:
-    """Choose an option of right (image, option) for each fold by the other folds: (image,)."""
-    right, folds = np.asarray(right), np.asarray(folds)
-    if right.ndim != 2 or right.dtype != bool or folds.shape != right.shape[:1]:
-        raise ValueError(
-            "right must have the shape (image, option) and be bool, and folds (image,), "
-            f"not {right.shape}, {right.dtype} and {folds.shape}"
-        )
+def nested_choice(
+    right: npt.ArrayLike,
+    folds: npt.ArrayLike,
+    apart: Mapping[int, npt.ArrayLike] | None = None,
+) -> np.ndarray:
+    """Choose an option of right (image, option) for each fold by the other folds: (image,).
+
+    `apart` maps a fold to what is right for its choice, by classifiers that did not see its labels.
+    """
+    folds = np.asarray(folds)
     ids = np.unique(folds[folds >= 0])
     if ids.size < 2:
         raise ValueError(f"a choice needs two folds, one to choose for and others: not {ids.size}")
@@ -273,12 +275,29 @@ def nested_choice(right: npt.ArrayLike, folds: npt.ArrayLike) -> np.ndarray:
     # A setting that was chosen on the images it is measured on is measured too well (Varma and
     # Simon, BMC Bioinformatics 7, 2006). Here a fold's option is the first with the highest mean,
     # over the other folds, of the accuracy in a fold; images in fold -1 take the best over all.
-    size = [int((folds == fold).sum()) for fold in ids]
-    # over a common denominator, in Python's integers: rounding would part equal means
-    common = math.lcm(*size)
-    hits = [right[folds == fold].sum(0).astype(object) for fold in ids]  # (option,) each
-    share = np.stack([h * (common // n) for h, n in zip(hits, size, strict=True)])  # (fold, option)
-    option = np.full(folds.shape, share.sum(0).argmax(), np.int64)
-    for i, fold in enumerate(ids):
-        option[folds == fold] = np.delete(share, i, axis=0).sum(0).argmax()
+    plain = _fold_hits(right, folds)
+    option = np.full(folds.shape, plain.sum(0).argmax(), np.int64)
+    for i, fold in enumerate(ids.tolist()):
+        hits = _fold_hits(apart[fold], folds) if apart else plain
+        option[folds == fold] = np.delete(hits, i, axis=0).sum(0).argmax()
     return option
+
+
+def best_option(right: npt.ArrayLike, folds: npt.ArrayLike) -> int:
+    """Choose the first option of right (image, option) with the highest mean over folds."""
+    return int(_fold_hits(right, folds).sum(0).argmax())
+
+
+def _fold_hits(right: npt.ArrayLike, folds: npt.ArrayLike) -> np.ndarray:
+    """Give accuracies (fold, option) over a common denominator: rounding would part equal means."""
+    right, folds = np.asarray(right), np.asarray(folds)
+    if right.ndim != 2 or right.dtype != bool or folds.shape != right.shape[:1]:
+        raise ValueError(
+            "right must have the shape (image, option) and be bool, and folds (image,), "
+            f"not {right.shape}, {right.dtype} and {folds.shape}"
+        )
+    ids = np.unique(folds[folds >= 0])
+    size = [int((folds == fold).sum()) for fold in ids]
+    common = math.lcm(*size)
+    hits = [right[folds == fold].sum(0).astype(object) for fold in ids]  # Python's integers
+    return np.stack([h * (common // n) for h, n in zip(hits, size, strict=True)])

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -300,30 +301,41 @@ class Trainings:
                 raise ValueError(f"the head that comes with the package has seen {dataset.name}")
             return Classifiers.one(self.plain(backbone), tested, dict.fromkeys(folds, head))
         if how == FROZEN:
-            return Classifiers.one(self.plain(backbone), tested, self._heads(dataset, folds))
+            heads, inner = self._heads(dataset, folds)
+            return Classifiers.one(self.plain(backbone), tested, heads, inner)
         if how == FOLDS:
             return Classifiers(
                 {fold: self.tuned(backbone, self.others(dataset, fold)) for fold in folds}
             )
         return Classifiers.one(self.network, tested)
 
-    def _heads(self, dataset: Dataset, folds: list[int]) -> dict[int, LinearHead]:
-        """Fit a head for each fold on the other folds."""
+    def _heads(
+        self, dataset: Dataset, folds: list[int]
+    ) -> tuple[dict[int, LinearHead], dict[tuple[int, int], LinearHead] | None]:
+        """Fit a head for each fold on the others, and for each two where all classes remain."""
         settings = self.protocol
         network = self.plain(settings.backbone)
         features = global_outputs(dataset, network, features=True, progress=self.progress)
         usable = np.isfinite(features).all(axis=1) & (dataset.labels >= 0)
-        heads = {}
-        for fold in folds:
-            learn = usable & (dataset.folds != fold)
-            heads[fold] = LinearHead.fit(
+
+        def outside(*folds: int) -> np.ndarray:
+            return usable & ~np.isin(dataset.folds, folds)
+
+        def fit(*folds: int) -> LinearHead:
+            learn = outside(*folds)
+            return LinearHead.fit(
                 features[learn],
                 dataset.labels[learn],
                 dataset.emotions,
                 backbone=settings.backbone,
                 seed=settings.seed,
             )
-        return heads
+
+        pairs = list(combinations([fold for fold in folds if fold >= 0], 2))
+        remain = (np.unique(dataset.labels[outside(*pair)]).size for pair in pairs)
+        inner = bool(pairs) and all(classes == len(dataset.emotions) for classes in remain)
+        heads = {fold: fit(fold) for fold in folds}
+        return heads, {pair: fit(*pair) for pair in pairs} if inner else None
 
     def pcnn_folder(self, backbone: str, source: Dataset | None = None) -> Path:
         """Name the folder of a network that is trained on, as PCNN is."""

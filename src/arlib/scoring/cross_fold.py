@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,21 @@ from arlib.scoring.inference import Boxes, box_outputs
 Heads = LinearHead | Mapping[int, LinearHead] | None
 """One head for all images, one for each fold, or none: then the network's own classes count."""
 
+InnerHeads = Mapping[tuple[int, int], LinearHead]
+"""Heads by two folds, the lower first, whose images they did not learn from."""
 
-def check_heads(dataset: Dataset, network: Backbone, head: Heads) -> None:
+
+def check_heads(
+    dataset: Dataset, network: Backbone, head: Heads, inner: InnerHeads | None = None
+) -> None:
     """Refuse a network and heads that do not predict the dataset's emotions in every fold."""
+    if inner is not None:
+        if head is None or isinstance(head, LinearHead):
+            raise ValueError("inner heads go with heads by fold")
+        own = [fold for fold in set(dataset.folds.tolist()) if fold >= 0]
+        pairs = {_pair(fold, other) for fold in own for other in left_out(inner) if other != fold}
+        if missing := sorted(pairs - inner.keys()):
+            raise ValueError(f"no inner head for the folds {missing[0]} of {dataset.name}")
     if head is None:
         if network.classes != len(dataset.emotions):
             raise ValueError(
@@ -26,10 +39,10 @@ def check_heads(dataset: Dataset, network: Backbone, head: Heads) -> None:
         return
     heads = {-1: head} if isinstance(head, LinearHead) else dict(head)
     if not isinstance(head, LinearHead):
-        missing = sorted(set(dataset.folds.tolist()) - heads.keys())
-        if missing:
-            raise ValueError(f"no head for fold(s) {missing} of {dataset.name}")
-    for linear in heads.values():
+        without = sorted(set(dataset.folds.tolist()) - heads.keys())
+        if without:
+            raise ValueError(f"no head for fold(s) {without} of {dataset.name}")
+    for linear in chain(heads.values(), (inner or {}).values()):
         if linear.backbone != network.name:
             raise ValueError(f"the head reads features of {linear.backbone}, not of {network.name}")
         if linear.emotions != tuple(dataset.emotions):
@@ -49,7 +62,32 @@ def probability_of(head: Heads, dataset: Dataset, index: int, outputs: np.ndarra
     return linear.probability(outputs)
 
 
-def head_provenance(head: Heads) -> Any:
+def left_out(inner: InnerHeads) -> list[int]:
+    """List the folds that inner heads leave out."""
+    return sorted(set(chain.from_iterable(inner)))
+
+
+def inner_probability_of(
+    inner: InnerHeads, dataset: Dataset, index: int, outputs: np.ndarray
+) -> np.ndarray:
+    """Predict an image by the heads that leave out its fold and one more: (fold, n, M).
+
+    NaN where the other fold is its own, and everywhere for an image in no fold.
+    """
+    own, folds = int(dataset.folds[index]), left_out(inner)
+    shape = (len(folds), len(outputs), len(dataset.emotions))
+    probability = np.full(shape, np.nan, np.float32)
+    for place, fold in enumerate(folds):
+        if own not in (fold, -1):
+            probability[place] = inner[_pair(own, fold)].probability(outputs)
+    return probability
+
+
+def _pair(fold: int, other: int) -> tuple[int, int]:
+    return min(fold, other), max(fold, other)
+
+
+def head_provenance(head: Heads | InnerHeads) -> Any:
     """Describe what made the heads: JSON values."""
     if head is None:
         return None
@@ -65,6 +103,8 @@ class Classifiers:
     Attributes:
         networks: fold -> network; the same network may serve several folds.
         heads: fold -> linear head on that network's features; None takes its own classes.
+        inner: (fold, fold), the lower first -> head that learned from neither, for choices on the
+            folds that are not tested; None where there are none.
 
     Example:
         >>> from arlib.datasets import load
@@ -78,10 +118,15 @@ class Classifiers:
 
     networks: Mapping[int, Backbone]
     heads: Mapping[int, LinearHead] | None = None
+    inner: InnerHeads | None = None
 
     @classmethod
     def one(
-        cls, network: Backbone, dataset: Dataset, heads: Mapping[int, LinearHead] | None = None
+        cls,
+        network: Backbone,
+        dataset: Dataset,
+        heads: Mapping[int, LinearHead] | None = None,
+        inner: InnerHeads | None = None,
     ) -> "Classifiers":
         """Let one network classify every fold of a dataset.
 
@@ -98,8 +143,8 @@ class Classifiers:
             ValueError: no head for fold(s) [1, 2, 3, 4, 5] of scenes-annotated
         """
         if heads is not None:
-            check_heads(dataset, network, heads)
-        return cls(dict.fromkeys(np.unique(dataset.folds).tolist(), network), heads)
+            check_heads(dataset, network, heads, inner)
+        return cls(dict.fromkeys(np.unique(dataset.folds).tolist(), network), heads, inner)
 
     def groups(self, dataset: Dataset) -> Iterator[tuple[Backbone, np.ndarray]]:
         """Each network with the mask (n,) bool of the images that it classifies."""

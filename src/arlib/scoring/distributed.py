@@ -174,7 +174,7 @@ def score_cross_fold(
     """Score every image by its fold's classifier, as `score_in_shards`, into one Zarr store.
 
     Args:
-        classifiers: the network, and head, of each fold.
+        classifiers: the network, and heads, of each fold.
         dataset: the images.
         proposals: image -> Proposals.
         out: the store to write; it appears only when it is complete. `OUT.folds` beside it holds
@@ -260,7 +260,7 @@ def _jobs(
     groups = list(classifiers.groups(dataset))
     parts = [dataset.subset(mask) if len(groups) > 1 else dataset for _, mask in groups]
     return [
-        Job(part, proposals, network, classifiers.heads, settings)
+        Job(part, proposals, network, classifiers.heads, settings, inner=classifiers.inner)
         for part, (network, _) in zip(parts, groups, strict=True)
     ]
 

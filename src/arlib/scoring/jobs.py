@@ -17,7 +17,7 @@ from arlib._support.provenance import code_sha256
 from arlib.datasets import Dataset, ImageError
 from arlib.networks import Backbone, LinearHead, Model, load_backbone, load_model, resolve_device
 from arlib.proposals import Propose, make_proposals
-from arlib.scoring.cross_fold import Heads, check_heads
+from arlib.scoring.cross_fold import Heads, InnerHeads, check_heads
 
 _NO_SCORE = {"batch_size", "workers", "progress"}  # settings of `score` that change no score
 
@@ -32,10 +32,11 @@ class Job:
     head: Heads = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] | None = None  # facts of what was trained; they decide no number
+    inner: InnerHeads | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts belong together."""
-        check_heads(self.dataset, self.network, self.head)
+        check_heads(self.dataset, self.network, self.head, self.inner)
 
     @cached_property
     def sha256(self) -> str:
@@ -45,7 +46,7 @@ class Job:
             "code": code_sha256("scoring.scorer", "scoring/shards.py", "proposals"),
             "proposals": [kind.__module__, kind.__qualname__, asdict(self.proposals)],  # type: ignore[call-overload]
             "weights": [self.network.name, self.network.sha256()],
-            "head": _head_facts(self.head),
+            "head": [_head_facts(self.head), _head_facts(self.inner)],
             "dataset": [self.dataset.name, self.dataset.max_pixels, *self.dataset.emotions],
             "settings": {k: v for k, v in self.settings.items() if k not in _NO_SCORE},
         }
@@ -152,7 +153,7 @@ def _hash_file(digest: Any, path: Path) -> None:
         digest.update(f"errno {error.errno}".encode())
 
 
-def _head_facts(head: Heads) -> Any:
+def _head_facts(head: Heads | InnerHeads) -> Any:
     """Describe heads by their numbers: JSON values."""
     if head is None:
         return None

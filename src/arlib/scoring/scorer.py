@@ -18,8 +18,11 @@ from arlib.proposals import Proposals, Propose
 from arlib.scoring.crops import CropMode
 from arlib.scoring.cross_fold import (
     Heads,
+    InnerHeads,
     check_heads,
     head_provenance,
+    inner_probability_of,
+    left_out,
     probability_of,
 )
 from arlib.scoring.inference import Precision, cutter, image_box, in_batches, make_forward, prefetch
@@ -27,6 +30,7 @@ from arlib.scoring.roi_features import SIDE, shared_forward
 from arlib.scoring.scores import (
     CHUNK,
     ScoresWriter,
+    inner_row,
     open_scores,
     pack,
     proposals_provenance,
@@ -43,6 +47,7 @@ def score(
     *,
     out: str | Path,
     head: Heads = None,
+    inner: InnerHeads | None = None,
     crop: CropMode = "warp",
     context: float = 0.0,
     batch_size: int = 16,
@@ -64,6 +69,8 @@ def score(
         out: the store to write; it appears only when it is complete.
         head: None takes the network's own classes; a `LinearHead` goes on the features; a mapping
             fold -> head uses, for each image, the head of the fold in which it is tested.
+        inner: (fold, fold), the lower first -> head that learned from neither. What they predict
+            is kept beside the scores, for choices in which no label of a tested fold may count.
         crop: "warp" stretches a region to the network's square, "square" takes the tightest
             square around it; the full image is warped.
         context: padding around a region, as a share of its sides, >= 0.
@@ -97,7 +104,7 @@ def score(
         ...     dict(score(scenes, Grid(max_regions=3), network, out=out, progress=False).sizes)
         {'image': 20, 'region': 3, 'corner': 4, 'emotion': 2}
     """
-    check_heads(dataset, network, head)
+    check_heads(dataset, network, head, inner)
     scoring = Scoring(network, head is not None, crop, context, device, precision, features)
     regions = int(getattr(proposals, "max_regions"))  # noqa: B009
     unreadable: dict[str, str] = {}
@@ -108,16 +115,20 @@ def score(
         # threads decode, propose and cut; this one runs the network and writes chunks
         prepare = scoring.preparer(proposals)
         items = prefetch(dataset, prepare, workers or os.cpu_count() or 1, unreadable, bar)
+        folds = None if inner is None else left_out(inner)
         rows: list[dict[str, Any]] = []
         for image, outputs in scoring.outputs(items, batch_size):
             probability = probability_of(head, dataset, image.index, outputs)
             rows.append(row(image.index, image.proposals, probability))
+            if inner is not None:
+                others = inner_probability_of(inner, dataset, image.index, outputs)
+                rows[-1] |= inner_row(others)
             bar.update()
             if len(rows) == CHUNK:
-                writer.append(pack(rows, dataset, regions))
+                writer.append(pack(rows, dataset, regions, folds))
                 rows.clear()
         if rows:
-            writer.append(pack(rows, dataset, regions))
+            writer.append(pack(rows, dataset, regions, folds))
         writer.attrs.update(
             dataset=dataset.name,
             proposals=proposals_provenance(proposals),
@@ -128,6 +139,8 @@ def score(
             unreadable=unreadable,
             parameters=scoring.parameters(),
         )
+        if inner is not None:
+            writer.attrs["inner_heads"] = head_provenance(inner)
     return open_scores(out)
 
 

@@ -40,23 +40,35 @@ _LAYOUT = {
     "fold": (("image",), np.int8),
 }
 
+_INNER = {
+    "inner_region_probability": (("image", "left_out", "region", "emotion"), np.float32),
+    "inner_global_probability": (("image", "left_out", "emotion"), np.float32),
+}
+"""Both or neither: by heads that learned neither from the image's fold nor from another."""
+
 
 class ScoresError(StoreError):
     """Scores that cannot be read, or whose layout is not the one that every tool relies on."""
 
 
 def assemble_scores(
-    images: Sequence[str], emotions: Sequence[str], **arrays: npt.ArrayLike
+    images: Sequence[str],
+    emotions: Sequence[str],
+    left_out: Sequence[int] | None = None,
+    **arrays: npt.ArrayLike,
 ) -> xr.Dataset:
     """Assemble scores from the layout's arrays, cast to its dtypes, and check them."""
+    layout = _LAYOUT if left_out is None else _LAYOUT | _INNER
     data = {
         name: (dims, np.asarray(arrays[name]).astype(dtype))
-        for name, (dims, dtype) in _LAYOUT.items()
+        for name, (dims, dtype) in layout.items()
     }
     coords = {
         "image": np.array(images, dtype=object),
         "emotion": np.array(emotions, dtype=object),
     }
+    if left_out is not None:
+        coords["left_out"] = np.array(left_out, np.int8)
     try:
         scores = xr.Dataset(data, coords=coords)
     except ValueError as error:
@@ -67,13 +79,14 @@ def assemble_scores(
 def check_scores(scores: xr.Dataset) -> xr.Dataset:
     """Return scores of the right layout unchanged; else `ScoresError` names what is wrong."""
     # every array, with its dimensions and type
-    for name, (dims, dtype) in _LAYOUT.items():
+    inner = not scores.keys().isdisjoint(_INNER)
+    for name, (dims, dtype) in (_LAYOUT | _INNER if inner else _LAYOUT).items():
         if name not in scores:
             raise ScoresError(f"these scores have no {name!r}")
         if scores[name].dims != dims or scores[name].dtype != dtype:
             actual = f"{scores[name].dims} {scores[name].dtype}"
             raise ScoresError(f"{name} must be {dims} {np.dtype(dtype)}, not {actual}")
-    for name in ("image", "emotion"):
+    for name in ("image", "emotion", "left_out") if inner else ("image", "emotion"):
         if name not in scores.coords:
             raise ScoresError(f"these scores have no coordinate {name!r}")
     # one row an image, labels and folds that there are
@@ -92,11 +105,20 @@ def check_scores(scores: xr.Dataset) -> xr.Dataset:
         raise ScoresError(
             f"{image}: a region has an objectness but no probability, or none but one"
         )
-    for name in ("global_probability", "region_probability"):
+    expected = {"global_probability": np.ones(len(missing), bool), "region_probability": ~missing}
+    if inner:
+        if not scores.indexes["left_out"].is_unique:
+            raise ScoresError("a fold is left out twice")
+        fold = scores.fold.values[:, None]
+        other = (fold >= 0) & (fold != scores.left_out.values)  # (image, left_out)
+        expected["inner_global_probability"] = other
+        expected["inner_region_probability"] = other[:, :, None] & ~missing[:, None]
+    for name, there in expected.items():
         total = scores[name].sum("emotion", skipna=False).values
-        apart = np.abs(total - 1)[() if name == "global_probability" else ~missing]
-        if not (apart <= 1e-4).all():  # NaN too
+        if not (np.abs(total - 1)[there] <= 1e-4).all():  # NaN too
             raise ScoresError(f"{name} does not sum to 1 over emotions everywhere")
+        if name in _INNER and not np.isnan(total[~there]).all():
+            raise ScoresError(f"{name} must be NaN where the fold that is left out is the image's")
     return scores
 
 
@@ -187,7 +209,8 @@ class ScoresWriter:
         text = {name: scores[name].astype(object) for name in ("image", "emotion")}
         scores = scores.assign_coords(text).drop_attrs()  # Zarr has no fixed-width text
         if self._images:
-            varying = scores.drop_vars("emotion")
+            fixed = [name for name, array in scores.variables.items() if "image" not in array.dims]
+            varying = scores.drop_vars(fixed)
             varying.to_zarr(self.partial, append_dim="image", consolidated=False)
         else:
             along_image = [str(name) for name in scores.variables if "image" in scores[name].dims]
@@ -229,25 +252,44 @@ def row(index: int, proposals: Proposals, probability: np.ndarray) -> dict[str, 
     }
 
 
-def pack(rows: list[dict[str, Any]], dataset: Dataset, regions: int) -> xr.Dataset:
+def inner_row(probability: np.ndarray) -> dict[str, Any]:
+    """Make what is added to a row by probabilities (left_out, 1 + n, M) of inner heads."""
+    return {
+        "inner_region_probability": probability[:, 1:],
+        "inner_global_probability": probability[:, 0],
+    }
+
+
+def pack(
+    rows: list[dict[str, Any]],
+    dataset: Dataset,
+    regions: int,
+    left_out: Sequence[int] | None = None,
+) -> xr.Dataset:
     """Pack rows of different lengths into scores, padded with NaN to `regions`."""
-    shapes = {
+    emotions, whole = len(dataset.emotions), ["global_probability"]
+    shapes: dict[str, tuple[int, ...]] = {
         "objectness": (regions,),
         "box": (regions, 4),
-        "region_probability": (regions, len(dataset.emotions)),
+        "region_probability": (regions, emotions),
     }
+    if left_out is not None:
+        shapes["inner_region_probability"] = (len(left_out), regions, emotions)
+        whole.append("inner_global_probability")
     padded = {
         name: np.full((len(rows), *shape), np.nan, np.float32) for name, shape in shapes.items()
     }
     for number, row in enumerate(rows):
         for name, array in padded.items():
-            array[number, : len(row[name])] = row[name]
+            along = np.s_[:, : row[name].shape[1]] if name in _INNER else np.s_[: len(row[name])]
+            array[number][along] = row[name]
     index = np.array([row["index"] for row in rows])
     return assemble_scores(
         dataset.keys[index].tolist(),
         dataset.emotions,
+        left_out,
         **padded,
-        global_probability=np.stack([row["global_probability"] for row in rows]),
+        **{name: np.stack([row[name] for row in rows]) for name in whole},
         label=dataset.labels[index],
         fold=dataset.folds[index],
     )

@@ -133,7 +133,8 @@ def _score_into(
     started = time.perf_counter()
     dataset = job.dataset.subset(rows)
     out = fresh / "scores.zarr"
-    settings: dict[str, Any] = {"head": job.head, "progress": False, **job.settings}
+    heads = {"head": job.head, "inner": job.inner}
+    settings: dict[str, Any] = {**heads, "progress": False, **job.settings}
     digest = None
     try:
         scores = score(dataset, job.proposals, job.network, out=out, **settings)

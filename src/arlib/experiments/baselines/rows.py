@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from arlib.datasets import Dataset
+from arlib.evaluation import Run
 from arlib.experiments.baselines.cross_fit import (
     Classify,
     Measure,
@@ -146,13 +147,24 @@ def rows_for(
             lambda: former_fusion(
                 dataset,
                 classifiers,
-                affective_regions(scores, 1, base=base).box.values,
+                first_regions(scores, base),
                 progress=progress,
             )
         ),
         "DeepSentiBank": on_features(
             "deepsentibank", lambda images: global_outputs(images, deep(), progress=progress)
         ),
+    }
+
+
+def first_regions(scores: xr.Dataset, base: float | str) -> np.ndarray | dict[int, np.ndarray]:
+    """Choose each image's first region, for each tested fold without its labels where possible."""
+    run = Run("", scores)
+    if not run.nested:
+        return affective_regions(scores, 1, base=base).box.values
+    return {
+        fold: affective_regions(run.leaving_out(fold).scores, 1, base=base).box.values
+        for fold in np.unique(scores.fold.values).tolist()
     }
 
 
