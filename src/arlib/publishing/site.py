@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -152,7 +152,9 @@ def _read_chapter(app: Any, name: str, source: list[str]) -> None:
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>$|#~^])")
 _CAPTION = re.compile(r"\*([^*].*)\*(?:\n\n|\Z)")
 _CODE = re.compile(r"(^```\w+\n.*?^```$)", re.MULTILINE | re.DOTALL)
-_ROLES = {  # a form that JupyterLab renders -> what Sphinx has for it
+_ROLES: dict[
+    str, str | Callable[[re.Match[str]], str]
+] = {  # a form that JupyterLab renders -> what Sphinx has for it
     r"\[[^\]]*\]\(references\.md#(\w+)\)": r"{cite}`\1`",
     r"\[([^\]]*)\]\(glossary\.md#([^)]+)\)": lambda m: f"{{term}}`{m[1]} <{unquote(m[2])}>`",
     r"\[Eq\. \d+\]\([\w.]*#(eq-\w+)\)": r"{eq}`\1`",
