@@ -1,7 +1,8 @@
-"""Two editions of the book, each run once for all tests that stand on it, and what they glued."""
+"""Two editions of the book, each run once for all tests that stand on it, and what they said."""
 
 import ast
 import os
+import re
 import shutil
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ import nbformat
 import pytest
 
 from arlib.publishing import load_edition, run_edition
-from arlib.publishing.chapters import execute_chapter
+from arlib.publishing.chapters import execute_chapter, text_values
 from arlib.publishing.editions import chapter_paths
 
 ROOT = Path(__file__).parents[2]
@@ -42,10 +43,15 @@ def copy_sources(root):
         shutil.copy(ROOT / name, root / name)
 
 
-def glued_values(path):
-    """Every value that an executed chapter glued, by its name."""
+def shown_values(path):
+    """What an executed chapter's text says, by its expression, and what it glued, by its name.
+
+    Of an expression such as f"{share:.0%}" what stands between the braces is the name.
+    """
     values = {}
     for cell in nbformat.read(path, as_version=4).cells:
+        for expression, value in text_values(cell):
+            values[re.sub(r'^f"\{(.*)\}"$', r"\1", expression)] = value
         for output in cell.get("outputs", []):
             record = output.get("metadata", {}).get("scrapbook")
             if record:
@@ -78,8 +84,8 @@ def book(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def glued(book):
-    """Return a function: a chapter's stem -> glue name -> the value, in the smoke edition."""
-    return lambda stem: glued_values(book / "source" / "book" / f"{stem}.ipynb")
+    """Return a function: a chapter's stem -> name -> the value, in the smoke edition."""
+    return lambda stem: shown_values(book / "source" / "book" / f"{stem}.ipynb")
 
 
 @pytest.fixture(scope="session")
@@ -93,4 +99,4 @@ def recorded(tmp_path_factory):
     with of_its_own(tmp_path_factory):
         for chapter in chapter_paths(root)[:6]:  # the last shows single images, no run
             execute_chapter(root / chapter, stage / chapter, edition.parameters)
-    return lambda stem: glued_values(stage / "book" / f"{stem}.ipynb")
+    return lambda stem: shown_values(stage / "book" / f"{stem}.ipynb")

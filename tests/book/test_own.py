@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from tests.book.conftest import ROOT, glued_values
+from tests.book.conftest import ROOT, shown_values
 
 from arlib._support.stores import write_store
 from arlib.evaluation import LabelsNeeded
-from arlib.publishing.chapters import execute_chapter
+from arlib.publishing.chapters import EXPRESSION, execute_chapter
 from arlib.publishing.editions import chapter_parameters
 from arlib.scoring import save_scores
 
@@ -51,7 +51,7 @@ def run(tmp_path, make_scores):
         return SimpleNamespace(
             scores=scores,
             read=lambda name: nbformat.read(stage / f"{name}.ipynb", as_version=4),
-            glued=lambda name: glued_values(stage / f"{name}.ipynb"),
+            shown=lambda name: shown_values(stage / f"{name}.ipynb"),
         )
 
     return execute
@@ -63,14 +63,14 @@ def test_eight_emotions_go_through_every_chapter_that_takes_scores(run):
     done = run(8, chapters)
     positive = np.isin(EMOTIONS[8], ["amusement", "awe", "contentment", "excitement"])
     label = done.scores.label.values
-    found = done.glued("03_sentiment_score")
-    assert found["ch03-side"] == "positive"
-    assert found["ch03-truly"] == pytest.approx(positive[label[label >= 0]].mean())
+    found = done.shown("03_sentiment_score")
+    assert found["side"] == "positive"
+    assert found["truly:.0%"] == f"{positive[label[label >= 0]].mean():.0%}"
     region = done.scores.region_probability.values[..., positive].sum(-1)
-    assert found["ch03-leaning"] == pytest.approx((region[~np.isnan(region)] > 0.5).mean())
+    assert found["leaning:.0%"] == f"{(region[~np.isnan(region)] > 0.5).mean():.0%}"
     global_ = done.scores.global_probability.values[:, positive].sum(-1)
-    assert done.glued("05_fusion")["ch05-whole-mean"] == pytest.approx(global_.mean(), abs=1e-6)
-    found = done.glued("06_experiments")
+    assert done.shown("05_fusion")["full_mean:.3f"] == f"{global_.mean():.3f}"
+    found = done.shown("06_experiments")
     assert found["ch06-columns"] == 2  # polarity, and the eight emotions
     assert found["ch06-images"] == (label >= 0).sum()
 
@@ -79,7 +79,7 @@ def test_eight_emotions_go_through_every_chapter_that_takes_scores(run):
 def test_six_emotions_likewise(run):
     done = run(6, ["03_sentiment_score", "05_fusion"])
     joyful = done.scores.global_probability.values[:, [3, 5]].sum(-1)
-    assert done.glued("05_fusion")["ch05-whole-mean"] == pytest.approx(joyful.mean(), abs=1e-6)
+    assert done.shown("05_fusion")["full_mean:.3f"] == f"{joyful.mean():.3f}"
 
 
 def test_without_labels_a_chapter_ends_where_it_needs_them(run):
@@ -96,8 +96,8 @@ def test_without_labels_a_chapter_ends_where_it_needs_them(run):
     complete = done.read("04_affective_regions")
     assert all("ends here" not in cell.source for cell in complete.cells)
     assert chapter_parameters(ROOT / "book" / "04_affective_regions.ipynb")["run"]
-    assert "ch03-leaning" in done.glued("03_sentiment_score")  # what needs no labels is there
-    assert "ch05-did" in done.glued("05_fusion")
+    assert "leaning:.0%" in done.shown("03_sentiment_score")  # what needs no labels is there
+    assert "changed:.1%" in done.shown("05_fusion")
     for name in chapters:  # the site builds without a warning only if all that it names is there
         text = "\n".join(c.source for c in done.read(name).cells if c.cell_type == "markdown")
         asked = set(re.findall(r"\{glue:[a-z]*\}[` ]([^`:\s]+)", text))
@@ -108,7 +108,7 @@ def test_without_labels_a_chapter_ends_where_it_needs_them(run):
             if "scrapbook" in output.get("metadata", {})
         }
         assert asked <= glued, name
-    assert "ch06-summary" in done.glued("06_experiments")  # which the first page shows
+    assert "ch06-summary" in done.shown("06_experiments")  # which the first page shows
 
 
 CHAPTERS = ("03_sentiment_score", "04_affective_regions", "05_fusion", "06_experiments")
@@ -123,10 +123,12 @@ FEW = {
 
 
 def run_cells(name, parameters):
-    """Execute a chapter's code in this process: what it glued, and the tables that it showed."""
+    """Execute a chapter in this process: what it glued and says, and the tables that it showed."""
     glued, shown, names = {}, [], {}
     for cell in nbformat.read(ROOT / "book" / f"{name}.ipynb", as_version=4).cells:
         if cell.cell_type != "code":
+            for match in EXPRESSION.finditer(cell.source):
+                glued[match[2]] = eval(match[2], names)
             continue
         tree = ast.parse(cell.source.replace("%matplotlib inline", ""))
         last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
@@ -178,7 +180,7 @@ def test_few_images_go_through_every_chapter_that_takes_scores(
         for table in tables:
             assert "nan" not in table.to_string(), name
         if name == "04_affective_regions":
-            assert 0 <= glued["ch04-share"] <= 1
+            assert 0 <= float(glued['f"{share:.0%}"'].rstrip("%")) <= 100
     assert "SentiBank (not asked for: -p rows all)" in glued["ch06-missing"]
     assert "grid, centre crops, ten-crop (not asked for: -p rows c)" in glued["ch06-missing"]
     nested = "a choice needs two folds"

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 import uuid
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import websocket
 from tests.lab_server import TOKEN, ask, lab_server
 
-from arlib.cli.book import KERNEL, check_lab
+from arlib.cli.book import KERNEL, MYST, check_lab
 
 ROOT = Path(__file__).parents[2]
 
@@ -105,6 +106,30 @@ def test_a_folder_of_data_that_does_not_exist_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
     (tmp_path / "_build" / "cache").mkdir(parents=True)
     assert len(check_lab(tmp_path)) == 1
+
+
+def test_jupyterlab_loads_what_renders_a_chapter_s_text():
+    command = [sys.executable, "-m", "jupyterlab.labextensions", "list"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (line,) = [each for each in (done.stdout + done.stderr).splitlines() if MYST in each]
+    words = re.sub(r"\x1b\[\d+m", "", line).split()
+    assert words[1].startswith("v2.6.")
+    assert words[2:4] == ["enabled", "OK"]
+
+
+@pytest.mark.parametrize(
+    ("extensions", "line"),
+    [
+        ({}, "jupyterlab-myst 2.6 is not installed here: chapters show raw markup"),
+        ({"jupyterlab-myst": {"version": "2.7.0"}}, "jupyterlab-myst is 2.7.0: chapters show raw"),
+    ],
+)
+def test_a_missing_extension_is_named_with_how_to_get_it(extensions, line, monkeypatch):
+    name = "jupyterlab_server.config.get_federated_extensions"
+    monkeypatch.setattr(name, lambda path: extensions)
+    lines = check_lab(ROOT)
+    assert lines[1].startswith(line)
+    assert lines[2] == f'{sys.executable} -m pip install "jupyterlab-myst==2.6.*"'
 
 
 def test_make_lab_calls_it():

@@ -3,10 +3,14 @@
 import json
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from inspect import signature
 from pathlib import Path
 
 import click
+import nbformat
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -92,6 +96,28 @@ def test_a_quick_command_runs(command, monkeypatch):
     done = CliRunner().invoke(app, command.split()[1:])
     assert done.exit_code == 0, done.output
     assert len(done.output.splitlines()) > 3
+
+
+@pytest.mark.slow
+def test_the_guide_s_commands_of_other_tools_execute_a_chapter(tmp_path, monkeypatch):
+    """In a clone, and once from elsewhere, without the synthetic scenes."""
+    clone, elsewhere = tmp_path / "clone", tmp_path / "elsewhere"
+    shutil.copytree(ROOT / "book", clone / "book")
+    elsewhere.mkdir()
+    monkeypatch.setenv("PWD", str(clone))
+    text = (ROOT / "book" / "guide" / "reruns.md").read_text()
+    lines = re.findall(r"^\.venv/bin/((?:papermill|jupyter) .*)$", text, re.MULTILINE)
+    assert len(lines) == 3
+    elsewhere_line = lines[1].replace("book", f"'{clone}/book'")
+    for line, folder in [*((line, clone) for line in lines), (elsewhere_line, elsewhere)]:
+        command = f"{shlex.quote(str(Path(sys.executable).parent))}/{line}"
+        subprocess.run(command, shell=True, cwd=folder, check=True, capture_output=True)
+        done = nbformat.read(folder / "out.ipynb", as_version=4)
+        for cell in done.cells:
+            assert cell.cell_type != "code" or cell.execution_count, (line, cell.source)
+        injected = [c for c in done.cells if "injected-parameters" in c.metadata.get("tags", [])]
+        assert bool(injected) == ("-p k 11" in line or "-p run" in line)
+        (folder / "out.ipynb").unlink()
 
 
 def test_the_commands_that_read_images_share_one_bound_of_their_size(tmp_path):

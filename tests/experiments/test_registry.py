@@ -19,6 +19,7 @@ from arlib.experiments.protocol import Finetuning, scenes_protocol
 from arlib.experiments.registry import (
     SYNTHETIC_RUNS,
     add_run,
+    find_record,
     find_run,
     images_of,
     list_runs,
@@ -76,6 +77,30 @@ def test_a_run_that_is_there_is_opened_as_it_is(tmp_path, monkeypatch):
     for name in ("scenes-annotated", "mine"):
         run = find_run(name)
         assert (run.name, run.facts["experiment"]["protocol"]["seed"]) == (name, 1)
+
+
+def test_records_are_found_from_any_folder(tmp_path, monkeypatch):
+    """From the root, from `book/`, below, and elsewhere, by the clone that is installed."""
+    recorded = Path(__file__).parents[2] / "book" / "results"
+    monkeypatch.setattr("arlib.experiments.registry._CLONE", tmp_path / "clone")
+    ours = tmp_path / "clone" / "book" / "results" / "mine"
+    elsewhere = tmp_path / "elsewhere"
+    for folder in (ours, elsewhere):
+        folder.mkdir(parents=True)
+    for folder in (recorded.parents[1], recorded.parent, recorded / "oasis-squeezenet1_1"):
+        monkeypatch.chdir(folder)
+        assert find_record("local_share.json") == recorded / "local_share.json"
+        assert find_run("oasis-squeezenet1_1").scores.sizes["region"] == 100
+    monkeypatch.chdir(elsewhere)
+    assert find_record("mine") == ours
+    theirs = elsewhere / "results" / "mine"
+    theirs.mkdir(parents=True)
+    assert find_record("mine") == theirs, "the nearest is not taken"
+    looked = f"in results or book/results of {elsewhere}, of the folders above it, or of "
+    with pytest.raises(ValueError, match=rf"^no other.json {looked}{tmp_path}/clone$"):
+        find_record("other.json")
+    with pytest.raises(ValueError, match=rf"^no run 'other' {looked}{tmp_path}/clone; there are "):
+        find_run("other")
 
 
 def measured(value):

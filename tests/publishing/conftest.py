@@ -11,11 +11,16 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 PARAMETERS = "k: int = 8  # K, how many\nalpha: float = 1.0\nruns: list = ['a', 'b']\nname = 'x'"
 
 
+def as_cells(cells):
+    """Code where a text stands, the cell where one does."""
+    return [new_code_cell(each) if isinstance(each, str) else each for each in cells]
+
+
 def chapter(*cells, parameters=PARAMETERS):
     tagged = new_code_cell(parameters, metadata={"tags": ["parameters"]})
     title = new_markdown_cell("# A chapter\n\nIts text.")
     return new_notebook(
-        cells=[title, tagged, *map(new_code_cell, cells)],
+        cells=[title, tagged, *as_cells(cells)],
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
     )
 
@@ -45,14 +50,16 @@ def book(tmp_path):
     (tmp_path / "src" / "arlib").mkdir(parents=True)
     (tmp_path / "editions").mkdir()
     (tmp_path / "book" / "index.md").write_text("# A book\n\nIts text.\n")
-    nbformat.write(chapter("print('K is', k)"), tmp_path / "book" / "one.ipynb")
+    text = new_markdown_cell("And one more is {eval}`f'<{k + 1}>'`.")
+    nbformat.write(chapter("print('K is', k)", text), tmp_path / "book" / "one.ipynb")
     toc = {
         "format": "jb-book",
         "root": "book/index",
         "parts": [{"caption": "All", "chapters": [{"file": "book/one"}]}],
     }
     (tmp_path / "_toc.yml").write_text(yaml.safe_dump(toc))
-    config = {"title": "A book", "execute": {"execute_notebooks": "off"}}
+    sphinx = {"extra_extensions": ["arlib.publishing.site"]}
+    config = {"title": "A book", "execute": {"execute_notebooks": "off"}, "sphinx": sphinx}
     (tmp_path / "_config.yml").write_text(yaml.safe_dump(config))
     plain = {"title": "As it is", "parameters": {"k": 3}}
     (tmp_path / "editions" / "plain.yaml").write_text(yaml.safe_dump(plain))

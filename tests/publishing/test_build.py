@@ -36,6 +36,10 @@ def test_an_edition_becomes_a_site(book, capfd, monkeypatch):
     assert page == book / "_build" / "plain" / "html" / "index.html"
     site = page.parent
     assert (site / "book" / "one.html").read_text().count("K is 3") >= 1
+    assert "And one more is &lt;4&gt;." in (site / "book" / "one.html").read_text()
+    full = nbformat.read(site / "_sources" / "book" / "one.ipynb", as_version=4)
+    assert full.cells[-1].source == "And one more is {eval}`f'<{k + 1}>'`."
+    assert full.cells[-1].metadata.user_expressions[0].result.data["text/plain"] == "'<4>'"
     still = [line for line in lines if line.endswith(" s so far")]
     assert re.fullmatch(r"book/one.ipynb, cell \d, \d+ s so far", still[0])
     assert re.fullmatch(r"building the site, \d+ s so far", still[-1])
@@ -53,6 +57,7 @@ def test_an_edition_becomes_a_site(book, capfd, monkeypatch):
     plain = nbformat.read(site / "notebooks" / "one.ipynb", as_version=4)
     before = nbformat.read(book / "book" / "one.ipynb", as_version=4)
     assert [c.source for c in plain.cells] == [c.source for c in before.cells]
+    assert not any("user_expressions" in cell.metadata for cell in plain.cells)
     assert all(not cell.get("outputs") for cell in plain.cells)
     for address in re.findall(r'href="([^"]+)" download', (site / "book" / "one.html").read_text()):
         assert (site / "book" / address).is_file(), address

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,9 +14,16 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from papermill import execute_notebook
 from papermill.exceptions import PapermillExecutionError
-from tests.publishing.conftest import ODD, ends
+from tests.publishing.conftest import ODD, as_cells, ends
 
-from arlib.publishing.chapters import UNKNOWN, end_early, execute_chapter, verify, with_dashes
+from arlib.publishing.chapters import (
+    UNKNOWN,
+    end_early,
+    execute_chapter,
+    text_values,
+    verify,
+    with_dashes,
+)
 from arlib.publishing.editions import EditionError
 
 SPEC = {"name": "python3", "display_name": "Python 3"}
@@ -25,7 +33,7 @@ def execute(folder, *cells, parameters=None, **settings):
     """Title, parameters, cells; the first of them is cell 2 of the source, 3 when executed."""
     tagged = new_code_cell("k = 1", metadata={"tags": ["parameters"]})
     source = new_notebook(
-        cells=[new_markdown_cell("# Title"), tagged, *map(new_code_cell, cells)],
+        cells=[new_markdown_cell("# Title"), tagged, *as_cells(cells)],
         metadata={"kernelspec": SPEC},
     )
     target = folder / "out" / "one.ipynb"
@@ -64,6 +72,45 @@ def test_a_complete_chapter_is_written(tmp_path):
     assert done.cells[3].outputs[0].text == "2\n"
     assert [path.name for path in (folder / "out").iterdir()] == ["one.ipynb"]
     assert numbers == [0, 1, 2, 3, 4]
+
+
+EXPRESSIONS = {
+    "f'{x:.1%}'": "25.6%",
+    'f"{x:,.2f} of {len(s)}"': "0.26 of 8",
+    "s": "it's \\n\"",
+    "'a' if x > 1 else \"b's\"": "b's",
+    "{'k': [1]}['k'][0]": "1",
+    "np.float64(0.5).item()": "0.5",
+    "f'{np.nan:.0%}'": "–",
+    "np.nan": "–",
+    "'nan is a word'": "nan is a word",
+}
+
+
+def test_expressions_in_the_text_are_evaluated_where_they_stand(tmp_path):
+    text = new_markdown_cell("- " + ", **".join(f"{{eval}}`{each}`" for each in EXPRESSIONS))
+    again = new_markdown_cell("# {eval}`x`, {eval}``'`' + str(k)``, `{eval}`, {eval} `x`")
+    first = "import numpy as np\nx, s = 0.256, 'it\\'s \\\\n\"'"
+    done = execute(tmp_path, first, text, "x = 2", again, "print(x)")
+    assert dict(text_values(done.cells[4])) == EXPRESSIONS
+    assert text_values(done.cells[6]) == [("x", "2"), ("'`' + str(k)", "`2")]
+    assert [cell.source for cell in done.cells[4:7:2]] == [text.source, again.source]
+    assert [c.execution_count for c in done.cells if c.cell_type == "code"] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("expression", "cause"),
+    [
+        ("absent", "NameError: name 'absent' is not defined"),
+        ("f'{k:.1%'", "SyntaxError: "),
+    ],
+)
+def test_an_expression_that_fails_is_refused_with_its_cell(tmp_path, expression, cause):
+    text = new_markdown_cell(f"It is {{eval}}`k`, {{eval}}`{expression}`.")
+    where = r"^one\.ipynb, cell 4: \{eval\}`" + re.escape(expression)
+    with pytest.raises(EditionError, match=f"{where}`: {cause}"):
+        execute(tmp_path, "1", text, "2")
+    assert list((tmp_path / "out").iterdir()) == [], "an incomplete chapter is left"
 
 
 def test_a_chapter_runs_in_this_environment_whatever_kernel_jupyter_lists(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from arlib.cli import main
 from arlib.publishing.editions import Edition, EditionError
@@ -143,6 +143,21 @@ def test_a_value_that_is_glued_counts(book):
         nbformat.write(new_notebook(cells=[cell]), published(book, name) / "02_b.ipynb")
     glued = compare_editions(book, "one", "two").cells[-1]
     assert glued.outputs == ("gain = 1.5", "gain = 2.5")
+
+
+def test_values_in_the_text_count(book):
+    for name, value in (("one", "0.5"), ("two", "0.6")):
+        result = {"status": "ok", "data": {"text/plain": value}, "metadata": {}}
+        values = {"user_expressions": [{"expression": "gain", "result": result}]}
+        cells = [
+            new_markdown_cell("It is {eval}`gain`.", metadata=values),
+            new_markdown_cell("So."),
+        ]
+        nbformat.write(new_notebook(cells=cells), published(book, name) / "02_b.ipynb")
+    comparison = compare_editions(book, "one", "two")
+    assert comparison.cells[-1].source == "It is {eval}`gain`."
+    assert comparison.cells[-1].outputs == ("gain = 0.5", "gain = 0.6")
+    assert len([cell for cell in comparison.cells if cell.chapter == "02_b"]) == 1
 
 
 def test_recorded_runs_and_those_measured_here_are_listed(book):

@@ -31,11 +31,76 @@ from arlib.publishing.site import (
     configure,
     finish_pages,
     fix_page,
+    for_sphinx,
     front_page,
     page_card,
 )
 
 ROOT = Path(__file__).parents[2]
+
+
+def text_for_sphinx(text, **values):
+    """Turn a cell's text into what Sphinx reads, with the values of its expressions as texts."""
+    kept = [
+        {"expression": name, "result": {"status": "ok", "data": {"text/plain": repr(value)}}}
+        for name, value in values.items()
+    ]
+    cell = new_markdown_cell(text, metadata={"user_expressions": kept})
+    (done,) = for_sphinx(new_notebook(cells=[cell])).cells
+    assert cell.source == text
+    return done.source
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("It is {eval}`x`, **{eval}`y`**.", r"It is a\_b \<i\> \$2\$, **5%**."),
+        ("[Sun et al., 2016](references.md#sun2016) and", "{cite}`sun2016` and"),
+        ("[Late fusion](glossary.md#late%20fusion)", "{term}`Late fusion <late fusion>`"),
+        ("by [Eq. 2](04_a.ipynb#eq-ar), [Eq. 1](#eq-s)", "by {eq}`eq-ar`, {eq}`eq-s`"),
+        ("```{math}\n:label: eq-a\n:enumerator: 1\nx\n```", "```{math}\n:label: eq-a\nx\n```"),
+        ("```{math}\n:enumerator: 1.2\nx\n```\nis", "```{math}\nx \\tag{1.2}\n```\nis"),
+        (
+            "call `arlib.method.late_fusion` or `arlib run`",
+            "call {py:obj}`arlib.method.late_fusion` or `arlib run`",
+        ),
+        ("[Chapter 4](04_a.ipynb), [x](glossary.md)", "[Chapter 4](04_a.ipynb), [x](glossary.md)"),
+        (
+            "```python\nf('`arlib.x`')\n```\n`arlib.x`",
+            "```python\nf('`arlib.x`')\n```\n{py:obj}`arlib.x`",
+        ),
+        (
+            "```{note}\n`arlib.x`\n```\n`arlib.x`",
+            "```{note}\n{py:obj}`arlib.x`\n```\n{py:obj}`arlib.x`",
+        ),
+        ("`a` {eval}`y` {eq}`eq-a`", "`a` 5% {eq}`eq-a`"),
+    ],
+)
+def test_what_jupyterlab_renders_becomes_what_sphinx_has_for_it(text, read):
+    assert text_for_sphinx(text, x="a_b <i> $2$", y="5%") == read
+
+
+def test_an_expression_without_a_value_is_refused():
+    with pytest.raises(EditionError, match=r"^not evaluated: \{eval\}`z`$"):
+        text_for_sphinx("{eval}`x` {eval}`z`", x="1")
+
+
+def figure(name, **more):
+    return new_code_cell("plot()", metadata={"mystnb": {"figure": {"name": name, **more}}})
+
+
+def test_the_text_in_italics_below_a_figure_becomes_its_caption():
+    texts = ["*One of $K$, see [Eq. 2](#eq-a).*\n\nMore *text*.", "*Two.*", "*Not* a caption."]
+    one, two, three = map(new_markdown_cell, texts)
+    cells = [figure("fig-a"), one, figure("fig-b"), two, figure("fig-c", caption="Own."), three]
+    done = for_sphinx(new_notebook(cells=cells)).cells
+    captions = [cell.metadata.mystnb.figure.caption for cell in done[::2]]
+    assert captions == ["One of $K$, see {eq}`eq-a`.", "Two.", "Own."]
+    assert [cell.source for cell in done[1::2]] == ["More *text*.", "", "*Not* a caption."]
+    assert "caption" not in cells[0].metadata.mystnb.figure
+    for after in ([three], [], [figure("fig-d"), one]):
+        with pytest.raises(EditionError, match="no caption in italics below fig-b"):
+            for_sphinx(new_notebook(cells=[figure("fig-b"), *after]))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,9 @@ from arlib.cli.options import FORMAT, PARAMETERS, SECONDS, check_workers, with_w
 KERNEL = "python3"
 """What every chapter names as its kernel."""
 
+MYST = "jupyterlab-myst"
+"""The extension by which JupyterLab renders a chapter's text: see `pyproject.toml`."""
+
 
 @click.command()
 @click.argument("edition")
@@ -98,10 +101,15 @@ def lab(options: tuple[str, ...]) -> None:
 
 
 def check_lab(root: Path) -> list[str]:
-    """Check that a chapter's kernel is this environment, and describe what it uses, in lines."""
+    """Check that a chapter's kernel is this environment, and describe what it uses, in lines.
+
+    A missing extension for its text is one of them, and no error: its code runs without.
+    """
     if find_spec("jupyterlab") is None:
         raise ImportError("JupyterLab is not installed here: make lab, or pip install arlib[book]")
     from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_core.paths import jupyter_path
+    from jupyterlab_server.config import get_federated_extensions
 
     spec = KernelSpecManager().get_kernel_spec(KERNEL)
     command = spec.argv[0]
@@ -111,6 +119,11 @@ def check_lab(root: Path) -> list[str]:
             f"{sys.executable}: remove it, or {sys.executable} -m ipykernel install --sys-prefix"
         )
     lines = [f"the kernel {KERNEL} is {sys.executable}"]
+    version = get_federated_extensions(jupyter_path("labextensions")).get(MYST, {}).get("version")
+    if not str(version).startswith("2.6."):
+        found = f"{MYST} 2.6 is not installed here" if version is None else f"{MYST} is {version}"
+        lines.append(f"{found}: chapters show raw markup and no numbers in their text;")
+        lines.append(f'{sys.executable} -m pip install "{MYST}==2.6.*"')
     data = os.environ.get("ARLIB_DATA")
     if not data:
         lines.append("ARLIB_DATA is not set: chapters show the synthetic scenes and recorded runs;")

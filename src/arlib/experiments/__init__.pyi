@@ -12,6 +12,7 @@ from .protocol import (
 from .registry import (
     add_run as add_run,
     experiment_settings as experiment_settings,
+    find_record as find_record,
     find_run as find_run,
     images_of as images_of,
     list_runs as list_runs,

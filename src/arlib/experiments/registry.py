@@ -29,9 +29,49 @@ log = logging.getLogger(__name__)
 SYNTHETIC_RUNS = ("scenes-annotated", "scenes-folded", "scenes-tagged")
 """Runs that are trained and scored live where they are missing."""
 
+_CLONE = Path(__file__).parents[3]  # of the book's repository, where arlib is installed editable
+
+
+def find_record(name: str) -> Path:
+    """Find what the book recorded, whatever folder a notebook runs in.
+
+    Args:
+        name: a path below `results`, such as "local_share.json".
+
+    Returns:
+        The first of that name in `results` or `book/results` of the working directory, of the
+        folders above it, and of the clone that `arlib` is installed from.
+
+    Raises:
+        ValueError: there is none; it says where it looked.
+
+    Example:
+        >>> find_record("nothing.json")
+        Traceback (most recent call last):
+        ...
+        ValueError: no nothing.json in results or book/results of ..., of the folders above it, ...
+    """
+    for folder in _result_folders():
+        if (folder / name).exists():
+            return folder / name
+    raise ValueError(f"no {name} in {_looked()}")
+
+
+def _result_folders() -> list[Path]:
+    """Folders `results` that exist, nearest first."""
+    here = Path.cwd()
+    places = [here, *here.parents, _CLONE]
+    folders = [place / name for place in places for name in ("results", "book/results")]
+    return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+
+
+def _looked() -> str:
+    """Say where records are looked for."""
+    return f"results or book/results of {Path.cwd()}, of the folders above it, or of {_CLONE}"
+
 
 def find_run(
-    name: str, folder: str | Path = "results", *, baselines: bool = False, progress: bool = True
+    name: str, folder: str | Path | None = None, *, baselines: bool = False, progress: bool = True
 ) -> Run:
     """Open a run by its name.
 
@@ -39,7 +79,7 @@ def find_run(
         name: a folder below `folder`; or "scenes-annotated", "scenes-folded" or "scenes-tagged",
             which, where it is missing, is trained and scored live with the default settings: some
             minutes, once.
-        folder: where runs are; beside a chapter it is called `results`.
+        folder: where runs are; None looks where `find_record` does.
         baselines: also measure the other rows of Table 1 of a run that is trained live.
         progress: show bars meanwhile.
 
@@ -55,12 +95,15 @@ def find_run(
         ...
         ValueError: no run 'flickr' in nowhere; there are scenes-annotated, scenes-folded, ...
     """
-    place = Path(folder, name)
-    if not (place / "run.json").is_file():
+    folders = _result_folders() if folder is None else [Path(folder)]
+    places = (place / name for place in folders if (place / name / "run.json").is_file())
+    place = next(places, None)
+    if place is None:
         if name not in SYNTHETIC_RUNS:
-            names = {path.parent.name for path in Path(folder).glob("*/run.json")}
+            names = {path.parent.name for place in folders for path in place.glob("*/run.json")}
             known = ", ".join(sorted(names | set(SYNTHETIC_RUNS)))
-            raise ValueError(f"no run {name!r} in {folder}; there are {known}")
+            where = _looked() if folder is None else folder
+            raise ValueError(f"no run {name!r} in {where}; there are {known}")
         from arlib.experiments.protocol import scenes_protocol
 
         protocol = scenes_protocol()

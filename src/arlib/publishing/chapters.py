@@ -1,5 +1,10 @@
-"""Execute a chapter by papermill: all of it, or up to the cell that needs labels and has none."""
+"""Execute a chapter by papermill: all of it, or up to the cell that needs labels and has none.
 
+Its text holds expressions, {eval}`f"{share:.0%}"`, and JupyterLab shows their values. Here too the
+kernel evaluates each at its place; values are kept where Jupyter does, in the cell's metadata.
+"""
+
+import ast
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -32,7 +37,13 @@ UNKNOWN = "not measured, for want of labels"
 """Stands for a glued value that was not computed."""
 
 NOT_A_NUMBER = "–"
-"""Stands for a glued number that is none, such as the AUC of one emotion alone."""
+"""Stands for a number that is none, such as the AUC of one emotion alone."""
+
+VALUES = "user_expressions"
+"""Jupyter's name for what a cell's text evaluated, among its metadata."""
+
+EXPRESSION = re.compile(r"(?<!`)\{eval\}(`+)(.+?)(?<!`)\1(?!`)")
+"""An expression in a cell's text."""
 
 _OPTIONS = ["--IPKernelApp.log_level=ERROR", "--HistoryManager.hist_file=:memory:"]
 _ERROR_TAG = "papermill-error-cell-tag"  # of the cells that papermill adds to a failed chapter
@@ -84,7 +95,7 @@ class Kernels:
 class _Kernel(AsyncKernelManager):
     """A kernel of this very environment, whatever Jupyter lists by the name `python3`."""
 
-    channels = None
+    channels: Any = None
 
     def client(self, **settings: Any) -> Any:
         """Make what nbclient asks the kernel through, and remember it for `clean_up`."""
@@ -170,8 +181,11 @@ def _run(
     from papermill import execute_notebook
     from papermill.exceptions import PapermillExecutionError
 
-    def began(cell: NotebookNode, cell_index: int) -> None:
+    async def began(cell: NotebookNode, cell_index: int) -> None:
         on_cell(cell_index)
+        if cell.cell_type == "markdown" and EXPRESSION.search(cell.source):
+            where = f"{source.name}, cell {cell_index}"
+            cell.metadata[VALUES] = await _evaluate(kernel, cell.source, where, timeout)
 
     # papermill fills `{name}` in a path with a parameter
     paths = [str(path).replace("{", "{{").replace("}", "}}") for path in (source, working)]
@@ -203,6 +217,38 @@ def _run(
     except (RuntimeError, TimeoutError) as error:  # the kernel did not start, or no longer answers
         raise EditionError(f"{_last_cell(source, working)}: {error}") from error
     return False
+
+
+async def _evaluate(kernel: _Kernel, text: str, where: str, timeout: float) -> list[dict[str, Any]]:
+    """Ask the kernel for the value of each expression in a text: records as Jupyter keeps them."""
+    wanted = [match[2] for match in EXPRESSION.finditer(text)]
+    numbered = {str(number): expression for number, expression in enumerate(wanted)}
+    reply = await kernel.channels.execute(
+        "", silent=True, user_expressions=numbered, reply=True, timeout=min(timeout, 60)
+    )
+    records = []
+    for number, expression in numbered.items():
+        result = reply["content"]["user_expressions"][number]
+        if result["status"] != "ok":
+            cause = f"{result['ename']}: {result['evalue']}"
+            raise EditionError(f"{where}: {{eval}}`{expression}`: {cause}")
+        records.append({"expression": expression, "result": result})
+    return records
+
+
+def text_values(cell: NotebookNode) -> list[tuple[str, str]]:
+    """List the expressions of an executed cell's text, each with its value as JupyterLab shows it.
+
+    A text is without quotes; a number that is none is a dash, which JupyterLab shows as nan.
+    """
+    values = []
+    for record in cell.metadata.get(VALUES, []):
+        value = record["result"]["data"]["text/plain"]
+        if value[:1] in "'\"":
+            value = str(ast.literal_eval(value))
+        none = re.fullmatch(r"[+-]?nan%?", value)
+        values.append((record["expression"], NOT_A_NUMBER if none else value))
+    return values
 
 
 def _read(source: Path, working: Path) -> NotebookNode:

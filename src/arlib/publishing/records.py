@@ -12,7 +12,7 @@ from typing import Any
 
 from arlib._support.files import read_json
 from arlib._support.provenance import machine, source_commit
-from arlib.publishing.chapters import INJECTED
+from arlib.publishing.chapters import INJECTED, text_values
 from arlib.publishing.editions import (
     Edition,
     EditionError,
@@ -50,14 +50,20 @@ class EditionRecord:
 
     @cached_property
     def outputs(self) -> dict[tuple[str, str, int], str]:
-        """Chapter, source, number of earlier cells with this source -> the printed text."""
+        """Chapter, source, number of earlier cells with this source -> what it printed.
+
+        Of text, the values in it.
+        """
         texts = {}
         for path in sorted(self.chapters.glob("*.ipynb")):
             seen: Counter[str] = Counter()
             for cell in read_notebook(path).cells:
-                if cell.cell_type != "code" or INJECTED in cell.metadata.get("tags", []):
+                if INJECTED in cell.metadata.get("tags", []):
                     continue
-                parts = [text for output in cell.outputs for text in _texts(output)]
+                parts = [text for output in cell.get("outputs", []) for text in _texts(output)]
+                parts += [f"{expression} = {value}" for expression, value in text_values(cell)]
+                if cell.cell_type != "code" and not parts:
+                    continue
                 texts[path.stem, cell.source, seen[cell.source]] = "\n".join(parts)
                 seen[cell.source] += 1
         return texts
@@ -100,7 +106,7 @@ def _read_facts(root: Path, path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Cell:
-    """A code cell whose text output differs; None stands for an edition without such a cell."""
+    """A cell that prints or holds other values; None stands for an edition without such a cell."""
 
     chapter: str
     source: str
@@ -125,8 +131,8 @@ class Comparison:
     Attributes:
         names: of the two.
         parameters: name -> the two values; None where one has no such parameter.
-        cells: code cells whose text output differs.
-        same: how many code cells print the same.
+        cells: those that print or hold other values.
+        same: how many have the same.
     """
 
     names: tuple[str, str]

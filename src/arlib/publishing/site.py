@@ -1,4 +1,8 @@
-"""Build a staged book's site by Jupyter Book, and finish its pages in one pass."""
+"""Build a staged book's site by Jupyter Book, and finish its pages in one pass.
+
+It is an extension of Sphinx too: chapters are written in what JupyterLab renders, and what Sphinx
+has another form for is turned into that while it reads them.
+"""
 
 import os
 import re
@@ -6,16 +10,18 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 import nbformat
 import yaml
 from bs4 import BeautifulSoup
 
 from arlib._support.storage import replace_folder
-from arlib.publishing.chapters import INJECTED
+from arlib.publishing.chapters import EXPRESSION, INJECTED, VALUES, text_values
 from arlib.publishing.editions import EditionError, chapter_paths, page_names
 from arlib.publishing.site_images import (
     add_dark_images,
@@ -132,6 +138,75 @@ def build_site(
     return build / "html" / "index.html"
 
 
+def setup(app: Any) -> dict[str, bool]:
+    """Let Sphinx read chapters by `for_sphinx`."""
+    app.connect("source-read", _read_chapter)
+    return {"parallel_read_safe": True}
+
+
+def _read_chapter(app: Any, name: str, source: list[str]) -> None:
+    if app.env.doc2path(name).endswith(".ipynb"):
+        source[0] = nbformat.writes(for_sphinx(nbformat.reads(source[0], as_version=4)))
+
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>$|#~^])")
+_CAPTION = re.compile(r"\*([^*].*)\*(?:\n\n|\Z)")
+_CODE = re.compile(r"(^```\w+\n.*?^```$)", re.MULTILINE | re.DOTALL)
+_ROLES: dict[
+    str, str | Callable[[re.Match[str]], str]
+] = {  # a form that JupyterLab renders -> what Sphinx has for it
+    r"\[[^\]]*\]\(references\.md#(\w+)\)": r"{cite}`\1`",
+    r"\[([^\]]*)\]\(glossary\.md#([^)]+)\)": lambda m: f"{{term}}`{m[1]} <{unquote(m[2])}>`",
+    r"\[Eq\. \d+\]\([\w.]*#(eq-\w+)\)": r"{eq}`\1`",
+    r"(:label: eq-\w+\n):enumerator: \d+\n": r"\1",
+    r"```\{math\}\n:enumerator: ([\d.]+)\n(.+)\n```": r"```{math}\n\2 \\tag{\1}\n```",
+    r"(?<![}`])`(arlib(?:\.\w+)+)`(?!`)": r"{py:obj}`\1`",
+}
+
+
+def for_sphinx(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Turn an executed chapter, written for JupyterLab, into what MyST-NB makes a page of.
+
+    Values take the place of expressions in its text. Links to a reference, a term or an equation
+    become citations, terms and numbers; equations are numbered by Sphinx; the names of `arlib` in
+    code's type become links. The paragraph in italics below a figure becomes its caption.
+    """
+    cells = [nbformat.from_dict(cell) for cell in notebook.cells]
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            cell["source"] = _with_roles(_with_values(cell))
+    for cell, after in zip(cells, [*cells[1:], None], strict=True):
+        figure = cell.metadata.get("mystnb", {}).get("figure")
+        if figure is None or "caption" in figure:
+            continue
+        caption = _CAPTION.match(after.source) if after else None
+        if caption is None:
+            raise EditionError(f"no caption in italics below {figure.get('name', 'a figure')}")
+        figure["caption"] = caption[1]
+        after["source"] = after.source[caption.end() :]
+    return nbformat.NotebookNode({**notebook, "cells": cells})
+
+
+def _with_values(cell: nbformat.NotebookNode) -> str:
+    """Put each value in its expression's place, as text in which nothing is markup."""
+    values = dict(text_values(cell))
+
+    def replace(match: re.Match[str]) -> str:
+        if match[2] not in values:
+            raise EditionError(f"not evaluated: {match[0]}")
+        return _SPECIAL.sub(r"\\\1", " ".join(values[match[2]].split()))
+
+    return str(EXPRESSION.sub(replace, cell.source))
+
+
+def _with_roles(text: str) -> str:
+    """Use the roles of Sphinx, outside of blocks of code."""
+    parts = _CODE.split(text)  # every other one is code
+    for form, role in _ROLES.items():
+        parts[::2] = [re.sub(form, role, part) for part in parts[::2]]
+    return "".join(parts)
+
+
 def finish_pages(stage: Path, site: Path, colab: str | None, address: str | None) -> None:
     """Read each page of a built site, change what the builder leaves to do, and write it once.
 
@@ -207,13 +282,16 @@ def _offer_notebook(stage: Path, site: Path, chapter: Path) -> dict[str, str]:
     }
 
 
+_OF_A_RUN = ("papermill", "execution", VALUES)  # among a cell's metadata
+
+
 def without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Make the chapter that was executed: no outputs, no injected parameters."""
+    """Make the chapter that was executed: no outputs, no values, no injected parameters."""
     cells = []
     for cell in notebook.cells:
         if INJECTED in cell.metadata.get("tags", []):
             continue
-        metadata = {k: v for k, v in cell.metadata.items() if k not in ("papermill", "execution")}
+        metadata = {k: v for k, v in cell.metadata.items() if k not in _OF_A_RUN}
         cell = nbformat.NotebookNode({**cell, "metadata": nbformat.from_dict(metadata)})
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
