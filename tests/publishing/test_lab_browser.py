@@ -159,15 +159,15 @@ def test_a_chapter_runs_from_top_to_bottom(page, lab, name):
         a_photograph_is_taken(page)
 
 
-@pytest.mark.parametrize("name", ["03_sentiment_score.ipynb", "05_fusion.ipynb"])
-def test_a_chapter_on_a_recorded_run_reads_as_a_page(page, lab, name):
+@pytest.mark.parametrize("stem", ["03_sentiment_score", "04_affective_regions", "05_fusion"])
+def test_a_chapter_on_a_recorded_run_reads_as_a_page(page, lab, stem):
     """The quick part of the tests here: nothing is trained."""
     _, root = lab
-    chapter = nbformat.read(ROOT / "book" / name, as_version=4)
+    chapter = nbformat.read(ROOT / "book" / f"{stem}.ipynb", as_version=4)
     for cell in chapter.cells:
         cell.source = cell.source.replace('"scenes-annotated"', '"oasis-squeezenet1_1"')
-    nbformat.write(chapter, root / "book" / f"recorded_{name}")
-    reads_as_a_page(page, run_all(page, lab, f"recorded_{name}"))
+    nbformat.write(chapter, root / "book" / f"recorded_{stem}.ipynb")
+    reads_as_a_page(page, run_all(page, lab, f"recorded_{stem}.ipynb"))
 
 
 def the_explorer_answers(page):
