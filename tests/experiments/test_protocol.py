@@ -20,6 +20,7 @@ from arlib.experiments import (
     trainings,
 )
 from arlib.experiments.planning import Plan
+from arlib.experiments.rates import Rates
 
 pytestmark = pytest.mark.xdist_group("protocol")  # one worker makes what they share
 
@@ -303,9 +304,7 @@ class TestPlan:
 
     def test_beside_a_gpu_images_are_prepared_while_it_works(self, monkeypatch):
         monkeypatch.setattr("os.cpu_count", lambda: 2)
-        cpu = planning.Rates(
-            1.0, 0.5, 0.1, propose=3.0, describe=1.0, fit=1.0, decode=1.0, gpu=False
-        )
+        cpu = Rates(1.0, 0.5, 0.1, propose=3.0, describe=1.0, fit=1.0, decode=1.0, gpu=False)
         gpu = replace(cpu, gpu=True)
         assert cpu.training(10, 4) == 10 * (1 + 4 * 0.5) + 10 * 4 * 1.0 / 2
         assert gpu.training(10, 4) == max(10 * (1 + 4 * 0.5), 10 * 4 * 1.0 / 2)

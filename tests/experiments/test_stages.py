@@ -10,7 +10,7 @@ import pytest
 
 from arlib._support import provenance
 from arlib._support.storage import cache_folder
-from arlib.experiments import stages, trainings
+from arlib.experiments import images, stages, trainings
 
 LIBRARY = provenance.ROOT
 STAGES = {
@@ -19,7 +19,7 @@ STAGES = {
     "bank": trainings.BANK,
     "scores": stages.SCORING,
     "rows": stages.MEASURING,
-    "drawn": trainings.DRAWN,
+    "drawn": images.DRAWN,
     "run": stages.RUN,
 }
 NETWORKS = {"training", "pcnn", "rows"}
@@ -108,10 +108,11 @@ def test_what_the_stages_themselves_compute_with_is_in_one_of_them():
         for parts in STAGES.values()
         for path in provenance.covered_files(*parts)
     }
-    modules = [Path(module.__file__) for module in (stages, trainings)]
+    modules = [Path(module.__file__) for module in (stages, trainings, images)]
     needed = {path.as_posix() for each in modules for _, path in imported(each)}
     assert needed - files - provenance._BESIDE == {
         "datasets/__init__.py",
+        "experiments/images.py",
         "experiments/planning.py",
         "experiments/protocol.py",
         "experiments/registry.py",

@@ -59,18 +59,18 @@ def networks():
     return networks
 
 
+def random_head(rng, **provenance):
+    weight, bias = rng.normal(size=(2, 128)), rng.normal(size=2)
+    emotions = ("positive", "negative")
+    return LinearHead(
+        weight.astype(np.float32), bias.astype(np.float32), emotions, "vgg_tiny", provenance
+    )
+
+
 @pytest.fixture(scope="module")
 def heads():
     rng = np.random.default_rng(1)
-    return {
-        fold: LinearHead(
-            rng.normal(size=(2, 128)).astype(np.float32),
-            rng.normal(size=2).astype(np.float32),
-            ("positive", "negative"),
-            "vgg_tiny",
-        )
-        for fold in (1, 2, 3)
-    }
+    return {fold: random_head(rng) for fold in (1, 2, 3)}
 
 
 def readable(dataset):
@@ -178,16 +178,7 @@ def test_a_fold_without_a_network_is_refused(drawn, networks, tmp_path, ask):
 def inner():
     """A head for each two folds."""
     rng = np.random.default_rng(2)
-    return {
-        pair: LinearHead(
-            rng.normal(size=(2, 128)).astype(np.float32),
-            rng.normal(size=2).astype(np.float32),
-            ("positive", "negative"),
-            "vgg_tiny",
-            {"folds": list(pair)},
-        )
-        for pair in ((1, 2), (1, 3), (2, 3))
-    }
+    return {pair: random_head(rng, folds=list(pair)) for pair in ((1, 2), (1, 3), (2, 3))}
 
 
 def test_inner_heads_predict_each_image_once_for_each_other_fold(

@@ -109,19 +109,13 @@ class Experiment:
                 f"predict: finetune_on {FOLDS!r} leaves out the fold that is predicted"
             )
 
-    def stages(
-        self,
-        *,
-        progress: bool = True,
-        say: Callable[[str], Any] | None = None,
-        workers: Mapping[str, Any] | None = None,
-    ) -> "list[Stages]":
-        """Make what does the stages of each run: of each source, of each network."""
-        from arlib.experiments.stages import Stages  # which loads what it takes to do them
+    def stages(self, **how: Any) -> "list[Stages]":
+        """Make what does the stages of each run, of each source and each network.
 
-        facts = asdict(self)
+        `how` is as of `Protocol.stages`.
+        """
         return [
-            Stages(self._protocol(backbone, source), progress, say, workers, facts)
+            self._protocol(backbone, source).stages(declared=asdict(self), **how)
             for source in self.finetune_on
             for backbone in self.backbones
         ]
@@ -140,26 +134,21 @@ class Experiment:
         )
 
     def runs(
-        self,
-        *,
-        progress: bool = True,
-        say: Callable[[str], Any] | None = None,
-        workers: Mapping[str, Any] | None = None,
+        self, *, say: Callable[[str], Any] | None = None, **how: Any
     ) -> dict[str, Callable[[Path], Path]]:
         """Name the runs, each with the function that makes it, given the folder it goes into.
 
         `say` is called with lines of what each will do, which takes the images and the networks;
-        `workers` are of scoring, as `arlib.scoring.score_in_shards` takes them.
+        `how` is as of `Protocol.stages`.
         """
-        made = self.stages(progress=progress, say=say, workers=workers)
-        for stages in made if say else ():
-            for line in outline(stages):
-                assert say
-                say(line)
-        names = [stages.protocol.run_name(self.dataset) for stages in made]
+        made = self.stages(say=say, **how)
+        if say:
+            for stages in made:
+                for line in outline(stages):
+                    say(line)
         return {
-            name: partial(stages.measure, self.dataset)
-            for name, stages in zip(names, made, strict=True)
+            stages.protocol.run_name(self.dataset): partial(stages.measure, self.dataset)
+            for stages in made
         }
 
 

@@ -195,15 +195,12 @@ class Protocol:
             return column.removesuffix(HELD_OUT)
         return run_name(column, self.backbone, self.finetune.dataset)
 
-    def runs(
-        self,
-        *,
-        progress: bool = True,
-        say: Callable[[str], Any] | None = None,
-        workers: Mapping[str, Any] | None = None,
-    ) -> dict[str, Callable[[Path], Path]]:
-        """Name the runs, each with the function that makes it, given the folder it goes into."""
-        stages = self.stages(progress=progress, say=say, workers=workers)
+    def runs(self, **how: Any) -> dict[str, Callable[[Path], Path]]:
+        """Name the runs, each with the function that makes it, given the folder it goes into.
+
+        `how` is as of `stages`.
+        """
+        stages = self.stages(**how)
         return {self.run_name(name): partial(stages.measure, name) for name in self.columns}
 
     def stages(
@@ -212,15 +209,20 @@ class Protocol:
         progress: bool = True,
         say: Callable[[str], Any] | None = None,
         workers: Mapping[str, Any] | None = None,
+        declared: Mapping[str, Any] | None = None,
     ) -> "Stages":
         """Make what does the stages, one by one.
 
-        `say` is called with lines about them; `workers` are of scoring, `processes`, or
-        `scheduler` and `resources`, as `arlib.scoring.score_in_shards` takes them.
+        Args:
+            progress: show bars.
+            say: called with lines about them.
+            workers: of scoring, `processes`, or `scheduler` and `resources`, as
+                `arlib.scoring.score_in_shards` takes them.
+            declared: what run.json holds as the settings of a run, in place of the protocol's.
         """
         from arlib.experiments.stages import Stages  # which loads what it takes to do them
 
-        return Stages(self, progress, say, workers)
+        return Stages(self, progress, say, workers, declared)
 
 
 def restore_protocol(facts: Mapping[str, Any]) -> Protocol:

@@ -33,6 +33,7 @@ from arlib.experiments.baselines.rows import (
     measure_rows,
     rows_for,
 )
+from arlib.experiments.images import READ, identity
 from arlib.experiments.planning import Plan, make_plan
 from arlib.experiments.protocol import (
     FOLDS,
@@ -44,7 +45,7 @@ from arlib.experiments.protocol import (
     Protocol,
 )
 from arlib.experiments.runs import write_baselines, write_run
-from arlib.experiments.trainings import BANK, PCNN, READ, Trainings, identity, locked
+from arlib.experiments.trainings import BANK, PCNN, Trainings, locked
 from arlib.method import affective_regions, usable_base
 from arlib.networks import learning_curve, resolve_device
 from arlib.proposals import Propose, make_proposals
@@ -146,15 +147,14 @@ class Stages(Trainings):
     def _learned_by(self, column: str) -> list[Any]:
         """Name what decides the networks, and heads, of a column."""
         backbone = self.protocol.backbone
-        how = "" if column == SAMPLE else self.learns_from(self.columns(column))
-        if how == FOLDS:
-            dataset, folds = self.columns(column), np.unique(self.tested(column).folds).tolist()
-            sets = [self.others(dataset, fold) for fold in folds]
-            return [self.tuned_folder(backbone, each).name for each in sets]
+        if column == SAMPLE:
+            return [self.tuned_folder(backbone).name]
+        how = self.learns_from(self.columns(column))
         if how in (FROZEN, SHIPPED):
             images = identity(self.columns(column))
             return [how, self._weights_sha256(backbone), self.protocol.seed, images]
-        return [self.tuned_folder(backbone).name]
+        folders = [self.tuned_folder(backbone, each) for each in self.sources(column).values()]
+        return list(dict.fromkeys(folder.name for folder in folders))
 
     def scores(self, column: str) -> xr.Dataset:
         """Score a column's images, shard by shard; a scoring that was cut off goes on."""
