@@ -34,7 +34,10 @@ from arlib.networks import LinearHead
 log = logging.getLogger(__name__)
 
 MOST_FOLDS = 5
-"""Folds of the held-out part: K is chosen on the others."""
+"""Folds of a held-out part, of one's own images, and inner ones of heads; few images make fewer."""
+
+SAMPLE = "sample"
+"""What the images are called that classifiers on fixed features learn from, as a column."""
 
 READ = 10_000
 """Images, at most, of a set in files whose bytes are read to tell whether they changed."""
@@ -68,7 +71,7 @@ class Images:
         dataset = dataset.subset(dataset.labels >= 0)
         out = dataset.folds == 1
         if not share:
-            return replace(dataset, folds=np.full(len(dataset), -1, np.int8))
+            return dataset.with_stratified_folds(0, self.protocol.seed)
         # a reader's own split of this size is taken, such as that of vso; else one is drawn
         of_reader = set(dataset.folds.tolist()) == {-1, 1}
         if of_reader and abs(out.mean() - share) > 0.02:
@@ -153,7 +156,7 @@ class Images:
     def others(self, dataset: Dataset, fold: int) -> Dataset:
         """Take the labelled images outside a fold, and those that no fold tests: to learn from."""
         learn = dataset.subset((dataset.labels >= 0) & (dataset.folds != fold))
-        return replace(learn, folds=np.full(len(learn), -1, np.int8))
+        return learn.with_stratified_folds(0, self.protocol.seed)
 
     @cached_property
     def pairs(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from arlib import datasets
 from arlib.datasets import Dataset, DatasetError
 from arlib.evaluation import Run
 from arlib.experiments.baselines.cross_fit import too_few
+from arlib.experiments.images import MOST_FOLDS
 from arlib.experiments.planning import duration
 from arlib.experiments.protocol import (
     AUTO,
@@ -34,9 +35,6 @@ from arlib.scoring import box_outputs, global_outputs
 
 if TYPE_CHECKING:
     from arlib.experiments.stages import Stages
-
-MOST_FOLDS = 5
-"""Folds of images of one's own, and inner ones of their heads; fewer images make fewer."""
 
 LEVELS: dict[str, tuple[str, ...]] = {
     "main": ("vggnet", "former-fusion"),

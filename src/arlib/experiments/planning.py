@@ -18,6 +18,8 @@ from arlib.datasets import DatasetError
 from arlib.experiments.baselines.lowlevel import Descriptor
 from arlib.experiments.baselines.rows import Missing
 from arlib.experiments.baselines.sentibank import LEAST
+from arlib.experiments.images import SAMPLE
+from arlib.experiments.protocol import HELD_OUT
 from arlib.experiments.rates import Rates, measure_rates, untrained
 from arlib.experiments.trainings import PAIRS
 from arlib.networks import (
@@ -170,7 +172,7 @@ def _data(stages: Stages) -> tuple[dict[str, int], list[str], list[str]]:
         pass
     except (ValueError, OSError) as error:
         lacking.append(str(error))
-    held_out = f"{source}-held-out"
+    held_out = f"{source}{HELD_OUT}"
     for name in settings.columns:
         if lacking and name == held_out:
             sizes[name] = round(sizes[source] * settings.finetune.hold_out)
@@ -199,7 +201,7 @@ def _published_size(name: str) -> int:
 
 def _published(name: str, here: int) -> str:
     """Compare a count with the published one."""
-    size = 0 if name.endswith("-held-out") else _published_size(name)
+    size = 0 if name.endswith(HELD_OUT) else _published_size(name)
     return f" (published: {size:,})" if size and size != here else ""
 
 
@@ -280,11 +282,11 @@ def _steps(
     yield Step("finetune", steps, takes, 4 * weights, tuned)
     here = {name: sizes[name] for name in settings.columns if sizes[name]}
     fitted = min(settings.fit_on, learned)
-    scored = {**here, **({"sample": fitted} if "former-fusion" in settings.rows and fitted else {})}
+    scored = {**here, **({SAMPLE: fitted} if "former-fusion" in settings.rows and fitted else {})}
     for name, n in scored.items():
         crops = f"{n:,} images, {n * (1 + regions):,} crops"
         there = kept(partial(stages.scores_folder, name), "scores.zarr")
-        title = "score, for early fusion" if name == "sample" else f"score {name}"
+        title = "score, for early fusion" if name == SAMPLE else f"score {name}"
         yield Step(title, crops, rates.scoring(n, regions), n * (30.0 * regions + 60), there)
 
     # the other rows: their trainings once, and every column's images

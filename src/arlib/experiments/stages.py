@@ -33,7 +33,7 @@ from arlib.experiments.baselines.rows import (
     measure_rows,
     rows_for,
 )
-from arlib.experiments.images import READ, identity
+from arlib.experiments.images import READ, SAMPLE, identity
 from arlib.experiments.planning import Plan, make_plan
 from arlib.experiments.protocol import (
     FOLDS,
@@ -52,9 +52,6 @@ from arlib.proposals import Propose, make_proposals
 from arlib.scoring import Classifiers, open_scores, score_cross_fold
 
 log = logging.getLogger(__name__)
-
-SAMPLE = "sample"
-"""What the scores of the images are called that classifiers on fixed features learn from."""
 
 CROPS = 10_000
 """Of a shard, on a processor."""

@@ -263,8 +263,8 @@ class Trainings(Images):
     @cached_property
     def deep(self) -> Backbone:
         """Fine-tune the network on adjective-noun pairs, as DeepSentiBank."""
-        tagged, backbone = self.tagged.by_tag(), self.protocol.backbone
-        tagged = replace(tagged, folds=np.full(len(tagged), -1, np.int8))  # nothing is held out
+        backbone = self.protocol.backbone
+        tagged = self.tagged.by_tag().with_stratified_folds(0, self.protocol.seed)  # none held out
         folder = self.training_folder("tags", backbone, tagged)
         return self._train(
             backbone, tagged, folder, self.protocol.finetune.training, self._first(backbone)
