@@ -49,6 +49,7 @@ def with_files(tmp_path, monkeypatch):
     """A folder with the files that the commands name."""
     (tmp_path / "photos" / "sad").mkdir(parents=True)
     (tmp_path / "photos" / "glad").mkdir()
+    (tmp_path / "_build" / "exported" / "objects").mkdir(parents=True)
     for name in ("photo.jpg", "labels.csv", "photos/labels.csv", "images.parquet"):
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
