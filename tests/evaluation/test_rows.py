@@ -1,6 +1,7 @@
 """The rows of Table 1, each beside a loop straight from Algorithm 1 and Eq. 1 to 3."""
 
 import math
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -212,16 +213,36 @@ def nested(make_scores):
     return of_run(scores, "none")
 
 
+def seen_without(nested, fold):
+    """Scores in which inner heads predict the images of the other folds."""
+    without = nested.scores.copy(deep=True)
+    for i, own in enumerate(nested.folds.tolist()):
+        if own not in (fold, -1):
+            without.global_probability[i] = nested.scores.inner_global_probability[i, fold]
+            without.region_probability[i] = nested.scores.inner_region_probability[i, fold]
+    return without
+
+
+def test_what_a_fold_is_compared_by_uses_none_of_its_labels(nested):
+    """By the K of that fold, which was chosen without them, too."""
+    last, first = predict(LAST, nested), predict("VGGNet + ft + obj + senti + lf (K = 1)", nested)
+    ks = list(map(int, re.findall(r"\d+", last.note.partition(" in ")[0])))
+    for fold in (0, 3):
+        without = seen_without(nested, fold)
+        for prediction, k in ((last, ks[fold]), (first, 1)):
+            response = prediction.without(fold)
+            response /= response.sum(-1, keepdims=True)
+            for i in (0, 1, 4, 9):
+                np.testing.assert_allclose(response[i], algorithm_1(without, i, k), atol=1e-6)
+    bare = nested.scores.drop_vars(["inner_global_probability"])
+    assert predict(LAST, of_run(bare.drop_vars("left_out"), "none")).without is None
+
+
 def test_inner_heads_choose_each_folds_k(nested):
     """By hand, and otherwise than the heads that saw its labels would."""
     scores, chosen = nested.scores, []
     for fold in range(5):
-        without = scores.copy(deep=True)
-        for i, own in enumerate(nested.folds.tolist()):
-            if own not in (fold, -1):
-                without.global_probability[i] = scores.inner_global_probability[i, fold]
-                without.region_probability[i] = scores.inner_region_probability[i, fold]
-        shares = right_by_hand(Run("", without), KS)
+        shares = right_by_hand(Run("", seen_without(nested, fold)), KS)
         chosen.append(best_k(shares, set(range(5)) - {fold}))
     prediction = predict(LAST, nested)
     assert prediction.note.startswith(f"K = {', '.join(map(str, chosen))} in folds 0 to 4, by")

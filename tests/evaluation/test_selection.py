@@ -8,22 +8,22 @@ import xarray as xr
 
 from arlib.evaluation.metrics import compare, evaluate
 from arlib.evaluation.runs import Run
-from arlib.evaluation.selection import ALL, RANDOM, RULES, _shuffled, curves, hits
+from arlib.evaluation.selection import ALL, CROPS, RANDOM, RULES, _shuffled, curves, hits
 from arlib.evaluation.significance import fold_differences, fold_means
 from arlib.method import late_fusion
 
-N, REGIONS, CROPS = 30, 6, 8
+N, REGIONS, MOST = 30, 6, 8
 KS = (1, 2, 3, 5, 6, 9)
-CONTROLS = ("grid", "ten-crop")
+CONTROLS = ("grid", CROPS, "ten-crop")
 
 
 @pytest.fixture(scope="module")
 def run(make_scores):
-    """Random scores and crops; the second control has fewer of them than the first."""
+    """Random scores and crops; the last control has fewer of them than the others."""
     scores = make_scores(N, REGIONS, seed=1)
     scores.label[[3, 11]] = -1
-    crops = np.random.default_rng(2).dirichlet([1, 1], (len(CONTROLS), N, CROPS))
-    crops[1, :, 4:] = np.nan
+    crops = np.random.default_rng(2).dirichlet([1, 1], (len(CONTROLS), N, MOST))
+    crops[2, :, 4:] = np.nan
     measured = xr.Dataset(
         {
             "control_probability": (
@@ -70,7 +70,7 @@ def labelled(run):
 
 
 def test_the_rules_are_the_papers_then_the_controls_then_chance_and_all(run, hit):
-    assert hit.rule.values.tolist() == [*RULES, *CONTROLS, RANDOM, ALL]
+    assert hit.rule.values.tolist() == [*RULES, "grid", "ten-crop", RANDOM, ALL, CROPS]
     assert (RANDOM, ALL) == ("random regions", "all regions")  # as figures know them
     assert hit.k.values.tolist() == list(KS)
     bare = hits(Run("bare", run.scores), ks=KS, n_draws=4, seed=5)
@@ -110,11 +110,13 @@ def test_a_rule_is_a_loop_over_images_and_k(run, rule, equations):
 
 
 @pytest.mark.parametrize("control", CONTROLS)
-def test_a_control_takes_the_first_k_of_its_own_crops(run, hit, control):
+def test_a_control_takes_the_first_k_of_its_own_crops_and_random_crops_all(run, hit, control):
     crops = run.baselines.control_probability.sel(control=control).values
     expected = [
         [
-            fused_is_right(image.global_probability.values, crops[i, :k], label)
+            fused_is_right(
+                image.global_probability.values, crops[i, : MOST if control == CROPS else k], label
+            )
             for i, image, label in labelled(run)
         ]
         for k in KS
@@ -238,10 +240,12 @@ def test_a_rules_cost_is_every_crop_that_it_needs_predicted(run, hit):
         at = measured.sel(k=k)
         for rule in ("obj + senti (Eq. 2)", "senti", ALL):
             assert float(at.sel(rule=rule)) == pytest.approx(every)
+        assert float(at.sel(rule=CROPS)) == 1 + MOST
         for rule in ("obj", RANDOM):
             some = [min(n, k) for n in proposed]
             assert float(at.sel(rule=rule)) == pytest.approx(1 + np.mean(some))
-        assert at.sel(rule=list(CONTROLS)).values.tolist() == [1 + min(k, 8), 1 + min(k, 4)]
+        of_some = at.sel(rule=["grid", "ten-crop"]).values.tolist()
+        assert of_some == [1 + min(k, MOST), 1 + min(k, 4)]
 
 
 def test_areas_and_their_gains_are_those_of_evaluate_and_compare(run):

@@ -329,6 +329,18 @@ def test_at_the_base_rate_the_threshold_is_of_the_other_folds(seed):
         assert labels[own].tolist() == [int(p < threshold) for p in share[own]]
 
 
+def test_at_the_base_rate_a_fold_may_have_its_own_shares_of_the_others():
+    rng = np.random.default_rng(3)
+    share, truth, folds = rng.random(30), rng.integers(2, size=30), np.arange(30) % 3
+    apart = rng.random((3, 30))
+    labels = at_base_rate(share, truth, folds, lambda fold: apart[fold])
+    for fold in range(3):
+        others, own = folds != fold, folds == fold
+        threshold = np.percentile(apart[fold, others], 100 * (truth[others] == 1).mean())
+        assert labels[own].tolist() == [int(p < threshold) for p in share[own]]
+    assert (labels != at_base_rate(share, truth, folds)).any()
+
+
 def test_at_the_base_rate_a_monotone_change_of_the_shares_changes_nothing():
     rng = np.random.default_rng(0)
     share, truth, folds = rng.random(200), rng.integers(2, size=200), np.arange(200) % 4

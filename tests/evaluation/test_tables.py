@@ -190,6 +190,26 @@ def test_at_matched_thresholds_the_labels_are_compared_again(run, table):
     assert row.matched_p == pytest.approx(binomtest(corrected, corrected + degraded).pvalue)
 
 
+def test_inner_heads_match_the_thresholds(make_scores):
+    run = Run("nested", make_scores(60, 4, seed=6, inner=True))
+    known = run.labels >= 0
+    truth, folds = run.labels[known], run.folds[known]
+
+    def matched(prediction, inner):
+        def share(response):
+            return (response[:, 0] / response.sum(-1))[known]
+
+        without = (lambda fold: share(prediction.without(fold))) if inner else None
+        return at_base_rate(share(prediction.response), truth, folds, without)
+
+    rows = {method.name: method.predict(run) for method in methods()[4:6]}
+    before, after = (matched(prediction, True) != truth for prediction in rows.values())
+    row = table1([run])["nested"].loc[list(rows)[1]]
+    assert row.matched_corrected == (before & ~after).sum()
+    assert row.matched_degraded == (~before & after).sum()
+    assert any((matched(p, True) != matched(p, False)).any() for p in rows.values())
+
+
 def test_the_detectable_gain_is_of_as_many_images_that_differ(table):
     row = table.loc[LAST]
     share = (row.corrected + row.degraded) / row.images

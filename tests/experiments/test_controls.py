@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from arlib.datasets import Dataset, ImageError
-from arlib.experiments.baselines.rows import CONTROL_CROPS, MOST, control_probabilities
+from arlib.experiments.baselines.rows import MOST, control_crops, control_probabilities
 from arlib.networks import load_backbone
 from arlib.scoring import Classifiers, box_outputs
 
 SIZES = [(64, 96), (40, 32), (1, 1), (2, 3)]
 BROKEN = len(SIZES)
+N = 23  # more than the other controls have
+CROPS = control_crops(N)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,7 @@ def classifiers():
 
 @pytest.fixture(scope="module")
 def controls(drawn, classifiers):
-    return control_probabilities(drawn, classifiers, progress=False)
+    return control_probabilities(drawn, classifiers, CROPS, progress=False)
 
 
 def by_hand(drawn, classifiers, number, box, mirror=False):
@@ -65,9 +67,9 @@ def by_hand(drawn, classifiers, number, box, mirror=False):
 
 def test_controls_are_named_and_in_the_images_order(drawn, controls):
     assert controls.dims == ("control", "image", "rank", "emotion")
-    assert controls.control.values.tolist() == ["grid", "centre crops", "ten-crop"]
+    assert controls.control.values.tolist() == ["grid", "centre crops", "random crops", "ten-crop"]
     assert controls.image.values.tolist() == drawn.keys.tolist()
-    assert controls["rank"].values.tolist() == list(range(1, MOST + 1))
+    assert controls["rank"].values.tolist() == list(range(1, N + 1))
     assert controls.emotion.values.tolist() == ["positive", "negative"]
     assert controls.dtype == np.float32
 
@@ -93,18 +95,22 @@ def test_ten_crop_is_the_middle_and_the_corners_each_before_its_mirror_image(
 
 
 @pytest.mark.parametrize("number", [0, 1])
-@pytest.mark.parametrize("name", list(CONTROL_CROPS))
+@pytest.mark.parametrize("name", list(CROPS))
 def test_crops_are_classified_in_their_own_order(drawn, classifiers, controls, name, number):
-    boxes = CONTROL_CROPS[name](drawn.read(number)).boxes
-    assert len(boxes) == MOST
+    boxes = CROPS[name](drawn.read(number)).boxes
+    assert len(boxes) == (N if name == "random crops" else MOST)
     expected = [by_hand(drawn, classifiers, number, box) for box in boxes]
-    np.testing.assert_allclose(controls.sel(control=name)[number].values, expected, atol=1e-4)
+    measured = controls.sel(control=name)[number, : len(boxes)].values
+    np.testing.assert_allclose(measured, expected, atol=1e-4)
 
 
-def test_ten_crop_has_no_eleventh_crop(controls):
-    ten = controls.sel(control="ten-crop").values
-    assert np.isfinite(ten[:BROKEN, :10]).all()
-    assert np.isnan(ten[:, 10:]).all()
+@pytest.mark.parametrize(
+    ("name", "count"), [("ten-crop", 10), ("grid", MOST), ("centre crops", MOST)]
+)
+def test_no_control_has_more_than_its_own_crops(controls, name, count):
+    values = controls.sel(control=name).values
+    assert np.isfinite(values[:BROKEN, :count]).all()
+    assert np.isnan(values[:, count:]).all()
 
 
 def test_an_unreadable_image_has_no_control(controls):
@@ -112,25 +118,26 @@ def test_an_unreadable_image_has_no_control(controls):
 
 
 def test_images_of_a_few_pixels_are_classified_too(controls):
-    for name in CONTROL_CROPS:
-        assert np.isfinite(controls.sel(control=name)[:BROKEN].values).all()
-    np.testing.assert_allclose(controls.sum("emotion")[:2, :BROKEN].values, 1, rtol=1e-5)
+    for name in CROPS:
+        assert np.isfinite(controls.sel(control=name)[:BROKEN, :MOST].values).all()
+    known = controls.sum("emotion")[:, :BROKEN, :10].values
+    np.testing.assert_allclose(known, 1, rtol=1e-5)
 
 
 def test_where_crops_run_out_the_last_is_repeated(drawn, classifiers, controls):
     """A single pixel has one crop of the grid."""
-    boxes = CONTROL_CROPS["grid"](drawn.read(2)).boxes
+    boxes = CROPS["grid"](drawn.read(2)).boxes
     assert boxes.tolist() == [[0, 0, 1, 1]]
-    probability = controls.sel(control="grid")[2].values
+    probability = controls.sel(control="grid")[2, :MOST].values
     expected = by_hand(drawn, classifiers, 2, boxes[0])
     np.testing.assert_allclose(probability, np.tile(expected, (MOST, 1)), atol=1e-4)
 
 
 def test_where_few_crops_differ_the_last_is_repeated_not_all_of_them(drawn, classifiers, controls):
     """Six pixels have nine crops of the grid."""
-    boxes = CONTROL_CROPS["grid"](drawn.read(3)).boxes
+    boxes = CROPS["grid"](drawn.read(3)).boxes
     assert len(boxes) == 9
     first, last = (by_hand(drawn, classifiers, 3, boxes[place]) for place in (0, -1))
     assert np.abs(first - last).max() > 1e-3
-    probability = controls.sel(control="grid")[3].values
+    probability = controls.sel(control="grid")[3, :MOST].values
     np.testing.assert_allclose(probability[8:], np.tile(last, (MOST - 8, 1)), atol=1e-4)

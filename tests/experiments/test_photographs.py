@@ -95,7 +95,12 @@ class TestEveryRun:
     def test_measures_rows_and_controls_of_its_own_images(self, results, source):
         scores, baselines = results[source].scores, results[source].baselines
         assert baselines.image.values.tolist() == scores.image.values.tolist()
-        assert baselines.control.values.tolist() == ["grid", "centre crops", "ten-crop"]
+        assert baselines.control.values.tolist() == [
+            "grid",
+            "centre crops",
+            "random crops",
+            "ten-crop",
+        ]
         pcnn = {"PCNN + CaffeNet", "PCNN + VGGNet"}
         expected = set() if source == "none" else pcnn
         assert pcnn & set(baselines.method.values.tolist()) == expected, baselines.attrs["missing"]

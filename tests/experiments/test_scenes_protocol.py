@@ -119,7 +119,12 @@ def test_it_has_every_row_and_control(runs):
         assert baselines.image.values.tolist() == run.scores.image.values.tolist()
         assert np.isfinite(baselines.probability.values).all()
         np.testing.assert_allclose(baselines.probability.sum("emotion").values, 1, rtol=1e-5)
-        assert baselines.control.values.tolist() == ["grid", "centre crops", "ten-crop"]
+        assert baselines.control.values.tolist() == [
+            "grid",
+            "centre crops",
+            "random crops",
+            "ten-crop",
+        ]
 
 
 def test_nothing_learned_from_the_held_out_tenth(runs, learned):

@@ -31,11 +31,15 @@ class Unavailable(ValueError):
 
 
 class RowPrediction(NamedTuple):
-    """What a method predicts of each image, (image, emotion), and how."""
+    """What a method predicts of each image, (image, emotion), and how.
+
+    `without` gives the same where no label of a fold is used; None where the run cannot.
+    """
 
     response: np.ndarray
     note: str = ""
     picked: tuple[int, float] | None = None  # K picked on the tested images, and its accuracy
+    without: Callable[[int], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,15 @@ def _measured(name: str, refers: str) -> Method:
 
 def _fused(name: str, refers: str, settings: Mapping[str, Any], rank_by: str = "both") -> Method:
     """A row that Algorithm 1 computes from the scores."""
-    return Method(name, lambda run: RowPrediction(_algorithm_1(run, rank_by, settings)), refers)
+
+    def predict(run: Run) -> RowPrediction:
+        def without(fold: int) -> np.ndarray:
+            return _algorithm_1(run.leaving_out(fold), rank_by, settings)
+
+        response = _algorithm_1(run, rank_by, settings)
+        return RowPrediction(response, without=without if run.nested else None)
+
+    return Method(name, predict, refers)
 
 
 def _algorithm_1(run: Run, rank_by: str, settings: Mapping[str, Any]) -> np.ndarray:
@@ -160,7 +172,13 @@ def _nested(run: Run, ks: Sequence[int], equations: Mapping[str, Any]) -> RowPre
     known = run.labels >= 0
     best = best_option(right[known], run.folds[known])
     rate, _, _ = fold_means(right[known, best], run.folds[known])
-    return RowPrediction(response, note, (ks[best], float(rate)))
+
+    def without(fold: int) -> np.ndarray:
+        chosen = int(k[known & (run.folds == fold)][0])
+        return _algorithm_1(run.leaving_out(fold), "both", {**equations, "k": chosen})
+
+    picked = (ks[best], float(rate))
+    return RowPrediction(response, note, picked, without if run.nested else None)
 
 
 def _at_threshold(run: Run) -> RowPrediction:

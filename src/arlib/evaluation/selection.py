@@ -16,7 +16,7 @@ from arlib.method import affective_regions, late_fusion
 RULES = {"obj + senti (Eq. 2)": "both", "obj": "objectness", "senti": "sentiment"}
 """The paper's selection rules, as `arlib.method.affective_regions` calls them."""
 
-RANDOM, ALL = "random regions", "all regions"
+RANDOM, ALL, CROPS = "random regions", "all regions", "random crops"
 
 
 def curves(
@@ -32,12 +32,13 @@ def curves(
     """Measure accuracy over K for every selection rule, with 95 % intervals over images.
 
     The paper's three rules rank the proposals. "random regions" draws K of the same proposals, and
-    is averaged over draws; "all regions" takes every proposal, whatever K; "grid", "centre crops"
-    and "ten-crop" take the first K of their own crops, where the run measured them.
+    is averaged over draws; "all regions" takes every proposal, whatever K. Where the run measured
+    them, "grid", "centre crops" and "ten-crop" take the first K of their own crops, and "random
+    crops" all of theirs, which are as many as the proposals.
 
-    They fuse K crops, but do not cost the same: Eq. 2 and the sentiment score rank regions by what
-    the network predicts of all N. So "all regions", which chooses none, is the control at the cost
-    of Eq. 2; the others cost less.
+    They do not cost the same: Eq. 2 and the sentiment score rank regions by what the network
+    predicts of all N. So "all regions" and "random crops", of which none are chosen, are the
+    controls at the cost of Eq. 2; the others cost less.
 
     Args:
         run: With labels; images without one are left out.
@@ -78,7 +79,7 @@ def _costs(run: Run, hit: xr.DataArray) -> np.ndarray:
         if rule not in (*RULES, RANDOM, ALL):
             own = run.baselines.control_probability.sel(control=rule)  # type: ignore[union-attr]
             crops = own.notnull().all("emotion").sum("rank").values
-        all_of_them = RULES.get(rule) in ("both", "sentiment") or rule == ALL
+        all_of_them = RULES.get(rule) in ("both", "sentiment") or rule in (ALL, CROPS)
         scored = [crops if all_of_them else np.minimum(crops, k) for k in hit.k.values]
         costs.append([1 + float(np.mean(each)) for each in scored])
     return np.array(costs)
@@ -118,12 +119,15 @@ def _measure(
         for order in orders:
             yield np.stack([late_fusion(global_, order[:, :k], beta) for k in ks])
 
-    # rules with an order of their own, random orders, and all regions at once
+    # rules with an order of their own, random orders, and all of some crops at once
+    orders = dict(_orders(run, max(ks), alpha, base))
+    at_once = {ALL: regions} | ({CROPS: orders.pop(CROPS)} if CROPS in orders else {})
     rules: dict[str, Iterable[np.ndarray]] = {
-        rule: fused([order]) for rule, order in _orders(run, max(ks), alpha, base)
+        rule: fused([order]) for rule, order in orders.items()
     }
     rules[RANDOM] = fused(_shuffled(regions, rng) for _ in range(n_draws))
-    rules[ALL] = [np.stack([late_fusion(global_, regions, beta)] * len(ks))]
+    for rule, crops in at_once.items():
+        rules[rule] = [np.stack([late_fusion(global_, crops, beta)] * len(ks))]
 
     # averaged over draws, where a rule has several
     hits, areas, parts = [], [], []

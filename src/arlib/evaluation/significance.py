@@ -246,15 +246,22 @@ def _root(
     return (low + high) / 2
 
 
-def at_base_rate(share: np.ndarray, truth: np.ndarray, folds: np.ndarray) -> np.ndarray:
+def at_base_rate(
+    share: np.ndarray,
+    truth: np.ndarray,
+    folds: np.ndarray,
+    without: Callable[[int], np.ndarray] | None = None,
+) -> np.ndarray:
     """Predict emotion 0 for as large a share of each fold as has it on the other folds: (image,).
 
-    `share` (image,) is its probability. A method's threshold then no longer counts, its order does.
+    `share` (image,) is its probability, and `without` gives it as of classifiers that saw no label
+    of a fold. A method's threshold then no longer counts, its order does.
     """
     labels = np.zeros(len(share), int)
-    for fold in np.unique(folds):
+    for fold in np.unique(folds).tolist():
         others, own = folds != fold, folds == fold
-        labels[own] = share[own] < np.quantile(share[others], (truth[others] != 0).mean())
+        known = (without(fold) if without else share)[others]
+        labels[own] = share[own] < np.quantile(known, (truth[others] != 0).mean())
     return labels
 
 

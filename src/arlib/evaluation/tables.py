@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -74,7 +74,8 @@ def table1(
           AUC is below 0.5, which tests nothing; the same holds of all rows where it marks
           "VGGNet + ft".
         - ``matched_corrected``, ``matched_degraded``, ``matched_p``: the same test of the labels
-          where both rows predict an emotion as often as it is true on the other folds.
+          where both rows predict an emotion as often as it is true on the other folds; of a
+          `nested` run the threshold is found by heads that saw no label of the tested fold.
         - ``detectable``: the gain of accuracy that a test of these images, of which as many differ,
           would find with 80 % power.
         - ``picked_k`` and ``picked``, the K picked on the tested images and its accuracy.
@@ -181,11 +182,29 @@ def _compared(
         results["p"] = numbers.p["accuracy"]
     truth, folds = labels[known], run.folds[known]
     if first.shape[1] == 2 and np.unique(folds).size > 1:
-        one, other = (at_base_rate(each[known, 0], truth, folds) for each in (first, second))
+        one, other = (
+            at_base_rate(share[known, 0], truth, folds, _inner_shares(prediction, known))
+            for share, prediction in ((first, before), (second, after))
+        )
         matched = label_changes(one, other, truth)
         results["matched_corrected"], results["matched_degraded"] = matched[1:]
         results["matched_p"] = mcnemar(one, other, truth)
     return results
+
+
+def _inner_shares(
+    prediction: RowPrediction, known: np.ndarray
+) -> Callable[[int], np.ndarray] | None:
+    """Give the first emotion's share in known images where no label of a fold is used."""
+    without = prediction.without
+    if without is None:
+        return None
+
+    def shares(fold: int) -> np.ndarray:
+        response = without(fold)[known]
+        return response[:, 0] / response.sum(-1)
+
+    return shares
 
 
 def _named(estimate: pd.Series, low: pd.Series, high: pd.Series, what: str) -> dict[str, float]:

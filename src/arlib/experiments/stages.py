@@ -26,9 +26,9 @@ from arlib.datasets import Dataset, DatasetError
 from arlib.experiments.baselines.cross_fit import FitOnce, fit_svm
 from arlib.experiments.baselines.former_fusion import joint_features
 from arlib.experiments.baselines.rows import (
-    CONTROL_CROPS,
     Missing,
     Row,
+    control_crops,
     control_probabilities,
     measure_rows,
     rows_for,
@@ -88,7 +88,7 @@ class Stages(Trainings):
     ):
         super().__init__(protocol, progress, say)
         self.workers, self.declared = workers or {}, declared
-        self.crops: Mapping[str, Propose] = CONTROL_CROPS
+        self.crops: Mapping[str, Propose] = control_crops(protocol.max_regions)
         self._scores: dict[str, xr.Dataset] = {}
         self._reasons: dict[tuple[str, str], str] = {}  # why a column lacks a row
 
@@ -222,9 +222,7 @@ class Stages(Trainings):
         if settings.fit_on:
             rows[FORMER_FUSION] = partial(self._former_fusion, dataset, scores)
         rows["controls"] = lambda: (
-            control_probabilities(
-                dataset, classifiers, crops=self.crops, progress=self.progress
-            ).values
+            control_probabilities(dataset, classifiers, self.crops, progress=self.progress).values
         )
         wanted = {ROWS[row]: row for row in settings.rows}
         frozen = self.learns_from(self.columns(column)) in (FROZEN, SHIPPED)

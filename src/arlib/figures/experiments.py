@@ -41,7 +41,7 @@ def plot_curves(columns: Mapping[str, xr.Dataset], majority: Mapping[str, float]
         first = curves.isel(rule=0)
         panel.fill_between(curves.k, 100 * first.low, 100 * first.high, alpha=0.2, color=COLOURS[0])
         for rule in curves.rule.values.tolist():
-            number, flat = rules.index(rule), rule == "all regions"
+            number, flat = rules.index(rule), rule in ("all regions", "random crops")
             panel.plot(
                 curves.k,
                 100 * curves.accuracy.sel(rule=rule),

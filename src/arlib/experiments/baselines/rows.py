@@ -1,6 +1,6 @@
 """The rows of Table 1 that scores cannot fill, and the controls: crops of fixed places."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,25 +24,31 @@ from arlib.proposals import Propose, make_proposals
 from arlib.scoring import Classifiers, classify_boxes, global_outputs
 
 MOST = 20
-"""The most crops of a control: as many as the largest K that is evaluated."""
+"""The crops of a grid and of centre crops: as many as the largest K that is evaluated."""
 
-CONTROL_CROPS: dict[str, Propose] = {
-    "grid": make_proposals("grid", max_regions=MOST),
-    "centre crops": make_proposals("center_crops", max_regions=MOST),
-}
-"""Crops that do not depend on the image, in their own order; ten-crop is added."""
+
+def control_crops(max_regions: int) -> dict[str, Propose]:
+    """Make the controls whose crops do not depend on the image; ten-crop is added to them.
+
+    "random crops" are as many as Eq. 2 ranks, N, since they are compared at the cost of ranking.
+    """
+    return {
+        "grid": make_proposals("grid", max_regions=MOST),
+        "centre crops": make_proposals("center_crops", max_regions=MOST),
+        "random crops": make_proposals("random_boxes", max_regions=max_regions),
+    }
 
 
 def control_probabilities(
     dataset: Dataset,
     classifiers: Classifiers,
+    crops: Mapping[str, Propose],
     *,
-    crops: Mapping[str, Propose] = CONTROL_CROPS,
     progress: bool = True,
 ) -> xr.DataArray:
     """Classify the crops of each control in every image: (control, image, rank, emotion) float32.
 
-    Rows are in each control's own order; NaN beyond its crops and where the image is unreadable.
+    Ranks are in each control's own order; NaN beyond its crops and where the image is unreadable.
     Where an image is too small for different crops, the last is repeated. "ten-crop" (Krizhevsky et
     al. 2012) holds the middle, its mirror image, a corner, its mirror image, and so on.
     """
@@ -51,23 +57,22 @@ def control_probabilities(
     five = [classify(make_proposals("five_crops"), mirror) for mirror in (False, True)]
     ten = np.stack(five, axis=2)  # (image, crop, mirrored, emotion)
     controls["ten-crop"] = ten.reshape(len(ten), -1, ten.shape[-1])
-    shape = (len(controls), len(dataset), MOST, len(dataset.emotions))
+    most = max(probability.shape[1] for probability in controls.values())
+    shape = (len(controls), len(dataset), most, len(dataset.emotions))
     values = np.full(shape, np.nan, np.float32)
     for row, probability in zip(values, controls.values(), strict=True):
         row[:, : probability.shape[1]] = probability
     return _of_controls(values, dataset, crops)
 
 
-def _of_controls(
-    values: np.ndarray, dataset: Dataset, crops: Mapping[str, Propose]
-) -> xr.DataArray:
+def _of_controls(values: np.ndarray, dataset: Dataset, crops: Iterable[str]) -> xr.DataArray:
     return xr.DataArray(
         values,
         dims=("control", "image", "rank", "emotion"),
         coords={
             "control": np.array([*crops, "ten-crop"], object),
             "image": dataset.keys.astype(object),
-            "rank": np.arange(1, MOST + 1),
+            "rank": np.arange(1, values.shape[2] + 1),
             "emotion": np.array(dataset.emotions, object),
         },
         name="control_probability",
@@ -169,7 +174,7 @@ def first_regions(scores: xr.Dataset, base: float | str) -> np.ndarray | dict[in
 
 
 def measure_rows(
-    dataset: Dataset, rows: Mapping[str, Row], *, crops: Mapping[str, Propose] = CONTROL_CROPS
+    dataset: Dataset, rows: Mapping[str, Row], *, crops: Iterable[str] = ()
 ) -> xr.Dataset:
     """Measure rows; one that is missing is noted with its reason.
 
