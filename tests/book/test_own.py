@@ -145,7 +145,7 @@ def run_cells(name, parameters):
 def test_few_images_go_through_every_chapter_that_takes_scores(
     few, make_scores, tmp_path, monkeypatch
 ):
-    """No chapter fails or warns, no table shows a NaN, and what was left out is named.
+    """No chapter fails or warns, no table or text shows a NaN, and what was left out is named.
 
     One of them has fewer regions than K = 8, in one image none.
     """
@@ -179,6 +179,7 @@ def test_few_images_go_through_every_chapter_that_takes_scores(
         glued, tables = run_cells(name, parameters)
         for table in tables:
             assert "nan" not in table.to_string(), name
+        assert not [each for each, value in glued.items() if "nan" in str(value)], name
         if name == "04_affective_regions":
             assert 0 <= float(glued['f"{share:.0%}"'].rstrip("%")) <= 100
     lacks = glued['lacks or "nothing"']
