@@ -36,9 +36,6 @@ STATIC = {"live": 0}
 UNKNOWN = "not measured, for want of labels"
 """Stands for a glued value that was not computed."""
 
-NOT_A_NUMBER = "–"
-"""Stands for a number that is none, such as the AUC of one emotion alone."""
-
 VALUES = "user_expressions"
 """Jupyter's name for what a cell's text evaluated, among its metadata."""
 
@@ -49,8 +46,6 @@ _OPTIONS = ["--IPKernelApp.log_level=ERROR", "--HistoryManager.hist_file=:memory
 _ERROR_TAG = "papermill-error-cell-tag"  # of the cells that papermill adds to a failed chapter
 _NOTE = "```{{admonition}} This chapter ends here\n:class: warning\n\n{}.\n```"
 _GLUED = re.compile(r"""\bglue\(\s*["']([^"']+)["']""")
-_ROLE = re.compile(r"\{glue:[a-z]*\}`([^`:]+)(:[^`]*)?`")
-_DIRECTIVE = re.compile(r"^```\{glue:[a-z]*\} (\S+)\n.*?^```$", re.MULTILINE | re.DOTALL)
 
 for _name in ("papermill", "traitlets"):  # an EditionError says in one line what they log
     logging.getLogger(_name).setLevel(logging.CRITICAL)
@@ -145,7 +140,7 @@ def execute_chapter(
             notebook = end_early(notebook, evaluation.LabelsNeeded.__name__)
         else:
             verify(notebook, nbformat.read(source, as_version=4), source.name)
-        write_atomic(target, nbformat.writes(with_dashes(notebook)))
+        write_atomic(target, nbformat.writes(notebook))
     except OSError as error:
         raise EditionError(f"{source.name} could not be written: {error}") from error
     finally:
@@ -239,15 +234,13 @@ async def _evaluate(kernel: _Kernel, text: str, where: str, timeout: float) -> l
 def text_values(cell: NotebookNode) -> list[tuple[str, str]]:
     """List the expressions of an executed cell's text, each with its value as JupyterLab shows it.
 
-    A text is without quotes; a number that is none is a dash, which JupyterLab shows as nan.
+    A text is without quotes.
     """
     values = []
     for record in cell.metadata.get(VALUES, []):
         value = record["result"]["data"]["text/plain"]
-        if value[:1] in "'\"":
-            value = str(ast.literal_eval(value))
-        none = re.fullmatch(r"[+-]?nan%?", value)
-        values.append((record["expression"], NOT_A_NUMBER if none else value))
+        text = str(ast.literal_eval(value)) if value[:1] in "'\"" else value
+        values.append((record["expression"], text))
     return values
 
 
@@ -273,8 +266,8 @@ def _last_cell(source: Path, working: Path) -> str:
 def end_early(notebook: NotebookNode, name: str) -> NotebookNode:
     """Cut a chapter at the cell that failed with the error of this name, and put a note there.
 
-    The note has the error's message; papermill's own cells go. Values that the cells from there on
-    would have glued are `UNKNOWN`, in the text that stays and for other pages.
+    The note has the error's message; papermill's own cells go. What the cells from there on would
+    have glued for other pages is `UNKNOWN`.
     """
     kept: list[NotebookNode] = []
     for number, cell in enumerate(notebook.cells):
@@ -283,43 +276,15 @@ def end_early(notebook: NotebookNode, name: str) -> NotebookNode:
         for output in cell.get("outputs", []):
             if output.output_type == "error" and output.ename == name:
                 unknown = _glued_names(notebook.cells[number:]) - _glued_names(kept)
-                note = _NOTE.format(output.evalue)
-                cells = [*_with_unknown(kept, unknown), new_markdown_cell(note)]
+                cells = [*kept, new_markdown_cell(_NOTE.format(output.evalue))]
                 return NotebookNode({**notebook, "cells": cells + _glue_unknown(unknown)})
         kept.append(cell)
     raise ValueError(f"no cell failed with {name}")
 
 
-def with_dashes(notebook: NotebookNode) -> NotebookNode:
-    """Put a dash into an executed chapter's text for each number that was glued as NaN."""
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    names = {
-        output.metadata.scrapbook.name
-        for output in outputs
-        if "scrapbook" in output.get("metadata", {}) and "nan" in output.data.values()
-    }
-    return NotebookNode({**notebook, "cells": _with_unknown(notebook.cells, names, NOT_A_NUMBER)})
-
-
 def _glued_names(cells: list[NotebookNode]) -> set[str]:
     """Names of the values that cells glue."""
     return {name for c in cells if c.cell_type == "code" for name in _GLUED.findall(c.source)}
-
-
-def _with_unknown(
-    cells: list[NotebookNode], unknown: set[str], words: str = UNKNOWN
-) -> list[NotebookNode]:
-    """Put words in the place of each of these values in the cells' text."""
-
-    def replace(match: re.Match[str]) -> str:
-        return words if match[1] in unknown else match[0]
-
-    return [
-        NotebookNode({**cell, "source": _ROLE.sub(replace, _DIRECTIVE.sub(replace, cell.source))})
-        if cell.cell_type == "markdown"
-        else cell
-        for cell in cells
-    ]
 
 
 def _glue_unknown(names: set[str]) -> list[NotebookNode]:
