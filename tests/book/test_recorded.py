@@ -104,10 +104,11 @@ def test_06_reports_the_results_of_the_recorded_runs(recorded):
     assert found["full.estimate['accuracy']:.3f"] == f"{full['accuracy']:.3f}"
     assert found['number(full.estimate["auc"], ".3f")'] == f"{full['auc']:.3f}"
     assert found["swept.max():.3f"] == f"{float(sweep(scores).accuracy.max()):.3f}"
-    assert found["at_random"] == "the run that is examined has none"
     assert found["swept.size"] == str(20 * 11 * 11)
     runs = load_edition(ROOT, "recorded").parameters["runs"]
     assert found["len(opened)"] == str(len(runs))
+    measured = [n for n in runs if "random crops" in open_run(RESULTS / n).baselines.control]
+    assert found["len(of_random)"] == str(len(measured))
     assert found["(above <= -2).sum()"] == "7"
     assert float(found["number(costs.mean())"]) >= 0
 
@@ -141,9 +142,9 @@ def test_06_says_what_the_tests_of_the_recorded_runs_say(recorded):
     assert float(most) > float(least) > 0
 
 
-def test_fine_tuned_runs_hold_every_row_or_its_reason():
-    runs = sorted(RESULTS.glob("*-ft*"))
-    assert runs
+def test_recorded_runs_hold_every_row_or_its_reason():
+    runs = sorted(path.parent for path in RESULTS.glob("*/run.json"))
+    assert len(runs) == 10
     for folder in runs:
         run = open_run(folder).load()
         (table,) = table1([run]).values()
@@ -156,7 +157,8 @@ def test_fine_tuned_runs_hold_every_row_or_its_reason():
         assert len(facts["dataset"]["sha256"]) == 64
         assert sum(facts["seconds"].values()) > 0
         controls = run.baselines.control_probability
-        assert controls.control.values.tolist() == ["grid", "centre crops", "ten-crop"]
+        wanted = ["grid", "centre crops", *["random crops"] * run.frozen, "ten-crop"]
+        assert controls.control.values.tolist() == wanted
         assert not np.isnan(controls.isel(rank=slice(10))).any()
 
 
