@@ -108,7 +108,7 @@ def test_without_labels_a_chapter_ends_where_it_needs_them(run):
             if "scrapbook" in output.get("metadata", {})
         }
         assert asked <= glued, name
-    assert "ch06-summary" in done.shown("06_experiments")  # which the first page shows
+    assert "ch06-answer" in done.shown("06_experiments")  # which the first page shows
 
 
 CHAPTERS = ("03_sentiment_score", "04_affective_regions", "05_fusion", "06_experiments")

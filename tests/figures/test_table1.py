@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from arlib.evaluation import Run, methods, paper_table, table1
-from arlib.figures import plot_sensitivity, plot_table, table_html
+from arlib.figures import plot_fusion_gains, plot_sensitivity, plot_table, table_html
 from arlib.figures.style import MARKERS
 
 NAMES = [method.name for method in methods()]
@@ -352,3 +352,20 @@ def test_gains_are_beside_their_settings():
     low, high = panel.get_ylim()
     assert low > high, "the default is on top"
     assert [0, 0] in [list(drawn.get_xdata()) for drawn in panel.get_lines()]
+
+
+def test_fusions_gains_are_above_the_papers(tables):
+    figure = plot_fusion_gains(tables)
+    figure.draw_without_rendering()
+    (panel,) = figure.axes
+    last = [table.loc["VGGNet + ft + obj + senti + lf (K)"] for table in tables.values()]
+    names = [label.get_text() for label in panel.get_yticklabels()]
+    assert names == [*tables, *(f"the paper: {name}" for name in paper_table())]
+    np.testing.assert_allclose(marks(panel).get_xdata(), [100 * row.gain for row in last])
+    limits = [[100 * row.gain_low, 100 * row.gain_high] for row in last]
+    np.testing.assert_allclose(bars(panel.containers[0]), limits)
+    (theirs,) = (line for line in panel.get_lines() if line.get_marker() == "D")
+    np.testing.assert_allclose(theirs.get_xdata(), [2.38, 4.48, 3.40, 6.67, 0.76], atol=0.005)
+    assert theirs.get_ydata().tolist() == [2, 3, 4, 5, 6]
+    low, high = panel.get_ylim()
+    assert low >= 6 > 0 >= high

@@ -21,7 +21,9 @@ from arlib.publishing.site_images import (
     as_webp,
     convert_images,
     copy_dark_images,
+    describe_images,
     extract_dark_figures,
+    figure_alts,
     figures_in,
     gallery_page,
     name_webp,
@@ -135,6 +137,20 @@ def test_pages_show_the_dark_form_of_the_figures_that_have_one(stage, tmp_path):
     assert ' width="900" height="450" loading="lazy" />' in page
     assert page.count('alt="a"') == 3
     assert page.endswith('<img alt="a" src="../_images/photo.png" style="width: 100%;" />')
+
+
+def test_a_figure_that_another_page_glues_keeps_its_text(stage):
+    """Sphinx writes such an image's address for its text, or nothing."""
+    name = next(figures_in(chapter(stage)))[0].name
+    alts = figure_alts(stage)
+    assert [*alts.values()] == ["Figure 0", "Figure 1"]
+    address = f"../_images/{name}"
+    for glued in (f'<img src="{address}" />', f'<img alt="{address}" src="{address}" />'):
+        assert describe_images(glued, alts) == f'<img alt="Figure 0" src="{address}" />'
+    own = f'<img alt="own" src="{address}" /><img src="../_images/photo.png" />'
+    assert describe_images(own, alts) == own
+    quoted = describe_images(f'<img src="{address}" />', {name: '<"b">'})
+    assert 'alt="&lt;&quot;b&quot;&gt;"' in quoted
 
 
 def test_a_class_that_an_image_has_is_kept():

@@ -193,6 +193,30 @@ def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
+def plot_fusion_gains(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Show what the last row of Table 1 gains in every column, and in the paper's, hollow marks.
+
+    Args:
+        tables: columns, from `arlib.evaluation.table1`, at least one.
+    """
+    full, fused = "VGGNet + ft", "VGGNet + ft + obj + senti + lf (K)"
+    paper = 100 * (paper_table().loc[fused] - paper_table().loc[full])
+    rows = pd.DataFrame({name: table.loc[fused] for name, table in tables.items()}).T
+    rows = 100 * rows[["gain", "gain_low", "gain_high"]].astype(float)
+    rows.columns = ["gain", "low", "high"]
+    figure, axes = new_figure(height=1.1 + 0.27 * (len(rows) + len(paper)))
+    draw_intervals(axes, rows, "gain")
+    theirs = len(rows) + np.arange(len(paper))
+    look: Any = {"linestyle": "", "marker": MARKERS[3], "markerfacecolor": "none"}
+    axes.plot(paper, theirs, color=COLOURS[5], **look)
+    axes.axvline(0, color=NEUTRAL, linewidth=1)
+    axes.axhline(len(rows) - 0.5, color=NEUTRAL, linewidth=1)
+    labels = [*rows.index, *(f"the paper: {name}" for name in paper.index)]
+    axes.set_yticks(np.arange(len(labels)), labels, fontsize=8)
+    axes.set_xlabel("accuracy gained over the full image, points, 95 % interval")
+    return figure
+
+
 def _paper_column(name: str) -> str | None:
     """Look up the column of the paper's Table 1 that a column stands for, by its dataset."""
     dataset, _, agreement = name.partition(", ")

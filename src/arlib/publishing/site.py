@@ -27,6 +27,8 @@ from arlib.publishing.site_images import (
     add_dark_images,
     convert_images,
     copy_dark_images,
+    describe_images,
+    figure_alts,
     name_webp,
 )
 
@@ -218,11 +220,12 @@ def finish_pages(stage: Path, site: Path, colab: str | None, address: str | None
             raise EditionError(f"the site did not build: its page {name} is missing")
     title = yaml.safe_load((stage / "_config.yml").read_text())["title"]
     dark_sizes = copy_dark_images(stage, site)
-    webp_names = convert_images(site)
+    webp_names, alts = convert_images(site), figure_alts(stage)
     chapters = {path.with_suffix("").as_posix(): path for path in chapter_paths(stage)}
     for path in site.rglob("*.html"):
         name = path.relative_to(site).with_suffix("").as_posix()
         page = fix_page(path.read_text(encoding="utf-8"))
+        page = describe_images(page, alts)
         page = name_webp(add_dark_images(page, dark_sizes), webp_names)
         if name in chapters:
             links = _offer_notebook(stage, site, chapters[name])

@@ -7,6 +7,7 @@ from collections.abc import Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
+from html import escape
 from io import BytesIO
 from pathlib import Path
 
@@ -144,6 +145,27 @@ def add_dark_images(page: str, sizes: Mapping[str, tuple[int, int]]) -> str:
         return _with_class(light, "only-light") + _with_class(dark, "only-dark")
 
     return _IMAGE.sub(both, page)
+
+
+def describe_images(page: str, alts: Mapping[str, str]) -> str:
+    """Give the images of chapters, name -> text, their text on pages that glue them too.
+
+    There Sphinx writes none.
+    """
+
+    def described(match: re.Match[str]) -> str:
+        image, name = match[0], match[2]
+        if not alts.get(name) or " alt=" in image.replace(f'alt="{match[1]}"', ""):
+            return image
+        return re.sub(r'<img( alt="[^"]*")?', f'<img alt="{escape(alts[name])}"', image, count=1)
+
+    return _IMAGE.sub(described, page)
+
+
+def figure_alts(stage: Path) -> dict[str, str]:
+    """Gather the text of each figure of a staged book's executed chapters, by its image's name."""
+    chapters = (nbformat.read(stage / path, as_version=4) for path in chapter_paths(stage))
+    return {figure.name: figure.alt for chapter in chapters for figure, _ in figures_in(chapter)}
 
 
 def _with_class(image: str, name: str) -> str:
