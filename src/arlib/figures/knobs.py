@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
+from arlib._support.progress import has_reader
 from arlib.figures.dark import encoded
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def knobs(
     """
     named = {"k": k, "alpha": alpha, "beta": beta, "rank_by": rank_by}
     settings = {name: value for name, value in named.items() if value is not None}
-    if nobody_answers():
+    if has_reader() is False:
         return draw(**settings)
     import ipywidgets as widgets
 
@@ -83,13 +84,3 @@ def _control(name: str, value: Any) -> Any:
     return widgets.FloatSlider(
         value, min=0, max=max(most, math.ceil(value)), step=0.05, description=name, **look
     )
-
-
-def nobody_answers() -> bool:
-    """Whether a kernel runs this for a program that executes notebooks, not for a reader."""
-    from IPython import get_ipython
-
-    shell: Any = get_ipython()
-    if not hasattr(shell, "get_parent"):  # no kernel: Python itself, or IPython in a terminal
-        return False
-    return not shell.get_parent().get("content", {}).get("allow_stdin", False)

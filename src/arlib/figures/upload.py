@@ -10,10 +10,10 @@ import numpy as np
 import xarray as xr
 
 from arlib import proposals
+from arlib._support.progress import has_reader
 from arlib.datasets import ImageError, read_image
 from arlib.experiments import Protocol
 from arlib.figures.explorer import explore
-from arlib.figures.knobs import nobody_answers
 from arlib.method import usable_base
 from arlib.networks import Backbone, LinearHead, load_backbone, load_model, weights_at_hand
 from arlib.proposals import Propose
@@ -110,7 +110,7 @@ def upload_widget(
         >>> [type(part).__name__ for part in widget.children]
         ['FileUpload', 'Dropdown', 'Dropdown', 'IntSlider', 'Label', 'Output']
     """
-    if nobody_answers():
+    if has_reader() is False:
         from IPython.display import Markdown
 
         return Markdown(_NOTE)
