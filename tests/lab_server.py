@@ -51,12 +51,12 @@ def lab_server(root, place, *options, **environment):
         process.wait(30)
 
 
-def ask(address, what, **body):
-    """Ask the server's interface, and return its answer."""
+def ask(address, what, *, at="api", **body):
+    """Ask an interface of the server, and return its answer."""
     headers = {"Authorization": f"token {TOKEN}"}
     if body:
-        reply = requests.post(f"{address}/api/{what}", json=body, headers=headers, timeout=60)
+        reply = requests.post(f"{address}/{at}/{what}", json=body, headers=headers, timeout=60)
     else:
-        reply = requests.get(f"{address}/api/{what}", headers=headers, timeout=60)
+        reply = requests.get(f"{address}/{at}/{what}", headers=headers, timeout=60)
     reply.raise_for_status()
     return reply.json()

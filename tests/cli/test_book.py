@@ -55,6 +55,15 @@ def test_it_prints_what_chapters_will_use(server):
     assert "ARLIB_DATA is not set: chapters show the synthetic scenes and recorded runs" in log
 
 
+def test_it_opens_a_page_that_says_where_to_start_and_pages_rendered(server):
+    address, log = server
+    assert f"{address}/lab/tree/start.md?token=" in log
+    assert ask(address, "contents/start.md")["content"].startswith("# Start here\n")
+    plugin = "@jupyterlab/docmanager-extension:plugin"
+    viewers = ask(address, f"settings/{plugin}", at="lab/api")["schema"]["properties"]
+    assert viewers["defaultViewers"]["default"] == {"markdown": "Markdown Preview"}
+
+
 def test_every_chapter_is_listed_and_names_a_kernel_that_exists(server):
     address, _ = server
     listed = {entry["name"] for entry in ask(address, "contents")["content"]}

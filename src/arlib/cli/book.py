@@ -138,12 +138,13 @@ def check_lab(root: Path) -> list[str]:
 def start_lab(root: Path, options: Sequence[str]) -> NoReturn:
     """Replace this process by JupyterLab on the chapters, in this environment.
 
-    By the settings in `labconfig`, beside this file, it opens pages such as the glossary rendered.
+    By the settings in `labconfig`, beside this file, it opens pages such as the glossary rendered,
+    and asks no other host for news.
     """
     paths = [str(Path(__file__).parent), os.environ.get("JUPYTER_CONFIG_PATH")]
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))
-    page = str(root / "book" / "start.md")
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", page, *options])
+    command = [sys.executable, "-m", "jupyterlab", str(root / "book")]
+    os.execv(sys.executable, [*command, "--LabApp.default_url=/lab/tree/start.md", *options])
 
 
 @click.group(invoke_without_command=True)
