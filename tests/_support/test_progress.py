@@ -4,11 +4,12 @@ import io
 import re
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from arlib._support import progress
-from arlib._support.progress import progress_bar
+from arlib._support.progress import has_reader, progress_bar
 
 
 class Terminal(io.StringIO):
@@ -52,3 +53,18 @@ def test_on_a_terminal_it_draws_a_bar(monkeypatch):
 )
 def test_a_short_or_hidden_loop_writes_nothing(monkeypatch, stream, show):
     assert written(monkeypatch, stream(), show=show) == ""
+
+
+@pytest.mark.parametrize("content", [{"allow_stdin": True}, {"allow_stdin": False}, {}])
+def test_a_notebook_that_a_program_executes_shows_nothing(monkeypatch, content):
+    shell = SimpleNamespace(get_parent=lambda: {"content": content})
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    reader = bool(content.get("allow_stdin"))
+    assert has_reader() is reader
+    assert ("100%" in written(monkeypatch, Terminal())) == reader
+
+
+def test_without_a_kernel_there_is_no_telling(monkeypatch):
+    assert has_reader() is None
+    monkeypatch.setitem(sys.modules, "IPython", None)
+    assert has_reader() is None

@@ -13,6 +13,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from pybtex import PybtexEngine
 from scipy.special import xlogy
 from scipy.stats import t
 
@@ -26,6 +27,7 @@ from arlib.publishing.editions import chapter_parameters, chapter_paths
 ROOT = Path(__file__).parents[2]
 CHAPTERS = chapter_paths(ROOT)
 RESULTS = ROOT / "book" / "results"
+GUIDE = [f"guide/{name}" for name in ("departures", "intervals", "reruns", "scaling", "speed")]
 
 
 def cells(path, kind):
@@ -102,11 +104,13 @@ class TestEveryChapter:
             for expression in expressions:
                 ast.parse(expression, mode="eval")
 
-    def test_it_ran_with_nothing_on_stderr(self, path, book):
+    def test_it_ran_with_nothing_on_stderr_and_no_widget(self, path, book):
         notebook = nbformat.read(book / "source" / path, as_version=4)
+        assert "widgets" not in notebook.metadata
         for cell in notebook.cells:
             for output in cell.get("outputs", []):
                 assert output.get("name") != "stderr", output.get("text")
+                assert "widget-view" not in str(output.get("data", {}).keys())
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
@@ -150,6 +154,35 @@ class TestWhatJupyterLabRenders:
         files = [*ROOT.glob("src/arlib/**/*.py"), *ROOT.glob("src/arlib/**/*.js")]
         for code in re.findall(r"^```\w+\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
             assert any(code in file.read_text() for file in files), code
+
+
+READ_IN_LAB = ("start", "glossary", "notation", "references", *GUIDE)
+
+
+@pytest.mark.parametrize("page", READ_IN_LAB)
+def test_a_page_that_jupyterlab_opens_names_no_role(page):
+    text = (ROOT / "book" / f"{page}.md").read_text()
+    assert not re.findall(r"\{[\w:]+\}`", text)
+    assert {*re.findall(r"^[`:]{3,}\{([\w:-]+)\}", text, re.MULTILINE)} <= {"glossary", "glue:"}
+    for words, target in re.findall(r"\[([^\]]*)\]\(([\w./]+)[^)]*\)", text):
+        place = (ROOT / "book" / f"{page}.md").parent / target
+        assert place.is_file(), target
+        if place.suffix == ".ipynb" and not words.startswith("Eq. "):
+            assert f"# {words}\n" in all_text(place.name)
+
+
+def test_the_list_of_sources_is_the_bibliography_s():
+    """Made by: pybtex-format --style plain --output-backend markdown book/references.bib LIST.md"""
+    bibliography = (ROOT / "book" / "references.bib").read_text()
+    form = {"style": "plain", "output_backend": "markdown"}
+    listed = PybtexEngine().format_from_string(bibliography, **form).strip()
+    assert f"<!-- sources -->\n{listed}\n<!--" in (ROOT / "book" / "references.md").read_text()
+
+
+def test_the_first_page_in_jupyterlab_names_every_chapter_by_its_title():
+    start = (ROOT / "book" / "start.md").read_text()
+    for path in CHAPTERS:
+        assert f"]({path.name}) |" in start, "with what it needs, and how long it takes"
 
 
 @cache
@@ -265,10 +298,8 @@ def test_07_varies_the_parameters_on_single_images(glued, book):
             if facts:
                 explorer = json.loads(facts.group(1))
                 explorers[explorer["title"].split(" (")[0]] = explorer
-            assert "widget-view" not in str(output.get("data", {}).keys())
     names = ["A cup of coffee", "Chelsea the cat", "A synthetic scene", "Plain blue"]
     assert list(explorers) == names
-    assert "widgets" not in notebook.metadata
     least = {}
     for name, short in zip(names[:3], ("cup", "cat", "scene"), strict=True):
         facts = explorers[name]

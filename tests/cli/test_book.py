@@ -9,17 +9,37 @@ from pathlib import Path
 
 import pytest
 import websocket
-from tests.lab_server import TOKEN, ask, lab_server
+from tests.book.conftest import copy_sources
+from tests.lab_server import (
+    TOKEN,
+    a_control_draws_anew,
+    ask,
+    build,
+    lab_server,
+    on_recorded_run,
+    reads_as_a_page,
+    run_all,
+)
 
 from arlib.cli.book import KERNEL, MYST, check_lab
 
 ROOT = Path(__file__).parents[2]
 
+pytestmark = pytest.mark.xdist_group("lab")  # one server
+
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def clone(tmp_path_factory):
+    """A copy of the book where nothing was built."""
+    root = tmp_path_factory.mktemp("clone")
+    copy_sources(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def server(clone, tmp_path_factory):
     """A running `arlib lab`: its address and what it printed."""
-    with lab_server(ROOT, tmp_path_factory.mktemp("lab")) as running:
+    with lab_server(clone, tmp_path_factory.mktemp("lab")) as running:
         yield running
 
 
@@ -55,6 +75,15 @@ def test_it_prints_what_chapters_will_use(server):
     assert "ARLIB_DATA is not set: chapters show the synthetic scenes and recorded runs" in log
 
 
+def test_it_opens_a_page_that_says_where_to_start_and_pages_rendered(server):
+    address, log = server
+    assert f"{address}/lab/tree/start.md?token=" in log
+    assert ask(address, "contents/start.md")["content"].startswith("# Start here\n")
+    plugin = "@jupyterlab/docmanager-extension:plugin"
+    viewers = ask(address, f"settings/{plugin}", at="lab/api")["schema"]["properties"]
+    assert viewers["defaultViewers"]["default"] == {"markdown": "Markdown Preview"}
+
+
 def test_every_chapter_is_listed_and_names_a_kernel_that_exists(server):
     address, _ = server
     listed = {entry["name"] for entry in ask(address, "contents")["content"]}
@@ -77,6 +106,21 @@ print(sys.executable, run.scores.sizes["image"], run.facts["dataset"]["images"],
     executable, scored, counted = execute(address, session["kernel"]["id"], code).strip().split("|")
     assert executable == sys.executable
     assert int(scored) == int(counted) > 100
+
+
+@pytest.mark.parametrize("stem", ["03_sentiment_score", "05_fusion"])
+def test_a_chapter_reads_as_its_page(server, clone, browser, stem):
+    """The quick part of tests/publishing/test_lab_browser.py."""
+    address, _ = server
+    chapter = on_recorded_run(ROOT / "book" / f"{stem}.ipynb", clone / "book")
+    built = build(chapter, clone)
+    page = browser.new_page(viewport={"width": 1400, "height": 3000})
+    page.set_default_timeout(60_000)
+    done = run_all(page, (address, clone), chapter.name)
+    reads_as_a_page(page, done, built)
+    if stem == "05_fusion":
+        a_control_draws_anew(page)
+    page.close()
 
 
 def test_another_environment_s_kernel_is_refused(tmp_path, monkeypatch):

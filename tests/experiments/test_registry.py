@@ -57,15 +57,21 @@ def refuse(*_, **__):
 
 
 @pytest.mark.parametrize("name", ["annotated", "folded"])
-def test_a_run_that_is_not_there_is_made_with_the_default_settings(tmp_path, name, monkeypatch):
-    run = find_run(f"scenes-{name}", tmp_path, progress=False)
+def test_a_run_that_is_not_there_is_made_with_the_default_settings(
+    tmp_path, name, monkeypatch, capsys
+):
+    monkeypatch.setattr("arlib.experiments.trainings.has_reader", lambda: True)
+    run = find_run(f"scenes-{name}", tmp_path)
+    *_, line = capsys.readouterr().out.splitlines()  # networks that are kept have none
+    assert line.startswith(f"The network predicts the regions of scenes-{name}. This happens once")
     assert run.facts["experiment"]["max_regions"] == 6
     assert run.scores.image.values.tolist() == stages().column(run.name).keys.tolist()
     assert not list(tmp_path.iterdir()), "it is kept in the cache, not beside the chapter"
     monkeypatch.setattr("arlib.scoring.shards.score", refuse)
     monkeypatch.setattr("arlib.experiments.stages.write_run", refuse)
-    again = find_run(f"scenes-{name}", tmp_path, progress=False)
+    again = find_run(f"scenes-{name}", tmp_path)
     assert again.scores.identical(run.scores)
+    assert capsys.readouterr().out == ""
 
 
 def test_a_run_that_is_there_is_opened_as_it_is(tmp_path, monkeypatch):

@@ -1,29 +1,31 @@
 """Every chapter in JupyterLab, in a real browser, from top to bottom, in a bare clone."""
 
 import re
-import time
 from io import BytesIO
 from pathlib import Path
 
-import nbformat
 import pytest
 from PIL import Image
 from skimage import data
 from tests.book.conftest import copy_sources
-from tests.lab_server import TOKEN, ask, lab_server
+from tests.lab_server import (
+    TOKEN,
+    a_control_draws_anew,
+    build,
+    lab_server,
+    on_recorded_run,
+    reads_as_a_page,
+    run_all,
+    shows_no_markup,
+    texts,
+)
 
-from arlib.publishing.chapters import text_values, verify
-from arlib.publishing.editions import EditionError, chapter_paths
+from arlib.publishing.editions import chapter_paths
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lab_browser")]
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = [path.name for path in chapter_paths(ROOT)]
-MARKUP = re.compile(
-    r"\{(eval|cite|term|ref|eq|numref|doc|math|admonition|literalinclude|(py|glue):\w*)\}"
-    r"|:::|```|glue|\bch0\d-|\(ch-[\w-]+\)="
-)
-PATIENCE = 1500  # seconds; the second chapter trains what all others score by
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,8 @@ def lab(tmp_path_factory):
     """JupyterLab on a copy of the book where nothing was built: its address, and the copy."""
     root = tmp_path_factory.mktemp("clone")
     copy_sources(root)
-    with lab_server(root, tmp_path_factory.mktemp("lab")) as (address, _):
+    place = tmp_path_factory.mktemp("lab")
+    with lab_server(root, place, "--expose-app-in-browser") as (address, _):
         yield address, root
 
 
@@ -42,98 +45,6 @@ def page(lab, browser):
     page.set_default_timeout(60_000)
     yield page
     context.close()
-
-
-def incomplete(done, source, name):
-    """What is missing before all of a chapter has run, or ""."""
-    try:
-        verify(done, source, name)
-    except EditionError as error:
-        return str(error)
-    return ""
-
-
-def has_kernel(address, name):
-    """Whether a notebook's kernel waits for cells."""
-    return any(
-        session["path"] == name and session["kernel"]["execution_state"] == "idle"
-        for session in ask(address, "sessions")
-    )
-
-
-def texts(page):
-    """Number of each cell of text -> what it shows; a cell is rendered when it comes into view."""
-    found, top, panel = {}, 0, page.locator(".jp-Notebook .jp-WindowedPanel-outer")
-    while True:
-        panel.evaluate("(panel, top) => panel.scrollTop = top", top)
-        page.wait_for_timeout(300)
-        for cell in page.locator(".jp-Notebook .jp-MarkdownCell").all():
-            number = int(cell.get_attribute("data-windowed-list-index"))
-            if text := " ".join(cell.inner_text().split()):  # or it is out of view
-                found[number] = text
-            warnings = cell.locator(".text-yellow-600, .text-red-500")
-            assert not warnings.count(), warnings.first.get_attribute("title")
-        height, seen = panel.evaluate("panel => [panel.scrollHeight, panel.clientHeight]")
-        if top + seen >= height:
-            return found
-        top += seen // 2
-
-
-def shows_no_markup(text):
-    """Whether a rendered text has no role, no fence and no name of a value."""
-    assert not MARKUP.search(text), text
-
-
-def reads_as_a_page(page, done):
-    """Whether the text is rendered, and each of its expressions stands there as its value."""
-    shown = texts(page)
-    assert shown.keys() == {n for n, c in enumerate(done.cells) if c.cell_type == "markdown"}
-    for number, text in shown.items():
-        shows_no_markup(text)
-        cell = done.cells[number]
-        values = text_values(cell)
-        assert len(values) == cell.source.count("{eval}")
-        for expression, value in values:
-            assert " ".join(value.split()) in text, f"{expression}: {value!r} is not in {text!r}"
-
-
-def run_all(page, lab, name):
-    """Press Shift+Enter from the first cell to the last: the notebook as it is then saved."""
-    address, root = lab
-    path = root / "book" / name
-    source = nbformat.read(path, as_version=4)
-    page.goto(f"{address}/lab/tree/{name}?token={TOKEN}&reset")
-    page.locator(".jp-Notebook .jp-Cell").first.wait_for()
-    until = time.monotonic() + 60
-    while not has_kernel(address, name):
-        assert time.monotonic() < until, "its kernel did not start"
-        page.wait_for_timeout(500)
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
-    first = page.locator(".jp-Notebook .jp-Cell").first
-    first.locator(".jp-InputPrompt").click()  # its text may hold links
-    page.keyboard.press("Escape")
-    page.locator(".jp-Notebook .jp-Cell.jp-mod-active").wait_for()
-    assert "jp-mod-active" in first.get_attribute("class")
-    first_code = [cell.cell_type for cell in source.cells].index("code")
-    for _ in source.cells[: first_code + 1]:
-        page.keyboard.press("Shift+Enter")
-    # A kernel that comes later than the keys runs none of the cells.
-    page.locator(".jp-InputPrompt", has_text="[1]:").wait_for()
-    for _ in source.cells[first_code + 1 :]:
-        page.keyboard.press("Shift+Enter")
-    until = time.monotonic() + PATIENCE
-    while True:
-        page.wait_for_timeout(2000)
-        page.keyboard.press("Escape")
-        page.keyboard.press("Control+s")
-        done = nbformat.read(path, as_version=4)
-        if done.cells[-1].source == "":  # Shift+Enter in the last cell adds an empty one
-            del done.cells[-1]
-        failed = [o for c in done.cells for o in c.get("outputs", []) if o.output_type == "error"]
-        assert not failed, failed[0]
-        if not (missing := incomplete(done, source, name)):
-            return done
-        assert time.monotonic() < until, missing
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
@@ -147,25 +58,46 @@ def test_before_it_runs_a_chapter_reads_as_a_page_with_its_expressions(page, lab
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_chapter_runs_from_top_to_bottom(page, lab, name):
+    _, root = lab
     done = run_all(page, lab, name)
     for cell in done.cells:
         for output in cell.get("outputs", []):
             assert output.get("name") != "stderr", output.get("text")
-    reads_as_a_page(page, done)
+    reads_as_a_page(page, done, build(ROOT / "book" / name, root))
+    if name.startswith(("04", "05", "06")):
+        a_control_draws_anew(page)
     if name.startswith("07"):
         the_explorer_answers(page)
         a_photograph_is_taken(page)
+        the_explorer_follows_the_theme(page)
 
 
 @pytest.mark.parametrize("stem", ["03_sentiment_score", "04_affective_regions", "05_fusion"])
 def test_a_chapter_on_a_recorded_run_reads_as_a_page(page, lab, stem):
     """The quick part of the tests here: nothing is trained."""
     _, root = lab
-    chapter = nbformat.read(ROOT / "book" / f"{stem}.ipynb", as_version=4)
-    for cell in chapter.cells:
-        cell.source = cell.source.replace('"scenes-annotated"', '"oasis-squeezenet1_1"')
-    nbformat.write(chapter, root / "book" / f"recorded_{stem}.ipynb")
-    reads_as_a_page(page, run_all(page, lab, f"recorded_{stem}.ipynb"))
+    chapter = on_recorded_run(ROOT / "book" / f"{stem}.ipynb", root / "book")
+    built = build(chapter, root)
+    reads_as_a_page(page, run_all(page, lab, chapter.name), built)
+
+
+@pytest.mark.parametrize("name", ["glossary", "notation", "references", "guide/intervals", "start"])
+def test_a_page_that_a_chapter_links_to_is_rendered(page, lab, name):
+    address, _ = lab
+    page.goto(f"{address}/lab/tree/{name}.md?token={TOKEN}&reset")
+    view = page.locator(".jp-MarkdownViewer")
+    view.locator("h1").wait_for()
+    view.locator("a[href]").first.wait_for()
+    shows_no_markup(view.inner_text())
+    assert not view.locator(".text-yellow-600, .text-red-500").count()
+
+
+def test_it_opens_at_a_page_from_which_a_chapter_opens(page, lab):
+    address, _ = lab
+    page.goto(f"{address}/lab?token={TOKEN}&reset")
+    page.locator(".jp-MarkdownViewer h1", has_text="Start here").wait_for()
+    page.locator(".jp-MarkdownViewer a", has_text="Late fusion").click()
+    page.locator(".jp-Notebook h1", has_text="Late fusion").wait_for()
 
 
 def the_explorer_answers(page):
@@ -197,3 +129,14 @@ def a_photograph_is_taken(page):
     page.locator(".widget-dropdown select").nth(1).select_option("saliency")
     fewer = re.compile(r"my cup\.png: [1-9]\d? regions")
     page.locator(".jp-OutputArea .widget-label", has_text=fewer).wait_for()
+
+
+def the_explorer_follows_the_theme(page):
+    card = page.locator(".arlib-explorer").first.locator(".card")
+    assert "dark" not in card.get_attribute("class").split()
+    switch = (
+        "window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"
+    )
+    page.evaluate(switch)
+    page.locator("body[data-jp-theme-light=false]").wait_for()
+    page.locator(".arlib-explorer .card.dark").first.wait_for()

@@ -34,6 +34,7 @@ from arlib.publishing.site import (
     for_sphinx,
     front_page,
     page_card,
+    page_for_sphinx,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +79,26 @@ def text_for_sphinx(text, **values):
 )
 def test_what_jupyterlab_renders_becomes_what_sphinx_has_for_it(text, read):
     assert text_for_sphinx(text, x="a_b <i> $2$", y="5%") == read
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("[(A, 2016)](../references.md#a2016) and", "{cite}`a2016` and"),
+        ("[nested](../glossary.md#nested%20choice)", "{term}`nested <nested choice>`"),
+        ("[Eq. 2](../04_a.ipynb#eq-ar)", "{eq}`eq-ar`"),
+        (
+            "```{glossary}\none\n: 1: a\n\ntwo\n: [x](references.md#y)\n```\n: z",
+            "```{glossary}\none\n  1: a\n\ntwo\n  {cite}`y`\n```\n: z",
+        ),
+        (
+            "# R\n<!-- sources -->\n[1] A\n<!-- /sources -->\nB",
+            "# R\n```{bibliography}\n:style: plain\n```\nB",
+        ),
+    ],
+)
+def test_a_page_too_becomes_what_sphinx_has_for_it(text, read):
+    assert page_for_sphinx(text) == read
 
 
 def test_an_expression_without_a_value_is_refused():

@@ -1,4 +1,7 @@
-"""Show how far a loop is: a bar on a terminal and in a notebook, elsewhere a line now and then."""
+"""Show how far a loop is: a bar on a terminal and in a notebook, elsewhere a line now and then.
+
+A notebook that a program executes shows nothing: what it would show stays in its outputs for good.
+"""
 
 import math
 import sys
@@ -10,6 +13,19 @@ from tqdm.auto import tqdm
 
 EVERY = 30.0
 """Seconds between two lines."""
+
+
+def has_reader() -> bool | None:
+    """Whether a notebook is open before a reader, or a program executes it; None in no kernel.
+
+    JupyterLab, Jupyter Notebook and VS Code send with a cell that `input()` would be answered;
+    papermill, nbconvert and `jupyter execute` that it would not.
+    """
+    ipython = sys.modules.get("IPython")
+    shell: Any = ipython and ipython.get_ipython()
+    if not hasattr(shell, "get_parent"):  # Python itself, or IPython in a terminal
+        return None
+    return bool(shell.get_parent().get("content", {}).get("allow_stdin", False))
 
 
 class _Lines(plain):
@@ -57,4 +73,4 @@ def progress_bar(*arguments: Any, show: bool = True, **settings: Any) -> plain:
     """
     in_notebook = tqdm is not terminal
     kind = tqdm if in_notebook or sys.stderr.isatty() else _Lines
-    return kind(*arguments, disable=not show, **settings)
+    return kind(*arguments, disable=not show or has_reader() is False, **settings)

@@ -232,7 +232,6 @@ SETTINGS: Mapping[str, Setting] = {
         or_path=True,
     ),
     "max_images": Setting(int, "images of the recall experiment", 1, 10_000),
-    "live": Setting(int, "1 shows the widget that takes a photograph", 0, 1),
 }
 """Everything that an edition, `-p` and run.json may set."""
 

@@ -88,7 +88,7 @@ def run(
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTION OF JUPYTERLAB]...")
 def lab(options: tuple[str, ...]) -> None:
-    """Open the chapters in JupyterLab, in this environment.
+    """Open the chapters in JupyterLab, in this environment, at a page that says where to start.
 
     Before that, the kernel and the data that they will use are checked and printed.
     """
@@ -136,8 +136,15 @@ def check_lab(root: Path) -> list[str]:
 
 
 def start_lab(root: Path, options: Sequence[str]) -> NoReturn:
-    """Replace this process by JupyterLab on the chapters, in this environment."""
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(root / "book"), *options])
+    """Replace this process by JupyterLab on the chapters, in this environment.
+
+    By the settings in `labconfig`, beside this file, it opens pages such as the glossary rendered,
+    and asks no other host for news.
+    """
+    paths = [str(Path(__file__).parent), os.environ.get("JUPYTER_CONFIG_PATH")]
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))
+    command = [sys.executable, "-m", "jupyterlab", str(root / "book")]
+    os.execv(sys.executable, [*command, "--LabApp.default_url=/lab/tree/start.md", *options])
 
 
 @click.group(invoke_without_command=True)

@@ -164,6 +164,8 @@ class Stages(Trainings):
         folder, started = self.scores_folder(column), time.perf_counter()
         names = ("crop", "context", "precision", "features", "batch_size")
         there = (folder / "scores.zarr").exists()
+        if not there:
+            self._once(f"The network predicts the regions of {column}")
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):  # two chapters may want them at once
             scores, report = score_cross_fold(
@@ -297,6 +299,7 @@ class Stages(Trainings):
             if reason := self._reasons.get((column, row)):
                 raise Missing(reason)
             self.say(f"  {column}: {name}")
+            self._once(f"{column}: {name} is measured")
             try:
                 probability = make()
             except (Missing, BusyError):

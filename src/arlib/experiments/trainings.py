@@ -16,7 +16,8 @@ import numpy as np
 
 from arlib import datasets
 from arlib._support.files import read_json
-from arlib._support.storage import cache_folder, exclusive_lock
+from arlib._support.progress import has_reader
+from arlib._support.storage import cache_dir, cache_folder, exclusive_lock
 from arlib.datasets import Dataset
 from arlib.experiments.baselines.pcnn import Progress, train_on
 from arlib.experiments.baselines.rows import Missing
@@ -280,6 +281,8 @@ class Trainings(Images):
     ) -> Backbone:
         """Train a network on all but fold 1, or take it from a folder."""
         settings = self.protocol
+        if not (folder / "network.json").is_file():
+            self._once(f"{backbone} learns from {source.name}")
         network = load_backbone(
             backbone,
             classes=len(source.emotions),
@@ -295,6 +298,11 @@ class Trainings(Images):
                 validation=self._validation(source),
                 progress=self.progress,
             )
+
+    def _once(self, what: str) -> None:
+        """Say in an open notebook what takes a while, and that the next time it will not."""
+        if self.progress and has_reader():
+            print(f"{what}. This happens once: the result is kept in {cache_dir()}.")
 
     def _first(self, backbone: str) -> Path | None:
         """Locate the weights of the network that learned what it learns first; make them."""

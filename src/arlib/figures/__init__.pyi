@@ -14,6 +14,7 @@ from .finetuning import (
 )
 from .fusion import plot_decision as plot_decision, plot_label_changes as plot_label_changes
 from .images import show_pipeline as show_pipeline, show_prediction as show_prediction
+from .knobs import knobs as knobs
 from .proposals import (
     plot_objectness as plot_objectness,
     plot_recall as plot_recall,

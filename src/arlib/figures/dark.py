@@ -33,7 +33,7 @@ class BookFigure(Figure):
     ) -> dict[str, str]:
         """Both forms as PNG, base64; IPython asks for this when a cell ends with the figure."""
         dark = darkened(self)  # before the layout of the first is computed, so that both get one
-        return {"image/png": _png(self), DARK: _png(dark)}
+        return {"image/png": encoded(self), DARK: encoded(dark)}
 
 
 def darkened(figure: Figure) -> Figure:
@@ -102,7 +102,8 @@ def _is_grey(colours: Colormap) -> bool:
     return bool((np.ptp(colours(np.linspace(0, 1, 9))[:, :3], axis=1) < _GREY).all())
 
 
-def _png(figure: Figure) -> str:
+def encoded(figure: Figure) -> str:
+    """Draw a figure as PNG, base64."""
     file = BytesIO()
     figure.savefig(file, format="png", bbox_inches="tight")
     return b64encode(file.getvalue()).decode()

@@ -23,12 +23,15 @@ from arlib.figures.style import (
 from arlib.method import affective_regions
 
 
-def plot_curves(columns: Mapping[str, xr.Dataset], majority: Mapping[str, float]) -> Figure:
+def plot_curves(
+    columns: Mapping[str, xr.Dataset], majority: Mapping[str, float], k: int | None = None
+) -> Figure:
     """Plot accuracy against K for every selection rule, as the paper's Fig. 4.
 
     Args:
         columns: column -> `arlib.evaluation.curves`; the first rule is shown with its interval.
         majority: column -> accuracy of always predicting the commonest label.
+        k: a K to mark.
     """
     n = len(columns)
     wide = min(n, 2)
@@ -53,6 +56,8 @@ def plot_curves(columns: Mapping[str, xr.Dataset], majority: Mapping[str, float]
                 label=rule,
             )
         panel.axhline(100 * majority[name], color=NEUTRAL, linestyle=LINES[1], label="majority")
+        if k is not None:
+            panel.axvline(k, color=NEUTRAL, linestyle=LINES[3], label=f"K = {k}")
         lines, labels = panel.get_legend_handles_labels()
         handles |= dict(zip(labels, lines, strict=True))
         panel.set_title(name, fontsize=9, loc="left")

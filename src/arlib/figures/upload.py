@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from arlib import proposals
+from arlib._support.progress import has_reader
 from arlib.datasets import ImageError, read_image
 from arlib.experiments import Protocol
 from arlib.figures.explorer import explore
@@ -19,10 +20,15 @@ from arlib.proposals import Propose
 from arlib.scoring import score_image
 
 if TYPE_CHECKING:
+    from IPython.display import Markdown
     from ipywidgets import VBox
 
 METHODS = ("edge_boxes", "selective_search", "grid", "saliency")
 """Proposal methods that the widget offers."""
+
+_NOTE = """No kernel stands behind this page, so it takes no photograph. Open the chapter in
+JupyterLab (`make lab`) and run all cells; or, without a notebook: `arlib predict --html photo.jpg`.
+"""
 
 
 @dataclass(frozen=True)
@@ -81,10 +87,11 @@ def load_classifier(which: str, settings: Protocol) -> Classifier:
 
 def upload_widget(
     classifiers: Mapping[str, Classifier], *, max_regions: int = 100, **settings: Any
-) -> "VBox":
+) -> "VBox | Markdown":
     """Create the widget that takes a photograph and shows its explorer; it needs a running kernel.
 
-    The photograph stays in the kernel's memory; a temporary file holds it while it is decoded.
+    The photograph stays in the kernel's memory; a temporary file holds it while it is decoded. A
+    notebook that a program executes, as for a page of the book, gets a note instead; see `knobs`.
 
     Args:
         classifiers: name to choose by -> classifier, from `load_classifier`; the first is chosen.
@@ -92,7 +99,7 @@ def upload_widget(
         settings: where the explorer's sliders begin, as `explore` takes them.
 
     Returns:
-        Upload, choices, a line of status, and the explorer.
+        Upload, choices, a line of status, and the explorer; or the note.
 
     Raises:
         ImportError: ipywidgets is not installed.
@@ -103,6 +110,10 @@ def upload_widget(
         >>> [type(part).__name__ for part in widget.children]
         ['FileUpload', 'Dropdown', 'Dropdown', 'IntSlider', 'Label', 'Output']
     """
+    if has_reader() is False:
+        from IPython.display import Markdown
+
+        return Markdown(_NOTE)
     import ipywidgets as widgets
 
     # the controls, a line of status, and the place of the explorer

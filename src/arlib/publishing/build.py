@@ -23,7 +23,7 @@ from arlib._support.settings import near, short
 from arlib._support.storage import exclusive_lock, replace_folder, write_atomic
 from arlib.evaluation import format_table, table1
 from arlib.method import usable_base
-from arlib.publishing.chapters import STATIC, TIMEOUT, Kernels, execute_chapter
+from arlib.publishing.chapters import TIMEOUT, Kernels, execute_chapter
 from arlib.publishing.editions import (
     Edition,
     EditionError,
@@ -353,7 +353,7 @@ def _gather_facts(
 ) -> dict[str, Any]:
     """Gather the facts of an edition, with the values that every parameter of a chapter had."""
     declared = declared_parameters(root)
-    values = {name: {**declared, **STATIC, **parameters}[name] for name in declared}
+    values = {name: {**declared, **parameters}[name] for name in declared}
     path = stage / "book" / "results" / str(values.get("run")) / "run.json"
     run = json.loads(path.read_text()) if path.is_file() else None
     return facts_of(edition, values, seconds, (run.name for run in runs), run)

@@ -30,9 +30,6 @@ TIMEOUT = 3600.0
 INJECTED = "injected-parameters"
 """The tag of the cell in which papermill sets parameters."""
 
-STATIC = {"live": 0}
-"""Parameters of a chapter that is executed for its page: no kernel stands behind that."""
-
 UNKNOWN = "not measured, for want of labels"
 """Stands for a glued value that was not computed."""
 
@@ -128,9 +125,7 @@ def execute_chapter(
     failed, took longer than `timeout` seconds, left early, killed its kernel or did not run.
     """
     declared = chapter_parameters(source)
-    values = {
-        name: value for name, value in (STATIC | dict(parameters)).items() if name in declared
-    }
+    values = {name: value for name, value in parameters.items() if name in declared}
     working = target.with_name(f".{target.name}.running.ipynb")
     target.unlink(missing_ok=True)
     try:

@@ -1,7 +1,7 @@
 """Build a staged book's site by Jupyter Book, and finish its pages in one pass.
 
-It is an extension of Sphinx too: chapters are written in what JupyterLab renders, and what Sphinx
-has another form for is turned into that while it reads them.
+It is an extension of Sphinx too: chapters, and the pages that they link to, are written in what
+JupyterLab renders, and what Sphinx has another form for is turned into that while it reads them.
 """
 
 import os
@@ -141,14 +141,16 @@ def build_site(
 
 
 def setup(app: Any) -> dict[str, bool]:
-    """Let Sphinx read chapters by `for_sphinx`."""
-    app.connect("source-read", _read_chapter)
+    """Let Sphinx read chapters by `for_sphinx`, and pages by `page_for_sphinx`."""
+    app.connect("source-read", _read)
     return {"parallel_read_safe": True}
 
 
-def _read_chapter(app: Any, name: str, source: list[str]) -> None:
+def _read(app: Any, name: str, source: list[str]) -> None:
     if app.env.doc2path(name).endswith(".ipynb"):
         source[0] = nbformat.writes(for_sphinx(nbformat.reads(source[0], as_version=4)))
+    else:
+        source[0] = page_for_sphinx(source[0])
 
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>$|#~^])")
@@ -157,9 +159,11 @@ _CODE = re.compile(r"(^```\w+\n.*?^```$)", re.MULTILINE | re.DOTALL)
 _ROLES: dict[
     str, str | Callable[[re.Match[str]], str]
 ] = {  # a form that JupyterLab renders -> what Sphinx has for it
-    r"\[[^\]]*\]\(references\.md#(\w+)\)": r"{cite}`\1`",
-    r"\[([^\]]*)\]\(glossary\.md#([^)]+)\)": lambda m: f"{{term}}`{m[1]} <{unquote(m[2])}>`",
-    r"\[Eq\. \d+\]\([\w.]*#(eq-\w+)\)": r"{eq}`\1`",
+    r"\[[^\]]*\]\([./]*references\.md#(\w+)\)": r"{cite}`\1`",
+    r"\[([^\]]*)\]\((?:\.\./)?glossary\.md#([^)]+)\)": lambda m: (
+        f"{{term}}`{m[1]} <{unquote(m[2])}>`"
+    ),
+    r"\[Eq\. \d+\]\([\w./]*#(eq-\w+)\)": r"{eq}`\1`",
     r"(:label: eq-\w+\n):enumerator: \d+\n": r"\1",
     r"```\{math\}\n:enumerator: ([\d.]+)\n(.+)\n```": r"```{math}\n\2 \\tag{\1}\n```",
     r"(?<![}`])`(arlib(?:\.\w+)+)`(?!`)": r"{py:obj}`\1`",
@@ -187,6 +191,21 @@ def for_sphinx(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         figure["caption"] = caption[1]
         after["source"] = after.source[caption.end() :]
     return nbformat.NotebookNode({**notebook, "cells": cells})
+
+
+_SOURCES = re.compile(r"<!-- sources -->.*<!-- /sources -->", re.DOTALL)
+_GLOSSARY = re.compile(r"^```\{glossary\}\n.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def page_for_sphinx(text: str) -> str:
+    """Turn a page of Markdown, written for JupyterLab, into what Sphinx makes a page of.
+
+    Links are as in `for_sphinx`; the list of sources becomes the bibliography, and in a glossary
+    the definitions of MyST become those of Sphinx.
+    """
+    text = _SOURCES.sub("```{bibliography}\n:style: plain\n```", text)
+    text = _GLOSSARY.sub(lambda match: re.sub(r"(?m)^: ", "  ", match[0]), text)
+    return _with_roles(text)
 
 
 def _with_values(cell: nbformat.NotebookNode) -> str:
