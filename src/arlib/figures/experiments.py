@@ -19,6 +19,7 @@ from arlib.figures.style import (
     POSITIVE,
     new_figure,
     new_note,
+    set_title,
 )
 from arlib.method import affective_regions
 
@@ -55,7 +56,7 @@ def plot_curves(columns: Mapping[str, xr.Dataset], majority: Mapping[str, float]
         panel.axhline(100 * majority[name], color=NEUTRAL, linestyle=LINES[1], label="majority")
         lines, labels = panel.get_legend_handles_labels()
         handles |= dict(zip(labels, lines, strict=True))
-        panel.set_title(name, fontsize=9, loc="left")
+        set_title(panel, curves.attrs.get("title", name), 40)
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.set(xlabel="K, regions fused", ylabel="accuracy, %")
     for panel in panels[n:]:
@@ -80,7 +81,7 @@ def plot_sweeps(maps: Mapping[str, xr.DataArray]) -> Figure:
         )
         panel.grid(False)
         panel.set(xlabel="beta", ylabel="alpha")
-        panel.set_title(name, fontsize=8, loc="left")
+        set_title(panel, accuracy.attrs.get("title", name), 24)
         figure.colorbar(tiles, ax=panel)
     for panel in panels[n:]:
         panel.set_axis_off()
