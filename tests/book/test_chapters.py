@@ -281,7 +281,7 @@ def test_06_reports_the_results_of_the_live_runs(glued, live):
 
 def test_07_varies_the_parameters_on_single_images(glued, book):
     found = glued("07_explorer")
-    assert found["of_scenes.description"] == "vgg_tiny, fine-tuned on tagged scenes"
+    assert found["of_scenes.description"] == "small VGG fine-tuned on tagged scenes"
     if not weights_at_hand("squeezenet1_1"):
         assert found["of_photographs.description"] == found["of_scenes.description"]
     assert found["len(changing)"] == "4"
@@ -349,7 +349,7 @@ def test_02_trains_and_reports_its_results(glued):
     assert found["2 * np.log(2) - 1:.1%"] == "38.6%"
     assert found["helps"] == ("higher" if pcnn > auc else "not higher")
     assert found["run"] == "scenes-annotated"
-    assert found["results.network"] == "vgg_tiny, fine-tuned on tagged scenes"
+    assert found["results.network"] == "small VGG fine-tuned on tagged scenes"
     assert float(found["moved:.1%"].rstrip("%")) > 0
 
 

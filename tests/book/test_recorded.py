@@ -38,7 +38,7 @@ def test_01_reports_the_recorded_recall(recorded):
 def test_02_examines_the_errors_of_the_recorded_run(recorded):
     found = recorded("02_finetuning")
     assert found["run"] == "twitter2-mobilenet_v2"
-    assert found["results.network"] == "mobilenet_v2, frozen, under a linear head"
+    assert found["results.network"] == "MobileNetV2, frozen"
     scores = open_run(RESULTS / "twitter2-mobilenet_v2").scores
     whole = evaluate(scores.global_probability, scores.label, folds=scores.fold)
     assert found['f"{rates.auc.iloc[0]:.3f}".replace("nan", "–")'] == f"{whole.estimate['auc']:.3f}"

@@ -469,16 +469,18 @@ class TestRuns:
             code, text = within(*add, "mine")
         run = book / "book" / "results" / "mine"
         assert code == 0
-        assert f"{run}: 30 images, by vgg16, fine-tuned on an unnamed set\n" in text
+        assert (
+            f"{run}: 30 images, Twitter II (mine) · VGG-16 fine-tuned on an unnamed set\n" in text
+        )
         assert f"\narlib table {run}\n" in text
         code, text = within("table", "plain", "-p", "runs", "[mine]")
         assert code == 0
-        assert "mine (n = 29)" in text
+        assert "Twitter II (mine) (n = 29)" in text
         code, text = within("runs", "--format", "json")
         (row,) = json.loads(text)
         assert (row["name"], row["dataset"], row["images"]) == ("mine", "twitter2", 30)
         assert re.fullmatch(
-            r"mine +30 images  20\d\d-\d\d-\d\d \d\d:\d\d  twitter2, by vgg16, .*\n",
+            r"mine +30 images  20\d\d-\d\d-\d\d \d\d:\d\d  Twitter II \(mine\) · VGG-16 .*\n",
             within("runs")[1],
         )
         code, text = within(*add, "mine")
@@ -634,7 +636,7 @@ def test_run_can_only_measure_and_record_the_runs(book, tmp_path, monkeypatch, m
     plan, seconds, *lines = output.splitlines()
     assert plan == (
         "twitter2-vgg_tiny: 20 images (10 positive, 10 negative), up to 3 regions each, by "
-        "vgg_tiny, frozen, under a linear head"
+        "small VGG, frozen"
     )
     assert "scoring takes about" in seconds
     assert "besides the other rows of Table 1" in seconds
@@ -651,4 +653,4 @@ def test_run_can_only_measure_and_record_the_runs(book, tmp_path, monkeypatch, m
     assert (book / "book/results/twitter2-vgg_tiny/run.json").is_file()
     code, output = within("table", "fresh", *parameters)
     assert code == 0
-    assert "twitter2-vgg_tiny (n = 20)" in output
+    assert "Twitter II (n = 20)" in output

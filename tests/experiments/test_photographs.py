@@ -129,9 +129,9 @@ def test_the_weights_of_every_network_are_named(results):
 
 def test_the_network_of_each_run_in_words(results):
     assert {source: run.network for source, run in results.items()} == {
-        "none": "vgg_tiny, frozen, under a linear head",
-        "folds": "vgg_tiny, fine-tuned on the other folds",
-        "twitter2": "vgg_tiny, fine-tuned on twitter2",
+        "none": "small VGG, frozen",
+        "folds": "small VGG fine-tuned on the other folds",
+        "twitter2": "small VGG fine-tuned on Twitter II",
     }
 
 
@@ -247,7 +247,7 @@ class TestFewImages:
     @pytest.mark.parametrize(
         ("light", "dark", "more", "said"),
         [
-            (6, 6, {}, r"12 images \(6 positive, 6 negative\), .* under a linear head"),
+            (6, 6, {}, r"12 images \(6 positive, 6 negative\), .* small VGG, frozen"),
             (
                 3,
                 6,

@@ -101,7 +101,7 @@ def test_a_run_knows_its_images_and_its_settings(runs):
     for column, run in runs.items():
         assert images_of(run).keys.tolist() == run.scores.image.values.tolist()
         assert parse_experiment(run.facts["experiment"]) == SMALL
-        assert run.network == "vgg_tiny, fine-tuned on vso"
+        assert run.network == "small VGG fine-tuned on Flickr"
         assert run.facts["experiment"]["dataset"] == column
         assert run.facts["learning_curve"][-1]["step"] == 3
         assert 0 <= run.facts["learning_curve"][-1]["val_accuracy"] <= 1

@@ -1,6 +1,7 @@
 """Runs by name: those at hand are opened, those of the synthetic scenes are made once."""
 
 import json
+import re
 import shutil
 from dataclasses import asdict
 from functools import partial
@@ -15,6 +16,7 @@ from arlib._support.stores import StoreError
 from arlib.datasets import DatasetError, load
 from arlib.evaluation import LabelsNeeded, Run, table1
 from arlib.experiments import Experiment
+from arlib.experiments.names import words_of
 from arlib.experiments.protocol import Finetuning, scenes_protocol
 from arlib.experiments.registry import (
     SYNTHETIC_RUNS,
@@ -30,6 +32,7 @@ from arlib.experiments.stages import Stages
 from arlib.networks import LinearHead
 from arlib.scoring import open_scores, save_scores
 
+RECORDED = Path(__file__).parents[2] / "book" / "results"
 QUICK = {"iterations": 4, "round": 2, "batch_size": 16, "lr": 0.01}
 TINY = partial(
     scenes_protocol,
@@ -186,18 +189,38 @@ def test_photographs_are_where_the_data_is(tmp_path, monkeypatch):
         images_of(run)
 
 
-def test_the_network_of_a_run_in_words():
-    scenes = {"backbones": ["vgg_tiny"], "finetune_on": ["scenes-tagged"]}
-    assert run_of(scenes).network == "vgg_tiny, fine-tuned on tagged scenes"
-    photographs = {"dataset": "twitter2", "backbones": ["vgg16"]}
-    assert run_of(photographs).network == "vgg16, frozen, under a linear head"
-    for source, words in {
-        "none": "frozen, under a linear head",
-        "shipped": "frozen, under the head that comes with the package",
-        "folds": "fine-tuned on the other folds",
-        "oasis": "fine-tuned on oasis",
-    }.items():
-        assert run_of({**photographs, "finetune_on": [source]}).network == f"vgg16, {words}"
+@pytest.mark.parametrize(
+    ("name", "dataset", "source", "images", "how"),
+    [
+        ("twitter2-vgg16", "twitter2", "none", "Twitter II", ", frozen"),
+        ("twitter2-vgg16-ft", "twitter2", "folds", "Twitter II", " fine-tuned on the other folds"),
+        ("oasis-vgg16-ft-vso", "oasis", "vso", "OASIS", " fine-tuned on Flickr"),
+        ("oasis-vgg16-ft-own-a", "oasis", "../a.csv", "OASIS", " fine-tuned on a"),
+        (
+            *("own-my_set-vgg16-shipped", "x/my_set", "shipped"),
+            *("My set", ", frozen, under the head of OASIS"),
+        ),
+        (
+            *("vso-held-out-vgg16-ft-vso", "vso-held-out", "vso"),
+            *("Flickr, held out", " fine-tuned on Flickr"),
+        ),
+        (
+            *("scenes-tagged", "scenes-tagged-held-out", "scenes-tagged"),
+            *("Tagged scenes, held out", " fine-tuned on tagged scenes"),
+        ),
+        ("mine", "twitter2", "none", "Twitter II (mine)", ", frozen"),
+    ],
+)
+def test_the_title_of_a_run_is_made_from_its_facts(name, dataset, source, images, how):
+    facts = {"dataset": dataset, "backbones": ["vgg16"], "finetune_on": [source]}
+    assert words_of(name, facts) == {"dataset": images, "network": f"VGG-16{how}"}
+
+
+@pytest.mark.parametrize("path", sorted(RECORDED.glob("*/run.json")), ids=lambda p: p.parent.name)
+def test_no_title_of_a_recorded_run_holds_a_folders_name(path):
+    run = open_run(path.parent)
+    assert run.title.count(" · ") == 1
+    assert not re.search(r"[_/]|-ft|\(", run.title), run.title
 
 
 def test_the_real_run_finds_its_photographs(data_root):
@@ -251,7 +274,7 @@ class TestScoresThatBecomeARun:
         folder = add("mine")
         run = find_run("mine").load()
         assert run.scores.drop_attrs().equals(scores.drop_attrs())
-        assert run.network == "vgg16, fine-tuned on an unnamed set"
+        assert run.title == "Labels (mine) · VGG-16 fine-tuned on an unnamed set"
         assert run.facts["dataset"]["sha256"] == load(table).sha256()
         assert run.facts["dataset"]["images"] == 12
         assert run.facts["experiment"]["dataset"] == str(table)
@@ -263,11 +286,11 @@ class TestScoresThatBecomeARun:
         assert column.note["SentiBank"] == "not measured in this run: it holds scores alone"
         (row,) = list_runs("results")
         finished = run.facts["finished"]
-        network = "vgg16, fine-tuned on an unnamed set"
         assert row == {
             "name": "mine",
+            "title": run.title,
             "dataset": str(table),
-            "network": network,
+            "network": run.network,
             "images": 12,
             "finished": finished,
         }
@@ -278,12 +301,12 @@ class TestScoresThatBecomeARun:
     @pytest.mark.parametrize(
         ("attrs", "name", "network"),
         [
-            ({"model": {"dataset": "vso"}}, "own-labels-vgg16-ft-vso", "vgg16, fine-tuned on vso"),
-            ({"head": {"dataset": "a"}}, "own-labels-vgg16", "vgg16, frozen, under a linear head"),
+            ({"model": {"dataset": "b"}}, "own-labels-vgg16-ft-b", "VGG-16 fine-tuned on b"),
+            ({"head": {"dataset": "a"}}, "own-labels-vgg16", "VGG-16, frozen"),
             (
                 {"head": json.loads(json.dumps(LinearHead.default().provenance))},
                 "own-labels-vgg16-shipped",
-                "vgg16, frozen, under the head that comes with the package",
+                "VGG-16, frozen, under the head of OASIS",
             ),
         ],
     )

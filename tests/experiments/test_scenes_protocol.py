@@ -108,7 +108,7 @@ def test_a_run_is_complete(runs):
         assert run.scores.sizes["region"] == 6
         assert run.scores.attrs["backbone"] == "vgg_tiny"
         assert parse_experiment(run.facts["experiment"]) == TINY
-        assert run.network == "vgg_tiny, fine-tuned on tagged scenes"
+        assert run.network == "small VGG fine-tuned on tagged scenes"
 
 
 def test_it_has_every_row_and_control(runs):

@@ -9,8 +9,14 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from arlib.evaluation import Run, methods, paper_table, table1
-from arlib.figures import plot_fusion_gains, plot_sensitivity, plot_table, table_html
+from arlib.evaluation import Run, curves, methods, paper_table, table1
+from arlib.figures import (
+    plot_curves,
+    plot_fusion_gains,
+    plot_sensitivity,
+    plot_table,
+    table_html,
+)
 from arlib.figures.style import MARKERS
 
 NAMES = [method.name for method in methods()]
@@ -298,8 +304,8 @@ def test_and_absent_for_another(panels):
     assert panels[BARE].get_title(loc="left") == BARE
 
 
-def test_the_papers_majority_is_absent_where_it_is_not_known(tables):
-    (panel,) = plot_table({"scenes-tagged": tables[BARE]}).axes
+def test_the_papers_majority_is_absent_where_it_is_not_known(runs):
+    (panel,) = plot_table(table1([replace(runs[BARE], name="scenes-tagged")])).axes
     assert panel.get_title(loc="left").endswith("the paper: Flickr")
     assert len(line(panel, "the paper")) == 1
     assert line(panel, "the paper's majority line") == []
@@ -314,9 +320,23 @@ def test_the_papers_majority_is_absent_where_it_is_not_known(tables):
         ("vso-held-out-vgg16-ft-vso", "Flickr"),
     ],
 )
-def test_a_column_stands_for_one_of_the_papers_by_its_dataset(tables, name, column):
-    (panel,) = plot_table({name: tables[BARE]}).axes
-    assert panel.get_title(loc="left") == f"{name}; the paper: {column}"
+def test_a_column_stands_for_one_of_the_papers_by_its_dataset(runs, name, column):
+    (panel,) = plot_table(table1([replace(runs[BARE], name=name)])).axes
+    assert panel.get_title(loc="left").replace("\n", " ") == f"{name}; the paper: {column}"
+
+
+def test_a_column_is_called_by_its_title_on_the_page_and_in_the_figure(runs):
+    words = {"dataset": "Twitter II", "network": "MobileNetV2 fine-tuned on the other folds"}
+    named = {DRAWN: replace(runs[DRAWN], **words)}
+    tables = table1(named.values())
+    title = "Twitter II · MobileNetV2 fine-tuned on the other folds"
+    assert rows_of(table_html(tables, named))[0].findall("th")[1].text == title
+    (panel,) = plot_table(tables).axes
+    lines = panel.get_title(loc="left").splitlines()
+    assert lines == [*title.split(" · ")[:1], f"{words['network']}; the paper: Twitter II"]
+    part = named[DRAWN].labelled()
+    (curve,) = plot_curves({DRAWN: curves(part)}, {DRAWN: 0.5}).axes
+    assert curve.get_title(loc="left").splitlines()[0] == "Twitter II"
 
 
 def test_a_column_has_its_own_majority_line(panels, tables):
@@ -360,7 +380,9 @@ def test_fusions_gains_are_above_the_papers(tables):
     (panel,) = figure.axes
     last = [table.loc["VGGNet + ft + obj + senti + lf (K)"] for table in tables.values()]
     names = [label.get_text() for label in panel.get_yticklabels()]
-    assert names == [*tables, *(f"the paper: {name}" for name in paper_table())]
+    titles = [" · ".join(name.split("\n")) for name in names[: len(tables)]]
+    assert titles == [table.attrs["title"] for table in tables.values()]
+    assert names[len(tables) :] == [f"the paper\n{name}" for name in paper_table()]
     np.testing.assert_allclose(marks(panel).get_xdata(), [100 * row.gain for row in last])
     limits = [[100 * row.gain_low, 100 * row.gain_high] for row in last]
     np.testing.assert_allclose(bars(panel.containers[0]), limits)

@@ -17,9 +17,9 @@ RESULTS = click.option(
 @FORMAT
 @click.pass_context
 def runs(context: click.Context, results: Path | None, form: str) -> None:
-    """List the runs that chapters and tables take: images, network, when.
+    """List the runs that chapters and tables take: name, images, when, and what they are in words.
 
-    As JSON: objects of name, dataset, network, images and finished.
+    As JSON: objects of name, title, dataset, network, images and finished.
     """
     if context.invoked_subcommand:
         return
@@ -34,10 +34,7 @@ def runs(context: click.Context, results: Path | None, form: str) -> None:
         click.echo(f"no run in {folder}")
     for row in rows:
         when = (row["finished"] or "not noted")[:16].replace("T", " ")
-        click.echo(
-            f"{row['name']:<34} {row['images']:>7,} images  {when:<16}  "
-            f"{row['dataset']}, by {row['network']}"
-        )
+        click.echo(f"{row['name']:<34} {row['images']:>7,} images  {when:<16}  {row['title']}")
 
 
 @runs.command()
@@ -64,7 +61,7 @@ def add(context: click.Context, store: Path, dataset: str, name: str, results: P
     run = add_run(store, folder, dataset=dataset, name=name)
     opened = open_run(run)
     labelled = int((opened.labels >= 0).sum())
-    click.echo(f"{run}: {opened.labels.size} images, by {opened.network}")
+    click.echo(f"{run}: {opened.labels.size} images, {opened.title}")
     click.echo(f"arlib table {run}" if labelled else "no image has a label: no table has numbers")
 
 

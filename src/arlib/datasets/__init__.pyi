@@ -1,5 +1,10 @@
 from . import scenes as scenes
-from .catalog import describe as describe, entry as entry, source_of as source_of
+from .catalog import (
+    describe as describe,
+    entry as entry,
+    source_of as source_of,
+    title as title,
+)
 from .checks import check as check
 from .coco import load_coco as load_coco
 from .dataset import Dataset as Dataset

@@ -84,6 +84,41 @@ PARTS = {
 """Names of a part of a dataset -> the dataset, of the catalogue."""
 
 
+_TITLES = {
+    "twitter1-five": "Twitter I, five agree",
+    "twitter1-four": "Twitter I, four agree",
+    "twitter1-three": "Twitter I, three agree",
+    "vso": "Flickr",
+    "scenes-objects": "synthetic objects",
+    "scenes-tagged": "tagged scenes",
+    "scenes-annotated": "annotated scenes",
+    "scenes-folded": "unbalanced scenes",
+}
+"""What tables and figures call a dataset, where that is not the catalogue's title."""
+
+
+def title(name: str) -> str:
+    """Name a dataset in words, as a part of a sentence.
+
+    Args:
+        name: of a dataset, of its held-out part, or the path of images of one's own.
+
+    Example:
+        >>> title("twitter2"), title("vso-held-out"), title("scenes-tagged")
+        ('Twitter II', 'Flickr, held out', 'tagged scenes')
+        >>> title("photos/my_labels.csv")
+        'my labels'
+    """
+    own = name.removesuffix("-held-out")
+    if own in _TITLES:
+        words = _TITLES[own]
+    elif own in _catalogue():
+        words = _catalogue()[own].title
+    else:
+        words = Path(own).stem.replace("_", " ")
+    return words if own == name else f"{words}, held out"
+
+
 def source_of(name: str) -> str:
     """Name the dataset whose images a dataset takes: another one of a part, else itself.
 

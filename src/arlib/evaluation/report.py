@@ -144,16 +144,18 @@ def _text(tables: Mapping[str, pd.DataFrame]) -> str:
     parts += ["* differs from VGGNet + ft (McNemar's exact test, Holm-adjusted p < 0.05)"]
     parts += ["c gives every image one label, and is not tested; b has an AUC below 0.5, likewise"]
     parts += ["v lies below the majority line", ""]
-    for name, table in tables.items():
-        parts += [name, _details(table), ""]
+    for table in tables.values():
+        parts += [table.attrs["title"], _details(table), ""]
     return "\n".join([*parts, _paper()])
 
 
 def _grid(tables: Mapping[str, pd.DataFrame]) -> str:
     """Write every row of every column, and the majority line."""
     grid = pd.DataFrame({name: table.apply(_cell, axis=1) for name, table in tables.items()})
-    heads = {name: f"{name} (n = {table.images.max():.0f})" for name, table in tables.items()}
-    grid = grid.rename(columns=heads)
+    heads = [(table.attrs["heads"], table.images.max()) for table in tables.values()]
+    dataset = [f"{words} (n = {images:.0f})" for (words, _), images in heads]
+    network = [words for (_, words), _ in heads]
+    grid.columns = pd.MultiIndex.from_arrays([dataset, network] if any(network) else [dataset])
     grid.loc["always the commonest label"] = [
         f"{100 * table.majority.max():.1f}" for table in tables.values()
     ]

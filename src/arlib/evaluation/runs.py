@@ -25,12 +25,16 @@ class Run:
         scores: Of the images: labels, folds and what the network predicted.
         baselines: The rows that scores cannot fill, and the controls; None if not measured.
         facts: Of the run, from `run.json`.
+        dataset: The images, in words.
+        network: What made the scores, in words.
     """
 
     name: str
     scores: xr.Dataset
     baselines: xr.Dataset | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    dataset: str = ""
+    network: str = ""
 
     def __post_init__(self) -> None:
         """Check that the baselines are of the same images."""
@@ -63,23 +67,14 @@ class Run:
         return "backbones" in experiment and learned in (["none"], ["shipped"])
 
     @property
-    def network(self) -> str:
-        """Describe in a few words the network that made the scores.
+    def title(self) -> str:
+        """Name the run in words, for tables and figures; without any it is its `name`.
 
         Example:
-            >>> facts = {"experiment": {"dataset": "twitter2", "backbones": ["mobilenet_v2"]}}
-            >>> Run("twitter2", scores=None, facts=facts).network
-            'mobilenet_v2, frozen, under a linear head'
+            >>> Run("twitter2-vgg16", None, dataset="Twitter II", network="VGG-16, frozen").title
+            'Twitter II · VGG-16, frozen'
         """
-        experiment = self.facts["experiment"]
-        (source,) = experiment.get("finetune_on", ["none"])
-        words = {
-            "none": "frozen, under a linear head",
-            "shipped": "frozen, under the head that comes with the package",
-            "folds": "fine-tuned on the other folds",
-            "scenes-tagged": "fine-tuned on tagged scenes",
-        }
-        return f"{experiment['backbones'][0]}, {words.get(source, f'fine-tuned on {source}')}"
+        return " · ".join(filter(None, (self.dataset, self.network))) or self.name
 
     @property
     def nested(self) -> bool:
@@ -185,12 +180,17 @@ class Run:
         complete = len(baselines) == len(runs)
         measured = xr.concat(baselines, "image", join="inner", **how) if complete else None
         together = xr.concat(scores, "image", join="outer", **how)
-        return Run(first.name, together, measured, first.facts)
+        return replace(first, scores=together, baselines=measured)
 
     def select(self, images: np.ndarray, name: str) -> Run:
         """Take some images, by a mask (image,), under another name."""
         baselines = None if self.baselines is None else self.baselines.isel(image=images)
         return replace(self, name=name, scores=self.scores.isel(image=images), baselines=baselines)
+
+    def _as_part(self, part: str) -> Run:
+        """Put which part of a run this is after the name, and after the dataset in words."""
+        dataset = f"{self.dataset}, {part}" if self.dataset else ""
+        return replace(self, name=f"{self.name}, {part}", dataset=dataset)
 
     def tested(self) -> Run:
         """Leave out a fixed split's training part: labelled images in no fold, where others are."""
@@ -224,14 +224,14 @@ class Run:
             if baselines is not None:
                 baselines = to_polarity(baselines, emotions)
             scores = to_polarity(run.scores)
-            name = f"{run.name}, polarity"
-            return [replace(run, name=name, scores=scores, baselines=baselines), run]
+            polarity = replace(run, scores=scores, baselines=baselines)
+            return [polarity._as_part("polarity"), run]
         if baselines is None or "agreement" not in baselines:
             return [run]
         agreement = baselines.agreement.values
         words = {5: "five agree", 4: "four agree", 3: "three agree"}
         return [
-            run.select(agreement >= least, f"{run.name}, {agree}")
+            run.select(agreement >= least, run.name)._as_part(agree)
             for least, agree in words.items()
             if (agreement == least).any()
         ]

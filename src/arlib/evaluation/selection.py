@@ -53,7 +53,7 @@ def curves(
         ``accuracy``, ``low``, ``high`` (rule, k), means over folds as of `evaluate`; ``gain``,
         ``gain_low``, ``gain_high`` (rule, k): Eq. 2 less each rule, as of `compare`; ``auc`` and
         ``auc_gain`` likewise; and ``cost`` (rule, k), the crops that the network predicts in an
-        image, the full one included, on average.
+        image, the full one included, on average; `attrs` hold the run's "title".
 
     Raises:
         ValueError: No image has a label.
@@ -67,7 +67,8 @@ def curves(
     _, low, high = auc_interval(gain, parts[0] - parts, 0.95)
     measured |= {"auc": areas, "auc_gain": gain, "auc_gain_low": low, "auc_gain_high": high}
     variables = {name: (("rule", "k"), array) for name, array in measured.items()}
-    return xr.Dataset(variables, {"rule": hit.rule.values, "k": hit.k.values})
+    coords = {"rule": hit.rule.values, "k": hit.k.values}
+    return xr.Dataset(variables, coords, {"title": run.title})
 
 
 def _costs(run: Run, hit: xr.DataArray) -> np.ndarray:

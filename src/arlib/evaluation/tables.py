@@ -80,7 +80,9 @@ def table1(
           would find with 80 % power.
         - ``picked_k`` and ``picked``, the K picked on the tested images and its accuracy.
 
-        A number that is not available is NaN, and ``note`` gives the reason.
+        A number that is not available is NaN, and ``note`` gives the reason. `attrs` hold the
+        column's "title" in words, its two parts as "heads", and as "paper" the column of
+        `paper_table` that it stands for, or None.
 
     Raises:
         ValueError: Two columns have one name.
@@ -92,6 +94,11 @@ def table1(
                 f"two columns are called {column.name}: use --compare for two runs of one name"
             )
         tables[column.name] = _column(column, rows, beta)
+        tables[column.name].attrs |= {
+            "title": column.title,
+            "heads": [column.dataset or column.name, column.network],
+            "paper": _paper_column(column),
+        }
     for name in dict.fromkeys(name for table in tables.values() for name in table.index):
         columns = [table for table in tables.values() if name in table.index]
         for p in ("p", "auc_p"):
@@ -244,6 +251,24 @@ def paper_table() -> pd.DataFrame:
         for name, facts in raw["columns"].items()
     }
     return table
+
+
+def _paper_column(column: Run) -> str | None:
+    """Look up the column of the paper's Table 1 that a column stands for, by its dataset.
+
+    >>> _paper_column(Run("scenes-annotated, five agree", None))
+    'Twitter I, five agree'
+    >>> _paper_column(Run("mine", None, facts={"experiment": {"dataset": "twitter2"}}))
+    'Twitter II'
+    """
+    name, _, agreement = column.name.partition(", ")
+    if agreement.endswith("agree"):
+        return f"Twitter I, {agreement}"
+    dataset = column.facts.get("experiment", {}).get("dataset", name)
+    stands = {f"twitter1-{n}": f"Twitter I, {n} agree" for n in ("five", "four", "three")}
+    stands |= {"scenes-folded": "Twitter II", "twitter2": "Twitter II"}
+    stands |= {"scenes-tagged": "Flickr", "vso": "Flickr"}
+    return next((paper for start, paper in stands.items() if dataset.startswith(start)), None)
 
 
 def _majority(images: int, positive: int | None) -> float:

@@ -17,17 +17,8 @@ from arlib.datasets.scenes import draw_set
 from arlib.experiments.baselines.cross_fit import too_few
 from arlib.experiments.baselines.rows import Missing
 from arlib.experiments.baselines.sentibank import read_pairs
-from arlib.experiments.protocol import (
-    AUTO,
-    FOLDS,
-    FROZEN,
-    HELD_OUT,
-    MODES,
-    SCENES,
-    SHIPPED,
-    Finetuning,
-    Protocol,
-)
+from arlib.experiments.names import AUTO, FOLDS, FROZEN, HELD_OUT, MODES, SHIPPED
+from arlib.experiments.protocol import SCENES, Finetuning, Protocol
 from arlib.experiments.registry import load_images, tested_images
 from arlib.networks import LinearHead
 

@@ -12,23 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from arlib import datasets
 from arlib.datasets import Dataset, DatasetError
-from arlib.evaluation import Run
 from arlib.experiments.baselines.cross_fit import too_few
 from arlib.experiments.images import MOST_FOLDS
+from arlib.experiments.names import AUTO, FOLDS, FROZEN, SHIPPED, network_words
 from arlib.experiments.planning import duration
-from arlib.experiments.protocol import (
-    AUTO,
-    FOLDS,
-    FROZEN,
-    ROWS,
-    SHIPPED,
-    Finetuning,
-    Protocol,
-)
+from arlib.experiments.protocol import ROWS, Finetuning, Protocol
 from arlib.networks import LinearHead, load_backbone
 from arlib.proposals import make_proposals
 from arlib.scoring import box_outputs, global_outputs
@@ -157,8 +148,7 @@ def outline(stages: "Stages") -> Iterator[str]:
     dataset, name = stages.columns(column), settings.run_name(column)
     how = stages.learns_from(dataset)
     frozen = how in (FROZEN, SHIPPED)
-    own = {"backbones": [settings.backbone], "finetune_on": [how]}
-    network = Run(name, xr.Dataset(), facts={"experiment": own}).network
+    network = network_words(settings.backbone, how)
     yield (
         f"{name}: {len(dataset)} images ({_tally(dataset)}), up to {settings.max_regions} "
         f"regions each, by {network}"

@@ -19,7 +19,7 @@ from arlib.experiments.baselines.lowlevel import Descriptor
 from arlib.experiments.baselines.rows import Missing
 from arlib.experiments.baselines.sentibank import LEAST
 from arlib.experiments.images import SAMPLE
-from arlib.experiments.protocol import HELD_OUT
+from arlib.experiments.names import HELD_OUT
 from arlib.experiments.rates import Rates, measure_rates, untrained
 from arlib.experiments.trainings import PAIRS
 from arlib.networks import (

@@ -8,7 +8,6 @@ Every stage is kept in the cache under its settings and the code that it uses, a
 was cut off.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arlib import datasets
+from arlib.experiments.names import HELD_OUT, MODES, run_name
 from arlib.networks import Training
 from arlib.proposals import make_proposals
 
@@ -39,11 +39,6 @@ ROWS = {
 """What an edition calls what is measured beside the scores -> the row of Table 1."""
 
 PAPER_ROWS = ("sentibank", "pcnn-caffenet", "pcnn-vggnet", "vggnet", "former-fusion")
-
-FROZEN, SHIPPED, FOLDS, AUTO = MODES = ("none", "shipped", "folds", "auto")
-"""What a network learns from, where it is not the name of a dataset."""
-
-HELD_OUT = "-held-out"
 
 SCENES = "scenes-"
 """How the names of synthetic scenes begin."""
@@ -262,32 +257,3 @@ def scenes_protocol(**settings: Any) -> Protocol:
         rows=tuple(ROWS),
     )
     return replace(here, **settings)
-
-
-def run_name(column: str, backbone: str, source: str) -> str:
-    """Name the run of a column by a network, after what that learned from.
-
-    >>> run_name("twitter2", "mobilenet_v2", "none"), run_name("twitter2", "mobilenet_v2", "folds")
-    ('twitter2-mobilenet_v2', 'twitter2-mobilenet_v2-ft')
-    >>> run_name("photos/my labels.csv", "squeezenet1_1", "shipped")
-    'own-my_labels-squeezenet1_1-shipped'
-    >>> run_name("oasis", "mobilenet_v2", "../photos/all.csv")
-    'oasis-mobilenet_v2-ft-own-all'
-    """
-    tail = {FROZEN: "", AUTO: "", FOLDS: "-ft", SHIPPED: "-shipped"}.get(source)
-    tail = f"-ft-{_word(source)}" if tail is None else tail
-    return f"{_word(column)}-{backbone}{tail}"
-
-
-def _word(name: str) -> str:
-    """Turn a dataset's name into a part of a folder's name; a path becomes own-STEM.
-
-    >>> _word("twitter1-five"), _word("vso-held-out"), _word("photos/my labels.csv")
-    ('twitter1-five', 'vso-held-out', 'own-my_labels')
-    """
-    own = name.removesuffix(HELD_OUT)
-    if own in datasets.names() or name in datasets.names():
-        return name
-    if not re.search(r"[./\\]", own):  # no path, but what a set was called elsewhere
-        return re.sub(r"[^\w-]", "_", name)
-    return re.sub(r"[^\w.-]", "_", f"own-{Path(own).stem}{name[len(own) :]}")

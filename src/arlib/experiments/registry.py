@@ -17,6 +17,7 @@ from arlib._support.settings import PROTOCOL, SETTINGS, read_settings, short
 from arlib._support.stores import check_store
 from arlib.datasets import Dataset, DatasetError
 from arlib.evaluation import Run
+from arlib.experiments.names import run_name, words_of
 from arlib.experiments.runs import open_run, read_facts, write_run
 from arlib.scoring import open_scores
 
@@ -119,20 +120,22 @@ def list_runs(folder: str | Path = "results") -> list[dict[str, Any]]:
         folder: where runs are; beside a chapter it is called `results`.
 
     Returns:
-        By name: `name`, `dataset`, `network` in words, `images` that are tested, and when it was
-        `finished`, None where that was not noted.
+        By name: `name`, `title` in words, `dataset`, `network` in words, `images` that are tested,
+        and when it was `finished`, None where that was not noted.
 
     Raises:
         ValueError: a run.json is damaged; it is named.
     """
     rows = []
     for path in sorted(Path(folder).glob("*/run.json")):
-        facts = read_facts(path)
+        facts, name = read_facts(path), path.parent.name
         try:
+            words = words_of(name, facts["experiment"])
             row = {
-                "name": path.parent.name,
+                "name": name,
+                "title": " · ".join(words.values()),
                 "dataset": facts["experiment"]["dataset"],
-                "network": Run("", xr.Dataset(), facts=facts).network,
+                "network": words["network"],
                 "images": facts["dataset"]["images"],
                 "finished": facts.get("finished"),
             }
@@ -162,8 +165,6 @@ def add_run(
         ValueError: a name that no run can have, no such dataset, or scores of other images.
         FileExistsError: there is a run of that name, or something else.
     """
-    from arlib.experiments.protocol import run_name
-
     store, scores = Path(store), open_scores(store)
     if lacking := {"dataset", "backbone", "weights_sha256", "unreadable"} - scores.attrs.keys():
         raise ValueError(f"{store} does not say its {min(lacking)}: arlib score writes that")

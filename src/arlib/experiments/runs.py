@@ -24,6 +24,7 @@ from arlib._support.storage import refuse_output, replace_folder
 from arlib._support.stores import open_store, write_store
 from arlib.datasets import Dataset
 from arlib.evaluation import Run, evaluate, majority_rate
+from arlib.experiments.names import words_of
 from arlib.method import predict_labels, usable_base
 from arlib.scoring import open_scores
 
@@ -48,8 +49,9 @@ def open_run(folder: str | Path) -> Run:
             `baselines.zarr`.
 
     Returns:
-        The run of the tested images, under the folder's name; `Run.load` reads all of it into
-        memory. The training part of a fixed split, which scores may hold too, is left out.
+        The run of the tested images, under the folder's name and with a title in words; `Run.load`
+        reads all of it into memory. The training part of a fixed split, which scores may hold too,
+        is left out.
 
     Raises:
         FileNotFoundError: there is no run.
@@ -60,11 +62,14 @@ def open_run(folder: str | Path) -> Run:
     if not (folder / "run.json").is_file():
         raise FileNotFoundError(f"no run at {folder}: it has no run.json")
     store = folder / "baselines.zarr"
+    facts = read_facts(folder / "run.json")
+    experiment = facts.get("experiment", {})
     return Run(
         folder.name,
         open_scores(folder / "scores.zarr"),
         open_store(store) if os.path.lexists(store) else None,
-        read_facts(folder / "run.json"),
+        facts,
+        **(words_of(folder.name, experiment) if "backbones" in experiment else {}),
     ).tested()
 
 

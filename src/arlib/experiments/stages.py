@@ -34,16 +34,9 @@ from arlib.experiments.baselines.rows import (
     rows_for,
 )
 from arlib.experiments.images import READ, SAMPLE, identity
+from arlib.experiments.names import FOLDS, FROZEN, SHIPPED
 from arlib.experiments.planning import Plan, make_plan
-from arlib.experiments.protocol import (
-    FOLDS,
-    FORMER_FUSION,
-    FROZEN,
-    ROWS,
-    SHIPPED,
-    STAGES,
-    Protocol,
-)
+from arlib.experiments.protocol import FORMER_FUSION, ROWS, STAGES, Protocol
 from arlib.experiments.runs import write_baselines, write_run
 from arlib.experiments.trainings import BANK, PCNN, Trainings, locked
 from arlib.method import affective_regions, usable_base

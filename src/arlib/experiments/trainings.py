@@ -23,12 +23,8 @@ from arlib.experiments.baselines.pcnn import Progress, train_on
 from arlib.experiments.baselines.rows import Missing
 from arlib.experiments.baselines.sentibank import SentiBank, train_bank
 from arlib.experiments.images import Images
-from arlib.experiments.protocol import (
-    FOLDS,
-    FROZEN,
-    SHIPPED,
-    Protocol,
-)
+from arlib.experiments.names import FOLDS, FROZEN, SHIPPED
+from arlib.experiments.protocol import Protocol
 from arlib.networks import (
     Backbone,
     LinearHead,

@@ -19,6 +19,7 @@ from arlib.figures.style import (
     POSITIVE,
     new_figure,
     new_note,
+    set_title,
 )
 from arlib.method import affective_regions
 
@@ -60,7 +61,7 @@ def plot_curves(
             panel.axvline(k, color=NEUTRAL, linestyle=LINES[3], label=f"K = {k}")
         lines, labels = panel.get_legend_handles_labels()
         handles |= dict(zip(labels, lines, strict=True))
-        panel.set_title(name, fontsize=9, loc="left")
+        set_title(panel, curves.attrs.get("title", name), 40)
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.set(xlabel="K, regions fused", ylabel="accuracy, %")
     for panel in panels[n:]:
@@ -85,7 +86,7 @@ def plot_sweeps(maps: Mapping[str, xr.DataArray]) -> Figure:
         )
         panel.grid(False)
         panel.set(xlabel="beta", ylabel="alpha")
-        panel.set_title(name, fontsize=8, loc="left")
+        set_title(panel, accuracy.attrs.get("title", name), 24)
         figure.colorbar(tiles, ax=panel)
     for panel in panels[n:]:
         panel.set_axis_off()

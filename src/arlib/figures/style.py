@@ -1,6 +1,7 @@
 """What all figures share: sizes, and colours that differ in grey and to the colour-blind too."""
 
 from collections.abc import Mapping
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ POSITIVE, NEGATIVE = COLOURS[:2]
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 NEUTRAL = "#555555"
+SMALL = 9
+"""Points of titles and tick labels; of axes' labels it is seaborn's."""
 
 
 def new_figure(columns: int = 1, rows: int = 1, *, width: float = 7, height: float = 3.6) -> Any:
@@ -32,6 +35,13 @@ def new_note(text: str) -> Any:
     axes.text(0.5, 0.5, text, ha="center", va="center", color=NEUTRAL)
     axes.set_axis_off()
     return figure
+
+
+def set_title(axes: Axes, title: str, width: int = 66) -> None:
+    """Write a title above a panel from its left edge; beyond `width` characters it is broken."""
+    parts = [title] if len(title) <= width else title.split(" · ")
+    lines = [line for part in parts for line in wrap(part, width)]
+    axes.set_title("\n".join(lines), fontsize=SMALL, loc="left")
 
 
 def draw_lines(

@@ -9,7 +9,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from arlib.evaluation import Run, methods, paper_table
-from arlib.figures.style import COLOURS, LINES, MARKERS, NEUTRAL, draw_intervals, new_figure
+from arlib.figures.style import (
+    COLOURS,
+    LINES,
+    MARKERS,
+    NEUTRAL,
+    draw_intervals,
+    new_figure,
+    set_title,
+)
 
 _STYLE = """<style>
 .arlib-table1 {overflow-x: auto; font-size: 0.85em}
@@ -31,7 +39,8 @@ def table_html(tables: Mapping[str, pd.DataFrame], runs: Mapping[str, Run]) -> s
         An element for a page; text is escaped.
     """
     refers = {method.name: method.refers for method in methods()}
-    heads = "".join(f"<th scope='col'>{escape(name)}</th>" for name in tables)
+    titles = [table.attrs["title"] for table in tables.values()]
+    heads = "".join(f"<th scope='col'>{escape(title)}</th>" for title in titles)
     rows = [
         f"<tr><th scope='row'>{escape(method)}</th>"
         + "".join(
@@ -151,7 +160,7 @@ def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """
     paper = paper_table()
     figure, axes = new_figure(1, len(tables), width=7.5, height=0.8 + 2.7 * len(tables))
-    for panel, (name, table) in zip(np.ravel(axes), tables.items(), strict=True):
+    for panel, table in zip(np.ravel(axes), tables.values(), strict=True):
         place = np.arange(len(table))
         percent = 100 * table[["accuracy", "low", "high"]]
         draw_intervals(panel, percent, "accuracy", label="this edition")
@@ -161,7 +170,7 @@ def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
             linestyle=LINES[1],
             label="its majority line",
         )
-        other = _paper_column(name)
+        other, title = table.attrs["paper"], table.attrs["title"]
         if other is not None:
             theirs = 100 * paper[other].reindex(table.index)
             panel.plot(
@@ -182,8 +191,7 @@ def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
                     label="the paper's majority line",
                 )
         panel.set_yticks(place, table.index, fontsize=8)
-        title = name if other is None else f"{name}; the paper: {other}"
-        panel.set_title(title, fontsize=9, loc="left")
+        set_title(panel, title if other is None else f"{title}; the paper: {other}")
     handles: dict[str, Any] = {}
     for panel in np.ravel(axes):
         lines, labels = panel.get_legend_handles_labels()
@@ -204,28 +212,18 @@ def plot_fusion_gains(tables: Mapping[str, pd.DataFrame]) -> Figure:
     rows = pd.DataFrame({name: table.loc[fused] for name, table in tables.items()}).T
     rows = 100 * rows[["gain", "gain_low", "gain_high"]].astype(float)
     rows.columns = ["gain", "low", "high"]
-    figure, axes = new_figure(height=1.1 + 0.27 * (len(rows) + len(paper)))
+    figure, axes = new_figure(height=1.1 + 0.36 * (len(rows) + len(paper)))
     draw_intervals(axes, rows, "gain")
     theirs = len(rows) + np.arange(len(paper))
     look: Any = {"linestyle": "", "marker": MARKERS[3], "markerfacecolor": "none"}
     axes.plot(paper, theirs, color=COLOURS[5], **look)
     axes.axvline(0, color=NEUTRAL, linewidth=1)
     axes.axhline(len(rows) - 0.5, color=NEUTRAL, linewidth=1)
-    labels = [*rows.index, *(f"the paper: {name}" for name in paper.index)]
+    heads = ("\n".join(filter(None, table.attrs["heads"])) for table in tables.values())
+    labels = [*heads, *(f"the paper\n{name}" for name in paper.index)]
     axes.set_yticks(np.arange(len(labels)), labels, fontsize=8)
     axes.set_xlabel("accuracy gained over the full image, points, 95 % interval")
     return figure
-
-
-def _paper_column(name: str) -> str | None:
-    """Look up the column of the paper's Table 1 that a column stands for, by its dataset."""
-    dataset, _, agreement = name.partition(", ")
-    if agreement.endswith("agree"):
-        return f"Twitter I, {agreement}"
-    stands = {f"twitter1-{n}": f"Twitter I, {n} agree" for n in ("five", "four", "three")}
-    stands |= {"scenes-folded": "Twitter II", "twitter2": "Twitter II"}
-    stands |= {"scenes-tagged": "Flickr", "vso": "Flickr"}
-    return next((column for start, column in stands.items() if dataset.startswith(start)), None)
 
 
 def plot_sensitivity(table: pd.DataFrame) -> Figure:

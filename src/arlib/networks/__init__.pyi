@@ -7,5 +7,6 @@ from .devices import memory_for as memory_for, resolve_device as resolve_device
 from .finetuning import finetune as finetune, learning_curve as learning_curve
 from .heads import LinearHead as LinearHead
 from .models import Model as Model, load_model as load_model
+from .titles import title as title
 from .training import TooFewError as TooFewError, Training as Training
 from .weights import WeightsError as WeightsError, weights_at_hand as weights_at_hand

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from itertools import combinations
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from arlib._support.files import read_json
+from arlib.experiments import list_runs
 from arlib.publishing.editions import EditionError
 from arlib.publishing.records import (
     EditionRecord,
@@ -61,8 +62,7 @@ def editions_page(root: Path, name: str, facts: Mapping[str, Any], chapters: Pat
     """
     records = {record.name: record for record in list_editions(root)}
     records[name] = EditionRecord(name, facts["title"], facts, chapters)
-    runs = sorted((root / "book" / "results").glob("*/run.json"))
-    runs += sorted((root / "_build").glob("*/results/*/run.json"))
+    folders = [root / "book" / "results", *sorted((root / "_build").glob("*/results"))]
     comparable = [record for record in records.values() if record.obstacle is None]
     pairs = [_comparison(one, other) for one, other in combinations(comparable, 2)]
     alone = "Only this edition was built here: a second one will be compared with it here."
@@ -75,8 +75,8 @@ def editions_page(root: Path, name: str, facts: Mapping[str, Any], chapters: Pat
             "The editions, and the results of the run that the chapters show",
         ),
         html_table(
-            ["run", "folder", "network", "regions an image", *NUMBERS, "finished"],
-            [_run_row(root, path) for path in runs],
+            ["run", "by its name", "below", "regions an image", *NUMBERS, "finished"],
+            [row for folder in folders for row in _run_rows(root, folder)],
             "The runs: recorded ones of photographs, and those measured here",
         ),
         "## Two editions compared",
@@ -137,19 +137,22 @@ def _edition_row(record: EditionRecord) -> tuple[Any, ...]:
     return (record.name, record.title, record.when, minutes, run, *_numbers(results))
 
 
-def _run_row(root: Path, path: Path) -> tuple[Any, ...]:
+def _run_rows(root: Path, folder: Path) -> Iterator[tuple[Any, ...]]:
     try:
-        return _cells_of(root, path, read_json(path, {"experiment": dict}))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise EditionError(f"{path.relative_to(root)} does not hold the facts of a run") from error
-
-
-def _cells_of(root: Path, path: Path, facts: Mapping[str, Any]) -> tuple[Any, ...]:
-    folder = path.parent.relative_to(root)
-    settings = facts["experiment"]
-    network, regions = settings["backbones"], settings["max_regions"]
-    numbers = _numbers(headline(facts))
-    return (folder.name, folder.parent.as_posix(), network, regions, *numbers, finished(facts))
+        runs = list_runs(folder)
+    except ValueError as error:
+        raise EditionError(str(error)) from error
+    for run in runs:
+        path = folder / run["name"] / "run.json"
+        try:
+            facts = read_json(path, {"experiment": dict})
+            regions, numbers = facts["experiment"]["max_regions"], _numbers(headline(facts))
+            when = finished(facts)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            where = path.relative_to(root)
+            raise EditionError(f"{where} does not hold the facts of a run") from error
+        below = folder.relative_to(root).as_posix()
+        yield (run["title"], run["name"], below, regions, *numbers, when)
 
 
 def _numbers(results: Mapping[str, Any] | None) -> tuple[Any, ...]:

@@ -1,0 +1,78 @@
+"""What a run is called: by its folder, where one types it, and in words, where one reads it."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from arlib import datasets, networks
+
+FROZEN, SHIPPED, FOLDS, AUTO = MODES = ("none", "shipped", "folds", "auto")
+"""What a network learns from, where it is not the name of a dataset."""
+
+HELD_OUT = "-held-out"
+
+
+def run_name(column: str, backbone: str, source: str) -> str:
+    """Name the run of a column by a network, after what that learned from.
+
+    >>> run_name("twitter2", "mobilenet_v2", "none"), run_name("twitter2", "mobilenet_v2", "folds")
+    ('twitter2-mobilenet_v2', 'twitter2-mobilenet_v2-ft')
+    >>> run_name("photos/my labels.csv", "squeezenet1_1", "shipped")
+    'own-my_labels-squeezenet1_1-shipped'
+    >>> run_name("oasis", "mobilenet_v2", "../photos/all.csv")
+    'oasis-mobilenet_v2-ft-own-all'
+    """
+    tail = {FROZEN: "", AUTO: "", FOLDS: "-ft", SHIPPED: "-shipped"}.get(source)
+    tail = f"-ft-{_word(source)}" if tail is None else tail
+    return f"{_word(column)}-{backbone}{tail}"
+
+
+def _word(name: str) -> str:
+    """Turn a dataset's name into a part of a folder's name; a path becomes own-STEM.
+
+    >>> _word("twitter1-five"), _word("vso-held-out"), _word("photos/my labels.csv")
+    ('twitter1-five', 'vso-held-out', 'own-my_labels')
+    """
+    own = name.removesuffix(HELD_OUT)
+    if own in datasets.names() or name in datasets.names():
+        return name
+    if not re.search(r"[./\\]", own):  # no path, but what a set was called elsewhere
+        return re.sub(r"[^\w-]", "_", name)
+    return re.sub(r"[^\w.-]", "_", f"own-{Path(own).stem}{name[len(own) :]}")
+
+
+def words_of(name: str, experiment: Mapping[str, Any]) -> dict[str, str]:
+    """Say in words of which images a run is, and by which network: `dataset` and `network`.
+
+    A run that someone named has that name in parentheses.
+
+    >>> settings = {"dataset": "twitter2", "backbones": ["mobilenet_v2"], "finetune_on": ["oasis"]}
+    >>> words_of("twitter2-mobilenet_v2-ft-oasis", settings)
+    {'dataset': 'Twitter II', 'network': 'MobileNetV2 fine-tuned on OASIS'}
+    >>> words_of("mine", settings)["dataset"]
+    'Twitter II (mine)'
+    """
+    (source,) = experiment.get("finetune_on", [FROZEN])
+    (backbone, *_), column = experiment["backbones"], experiment["dataset"]
+    title = datasets.title(column)
+    title = title[0].upper() + title[1:]
+    usual = (run_name(column, backbone, source), column.removesuffix(HELD_OUT))
+    return {
+        "dataset": title if name in usual else f"{title} ({name})",
+        "network": network_words(backbone, source),
+    }
+
+
+def network_words(backbone: str, source: str) -> str:
+    """Say in words which network it is, and what it learned from.
+
+    >>> network_words("vgg16", "none"), network_words("vgg16", "vso")
+    ('VGG-16, frozen', 'VGG-16 fine-tuned on Flickr')
+    """
+    how = {
+        FROZEN: ", frozen",
+        SHIPPED: ", frozen, under the head of OASIS",
+        FOLDS: " fine-tuned on the other folds",
+    }.get(source, f" fine-tuned on {datasets.title(source)}")
+    return f"{networks.title(backbone)}{how}"
