@@ -93,7 +93,7 @@ def imports_past_a_door(text, own=()):
 
 
 def test_nobody_imports_past_a_packages_door():
-    """But its own modules and its own tests; those of the book and of JupyterLab are publishing's."""
+    """But its own modules and tests; the book's and JupyterLab's tests are publishing's."""
     places = [(path, {path.relative_to(SOURCE).parts[0]}) for path in SOURCE.rglob("*.py")]
     for path in (ROOT / "tests").rglob("*.py"):
         own = path.relative_to(ROOT / "tests").parts[0]
