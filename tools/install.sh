@@ -9,7 +9,7 @@ PY
 echo "installing the pinned versions into $VENV (torch is the large one: about 5 GB in all)"
 "$PYTHON" -m venv "$VENV"
 "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
-    --constraint constraints.txt --editable '.[book,training,cluster,dev]'
+    --constraint constraints.txt --editable '.[book,cpu,training,cluster,dev]'
 if ! "$VENV/bin/python" -c 'import cv2' 2>/dev/null; then
     echo "OpenCV's display library finds no libGL on this machine: its headless build takes its place"
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps \
