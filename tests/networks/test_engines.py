@@ -21,7 +21,8 @@ from arlib.networks import (
     make_engine,
     resolve_engine,
 )
-from arlib.networks.engines import load_converted
+from arlib.networks.engines import _SMALL, load_converted
+from arlib.networks.tiny import NETWORKS
 from arlib.proposals import Grid
 from arlib.scoring import score_image
 
@@ -80,6 +81,7 @@ def test_what_auto_takes(network, monkeypatch):
     assert resolve_engine(network, precision="bf16") == "torch"
     assert resolve_engine(network, features="shared") == "torch"
     assert resolve_engine(load_backbone("vgg_tiny", weights="random")) == "torch"
+    assert set(_SMALL) == set(NETWORKS)
     monkeypatch.setattr("arlib.networks.engines.find_spec", lambda _: None)
     assert resolve_engine(network) == "torch"
     with pytest.raises(ImportError, match=r"pip install 'arlib\[cpu\]'"):
@@ -220,6 +222,27 @@ def test_a_model_of_ones_own_is_kept_likewise(data):
     path.with_suffix(".json").write_text(json.dumps(facts))
     with pytest.raises(ValueError, match="has other weights than"):
         load_predictor(path)
+
+
+@openvino
+def test_where_nothing_can_be_kept_it_predicts_all_the_same(data, cache, caplog):
+    cache.write_text("a file, where a folder would be")
+    image = np.zeros((40, 50, 3), np.uint8)
+    trained = load_predictor()
+    assert "the converted network is not kept" in caplog.text
+    scores = score_image(image, Grid(max_regions=2), trained.network, head=trained.head)
+    assert scores.attrs["parameters"]["engine"] == "openvino"
+    for how in ({"device": "cuda"}, {"precision": "bf16"}, {"engine": "torch"}):
+        with pytest.raises(ValueError, match="is converted for OpenVINO"):
+            score_image(image, Grid(max_regions=2), trained.network, head=trained.head, **how)
+
+
+def test_few_networks_are_kept_prepared():
+    networks = [load_backbone("vgg_tiny", weights="random", seed=seed) for seed in range(3)]
+    runs = [make_engine(network, "torch") for network in networks]
+    assert make_engine(networks[2], "torch") is runs[2]
+    assert make_engine(networks[1], "torch") is runs[1]
+    assert make_engine(networks[0], "torch") is not runs[0]
 
 
 def test_another_engine_loads_a_backbone(data):

@@ -44,6 +44,9 @@ Run = Callable[[Any], tuple[np.ndarray, np.ndarray]]
 _NAMES = "network.xml", "network.bin"
 """Files of a network that is kept, beside network.json."""
 
+_SMALL = ("vgg_tiny", "alexnet_tiny")
+"""Networks of the synthetic scenes."""
+
 _AGREE = 1e-3
 """By how much outputs of a converted network may differ, as a share of the largest."""
 
@@ -128,10 +131,11 @@ def resolve_engine(
     if engine not in ("auto", "torch", "openvino"):
         raise ValueError(f"engine must be 'auto', 'torch' or 'openvino', not {engine!r}")
     if isinstance(network, Converted):
-        if engine == "torch" or precision != "float32" or features != "crops":
+        plain = (precision, features) == ("float32", "crops") and device in (None, "cpu")
+        if engine == "torch" or not plain:
             raise ValueError(
-                f"{network.name} is converted for OpenVINO, which runs crops in float32: load it "
-                "by `load_model` or `load_backbone`"
+                f"{network.name} is converted for OpenVINO, which runs crops in float32 on a "
+                "processor: load it by `load_model` or `load_backbone`"
             )
         return "openvino"
     from arlib.networks.devices import resolve_device
@@ -157,7 +161,7 @@ def make_engine(
     device: str | None = None,
     precision: Literal["float32", "bf16", "auto"] = "float32",
 ) -> Run:
-    """Make the function that runs a network; what it prepares is kept as long as the network.
+    """Make the function that runs a network; what it prepares is kept, of the last two networks.
 
     Batch norms are folded into convolutions, and no gradients are taken. The number of threads is
     that of PyTorch where it is loaded, and else of `OMP_NUM_THREADS` or of the cores. Threads may
@@ -198,12 +202,17 @@ def make_engine(
             run = _openvino_run(converted, what[2])
         else:
             run = _torch_run(network, *what[2:])  # type: ignore[arg-type]
+        _PREPARED.pop(network, None)
+        for oldest in list(_PREPARED)[: 1 - _MOST]:
+            _PREPARED.pop(oldest, None)
         kept = _PREPARED[network] = what, run
     return kept[1]
 
 
+_MOST = 2  # networks that are kept prepared: each is as large again
+
 _PREPARED: WeakKeyDictionary[Any, tuple[tuple[Any, ...], Run]] = WeakKeyDictionary()
-"""Network -> what decides how it is prepared, and the function: the last one alone."""
+"""Network -> what decides how it is prepared, and the function; the oldest first."""
 
 
 def convert(network: Backbone) -> Converted:
@@ -265,13 +274,12 @@ def load_converted(name: str, weights: str | Path, engine: Engine = "auto") -> C
     if engine == "torch" or (engine == "auto" and (not _pays(name) or _may_have_gpu())):
         return None
     for file in _files(name, weights):
-        folder = _folder(file, name)
         try:
-            return _read(folder)
+            return _read(_folder(file, name))
         except FileNotFoundError:
             continue
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            _LOG.warning("%s is damaged, and made anew: %s", folder, error)
+            _LOG.warning("what is kept of %s is damaged, and made anew: %s", file, error)
     return None
 
 
@@ -308,7 +316,10 @@ def local_weights(name: str) -> Path | None:
 
 
 def keep_converted(network: Backbone, weights: str | Path = "auto") -> Converted:
-    """Convert a network, and keep it in the cache under the file that its weights are from."""
+    """Convert a network, and keep it in the cache under the file that its weights are from.
+
+    A cache that cannot be written is a warning.
+    """
     converted = convert(network)
     files = _files(network.name, weights)
     if weights == "auto" and len(files) > 1:  # torch may have downloaded other weights of it too
@@ -317,8 +328,8 @@ def keep_converted(network: Backbone, weights: str | Path = "auto") -> Converted
         files = [published_file(network.name)]
     folder = _folder(files[0], network.name)
     fresh = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
-    fresh.mkdir(parents=True)
     try:
+        fresh.mkdir(parents=True)
         paths = [fresh / each for each in _NAMES]
         _openvino().serialize(converted.model, *map(str, paths))
         facts = {
@@ -331,9 +342,12 @@ def keep_converted(network: Backbone, weights: str | Path = "auto") -> Converted
         }
         write_atomic(fresh / "network.json", json.dumps(facts, indent=1) + "\n")
         replace_folder(fresh, folder)
+        return _read(folder)  # as every later process has it, to the bit
+    except OSError as error:
+        _LOG.warning("the converted network is not kept: %s", error)
+        return converted
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    return _read(folder)  # as every later process has it, to the bit
 
 
 def _folder(file: Path, name: str) -> Path:
@@ -345,7 +359,7 @@ def _folder(file: Path, name: str) -> Path:
 
 def _pays(name: str) -> bool:
     """Tell whether OpenVINO is there, and a network is one of torchvision's."""
-    return not name.endswith("_tiny") and find_spec("openvino") is not None
+    return name not in _SMALL and find_spec("openvino") is not None
 
 
 def _check_installed() -> None:
