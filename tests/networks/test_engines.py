@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from arlib.datasets import load
 from arlib.networks import (
     LinearHead,
     Model,
@@ -24,7 +25,7 @@ from arlib.networks import (
 from arlib.networks.engines import _SMALL, load_converted
 from arlib.networks.tiny import NETWORKS
 from arlib.proposals import Grid
-from arlib.scoring import score_image
+from arlib.scoring import Job, score_image
 
 openvino = pytest.mark.skipif(
     resolve_engine(load_backbone("squeezenet1_1", weights="random")) == "torch",
@@ -280,3 +281,14 @@ def test_a_cold_predict_imports_no_pytorch(data):
 
     expected = predict(data / "x.png").probability
     assert json.loads(output[0])["probability"] == pytest.approx(expected, abs=1e-5)
+
+
+@openvino
+def test_shards_are_not_shared_between_engines(network):
+    dataset = load("scenes-annotated", n=20)
+    key = {
+        engine: Job(dataset, Grid(max_regions=2), network, settings={"engine": engine}).sha256
+        for engine in ("auto", "openvino", "torch")
+    }
+    assert key["auto"] == key["openvino"] != key["torch"]
+    assert Job(dataset, Grid(max_regions=2), network).sha256 == key["auto"]
