@@ -1,5 +1,6 @@
 # make book   install, run every chapter of EDITION, build the site     make lab    JupyterLab
 # make test   install, run the tests                                    make bench  time what must be fast
+# TORCH=cpu, where the first of them installs: PyTorch without CUDA
 PYTHON  ?= python3
 EDITION ?= scenes
 VENV    := .venv
@@ -17,7 +18,7 @@ test: $(TESTED)
 install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt tools/install.sh
-	PYTHON="$(PYTHON)" VENV="$(VENV)" sh tools/install.sh
+	PYTHON="$(PYTHON)" VENV="$(VENV)" TORCH="$(TORCH)" sh tools/install.sh
 	@touch $@
 
 $(BUILT): $(STAMP) $(SOURCES)

@@ -175,14 +175,21 @@ def agreement(record):
 def precision(record):
     """Markdown of a record of `bench_precision.py`."""
     lines = [
-        "| images | network | same label | same top 8 | top 8 in common | largest difference |",
-        "|---|---|---|---|---|---|",
+        "| images | network | way | same label | same top 8 | top 8 in common "
+        "| largest difference |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in record["rows"]:
+        way = {"bf16": "bfloat16", "openvino": "OpenVINO"}[row["way"]]
         shares = [f"{row[name]:.1%}" for name in ("same_label", "same_top_k", "common")]
-        cells = [f"{row['dataset']} ({row['images']})", row["network"], *shares]
-        lines.append(f"| {' | '.join(cells)} | {row['largest_difference']:.4f} |")
+        cells = [f"{row['dataset']} ({row['images']})", row["network"], way, *shares]
+        lines.append(f"| {' | '.join(cells)} | {digits(row['largest_difference'])} |")
     return "\n".join(lines)
+
+
+def digits(difference):
+    """Write a difference with the digits that it deserves."""
+    return f"{difference:.4f}" if difference >= 1e-4 else f"{difference:.0e}"
 
 
 def blocks():

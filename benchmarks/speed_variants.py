@@ -1,7 +1,9 @@
 """Variants that `bench_speed.py` times in turn: a function gives a row's, its floor and checks."""
 
+import atexit
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,6 +36,7 @@ from arlib.proposals.edges import edge_map
 from arlib.proposals.types import working_copy
 from arlib.scoring import score_image
 from bench_training import trainer
+from timing import Process
 
 CLOCK = time.perf_counter
 """What rates and floors are timed by."""
@@ -129,9 +132,10 @@ def plain_loop():
     return run
 
 
-def scored(precision="float32", features="crops", regions=None):
+def scored(precision="float32", features="crops", regions=None, engine="auto"):
     image, proposals = photograph(regions)
-    return score_image(image, Fixed(proposals), vgg(), precision=precision, features=features)
+    how = {"precision": precision, "features": features, "engine": engine}
+    return score_image(image, Fixed(proposals), vgg(), **how)
 
 
 def top(objectness, probability):
@@ -146,6 +150,7 @@ def vgg_row():
     loop = top(proposals.objectness, plain_loop()()[1:])
     scores = {
         "float32": scored(),
+        "torch": scored(engine="torch"),
         "bf16": scored("bf16"),
         "shared": scored(features="shared"),
     }
@@ -158,6 +163,7 @@ def vgg_row():
         "variants": {
             "plain loop": plain_loop(),
             "float32": scored,
+            "torch": lambda: scored(engine="torch"),
             "bf16": lambda: scored("bf16"),
             "shared": lambda: scored(features="shared", regions=100),
         },
@@ -177,8 +183,13 @@ def vgg_row():
                 "floor": flops / peak(torch.float32),
                 "facts": {"same_top_k": tops["float32"] == loop, "k": K, "proposed": REGIONS},
             },
+            "vgg16-engine": {
+                "pair": ("torch", "float32"),
+                "floor": flops / peak(torch.float32),
+                "facts": {"same_top_k": tops["float32"] == tops["torch"], "k": K},
+            },
             "shared": {
-                "pair": ("float32", "shared"),
+                "pair": ("torch", "shared"),
                 "times": 101 / (1 + REGIONS),
                 "facts": {
                     "top_k_in_common": len(set(tops["float32"]) & set(tops["shared"])),
@@ -235,6 +246,106 @@ def photographs():
         return []
     oasis = load("oasis")
     return [oasis.read(index) for index in range(0, len(oasis), len(oasis) // 40)][:40]
+
+
+def both(code, old, **env):
+    """Two processes that do the same, of the library before and of this one, after a check."""
+    new = Path(__file__).parents[1] / "src"
+    pair = {name: Process(source, code, **env) for name, source in (("before", old), ("now", new))}
+    for process in pair.values():
+        atexit.register(process.close)
+    return pair, [process() for process in pair.values()]
+
+
+_FILES = """
+import tempfile
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from skimage.data import astronaut, chelsea, coffee
+from arlib import datasets
+from arlib.networks import load_backbone
+from arlib.proposals import EdgeBoxes
+from arlib.scoring import score
+folder = Path(tempfile.mkdtemp())
+for number, image in enumerate((coffee(), chelsea(), astronaut(), coffee()[:, ::-1])):
+    Image.fromarray(np.ascontiguousarray(image)).save(folder / f"{number}.png")
+dataset = datasets.load(folder, labels=False)
+network = load_backbone("mobilenet_v2", classes=2, weights="random")
+def step():
+    out = folder / "scores.zarr"
+    scores = score(dataset, EdgeBoxes(), network, out=out, overwrite=True, progress=False)
+    return scores.region_probability.values.astype(float).round(3).tolist()
+"""
+
+_PREDICT = """
+from skimage.data import coffee
+from arlib import predict
+image = coffee()
+def step():
+    return [tuple(region.box) for region in predict(image).regions]
+"""
+
+_NOISE = """
+import numpy as np
+from arlib.proposals import EdgeBoxes
+image = np.random.default_rng(0).integers(0, 256, (640, 640, 3), np.uint8)
+def step():
+    return len(EdgeBoxes()(image))
+"""
+
+
+def files_row(old):
+    pair, values = both(_FILES, old)
+    network = load_backbone("mobilenet_v2", classes=2, weights="random")
+    return {
+        "variants": pair,
+        "floor": 4 * 101 * flops_of(network) / peak(torch.float32),
+        "facts": {"files": 4, "same_to_3_digits": values[0] == values[1]},
+    }
+
+
+def predict_row(old):
+    pair, values = both(_PREDICT, old, **default_weights())
+    return {"variants": pair, "facts": {"same_regions": values[0] == values[1]}}
+
+
+def noise_row(old):
+    pair, values = both(_NOISE, old)
+    return {"variants": pair, "facts": {"regions": [int(value) for value in values]}}
+
+
+@cache
+def default_weights():
+    """Variables by which the default network has random weights, and a cache that is new."""
+    folder = Path(tempfile.mkdtemp(prefix="arlib-data-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "weights").mkdir()
+    network = load_backbone("squeezenet1_1", weights="random")
+    network.save(folder / "weights" / "squeezenet1_1.safetensors")
+    return {"ARLIB_DATA": str(folder), "ARLIB_CACHE": str(folder / "cache")}
+
+
+def cold_row(old):
+    """A new process for each; the first, which is not counted, converts the network."""
+    folder = Path(tempfile.mkdtemp(prefix="arlib-cold-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    Image.fromarray(coffee()).save(folder / "coffee.jpg")
+    command = [sys.executable, "-m", "arlib.cli", "predict", "coffee.jpg"]
+    printed = {}
+
+    def variant(name, source):
+        def run():
+            env = os.environ | default_weights() | {"PYTHONPATH": str(source)}
+            printed[name] = subprocess.check_output(command, cwd=folder, env=env, text=True)
+
+        return run
+
+    new = Path(__file__).parents[1] / "src"
+    pair = {name: variant(name, source) for name, source in (("before", old), ("now", new))}
+    for run in pair.values():
+        run()
+    return {"variants": pair, "facts": {"same_output": len(set(printed.values())) == 1}}
 
 
 def finetuning_row():

@@ -1,5 +1,8 @@
 """Interleaved timing: every variant once, in turn, so that a drifting machine is fair to all."""
 
+import os
+import subprocess
+import sys
 import time
 from statistics import median
 
@@ -30,3 +33,49 @@ def interleave(variants, runs=5, clock=time.perf_counter):
             f"x{median(ratios):.2f} of the first   ({runs} runs)"
         )
     return kept
+
+
+_LOOP = """
+import os, sys
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+exec(sys.argv[1])
+print("ready", file=answers, flush=True)
+for line in sys.stdin:
+    print(step(), file=answers, flush=True)
+"""
+
+
+class Process:
+    """A process of its own, of this or of other source, that does `step()` of a code when called.
+
+    Args:
+        source: the folder that `arlib` is imported from.
+        code: Python that defines `step`, whose value is printed and returned as text.
+        env: further variables.
+    """
+
+    def __init__(self, source, code, **env):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _LOOP, code],
+            env=os.environ | {"PYTHONPATH": str(source)} | env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._answer()
+
+    def __call__(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def _answer(self):
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"a timed process ended with status {self.process.wait()}")
+        return answer.rstrip("\n")
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()

@@ -23,6 +23,7 @@ from arlib.proposals import (
     make_proposals,
 )
 from arlib.proposals.controls import CenterCrops, FiveCrops
+from arlib.proposals.edge_boxes import _strongest
 
 NAMES = ["edge_boxes", "selective_search", "grid", "random_boxes"]
 CROPS = ["center_crops", "five_crops"]
@@ -91,6 +92,21 @@ def test_noise_is_bounded_and_flat_images_have_no_edges():
     assert len(EdgeBoxes(max_regions=50)(noise(200, 200))) <= 50
     assert len(EdgeBoxes()(np.full((100, 100, 3), 80, np.uint8))) == 0
     assert len(SelectiveSearch()(np.full((100, 100, 3), 80, np.uint8))) <= 1
+
+
+def test_too_many_edges_are_cut_to_the_strongest(monkeypatch):
+    found = EdgeBoxes()(CAT)
+    magnitude, _ = edge_map(CAT)
+    edges = int((magnitude > 0.1).sum())
+    monkeypatch.setattr("arlib.proposals.edge_boxes._MAX_EDGES", edges)
+    np.testing.assert_array_equal(EdgeBoxes()(CAT).boxes, found.boxes)  # not one too many
+    monkeypatch.setattr("arlib.proposals.edge_boxes._MAX_EDGES", edges // 2)
+    assert not np.array_equal(EdgeBoxes()(CAT).boxes, found.boxes)
+    ties = np.ones((30, 30), np.float32)  # all as strong
+    for most in (1, 100, 899):
+        assert np.count_nonzero(_strongest(ties, 0.1, most)) == most
+    strongest = _strongest(magnitude, 0.1, edges // 2)
+    assert strongest[strongest > 0].min() >= np.median(magnitude[magnitude > 0.1])
 
 
 def test_edge_boxes_finds_a_drawn_box():

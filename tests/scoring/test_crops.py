@@ -1,5 +1,8 @@
 """Regions cut and warped: against Pillow, and by what must hold for any box."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +10,7 @@ from hypothesis import given, strategies as st
 from PIL import Image
 from torchvision.transforms.v2.functional import resize
 
-from arlib.scoring.crops import _cut, _frames, crop_regions, resize_frames
+from arlib.scoring.crops import _cut, _frames, crop_regions, resize_frames, resize_pixels
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, (60, 80, 3), np.uint8)
@@ -107,6 +110,40 @@ def test_matrix_products_resize_as_torchvision_does(crop, context):
     pixels, fill = torch.from_numpy(IMAGE).permute(2, 0, 1), (1, 20, 200)
     frames = _frames(boxes, crop, context)
     ours = resize_frames(pixels, frames, 24, fill)
-    cut = (_cut(pixels, frame, fill).float() for frame in frames)
+    cut = (torch.from_numpy(_cut(IMAGE, frame, fill)).permute(2, 0, 1).float() for frame in frames)
     theirs = torch.stack([resize(each, [24, 24], antialias=True) for each in cut])
     assert (ours - theirs).abs().max() < 0.5 + 1e-3  # half a grey level is rounding
+
+
+@given(
+    st.integers(1, 90), st.integers(1, 90), st.sampled_from([8, 24, 48]), st.integers(0, 2**32 - 1)
+)
+def test_without_pytorch_pixels_are_resized_to_the_same_bits(height, width, size, seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    expected = resize(torch.from_numpy(pixels).permute(2, 0, 1), [size, size], antialias=True)
+    np.testing.assert_array_equal(resize_pixels(pixels, size), expected.permute(1, 2, 0))
+
+
+def test_large_pixels_are_resized_to_the_same_bits():
+    pixels = np.random.default_rng(0).integers(0, 256, (700, 2100, 3), np.uint8)
+    expected = resize(torch.from_numpy(pixels).permute(2, 0, 1), [16, 16], antialias=True)
+    np.testing.assert_array_equal(resize_pixels(pixels, 16), expected.permute(1, 2, 0))
+
+
+_ALONE = """
+import sys
+import numpy as np
+from arlib.scoring.crops import crop_arrays
+image, boxes = np.load(sys.argv[1]), np.array([[3, 5, 61.5, 40], [0, 0, 80, 60], [70, 2, 80, 60]])
+how = {"context": 0.2, "crop": "square", "fill": (1, 2, 3)}
+np.save(sys.argv[2], crop_arrays(image, boxes, 24, **how))
+assert "torch" not in sys.modules
+import torch
+assert np.array_equal(np.load(sys.argv[2]), crop_arrays(image, boxes, 24, **how))
+"""
+
+
+def test_a_process_without_pytorch_cuts_the_same(tmp_path):
+    np.save(tmp_path / "image.npy", IMAGE)
+    paths = [str(tmp_path / name) for name in ("image.npy", "crops.npy")]
+    subprocess.run([sys.executable, "-c", _ALONE, *paths], check=True)

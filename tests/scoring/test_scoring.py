@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from arlib import datasets
 from arlib.datasets import read_image
 from arlib.method import affective_regions, affective_score, sentiment_score, top_regions
-from arlib.networks import LinearHead, load_backbone
+from arlib.networks import LinearHead, load_backbone, resolve_engine
 from arlib.proposals import Proposals
 from arlib.scoring import scorer as scoring
 from arlib.scoring.crops import crop_regions
@@ -211,7 +211,8 @@ def test_provenance_names_what_made_the_scores(dataset, network, tmp_path):
     assert attrs["proposals"] == {"method": "Halves", "max_regions": 4}
     assert attrs["backbone"] == "squeezenet1_1"
     assert attrs["weights_sha256"] == network.sha256()
-    assert attrs["parameters"] == {"crop": "warp", "context": 0.0}
+    engine = {} if resolve_engine(network) == "torch" else {"engine": "openvino"}
+    assert attrs["parameters"] == {"crop": "warp", "context": 0.0, **engine}
     assert attrs["unreadable"] == {}
 
 

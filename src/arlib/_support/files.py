@@ -8,6 +8,10 @@ from typing import Any
 _WORDS: dict[type, str] = {dict: "an object", list: "a list", str: "a text"}
 
 
+class StoreError(ValueError):
+    """A store that is not there, not finished, or not as it was written."""
+
+
 def read_json(
     path: Path,
     needed: Mapping[str, type] | None = None,

@@ -22,6 +22,7 @@ _VERSIONS = (
     "opencv-contrib-python-headless",
     "pillow",
     "numpy",
+    "openvino",
     "lightning",
     "scikit-learn",
     "scikit-image",
@@ -43,7 +44,15 @@ def machine() -> dict[str, Any]:
     """Describe processor, cores, GPU and versions."""
     import torch
 
-    packages = ("arlib", "torch", "torchvision", "opencv-contrib-python", "numpy", "scikit-learn")
+    packages = (
+        "arlib",
+        "torch",
+        "torchvision",
+        "openvino",
+        "opencv-contrib-python",
+        "numpy",
+        "scikit-learn",
+    )
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),

@@ -12,14 +12,11 @@ import xarray as xr
 from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 
+from arlib._support.files import StoreError
 from arlib._support.storage import write_atomic
 
 _ROOT = "zarr.json"  # holds the list, and so is not in it
 _LIST = "content"
-
-
-class StoreError(ValueError):
-    """A store that is not there, not finished, or not as it was written."""
 
 
 def fill_values(data: xr.Dataset) -> dict[str, dict[str, Any]]:

@@ -48,6 +48,13 @@ MAX_PIXELS = click.option(
     help="Width x height that an image may have; decoding takes up to 11 bytes a pixel.",
 )
 
+ENGINE = click.option(
+    "--engine",
+    default="auto",
+    type=click.Choice(["auto", "torch", "openvino"]),
+    help="What runs the network: OpenVINO (arlib[cpu]) or PyTorch.",
+)
+
 
 def refuse_input(out: Path, *inputs: str | Path | None) -> None:
     """Raise where an output is, holds or lies in an input: a path, or the name of a dataset."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from arlib.cli.options import FILE, MAX_PIXELS, MODEL, REGIONS, WEIGHT
+from arlib.cli.options import ENGINE, FILE, MAX_PIXELS, MODEL, REGIONS, WEIGHT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +40,7 @@ _MARKS = {_OVERLAY: b"Software\0Matplotlib", _PAGE: b'class="arlib-explorer'}
 @click.option("--beta", default=0.5, type=WEIGHT, help="beta of Eq. 3.")
 @click.option("--max-regions", default=100, type=REGIONS, help="N, how many proposals.")
 @MAX_PIXELS
+@ENGINE
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one an image.")
 @click.option("--overlay", default=".", type=FILE, help="Folder for NAME.regions.png.")
 @click.option("--no-overlay", is_flag=True, help="Draw no regions.")
@@ -49,6 +50,7 @@ def predict(
     model: Path | None,
     max_regions: int,
     max_pixels: int,
+    engine: Any,
     as_json: bool,
     overlay: Path,
     no_overlay: bool,
@@ -67,18 +69,17 @@ def predict(
     batch, but exit status is 1.
     """
     from arlib.datasets import ImageError, read_image
-    from arlib.networks import load_model
+    from arlib.networks import load_predictor
     from arlib.proposals import EdgeBoxes
     from arlib.scoring import prediction_from_scores, score_image
 
-    classifier: dict[str, Any] = {}
-    if model is not None:
-        trained = load_model(model)
-        classifier = {
-            "network": trained.network,
-            "head": trained.head,
-            "emotions": trained.emotions,
-        }
+    trained = load_predictor(model, engine)
+    classifier: dict[str, Any] = {
+        "network": trained.network,
+        "head": trained.head,
+        "emotions": trained.emotions,
+        "engine": engine,
+    }
     given = [text for text in images if not _written_here(Path(text))]
     if passed := len(images) - len(given):
         _complain(f"{passed} of the files were written by this command and are passed over")

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from arlib.cli.options import (
+    ENGINE,
     FILE,
     MAX_PIXELS,
     MODEL,
@@ -48,6 +49,7 @@ _FILES = ("model", "head", "weights")
     type=click.Choice(["float32", "bf16", "auto"]),
     help="Number format of the network.",
 )
+@ENGINE
 @click.option("--batch-size", default=16, type=N, help="Crops in one pass of the network.")
 @click.option("--deadline", type=SECONDS, help="Seconds that an image's proposals may take.")
 @click.option("--shard-size", default=1024, type=N, help="Images that are lost to a crash at most.")

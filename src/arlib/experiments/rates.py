@@ -13,7 +13,7 @@ from PIL import Image
 
 from arlib import datasets
 from arlib.experiments.baselines.lowlevel import Descriptor, low_level
-from arlib.networks import Backbone, Training, load_backbone, resolve_device
+from arlib.networks import Backbone, Training, load_backbone, make_engine, resolve_device
 from arlib.proposals import make_proposals
 
 
@@ -57,25 +57,20 @@ def measure_rates(backbone: str, training: Training, proposals: str, max_regions
     trained = max(1e-6, (steps[many] - steps[few]) / (many - few))
     fixed = max(0.0, steps[few] - few * trained)
     # crops that are classified, and what is done with an image itself
-    fast = network.for_inference().to(device, torch.bfloat16 if gpu else torch.float32)
+    run = make_engine(network, precision="bf16" if gpu else "float32")
     size = network.preprocessing.size
-    crops = torch.zeros(many, 3, size, size, device=device, dtype=next(fast.parameters()).dtype)
+    crops = torch.zeros(many, 3, size, size, device=device, dtype=torch.uint8)
     image, propose = _image(), make_proposals(proposals, max_regions=max_regions)
     return Rates(
         step=fixed,
         trained=trained,
-        crop=_seconds(lambda: _classify(fast, crops)) / many,
+        crop=_seconds(lambda: run(crops)) / many,
         propose=_seconds(lambda: propose(image)),
         describe=_seconds(lambda: low_level(image, Descriptor())),
         fit=_seconds(_fit),
         decode=_seconds(partial(_decode, _jpeg(image))),
         gpu=gpu,
     )
-
-
-@torch.inference_mode()
-def _classify(network: Backbone, crops: torch.Tensor) -> None:
-    network(crops.contiguous(memory_format=torch.channels_last)).cpu()
 
 
 def untrained(backbone: str) -> Backbone:

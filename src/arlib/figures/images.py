@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from arlib.figures.dark import BookFigure
 from arlib.figures.style import COLOURS, NEGATIVE, NEUTRAL, POSITIVE, new_figure
 
 if TYPE_CHECKING:
@@ -89,7 +90,9 @@ def show_prediction(image: np.ndarray, prediction: "Prediction") -> Figure:
         2
     """
     height, width = image.shape[:2]
-    figure, (left, right) = new_figure(2, width=9, height=min(6, max(3, 4.5 * height / width)))
+    size = 9, min(6, max(3, 4.5 * height / width))
+    figure = BookFigure(figsize=size, layout="constrained", facecolor="white")
+    left, right = figure.subplots(1, 2)
     label, (boxes, ranks, colours) = prediction.label, _agreement(prediction)
     show_image(left, image, label)
     draw_boxes(left, boxes, colours=colours, labels=ranks)
@@ -100,6 +103,8 @@ def show_prediction(image: np.ndarray, prediction: "Prediction") -> Figure:
     bars = right.barh(names, values, color=[NEUTRAL, NEUTRAL, *colours])
     right.bar_label(bars, fmt="%.2f", padding=2, fontsize=8)
     right.axvline(1 / len(prediction.probability), color=NEUTRAL, linewidth=1)
+    right.grid(axis="x", color="0.8")
+    right.set_axisbelow(True)
     right.set(xlim=(0, 1.1), xlabel=f"probability of {label}")
     right.invert_yaxis()
     return figure

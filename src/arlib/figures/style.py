@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from textwrap import wrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 
 from arlib.figures.dark import BookFigure
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Okabe and Ito's palette; positive is darker than negative, so that grey keeps them apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
@@ -23,6 +24,8 @@ SMALL = 9
 
 def new_figure(columns: int = 1, rows: int = 1, *, width: float = 7, height: float = 3.6) -> Any:
     """Create a figure of width x height inches in the book's style, and its axes."""
+    import seaborn as sns  # takes a second, which `arlib predict` saves
+
     with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
         figure = BookFigure(figsize=(width, height), layout="constrained", facecolor="white")
         axes = figure.subplots(rows, columns)
@@ -54,7 +57,7 @@ def draw_lines(
         axes.plot(x, y, label=name, **look, **style)
 
 
-def draw_intervals(axes: Axes, table: pd.DataFrame, estimate: str, *, label: str = "") -> None:
+def draw_intervals(axes: Axes, table: "pd.DataFrame", estimate: str, *, label: str = "") -> None:
     """Draw a table's column `estimate` with intervals from `low` to `high`, first row on top."""
     rows = table[[estimate, "low", "high"]].astype(float)
     y = np.arange(len(rows))

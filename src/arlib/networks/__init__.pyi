@@ -4,9 +4,15 @@ from .backbones import (
     load_backbone as load_backbone,
 )
 from .devices import memory_for as memory_for, resolve_device as resolve_device
+from .engines import (
+    Converted as Converted,
+    Engine as Engine,
+    make_engine as make_engine,
+    resolve_engine as resolve_engine,
+)
 from .finetuning import finetune as finetune, learning_curve as learning_curve
 from .heads import LinearHead as LinearHead
-from .models import Model as Model, load_model as load_model
+from .models import Model as Model, load_model as load_model, load_predictor as load_predictor
 from .titles import title as title
 from .training import TooFewError as TooFewError, Training as Training
 from .weights import WeightsError as WeightsError, weights_at_hand as weights_at_hand

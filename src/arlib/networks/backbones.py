@@ -6,7 +6,6 @@ penultimate features ("fc7" of VGG). Both come out of one forward pass.
 
 import hashlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ from torch import nn
 from torch.fx.experimental.optimization import fuse
 
 from arlib._support.storage import write_atomic
+from arlib.networks.engines import Preprocessing
 from arlib.networks.tiny import NETWORKS, SIZE
 from arlib.networks.weights import WeightsError, find_weights, read_foreign, torchvision_models
 
@@ -23,27 +23,6 @@ _PREFIXES = ("module.", "network.", "backbone.", "model.", "_orig_mod.")
 
 _NUMBERED = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 """Old names in torchvision's files of DenseNets, norm.1 for norm1, as its own loader finds them."""
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """A network's input: height and width in pixels; mean and deviation of RGB values in [0, 1]."""
-
-    size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-    def normalize(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Map uint8 RGB (N, 3, H, W) to the float32 that the network was trained on."""
-        mean = torch.tensor(self.mean, device=pixels.device).view(3, 1, 1)
-        std = torch.tensor(self.std, device=pixels.device).view(3, 1, 1)
-        return (pixels.float() / 255 - mean) / std
-
-    @property
-    def fill(self) -> tuple[int, int, int]:
-        """The uint8 RGB colour nearest to the mean, which normalises to about 0."""
-        red, green, blue = (round(255 * channel) for channel in self.mean)
-        return red, green, blue
 
 
 class Backbone(nn.Module):

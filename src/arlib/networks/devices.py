@@ -1,10 +1,13 @@
 """The device that a network runs on: its number format, and what to do where it is too small."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 _SIGNS = ("out of memory", "not enough memory", "allocate memory", "ALLOC_FAILED")
 """What PyTorch's errors say then, on a processor, a GPU or Apple's, and of CUDA's libraries."""
@@ -12,6 +15,8 @@ _SIGNS = ("out of memory", "not enough memory", "allocate memory", "ALLOC_FAILED
 
 def bf16_in_hardware(device: str | torch.device = "cpu") -> bool:
     """Check whether a device multiplies bfloat16 in hardware: AVX512-bf16, AMX, or tensor cores."""
+    import torch
+
     if torch.device(device).type == "cuda":
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     can = torch.cpu.get_capabilities()
@@ -35,6 +40,8 @@ def resolve_device(
         >>> resolve_device("cpu", "bf16")
         (device(type='cpu'), torch.bfloat16)
     """
+    import torch
+
     if precision not in ("float32", "bf16", "auto"):
         raise ValueError(f"precision must be 'float32', 'bf16' or 'auto', not {precision!r}")
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

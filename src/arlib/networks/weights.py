@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import re
 import shlex
 import warnings
@@ -16,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from arlib._support.files import one_line
+from arlib.networks.engines import local_weights
 from arlib.networks.tiny import NETWORKS
 
 _PICKLED = (b"PK\3\4", b"\x80\2\x8a\n")
@@ -64,19 +64,19 @@ def weights_at_hand(name: str) -> bool:
         >>> weights_at_hand("vgg_tiny")  # has no published weights
         False
     """
-    local = _local_file(name)
+    local = local_weights(name)
     if local is not None and local.is_file():
         return True
     if name in NETWORKS:
         return False
-    return _cached_file(torchvision_models().get_model_weights(name).DEFAULT.url).is_file()
+    return published_file(name).is_file()
 
 
 def find_weights(name: str, weights: str | Path) -> tuple[Path, dict[str, torch.Tensor]]:
     """Find a network's weights: the file, and what it holds."""
     if weights != "auto":
         return Path(weights), _read(Path(weights), name)
-    local = _local_file(name)
+    local = local_weights(name)
     if local is not None and local.is_file():
         return local, _read(local, name)
     if name in NETWORKS:
@@ -188,12 +188,11 @@ def read_foreign(path: Path, name: str) -> dict[str, torch.Tensor]:
     return _full_precision({str(key): value.detach() for key, value in content.items()})
 
 
+def published_file(name: str) -> Path:
+    """The place of torchvision's download of a network's weights."""
+    return _cached_file(torchvision_models().get_model_weights(name).DEFAULT.url)
+
+
 def _cached_file(url: str) -> Path:
     """The place of torchvision's download in torch's cache."""
     return Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
-
-
-def _local_file(name: str) -> Path | None:
-    """The place of a network's weights under `ARLIB_DATA`; None when it is not set."""
-    root = os.environ.get("ARLIB_DATA")
-    return Path(root, "weights", f"{name}.safetensors") if root else None

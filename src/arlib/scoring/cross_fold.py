@@ -1,15 +1,20 @@
 """Networks and heads by fold: every image is classified by those that never saw it."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from arlib.datasets import Dataset
-from arlib.networks import Backbone, LinearHead
+from arlib.networks import Converted, LinearHead
 from arlib.scoring.inference import Boxes, box_outputs
+
+if TYPE_CHECKING:
+    from arlib.networks import Backbone
 
 Heads = LinearHead | Mapping[int, LinearHead] | None
 """One head for all images, one for each fold, or none: then the network's own classes count."""
@@ -19,7 +24,10 @@ InnerHeads = Mapping[tuple[int, int], LinearHead]
 
 
 def check_heads(
-    dataset: Dataset, network: Backbone, head: Heads, inner: InnerHeads | None = None
+    dataset: Dataset,
+    network: Backbone | Converted,
+    head: Heads,
+    inner: InnerHeads | None = None,
 ) -> None:
     """Refuse a network and heads that do not predict the dataset's emotions in every fold."""
     if inner is not None:
@@ -127,7 +135,7 @@ class Classifiers:
         dataset: Dataset,
         heads: Mapping[int, LinearHead] | None = None,
         inner: InnerHeads | None = None,
-    ) -> "Classifiers":
+    ) -> Classifiers:
         """Let one network classify every fold of a dataset.
 
         Raises:

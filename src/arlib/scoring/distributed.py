@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from arlib._support.files import StoreError
 from arlib._support.progress import progress_bar
 from arlib._support.storage import exclusive_lock, place_folder, refuse_output
-from arlib._support.stores import StoreError, check_store
+from arlib._support.stores import check_store
 from arlib.datasets import Dataset
 from arlib.proposals import Propose
 from arlib.scoring.cross_fold import Classifiers

@@ -3,21 +3,27 @@
 Threads decode and propose while the network runs; OpenCV and Pillow release the interpreter's lock.
 """
 
+from __future__ import annotations
+
 import logging
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
-import torch
+from scipy.special import softmax
 from tqdm import tqdm
 
 from arlib._support.progress import progress_bar
 from arlib.datasets import Dataset, ImageError
-from arlib.networks import Backbone, memory_for, resolve_device
-from arlib.scoring.crops import CropMode, crop_regions
+from arlib.networks import Converted, Engine, make_engine, memory_for, resolve_engine
+from arlib.scoring.crops import CropMode, crop_arrays, crop_regions
+
+if TYPE_CHECKING:
+    from arlib.networks import Backbone
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +32,10 @@ T = TypeVar("T")
 Precision = Literal["float32", "bf16", "auto"]
 """Of weights and activations: "auto" is bf16 where the device has it in hardware."""
 
-Forward = Callable[[torch.Tensor], np.ndarray]
+Crops = Any
+"""Uint8 crops (B, 3, size, size): an array, or, on a GPU, a tensor."""
+
+Forward = Callable[[Crops], np.ndarray]
 """Uint8 crops (B, 3, size, size) -> features (B, D), or probabilities (B, M), float32."""
 
 Boxes = Callable[[int, np.ndarray], np.ndarray]
@@ -43,6 +52,7 @@ def box_outputs(
     batch_size: int = 64,
     workers: int = 2,
     device: str | None = None,
+    engine: Engine = "auto",
     progress: bool = True,
 ) -> np.ndarray:
     """Compute features or class probabilities of given boxes in every image.
@@ -57,6 +67,7 @@ def box_outputs(
         batch_size: crops in one pass of the network.
         workers: threads that decode.
         device: None takes a GPU if there is one.
+        engine: "torch", "openvino" or "auto", as of `arlib.networks.resolve_engine`.
         progress: show a bar.
 
     Returns:
@@ -74,15 +85,17 @@ def box_outputs(
         (20, 1, 2)
     """
     cut = cutter(network, "warp", 0.0, device)
-    forward = make_forward(network, features=features, device=device)
+    forward = make_forward(network, features=features, device=device, engine=engine)
     unreadable: dict[str, str] = {}
     outputs: np.ndarray | None = None
 
-    def prepare(index: int, image: np.ndarray) -> tuple[int, torch.Tensor]:
+    def prepare(index: int, image: np.ndarray) -> tuple[int, Crops]:
         crops = cut(image, boxes(index, image))
         if not len(crops):
             raise ValueError(f"{dataset.keys[index]} has no box: every image needs at least one")
-        return index, crops.flip(-1) if mirror else crops
+        if mirror:
+            crops = crops[..., ::-1] if isinstance(crops, np.ndarray) else crops.flip(-1)
+        return index, crops
 
     with progress_bar(total=len(dataset), unit="image", show=progress, desc=dataset.name) as bar:
         prepared = prefetch(dataset, prepare, workers, unreadable, bar)
@@ -104,6 +117,7 @@ def global_outputs(
     batch_size: int = 16,
     workers: int = 2,
     device: str | None = None,
+    engine: Engine = "auto",
     progress: bool = True,
 ) -> np.ndarray:
     """Compute features or class probabilities of every full image, cut as `score` cuts it.
@@ -115,6 +129,7 @@ def global_outputs(
         batch_size: images in one pass of the network.
         workers: threads that decode.
         device: None takes a GPU if there is one.
+        engine: "torch", "openvino" or "auto", as of `arlib.networks.resolve_engine`.
         progress: show a bar.
 
     Returns:
@@ -138,47 +153,48 @@ def global_outputs(
         batch_size=batch_size,
         workers=workers,
         device=device,
+        engine=engine,
         progress=progress,
     )
     return outputs[:, 0]  # (image, class)
 
 
 def make_forward(
-    network: Backbone,
+    network: Backbone | Converted,
     *,
     features: bool,
     device: str | None,
     precision: Precision = "float32",
+    engine: Engine = "auto",
 ) -> Forward:
-    """Make the function that runs a network: folded batch norms, channels last, no gradients."""
-    where, dtype = resolve_device(device, precision)
-    fast = network.for_inference().to(where, dtype)
+    """Make the function that runs a network, which is prepared once."""
+    engine = resolve_engine(network, engine, device=device, precision=precision)
+    run = make_engine(network, engine, device=device, precision=precision)
 
-    @torch.inference_mode()
-    def forward(crops: torch.Tensor) -> np.ndarray:
-        if where.type == "cuda" and crops.device.type == "cpu":
-            crops = crops.pin_memory()  # so that the copy does not wait, nor is waited for
-        # pixels are normalised in float32, whatever the network's precision
-        batch = network.preprocessing.normalize(crops.to(where, non_blocking=True)).to(dtype)
-        batch = batch.contiguous(memory_format=torch.channels_last)
-        entering, logits = fast.features_and_logits(batch)
-        outputs = entering.float() if features else logits.float().softmax(dim=1)
-        return outputs.cpu().numpy()
+    def forward(crops: Crops) -> np.ndarray:
+        entering, logits = run(crops)
+        if features:
+            return entering
+        if engine == "openvino":
+            return softmax(logits, axis=1)
+        return sys.modules["torch"].from_numpy(logits).softmax(dim=1).numpy()
 
     return forward
 
 
 def cutter(
-    network: Backbone, crop: CropMode, context: float, device: str | None
-) -> Callable[[np.ndarray, np.ndarray], torch.Tensor]:
+    network: Backbone | Converted, crop: CropMode, context: float, device: str | None
+) -> Callable[[np.ndarray, np.ndarray], Crops]:
     """Make the function (image, boxes) -> crops for the network, cut where the network runs."""
     size, fill = network.preprocessing.size, network.preprocessing.fill
-    where, _ = resolve_device(device)
+    how: dict[str, Any] = {"crop": crop, "context": context, "fill": fill}
+    if not isinstance(network, Converted):
+        from arlib.networks import resolve_device
 
-    def cut(image: np.ndarray, boxes: np.ndarray) -> torch.Tensor:
-        return crop_regions(image, boxes, size, crop=crop, context=context, fill=fill, device=where)
-
-    return cut
+        where, _ = resolve_device(device)
+        if where.type != "cpu":
+            return lambda image, boxes: crop_regions(image, boxes, size, device=where, **how)
+    return lambda image, boxes: crop_arrays(image, boxes, size, **how)
 
 
 def image_box(image: np.ndarray) -> np.ndarray:
@@ -218,16 +234,16 @@ def prefetch(
 
 
 def in_batches(
-    forward: Forward, items: Iterable[tuple[T, torch.Tensor]], batch_size: int
+    forward: Forward, items: Iterable[tuple[T, Crops]], batch_size: int
 ) -> Iterator[tuple[T, np.ndarray]]:
     """Pass items' crops, at least one each, in batches filled across items; yield item by item."""
     waiting: deque[tuple[T, int]] = deque()  # of each item, how many crops it has
-    crops: deque[torch.Tensor] = deque()
+    crops: deque[Crops] = deque()
     outputs: deque[np.ndarray] = deque()
 
     def run(least: int) -> Iterator[tuple[T, np.ndarray]]:
         while crops and len(crops) >= least:
-            batch = torch.stack([crops.popleft() for _ in range(min(batch_size, len(crops)))])
+            batch = _stacked([crops.popleft() for _ in range(min(batch_size, len(crops)))])
             with memory_for(batch_size, "the network"):
                 outputs.extend(forward(batch))
             while waiting and len(outputs) >= waiting[0][1]:
@@ -239,3 +255,12 @@ def in_batches(
         crops.extend(cut)
         yield from run(batch_size)
     yield from run(1)
+
+
+def _stacked(crops: list[Crops]) -> Crops:
+    """Put crops together, arrays or tensors."""
+    if isinstance(crops[0], np.ndarray):
+        return np.stack(crops)
+    import torch
+
+    return torch.stack(crops)

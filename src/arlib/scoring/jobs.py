@@ -15,11 +15,19 @@ import torch
 from arlib import datasets
 from arlib._support.provenance import code_sha256
 from arlib.datasets import Dataset, ImageError
-from arlib.networks import Backbone, LinearHead, Model, load_backbone, load_model, resolve_device
+from arlib.networks import (
+    Backbone,
+    LinearHead,
+    Model,
+    load_backbone,
+    load_model,
+    resolve_device,
+    resolve_engine,
+)
 from arlib.proposals import Propose, make_proposals
 from arlib.scoring.cross_fold import Heads, InnerHeads, check_heads
 
-_NO_SCORE = {"batch_size", "workers", "progress"}  # settings of `score` that change no score
+_NO_KEY = {"batch_size", "workers", "progress", "engine"}  # change no score, or stand resolved
 
 
 @dataclass(frozen=True)
@@ -48,9 +56,17 @@ class Job:
             "weights": [self.network.name, self.network.sha256()],
             "head": [_head_facts(self.head), _head_facts(self.inner)],
             "dataset": [self.dataset.name, self.dataset.max_pixels, *self.dataset.emotions],
-            "settings": {k: v for k, v in self.settings.items() if k not in _NO_SCORE},
+            "settings": {k: v for k, v in self.settings.items() if k not in _NO_KEY},
+            "engine": self.engine,
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def engine(self) -> str:
+        """What runs the network on this machine."""
+        names = ("engine", "device", "precision", "features")
+        how = {name: self.settings[name] for name in names if name in self.settings}
+        return resolve_engine(self.network, **how)
 
     def image_sha256(self, index: int) -> str:
         """Hash one image: its key, label and fold, and its bytes, or why there are none."""

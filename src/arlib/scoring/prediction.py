@@ -1,23 +1,28 @@
 """Algorithm 1 for one image: propose, score, rank, fuse."""
 
+from __future__ import annotations
+
 import os
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from arlib.datasets import Dataset, read_image
 from arlib.method import affective_regions, predict_labels, usable_base
-from arlib.networks import Backbone, LinearHead, Model, load_backbone, load_model
+from arlib.networks import Converted, Engine, LinearHead, Model, load_predictor
 from arlib.proposals import EdgeBoxes, Propose
 from arlib.scoring.crops import CropMode
 from arlib.scoring.cross_fold import check_heads, probability_of
 from arlib.scoring.inference import Precision
 from arlib.scoring.scorer import Features, Scoring
 from arlib.scoring.scores import pack, row
+
+if TYPE_CHECKING:
+    from arlib.networks import Backbone
 
 
 @dataclass(frozen=True)
@@ -66,20 +71,21 @@ def predict(
     image_or_path: np.ndarray | str | Path,
     *,
     model: Model | str | Path | None = None,
-    network: Backbone | None = None,
+    network: Backbone | Converted | None = None,
     head: LinearHead | None = None,
     proposals: Propose | None = None,
     k: int = 8,
     alpha: float = 1.0,
     beta: float = 0.5,
     device: str | None = None,
+    engine: Engine = "auto",
 ) -> Prediction:
     """Predict an image's sentiment from the full image and its K affective regions (Algorithm 1).
 
     Args:
         image_or_path: (H, W, 3) uint8 RGB, or a file.
-        model: what was trained, with its emotions: from `arlib.networks.load_model`, or the path
-            that it takes, which is then loaded for this image alone.
+        model: what was trained, with its emotions: from `arlib.networks.load_predictor` or
+            `load_model`, or the path that they take, which is then loaded for this image alone.
         network: instead, a network of the classes positive and negative, or the backbone of `head`.
             None takes SqueezeNet 1.1 with the head that ships with the package (or with `head`, if
             that is given).
@@ -89,6 +95,7 @@ def predict(
         alpha: of Eq. 2, in [0, 1000].
         beta: of Eq. 3, in [0, 1000].
         device: None takes a GPU if there is one.
+        engine: as for `score`.
 
     Returns:
         The prediction.
@@ -108,11 +115,11 @@ def predict(
         >>> round(sum(prediction.response.values()), 5)
         1.5
     """
-    how: dict[str, Any] = {"device": device}
+    how: dict[str, Any] = {"device": device, "engine": engine}
     if model is not None:
         if network is not None or head is not None:
             raise ValueError("give a model, or a network and head, not both")
-        trained = model if isinstance(model, Model) else load_model(model)
+        trained = model if isinstance(model, Model) else load_predictor(model, engine)
         network, head = trained.network, trained.head
         how["emotions"] = trained.emotions
     scores = score_image(image_or_path, proposals, network, head=head, **how)
@@ -122,7 +129,7 @@ def predict(
 def score_image(
     image_or_path: np.ndarray | str | Path,
     proposals: Propose | None = None,
-    network: Backbone | None = None,
+    network: Backbone | Converted | None = None,
     *,
     head: LinearHead | None = None,
     emotions: tuple[str, ...] = ("positive", "negative"),
@@ -132,6 +139,7 @@ def score_image(
     device: str | None = None,
     precision: Precision = "float32",
     features: Features = "crops",
+    engine: Engine = "auto",
 ) -> xr.Dataset:
     """Score one image and all of its proposals, in memory, as `predict` does before it ranks them.
 
@@ -148,6 +156,7 @@ def score_image(
         device: None takes a GPU if there is one.
         precision: "float32", "bf16" or "auto".
         features: "crops" or "shared".
+        engine: "torch", "openvino" or "auto".
 
     Returns:
         Scores of one image, keyed "image", with as many regions as were proposed.
@@ -158,6 +167,7 @@ def score_image(
         ValueError: the network's classes or the head do not fit the emotions.
 
     Example:
+        >>> from arlib.networks import load_backbone
         >>> from arlib.proposals import Grid
         >>> network = load_backbone("squeezenet1_1", weights="random")
         >>> image = np.zeros((60, 80, 3), np.uint8)
@@ -166,7 +176,9 @@ def score_image(
     """
     # the default network and proposals, where none are given
     if network is None:
-        network, head = default_network(), head or LinearHead.default()
+        plain = (features, precision) == ("crops", "float32") and device in (None, "cpu")
+        network = default_network(engine if plain else "torch")
+        head = head or LinearHead.default()
     proposals = proposals or EdgeBoxes()
     image = image_or_path if isinstance(image_or_path, np.ndarray) else read_image(image_or_path)
     # a dataset of this image alone: no label, no fold
@@ -180,7 +192,7 @@ def score_image(
         emotions=emotions if head is None else head.emotions,
     )
     check_heads(dataset, network, head)
-    scoring = Scoring(network, head is not None, crop, context, device, precision, features)
+    scoring = Scoring(network, head is not None, crop, context, device, precision, features, engine)
     item = scoring.preparer(proposals)(0, image)
     ((_, outputs),) = scoring.outputs([item], batch_size)
     regions = item[0].proposals
@@ -205,6 +217,7 @@ def prediction_from_scores(
         The prediction.
 
     Example:
+        >>> from arlib.networks import load_backbone
         >>> from arlib.proposals import Grid
         >>> network = load_backbone("vgg_tiny", classes=2, weights="random")
         >>> scores = score_image(np.zeros((60, 80, 3), np.uint8), Grid(max_regions=5), network)
@@ -239,11 +252,11 @@ def prediction_from_scores(
     )
 
 
-def default_network() -> Backbone:
+def default_network(engine: Engine = "auto") -> Backbone | Converted:
     """Load the default network, SqueezeNet 1.1 trained on ImageNet, once for each `ARLIB_DATA`."""
-    return _load(os.environ.get("ARLIB_DATA"))
+    return _load(engine, os.environ.get("ARLIB_DATA"))
 
 
 @lru_cache(maxsize=1)
-def _load(_data: str | None) -> Backbone:
-    return load_backbone("squeezenet1_1")
+def _load(engine: Engine, _data: str | None) -> Backbone | Converted:
+    return load_predictor(engine=engine).network

@@ -1,19 +1,20 @@
 """Images, proposals and networks -> scores: a dataset by one network, or by one of each fold."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 import xarray as xr
 
 from arlib import __version__
 from arlib._support.progress import progress_bar
 from arlib.datasets import Dataset
-from arlib.networks import Backbone, resolve_device
+from arlib.networks import Converted, Engine, resolve_engine
 from arlib.proposals import Proposals, Propose
 from arlib.scoring.crops import CropMode
 from arlib.scoring.cross_fold import (
@@ -25,8 +26,15 @@ from arlib.scoring.cross_fold import (
     left_out,
     probability_of,
 )
-from arlib.scoring.inference import Precision, cutter, image_box, in_batches, make_forward, prefetch
-from arlib.scoring.roi_features import SIDE, shared_forward
+from arlib.scoring.inference import (
+    Crops,
+    Precision,
+    cutter,
+    image_box,
+    in_batches,
+    make_forward,
+    prefetch,
+)
 from arlib.scoring.scores import (
     CHUNK,
     ScoresWriter,
@@ -36,6 +44,9 @@ from arlib.scoring.scores import (
     proposals_provenance,
     row,
 )
+
+if TYPE_CHECKING:
+    from arlib.networks import Backbone
 
 Features = Literal["crops", "shared"]
 
@@ -55,6 +66,7 @@ def score(
     device: str | None = None,
     precision: Precision = "float32",
     features: Features = "crops",
+    engine: Engine = "auto",
     progress: bool = True,
     overwrite: bool = False,
 ) -> xr.Dataset:
@@ -82,6 +94,8 @@ def score(
         features: "crops" runs the network on each region; "shared" runs it once on the image
             and its head on each region: faster, and another estimator, for which `crop` and
             `context` say nothing.
+        engine: "torch"; "openvino", on a processor in float32, of the extra `arlib[cpu]`; or
+            "auto", as of `arlib.networks.resolve_engine`. Scores of both agree within 1e-4.
         progress: show a bar with rate and time left.
         overwrite: replace what is at `out`.
 
@@ -106,7 +120,7 @@ def score(
         {'image': 20, 'region': 3, 'corner': 4, 'emotion': 2}
     """
     check_heads(dataset, network, head, inner)
-    scoring = Scoring(network, head is not None, crop, context, device, precision, features)
+    scoring = Scoring(network, head is not None, crop, context, device, precision, features, engine)
     regions = int(getattr(proposals, "max_regions"))  # noqa: B009
     unreadable: dict[str, str] = {}
     with (
@@ -158,38 +172,40 @@ class Image:
 class Scoring:
     """How images and their regions pass through a network; settings as of `score`."""
 
-    network: Backbone
+    network: Backbone | Converted
     penultimate: bool  # whether outputs are features for a head
     crop: CropMode
     context: float
     device: str | None
     precision: Precision
     features: Features
+    engine: Engine
 
     def __post_init__(self) -> None:
-        """Refuse an unknown kind of features or precision before any image is read."""
+        """Refuse unknown settings, and an engine that cannot, before any image is read."""
         if self.features not in ("crops", "shared"):
             raise ValueError(f"features must be 'crops' or 'shared', not {self.features!r}")
-        resolve_device(self.device, self.precision)
+        object.__setattr__(self, "engine", self._resolved())
 
-    def preparer(
-        self, proposals: Propose
-    ) -> Callable[[int, np.ndarray], tuple[Image, torch.Tensor]]:
+    def _resolved(self) -> Engine:
+        how: dict[str, Any] = {"device": self.device, "precision": self.precision}
+        return resolve_engine(self.network, self.engine, features=self.features, **how)
+
+    def preparer(self, proposals: Propose) -> Callable[[int, np.ndarray], tuple[Image, Crops]]:
         """Make the function (index, image) -> its proposals and crops, the full image first."""
         cut_global = cutter(self.network, "warp", 0.0, self.device)
         cut_region = cutter(self.network, self.crop, self.context, self.device)
 
-        def prepare(index: int, image: np.ndarray) -> tuple[Image, torch.Tensor]:
+        def prepare(index: int, image: np.ndarray) -> tuple[Image, Crops]:
             regions, crops = proposals(image), cut_global(image, image_box(image))
             if self.features == "shared":
                 return Image(index, regions, image), crops
-            crops = torch.cat([crops, cut_region(image, regions.boxes)])
-            return Image(index, regions, None), crops
+            return Image(index, regions, None), [*crops, *cut_region(image, regions.boxes)]
 
         return prepare
 
     def outputs(
-        self, items: Iterable[tuple[Image, torch.Tensor]], batch_size: int
+        self, items: Iterable[tuple[Image, Crops]], batch_size: int
     ) -> Iterator[tuple[Image, np.ndarray]]:
         """Run the network: each image with the outputs (1 + N, D) of itself and its regions."""
         how: dict[str, Any] = {
@@ -197,10 +213,14 @@ class Scoring:
             "device": self.device,
             "precision": self.precision,
         }
-        forward = make_forward(self.network, **how)
+        forward = make_forward(self.network, engine=self.engine, **how)
         if self.features == "crops":
             yield from in_batches(forward, items, batch_size)
             return
+        from arlib.networks import Backbone
+        from arlib.scoring.roi_features import shared_forward
+
+        assert isinstance(self.network, Backbone)  # else `resolve_engine` refused it
         shared = shared_forward(self.network, **how)
         for image, output in in_batches(forward, items, 1):
             assert image.pixels is not None
@@ -208,11 +228,17 @@ class Scoring:
             yield image, np.concatenate([output, regions])
 
     def parameters(self) -> dict[str, Any]:
-        """Settings that decide the scores, as JSON values; of precision, what is not float32."""
+        """Settings that decide the scores, as JSON values, but float32 and PyTorch."""
         parameters: dict[str, Any] = {"crop": self.crop, "context": self.context}
+        if self.engine == "openvino":
+            return parameters | {"engine": self.engine}
+        from arlib.networks import resolve_device
+
         _, dtype = resolve_device(self.device, self.precision)
-        if dtype != torch.float32:
-            parameters["precision"] = str(dtype).removeprefix("torch.")
+        if (name := str(dtype).removeprefix("torch.")) != "float32":
+            parameters["precision"] = name
         if self.features == "shared":
+            from arlib.scoring.roi_features import SIDE
+
             parameters |= {"features": "shared", "side": SIDE}
         return parameters

@@ -16,14 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from arlib._support.files import StoreError
 from arlib._support.storage import place_folder, refuse_output
-from arlib._support.stores import (
-    StoreError,
-    fill_values,
-    finish_store,
-    is_finished_store,
-    open_store,
-)
 from arlib.datasets import Dataset
 from arlib.proposals import Proposals
 
@@ -174,6 +168,8 @@ def open_scores(path: str | Path) -> xr.Dataset:
         ...
         arlib.scoring.scores.ScoresError: no scores at nowhere.zarr: ...
     """
+    from arlib._support.stores import open_store
+
     path = Path(path)
     if not (path / "zarr.json").is_file():
         raise ScoresError(f"no scores at {path}: `arlib score` or `arlib run` makes them")
@@ -214,6 +210,8 @@ class ScoresWriter:
             varying.to_zarr(self.partial, append_dim="image", consolidated=False)
         else:
             along_image = [str(name) for name in scores.variables if "image" in scores[name].dims]
+            from arlib._support.stores import fill_values
+
             encoding = fill_values(scores)
             for name in along_image:
                 encoding[name]["chunks"] = (self.chunk, *scores[name].shape[1:])
@@ -226,6 +224,8 @@ class ScoresWriter:
             if kind is None:
                 raise ScoresError(f"no image was scored: nothing is written to {self.path}")
             return
+        from arlib._support.stores import finish_store
+
         try:
             finish_store(self.partial, self.attrs)
             if self.overwrite:
@@ -238,6 +238,8 @@ class ScoresWriter:
 
 def refuse_scores_output(path: Path) -> None:
     """Raise `FileExistsError` where a path holds anything but a finished store."""
+    from arlib._support.stores import is_finished_store
+
     refuse_output(path, ours=is_finished_store, what="a finished store of scores")
 
 
