@@ -159,6 +159,8 @@ def on_recorded_run(source, folder):
 
 def a_control_draws_anew(page):
     """The first slider's arrow key moves it, and nothing else; the figure below is another."""
+    from playwright.sync_api import expect
+
     slider = page.locator(".jp-OutputArea .widget-slider").first
     slider.scroll_into_view_if_needed()
     figure = slider.locator("xpath=ancestor::*[contains(@class, 'widget-vbox')][1]//img")
@@ -167,9 +169,7 @@ def a_control_draws_anew(page):
     slider.locator(".noUi-handle").focus()
     active = cell.get_attribute("data-windowed-list-index")
     page.keyboard.press("ArrowRight")
-    page.wait_for_function(
-        "([image, before]) => image.src !== before", arg=[figure.element_handle(), before]
-    )
+    expect(figure).not_to_have_attribute("src", before, timeout=60_000)
     assert slider.locator(".widget-readout").inner_text() == str(int(shown) + 1)
     assert cell.get_attribute("data-windowed-list-index") == active
 

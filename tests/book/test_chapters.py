@@ -104,6 +104,18 @@ class TestEveryChapter:
             for expression in expressions:
                 ast.parse(expression, mode="eval")
 
+    def test_what_an_expression_names_is_not_assigned_again_below_it(self, path):
+        """*Run All Cells* of JupyterLab evaluates expressions when all code has run."""
+        all_cells = nbformat.read(ROOT / path, as_version=4).cells
+        for number, cell in enumerate(all_cells):
+            if cell.cell_type != "markdown":
+                continue
+            later = [each.source for each in all_cells[number:] if each.cell_type == "code"]
+            for match in EXPRESSION.finditer(cell.source):
+                tree = ast.walk(ast.parse(match[2], mode="eval"))
+                names = {node.id for node in tree if isinstance(node, ast.Name)}
+                assert not [names & assigned(s) for s in later if names & assigned(s)], match[2]
+
     def test_it_ran_with_nothing_on_stderr_and_no_widget(self, path, book):
         notebook = nbformat.read(book / "source" / path, as_version=4)
         assert "widgets" not in notebook.metadata
@@ -183,6 +195,22 @@ def test_the_first_page_in_jupyterlab_names_every_chapter_by_its_title():
     start = (ROOT / "book" / "start.md").read_text()
     for path in CHAPTERS:
         assert f"]({path.name}) |" in start, "with what it needs, and how long it takes"
+
+
+@cache
+def assigned(code):
+    """The names that a cell assigns, or assigns a part of; not those of a function's own."""
+    names, nodes = set(), [ast.parse(re.sub(r"(?m)^%.*$", "", code))]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.FunctionDef | ast.alias):
+            names.add((getattr(node, "asname", None) or node.name).split(".")[0])
+        elif isinstance(getattr(node, "ctx", None), ast.Store):
+            names.update(each.id for each in ast.walk(node) if isinstance(each, ast.Name))
+        own = ast.FunctionDef | ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp
+        if not isinstance(node, own | ast.GeneratorExp):
+            nodes += ast.iter_child_nodes(node)
+    return names
 
 
 @cache
