@@ -30,6 +30,7 @@ from .regions import (
     show_selection as show_selection,
 )
 from .table1 import (
+    plot_pairs as plot_pairs,
     plot_sensitivity as plot_sensitivity,
     plot_table as plot_table,
     table_html as table_html,
