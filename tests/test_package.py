@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import nbformat
@@ -81,6 +82,24 @@ def test_imports_run_downwards_by_the_linter():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 kept, 0 broken" in done.stdout
+
+
+def test_the_picture_of_the_packages_shows_the_layers_that_are_checked():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (contract,) = project["tool"]["importlinter"]["contracts"]
+    layers = [[name.strip() for name in layer.split("|")] for layer in contract["layers"]]
+    picture = ET.parse(ROOT / "book" / "_static" / "packages.svg").getroot()
+    name = "{http://www.w3.org/2000/svg}"
+    groups = [each for each in picture.iter(f"{name}g") if each.get("class") == "layer"]
+    shown = [
+        [text.text for text in group.iter(f"{name}text") if text.get("class") == "package"]
+        for group in groups
+    ]
+    assert shown == layers
+    heights = [{float(rect.get("y")) for rect in group.iter(f"{name}rect")} for group in groups]
+    assert all(len(height) == 1 for height in heights)
+    tops = [height.pop() for height in heights]
+    assert tops == sorted(tops), "the first layer is on top"
 
 
 def imports_past_a_door(text, own=()):

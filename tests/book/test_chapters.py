@@ -17,7 +17,7 @@ from pybtex import PybtexEngine
 from scipy.special import xlogy
 from scipy.stats import t
 
-from arlib.evaluation import box_iou, compare, evaluate
+from arlib.evaluation import box_iou, compare, compare_rows, evaluate, locate_rules, verdicts
 from arlib.experiments import images_of, open_run
 from arlib.method import affective_regions, predict_labels
 from arlib.networks import weights_at_hand
@@ -271,6 +271,26 @@ def test_05_counts_what_fusion_changed(glued, live):
     )
     assert changed == corrected + degraded
     assert found["changed:.1%"] == f"{changed / scores.sizes['image']:.1%}"
+
+
+def test_06b_gives_each_claim_the_verdict_of_its_tests(glued, live):
+    found = glued("06b_claims")
+    runs = [live(name).load() for name in ("scenes-annotated", "scenes-folded", "scenes-tagged")]
+    last = "VGGNet + ft + obj + senti + lf (K)"
+    table = compare_rows(runs, {"add": ("VGGNet + ft", last)})
+    verdict = verdicts(table).loc["add"]
+    assert found["verdict(add)"] == f"**{verdict.verdict}**"
+    of = f"of {verdict.tested} that test it" if verdict.tested else "untested"
+    assert found["evidence(add)"].endswith(of)
+    assert f"points in {verdict['columns']} columns" in found["evidence(add)"]
+    scores, images = runs[0].scores, images_of(runs[0])
+    hits = locate_rules(scores, images.regions).loc["Eq. 2", "first"]
+    assert "hit in" in found['detects_text("Eq. 2")']
+    assert f"{hits:.0%}" in found['detects_text("Eq. 2")']
+    words = ("holds", "holds in part", "not shown", "not testable here")
+    kinds = [int(found[f'(claims.verdict == "{word}").sum()']) for word in words]
+    kinds.append(int(found['claims.verdict.isin(["contradicted", "mixed"]).sum()']))
+    assert sum(kinds) == int(found["len(claims)"])
 
 
 def test_06_reports_the_results_of_the_live_runs(glued, live):

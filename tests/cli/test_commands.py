@@ -28,6 +28,8 @@ QUICK = [
     "arlib data list",
     "arlib data where twitter2",
     "arlib editions",
+    "arlib editions parameters scenes",
+    "arlib runs",
     "arlib table twitter2",
 ]
 
@@ -87,6 +89,15 @@ def test_the_pages_hold_commands():
         "data",
         "editions",
     }
+
+
+def test_every_goal_of_the_guide_has_a_recipe_of_commands():
+    page = (ROOT / "book" / "guide" / "reruns.md").read_text()
+    goals = dict(re.findall(r"^\| (I .*) \| \{ref\}`(recipe-\w+)` \|$", page, re.MULTILINE))
+    recipes = re.findall(r"^\((recipe-\w+)\)=\n## (.*)\n((?:(?!^\().*\n)*)", page, re.MULTILINE)
+    assert list(goals.items()) == [(heading, label) for label, heading, _ in recipes]
+    for label, _, text in recipes:
+        assert BLOCK.search(text.partition(":::")[0]), f"{label} has no command in its main line"
 
 
 @pytest.mark.parametrize("command", QUICK)

@@ -7,8 +7,9 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import t
 
 from arlib.datasets import load
-from arlib.evaluation.boxes import best_overlap, box_iou, locate, recall
+from arlib.evaluation.boxes import best_overlap, box_iou, locate, locate_rules, map_ratio, recall
 from arlib.evaluation.significance import fold_means
+from arlib.method import affective_regions
 
 CORNERS = st.integers(0, 12)
 
@@ -208,3 +209,49 @@ def test_where_no_region_is_known_nothing_is_located():
     for known in (np.full((2, 3, 4), np.nan), np.empty((2, 0, 4))):
         with pytest.raises(ValueError, match="no image has a known region"):
             locate([[0, 0, 1, 1]] * 2, known)
+
+
+def test_first_regions_hit_as_often_as_a_loop_counts(make_scores):
+    scores = make_scores(50, 6, seed=4)
+    known = scores.box.values[:, [2, 0]].astype(float)  # regions that are proposals, or none
+    table = locate_rules(scores, known, seed=3)
+    hits = {}
+    for name, rank_by in {"Eq. 2": "both", "objectness": "objectness"}.items():
+        boxes = affective_regions(scores, 1, rank_by=rank_by).box.values[:, 0]
+        hits[name] = []
+        for box, regions in zip(boxes, known, strict=True):
+            regions = [each for each in regions if not np.isnan(each).any()]
+            if regions:
+                overlaps = [box_iou([box], [region]).item() for region in regions]
+                hits[name].append(max(overlaps) >= 0.5)
+        assert table.loc[name, "first"] == np.mean(hits[name])
+    np.testing.assert_allclose(table.gain, table["first"] - table.random)
+    assert table.random.nunique() == 1, "the same random proposals"
+    assert table.loc["objectness", "first"] == 1, "it is a known region, or there is none"
+    assert (table.low <= table.gain).all()
+    assert (table.gain <= table.high).all()
+
+
+def test_a_random_proposal_against_itself_is_no_gain(make_scores):
+    scores = make_scores(20, 1, missing=False)
+    table = locate_rules(scores, scores.box.values)
+    assert table[["random", "first", "gain", "p"]].values.tolist() == [[1, 1, 0, 1]] * 3
+    with pytest.raises(ValueError, match="no image has a known region"):
+        locate_rules(scores, np.full((20, 1, 4), np.nan))
+
+
+@given(arrays(np.uint8, (4, 5)), st.integers(0, 4), st.integers(0, 3))
+def test_a_map_in_a_box_is_the_mean_of_its_pixels(weights, x, y):
+    ratio = map_ratio(weights, [x, y, x + 0.5, y + 1])
+    if not weights.any():
+        assert np.isnan(ratio)
+    else:
+        assert ratio == pytest.approx(weights[y, x] / weights.mean())
+    assert np.isnan(map_ratio(weights, [np.nan] * 4))
+
+
+def test_a_box_beside_its_map_is_refused():
+    with pytest.raises(ValueError, match="covers no pixel"):
+        map_ratio([[1, 1]], [5, 5, 6, 6])
+    with pytest.raises(ValueError, match=r"must be \(H, W\), not \(2,\)"):
+        map_ratio([1, 1], [0, 0, 1, 1])

@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 from arlib.evaluation.metrics import compare, evaluate
-from arlib.evaluation.report import _cell, compare_runs, format_table, predictions
+from arlib.evaluation.report import _cell, compare_runs, format_table, predictions, verdicts
 from arlib.evaluation.rows import CONTROL, methods
 from arlib.evaluation.runs import LabelsNeeded, Run
 from arlib.evaluation.tables import COLUMNS, paper_table, table1
@@ -334,3 +334,28 @@ def test_a_label_of_the_first_emotion_counts_where_labels_are_needed(make_scores
     Run("all positive", scores).require_labels("A table", least=6)
     with pytest.raises(LabelsNeeded, match="needs 7 labelled images, and of the run's 6 images 6"):
         Run("all positive", scores).require_labels("A table", least=7)
+
+
+@pytest.mark.parametrize(
+    ("gains", "p", "verdict"),
+    [
+        ([1, 2], [0.01, 0.04], "holds"),
+        ([1, 2, 0], [0.01, 0.04, np.nan], "holds"),  # where it is not tested, it says nothing
+        ([1, 2], [0.01, 0.06], "holds in part"),
+        ([1, -2], [0.01, 0.06], "holds in part"),
+        ([1, -2], [0.01, 0.01], "mixed"),
+        ([1, -2], [0.9, 0.01], "contradicted"),
+        ([1, -2], [0.9, 0.5], "not shown"),
+        ([1, -2], [np.nan, np.nan], "not testable here"),
+        ([np.nan], [np.nan], "not testable here"),
+    ],
+)
+def test_a_verdict_is_over_the_columns_that_test_a_pair(gains, p, verdict):
+    index = pd.MultiIndex.from_product([["pair"], range(len(gains))])
+    table = pd.DataFrame({"gain": gains, "p_holm": p}, index=index)
+    row = verdicts(table).loc["pair"]
+    assert row.verdict == verdict
+    assert row.columns == np.isfinite(gains).sum()
+    assert row.tested == np.isfinite(p).sum()
+    extremes = [np.nan] * 2 if np.isnan(gains).all() else [min(gains), max(gains)]
+    np.testing.assert_equal([row.low, row.high], extremes)

@@ -14,7 +14,15 @@ from arlib.evaluation.metrics import compare, evaluate, majority_rate
 from arlib.evaluation.rows import CONTROL, REFERENCE, methods
 from arlib.evaluation.runs import Run
 from arlib.evaluation.significance import at_base_rate, holm, smallest_difference
-from arlib.evaluation.tables import BELOW, COLUMNS, CONSTANT, paper_table, table1
+from arlib.evaluation.tables import (
+    BELOW,
+    COLUMNS,
+    CONSTANT,
+    compare_rows,
+    paper_table,
+    table1,
+)
+from arlib.method import predict_labels
 
 N, REGIONS = 60, 5
 MEASURED = ("PCNN + VGGNet", "SentiBank", "VGGNet", "PCNN + CaffeNet")
@@ -558,3 +566,67 @@ def test_every_run_fills_its_columns_once(run, make_scores):
     assert tables["bare"].equals(column(bare))
     with pytest.raises(ValueError, match=r"^two columns are called bare: use --compare"):
         table1([bare, bare])
+
+
+@pytest.fixture(scope="module")
+def named(make_run):
+    runs = (make_run(seed, f"twitter2-{seed}") for seed in (0, 1))
+    return [
+        replace(run, dataset="Twitter II", baselines=run.baselines.drop_vars("agreement"))
+        for run in runs
+    ]
+
+
+@pytest.fixture(scope="module")
+def paired(named):
+    others = [name for name in ROWS if name not in (REFERENCE, CONTROL)]
+    pairs = {name: (REFERENCE, name) for name in others} | {"back": (LAST, REFERENCE)}
+    return compare_rows(named, pairs)
+
+
+class TestPairsOfRows:
+    """Any two rows, compared as Table 1 compares each with "VGGNet + ft"."""
+
+    def test_against_the_reference_they_are_the_numbers_of_the_table(self, named, paired):
+        tables = table1(named)
+        same = [name for name in COLUMNS if name in paired.columns and "holm" not in name]
+        for (name, place), row in paired.iterrows():
+            if name == "back":
+                continue
+            table = tables[place].loc[name]
+            for number in same[:-1]:
+                np.testing.assert_equal(row[number], table[number], err_msg=f"{name}, {number}")
+            if not np.isnan(row.other):
+                assert row.other == table.accuracy
+                assert row.one == tables[place].accuracy[REFERENCE]
+                np.testing.assert_equal(row.p_holm, table.p_columns)
+        assert (paired.title == "Twitter II").all()
+
+    def test_the_other_way_round_the_gain_changes_its_sign(self, paired):
+        there, back = paired.loc[LAST], paired.loc["back"]
+        np.testing.assert_allclose(back.gain, -there.gain)
+        np.testing.assert_allclose(back.gain_low, -there.gain_high, atol=1e-9)
+        np.testing.assert_allclose(back.p, there.p)
+        assert back.corrected.tolist() == there.degraded.tolist()
+
+    def test_a_row_that_is_missing_has_its_reason_and_the_papers_gain(self, paired):
+        row = paired.loc["DeepSentiBank"].iloc[0]
+        assert row.note == f"DeepSentiBank: {GONE['DeepSentiBank']}"
+        assert np.isnan([row.gain, row.p_holm, row.paper]).all()
+        paper = paper_table()["Twitter II"]
+        row = paired.loc["SentiBank"].iloc[0]
+        assert row.paper == paper["SentiBank"] - paper[REFERENCE]
+        assert np.isnan(row.p), "its AUC is below 0.5"
+
+    def test_rows_of_ones_own_such_as_a_fixed_k(self, named):
+        (fixed,) = [row for row in methods(ks=[3]) if row.name == LAST]
+        rows = [*methods(), replace(fixed, name="K = 3")]
+        table = compare_rows(named[:1], {"three": (REFERENCE, "K = 3")}, rows)
+        run = named[0]
+        response = predict_labels(run.scores, 3).probability.values
+        known = run.labels >= 0
+        right = (response.argmax(-1) == run.labels)[known]
+        shares = [right[run.folds[known] == fold].mean() for fold in np.unique(run.folds)]
+        assert table.other.item() == pytest.approx(np.mean(shares))
+        with pytest.raises(KeyError, match="K = 4"):
+            compare_rows(named, {"four": (REFERENCE, "K = 4")}, rows)

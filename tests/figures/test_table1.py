@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from arlib.evaluation import Run, curves, methods, paper_table, table1
+from arlib.evaluation import Run, compare_rows, curves, methods, paper_table, table1
 from arlib.figures import (
     plot_curves,
     plot_fusion_gains,
+    plot_pairs,
     plot_sensitivity,
     plot_table,
     table_html,
@@ -391,3 +392,29 @@ def test_fusions_gains_are_above_the_papers(tables):
     assert theirs.get_ydata().tolist() == [2, 3, 4, 5, 6]
     low, high = panel.get_ylim()
     assert low >= 6 > 0 >= high
+
+
+def test_pairs_of_rows_are_bands_on_one_axis(runs):
+    pairs = {"a": (REFERENCE, LAST), "b": ("VGGNet", REFERENCE)}
+    table = compare_rows(runs.values(), pairs)
+    table.loc[("a", BARE), "p_holm"] = 0.01
+    groups = {DRAWN: "scenes", BARE: "photographs"}
+    figure = plot_pairs(table, {"a": [0.02, 0.05]}, groups)
+    figure.draw_without_rendering()
+    (panel,) = figure.axes
+    paper, *_ = [each for each in panel.get_lines() if each.get_marker() == MARKERS[3]]
+    assert paper.get_xdata().tolist() == [2, 5]
+    marks = [each for each in panel.get_lines() if each.get_marker() in MARKERS[:2]]
+    values = {float(each.get_xdata()[0]): each for each in marks}
+    for (pair, column), row in table.iterrows():
+        if np.isnan(row.gain):
+            continue
+        mark = values[100 * row.gain]
+        assert mark.get_marker() == MARKERS[list(groups).index(column)]
+        assert (mark.get_markerfacecolor() == "white") == ((pair, column) != ("a", BARE))
+    lines = [each.get_ydata()[0] for each in marks]
+    assert lines == sorted(lines), "columns in order, pair below pair"
+    texts = [text.get_text() for text in panel.texts]
+    assert texts == ["a", "b", "the paper", "scenes", "photographs"]
+    low, high = panel.get_ylim()
+    assert low > max(lines) > 0 > high, "the first pair is on top"

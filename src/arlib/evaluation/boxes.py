@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import xarray as xr
 from scipy import stats
 
 from arlib._support.progress import progress_bar
+from arlib.evaluation.metrics import compare
 from arlib.evaluation.significance import fold_means
+from arlib.method import affective_regions
 
 COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 """Numbers of boxes an image at which recall is measured."""
@@ -145,6 +148,88 @@ def locate(
         "pointing game": pointing,
     }
     return pd.DataFrame.from_dict(rows, "index", float, ["estimate", "low", "high"])
+
+
+def locate_rules(
+    scores: xr.Dataset,
+    known: npt.ArrayLike,
+    *,
+    alpha: float = 1.0,
+    base: float | str = "e",
+    iou: float = 0.5,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Compare the region that each rule ranks first with a random proposal of the same image.
+
+    Args:
+        scores: Of n images.
+        known: (n, R, 4) xyxy in pixels, as of `locate`; images without a known region are left out.
+        alpha: Eq. 2's tradeoff.
+        base: Eq. 1's logarithm.
+        iou: The overlap from which a region counts as hit.
+        seed: Of the random proposals.
+
+    Returns:
+        Rows "Eq. 2", "objectness" and "sentiment": ``random`` and ``first``, the shares of images
+        in which a random proposal and the first one hit a known region; their difference ``gain``
+        with its limits ``low`` and ``high``, Tango's interval, and ``p``, McNemar's exact test.
+
+    Raises:
+        ValueError: No image has a known region, or `iou` is not in (0, 1].
+    """
+    _check_iou(iou)
+    regions = _boxes("known", np.asarray(known, float))
+    usable = ~np.isnan(regions).any(-1).all(-1)
+    if not usable.any():
+        raise ValueError("no image has a known region")
+
+    def hit(box: np.ndarray) -> np.ndarray:
+        """The shares of hit and miss in each image, one of them 1: (image, 2)."""
+        overlap = np.nan_to_num(best_overlap(box[usable, None], regions[usable])[:, 0])
+        return np.eye(2)[(overlap < iou).astype(int)]
+
+    drawn = np.random.default_rng(seed).random(scores.objectness.shape)
+    drawn[scores.objectness.isnull().values] = -1
+    boxes = scores.box.transpose("image", "region", "corner").values.astype(float)
+    random = hit(boxes[np.arange(len(boxes)), drawn.argmax(1)])
+    truth, rows = np.zeros(len(random), int), {}
+    for name, rank_by in (("Eq. 2", "both"), ("objectness",) * 2, ("sentiment",) * 2):
+        first = affective_regions(scores, 1, rank_by=rank_by, alpha=alpha, base=base).box
+        rows[name] = compare(random, hit(first.values[:, 0].astype(float)), truth).loc["accuracy"]
+    names = {"one": "random", "other": "first", "difference": "gain"}
+    table = pd.DataFrame(rows).T.rename(columns=names)
+    return table[["random", "first", "gain", "low", "high", "p"]].astype(float)
+
+
+def map_ratio(weights: npt.ArrayLike, box: npt.ArrayLike) -> float:
+    """Compare the mean of a map within a box with that of the complete map.
+
+    Args:
+        weights: (H, W), at least 0, of each pixel, such as how often people marked it.
+        box: (4,) xyxy in pixels, x0 < x1 and y0 < y1; NaN where there is none.
+
+    Returns:
+        1 where the box holds as much as any other of its size does on average, more where it holds
+        more; NaN without a box, and of a map of zeros.
+
+    Raises:
+        ValueError: The map has another shape, or the box covers none of its pixels.
+
+    Example:
+        >>> map_ratio([[0, 0, 1, 1], [0, 0, 1, 1]], [2, 0, 4, 2])
+        2.0
+    """
+    weights, corners = np.asarray(weights, float), np.asarray(box, float)
+    if weights.ndim != 2:
+        raise ValueError(f"a map must be (H, W), not {weights.shape}")
+    if np.isnan(corners).any() or not weights.any():
+        return float("nan")
+    x0, y0 = np.floor(corners[:2]).astype(int)
+    x1, y1 = np.ceil(corners[2:]).astype(int)
+    inside = weights[y0:y1, x0:x1]
+    if not inside.size:
+        raise ValueError(f"the box {corners.tolist()} covers no pixel of a map of {weights.shape}")
+    return float(inside.mean() / weights.mean())
 
 
 def recall(

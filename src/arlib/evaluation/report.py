@@ -60,6 +60,55 @@ def compare_runs(one: Run, other: Run) -> pd.DataFrame:
     return pd.concat(tables, names=["method"])
 
 
+def verdicts(table: pd.DataFrame, *, level: float = 0.05) -> pd.DataFrame:
+    """Sum up, over its columns, whether the second row of each pair is better than the first.
+
+    Args:
+        table: From `compare_rows`, or any with its ``gain`` and ``p_holm``, of which the first
+            level of the index is what is summed up.
+        level: Holm's p below which a difference is beyond chance.
+
+    Returns:
+        A row a pair: ``columns``, in which both rows are measured; ``tested``, those that test
+        them; ``better`` and ``worse``, those where the second row is so beyond chance; ``low`` and
+        ``high``, the extreme gains; and ``verdict``: "holds" where it is better in every column
+        that tests it, "holds in part" where in some and worse in none, "contradicted" where it is
+        worse in some and better in none, "mixed" where it is both, "not shown" where it is
+        neither, "not testable here" where no column tests it.
+
+    Example:
+        >>> index = pd.MultiIndex.from_product([["both"], ["here", "there"]])
+        >>> rows = pd.DataFrame({"gain": [0.1, 0.0], "p_holm": [0.01, 0.8]}, index=index)
+        >>> verdicts(rows).loc["both", ["tested", "better", "verdict"]].tolist()
+        [2, 1, 'holds in part']
+    """
+    sure = table.p_holm < level
+    counts = pd.DataFrame(
+        {
+            "columns": table.gain.notna(),
+            "tested": table.p_holm.notna(),
+            "better": sure & (table.gain > 0),
+            "worse": sure & (table.gain < 0),
+        }
+    )
+    of_pair = {"level": 0, "sort": False}
+    result = counts.groupby(**of_pair).sum()
+    gains = table.gain.groupby(**of_pair)
+    result["low"], result["high"] = gains.min(), gains.max()
+    result["verdict"] = np.select(
+        [
+            result.tested == 0,
+            (result.better > 0) & (result.worse > 0),
+            result.worse > 0,
+            result.better == result.tested,
+            result.better > 0,
+        ],
+        ["not testable here", "mixed", "contradicted", "holds", "holds in part"],
+        "not shown",
+    )
+    return result
+
+
 def _unpaired(runs: Sequence[Run], rows: Sequence[RowPrediction]) -> pd.DataFrame:
     """Compare predictions of different images by the two intervals, as MOVER."""
     measured = []

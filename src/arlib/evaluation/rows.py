@@ -66,7 +66,7 @@ def methods(
         alpha: Eq. 2's tradeoff.
         beta: Eq. 3's tradeoff.
         base: Eq. 1's logarithm.
-        ks: The K among which the last row chooses.
+        ks: The K among which the last row chooses; of a single one there is no choice.
 
     Returns:
         Methods with a ``name``, ``refers`` (how the row is made, in a sentence) and
@@ -153,6 +153,8 @@ def _algorithm_1(run: Run, rank_by: str, settings: Mapping[str, Any]) -> np.ndar
 
 def _nested(run: Run, ks: Sequence[int], equations: Mapping[str, Any]) -> RowPrediction:
     """Choose K for each fold on the other folds; beside it, K picked on the tested images."""
+    if len(ks) == 1:
+        return RowPrediction(_algorithm_1(run, "both", {**equations, "k": ks[0]}))
 
     def right_of(run: Run) -> np.ndarray:
         labels = predicted_labels(run.scores, ks, **equations).transpose("image", "k").values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -39,6 +39,13 @@ NUMBERS = [
     *("p", "p_holm", "p_columns", "tests", "auc_p", "auc_p_holm", "auc_p_columns", "auc_tests"),
     *("matched_corrected", "matched_degraded", "matched_p", "detectable"),
     *("could", "changed", "corrected", "degraded", "picked_k", "picked", "images"),
+]
+PAIRED = [
+    *("one", "other", "paper", "gain", "gain_low", "gain_high"),
+    *("balanced_gain", "balanced_gain_low", "balanced_gain_high"),
+    *("auc_gain", "auc_gain_low", "auc_gain_high", "p", "auc_p"),
+    *("matched_corrected", "matched_degraded", "matched_p", "detectable"),
+    *("changed", "corrected", "degraded"),
 ]
 COLUMNS = [*NUMBERS, "mark", "note"]
 
@@ -115,13 +122,9 @@ def _column(run: Run, rows: Sequence[Method] | None, beta: float) -> pd.DataFram
     table = pd.DataFrame(index=pd.Index([row.name for row in rows], name="method"), columns=COLUMNS)
     table[["mark", "note"]] = ""
 
-    # what each row predicts, or why it cannot
-    predicted: dict[str, RowPrediction] = {}
-    for row in rows:
-        try:
-            predicted[row.name] = row.predict(run)
-        except Unavailable as reason:
-            table.loc[row.name, "note"] = str(reason)
+    predicted, reasons = _predictions(run, rows)
+    for name, reason in reasons.items():
+        table.loc[name, "note"] = reason
 
     # each row's own numbers, then those against the reference row
     for name, prediction in predicted.items():
@@ -132,7 +135,7 @@ def _column(run: Run, rows: Sequence[Method] | None, beta: float) -> pd.DataFram
     if REFERENCE in predicted:
         for name in predicted.keys() - {REFERENCE}:
             marks = set(table.loc[[name, REFERENCE], "mark"])
-            compared = _compared(run, predicted[REFERENCE], predicted[name], name, beta, marks)
+            compared = _compared(run, predicted, (REFERENCE, name), beta, marks)
             for key, value in compared.items():
                 table.loc[name, key] = value
     for p, tests in (("p", "tests"), ("auc_p", "auc_tests")):
@@ -140,6 +143,75 @@ def _column(run: Run, rows: Sequence[Method] | None, beta: float) -> pd.DataFram
         table[f"{p}_holm"] = holm(values)
         table[tests] = np.where(np.isnan(values), np.nan, (~np.isnan(values)).sum())
     return table.astype(dict.fromkeys(NUMBERS, float))
+
+
+def _predictions(
+    run: Run, rows: Iterable[Method]
+) -> tuple[dict[str, RowPrediction], dict[str, str]]:
+    """Ask each row what it predicts; of one that cannot, the reason."""
+    predicted, reasons = {}, {}
+    for row in rows:
+        try:
+            predicted[row.name] = row.predict(run)
+        except Unavailable as reason:
+            reasons[row.name] = str(reason)
+    return predicted, reasons
+
+
+def compare_rows(
+    runs: Iterable[Run],
+    pairs: Mapping[str, tuple[str, str]],
+    rows: Sequence[Method] | None = None,
+    *,
+    beta: float = 0.5,
+) -> pd.DataFrame:
+    """Compare pairs of rows of Table 1, in every column that the runs fill.
+
+    Args:
+        runs: Of any datasets.
+        pairs: What is compared -> the names of two rows, of which the second may be better.
+        rows: The methods; None takes `methods()`, with a logarithm that suits the emotions.
+        beta: Eq. 3's tradeoff in those rows.
+
+    Returns:
+        A row for each pair and column, its index. ``title`` is the column's, in words; ``one`` and
+        ``other`` are the two accuracies; what the second gains over the first has the names that
+        `table1` has for gains over "VGGNet + ft", and is tested likewise; ``p_holm`` and
+        ``auc_p_holm`` are Holm's over the columns that test the pair. ``paper`` is the gain in the
+        column of the paper's table that this one stands for, and ``note`` the reason for a number
+        that is not available.
+
+    Raises:
+        KeyError: There is no row of that name.
+    """
+    paper = paper_table()
+    records: dict[tuple[str, str], dict[str, Any]] = {}
+    for column in (column for run in runs for column in run.columns()):
+        usual = methods(beta=beta, base=usable_base(column.scores.sizes["emotion"]))
+        named = {row.name: row for row in (usual if rows is None else rows)}
+        wanted = dict.fromkeys(name for pair in pairs.values() for name in pair)
+        predicted, reasons = _predictions(column, [named[name] for name in wanted])
+        measured = {name: _measures(column, each) for name, each in predicted.items()}
+        for what, pair in pairs.items():
+            record: dict[str, Any] = {"title": column.title, "note": ""}
+            lacking = [name for name in pair if name in reasons]
+            if lacking:
+                record["note"] = f"{lacking[0]}: {reasons[lacking[0]]}"
+            else:
+                one, other = (measured[name] for name in pair)
+                marks = {one.get("mark", ""), other.get("mark", "")}
+                record |= {"one": one["accuracy"], "other": other["accuracy"]}
+                record |= _compared(column, predicted, pair, beta, marks)
+            theirs = _paper_column(column)
+            if theirs is not None and {*pair} <= {*paper.index}:
+                record["paper"] = paper.loc[pair[1], theirs] - paper.loc[pair[0], theirs]
+            records[what, column.name] = record
+    table = pd.DataFrame.from_dict(records, orient="index", columns=["title", *PAIRED, "note"])
+    table.index = pd.MultiIndex.from_tuples(records, names=["pair", "column"])
+    for p in ("p", "auc_p"):
+        of_pair = table.groupby(level="pair", sort=False)[p]
+        table[f"{p}_holm"] = of_pair.transform(lambda values: holm(values.astype(float)))
+    return table.astype(dict.fromkeys([*PAIRED, "p_holm", "auc_p_holm"], float))
 
 
 def _measures(run: Run, prediction: RowPrediction) -> dict[str, Any]:
@@ -163,9 +235,15 @@ def _measures(run: Run, prediction: RowPrediction) -> dict[str, Any]:
 
 
 def _compared(
-    run: Run, before: RowPrediction, after: RowPrediction, name: str, beta: float, marks: set[str]
+    run: Run,
+    predicted: Mapping[str, RowPrediction],
+    names: tuple[str, str],
+    beta: float,
+    marks: set[str],
 ) -> dict[str, Any]:
-    """Measure what changed against the reference row, and how likely chance alone does that."""
+    """Measure what changed from one row to another, and how likely chance alone does that."""
+    reference, name = names
+    before, after = predicted[reference], predicted[name]
     (first, second), labels = usable_shares(run, [before, after])
     known = labels >= 0
     if not known.any():
@@ -179,7 +257,7 @@ def _compared(
     if "lf" in name:
         results["could"] = int((can_change(before.response, beta) & known).sum())
     if np.allclose(first, second, rtol=0, atol=1e-6):  # but for float32's rounding
-        return results | {"note": f"{after.note} The same predictions as {REFERENCE}.".strip()}
+        return results | {"note": f"{after.note} The same predictions as {reference}.".strip()}
     discordant = (changes.corrected + changes.degraded) / known.sum()
     results["detectable"] = smallest_difference(int(known.sum()), discordant)
     if name == CONTROL or BELOW in marks:

@@ -32,6 +32,7 @@ from .regions import (
 )
 from .table1 import (
     plot_fusion_gains as plot_fusion_gains,
+    plot_pairs as plot_pairs,
     plot_sensitivity as plot_sensitivity,
     plot_table as plot_table,
     table_html as table_html,

@@ -1,6 +1,6 @@
 """Chapter 6: Table 1 as HTML whose cells open, and as a figure beside the paper's; sensitivity."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -14,6 +14,7 @@ from arlib.figures.style import (
     LINES,
     MARKERS,
     NEUTRAL,
+    SMALL,
     draw_intervals,
     new_figure,
     set_title,
@@ -223,6 +224,56 @@ def plot_fusion_gains(tables: Mapping[str, pd.DataFrame]) -> Figure:
     labels = [*heads, *(f"the paper\n{name}" for name in paper.index)]
     axes.set_yticks(np.arange(len(labels)), labels, fontsize=8)
     axes.set_xlabel("accuracy gained over the full image, points, 95 % interval")
+    return figure
+
+
+def plot_pairs(
+    table: pd.DataFrame, paper: Mapping[str, Sequence[float]], groups: Mapping[str, str]
+) -> Figure:
+    """Show what one row of Table 1 gains over another, for pairs of rows, on one axis.
+
+    Args:
+        table: from `arlib.evaluation.compare_rows`; a band a pair, a line a column. A mark is
+            filled where Holm's p is below 0.05.
+        paper: pair -> the paper's gains, as hollow marks on the first line of its band.
+        groups: column -> what it is of, such as "photographs"; a group has its colour and name.
+    """
+    pairs = list(dict.fromkeys(table.index.get_level_values("pair")))
+    styles = zip((COLOURS[0], COLOURS[5], COLOURS[2]), MARKERS, strict=False)
+    looks = dict(zip(dict.fromkeys(groups.values()), styles, strict=False))
+    height = (
+        3 + table.groupby(level="pair").size().max()
+    )  # lines of a band, with its name, the paper, a gap
+    figure, axes = new_figure(width=5, height=0.8 + 0.07 * height * len(pairs))
+    axes.axvline(0, color=NEUTRAL, linewidth=1)
+    right = axes.get_yaxis_transform()
+    for number, pair in enumerate(pairs):
+        top, rows = number * height, table.loc[pair]
+        axes.axhspan(top - 1.2, top + height - 1.2, color="black", alpha=0.05 * (number % 2), lw=0)
+        axes.text(0.01, top, pair, transform=right, va="center", fontsize=SMALL, weight="bold")
+        gains = 100 * np.asarray(paper.get(pair, ()), float)
+        look: dict[str, Any] = {"linestyle": "", "markersize": 5, "markerfacecolor": "none"}
+        axes.plot(gains, np.full(gains.size, top + 1), marker="D", color="black", **look)
+        for line, (column, row) in enumerate(rows.iterrows(), top + 2):
+            colour, marker = looks[groups[column]]
+            axes.plot([100 * row.gain_low, 100 * row.gain_high], [line, line], color=colour, lw=1)
+            look["markerfacecolor"] = colour if row.p_holm < 0.05 else "white"
+            axes.plot(100 * row.gain, line, marker=marker, color=colour, **look)
+    names = {"the paper": (1.0, "black")}
+    members = [groups[column] for column in table.loc[pairs[0]].index] if pairs else []
+    for group, (colour, _) in looks.items():
+        names[group] = (2 + float(np.mean(np.flatnonzero(np.array(members) == group))), colour)
+    for name, (middle, colour) in names.items():
+        axes.text(
+            *(0.99, middle, name),
+            transform=right,
+            ha="right",
+            va="center",
+            color=colour,
+            fontsize=8,
+        )
+    axes.set(ylim=(height * len(pairs) - 1.2, -1.2), yticks=[], xlabel="accuracy gained, points")
+    axes.grid(False, axis="y")
     return figure
 
 
