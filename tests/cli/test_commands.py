@@ -93,7 +93,7 @@ def test_the_pages_hold_commands():
 
 def test_every_goal_of_the_guide_has_a_recipe_of_commands():
     page = (ROOT / "book" / "guide" / "reruns.md").read_text()
-    goals = dict(re.findall(r"^\| (I .*) \| \{ref\}`(recipe-\w+)` \|$", page, re.MULTILINE))
+    goals = dict(re.findall(r"^- \[(I .*)\]\(#(recipe-\w+)\)$", page, re.MULTILINE))
     recipes = re.findall(r"^\((recipe-\w+)\)=\n## (.*)\n((?:(?!^\().*\n)*)", page, re.MULTILINE)
     assert list(goals.items()) == [(heading, label) for label, heading, _ in recipes]
     for label, _, text in recipes:
