@@ -138,5 +138,5 @@ def the_explorer_follows_the_theme(page):
         "window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"
     )
     page.evaluate(switch)
-    page.locator("body[data-jp-theme-light=false]").wait_for()
+    page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
     page.locator(".arlib-explorer .card.dark").first.wait_for()
