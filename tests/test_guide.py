@@ -66,7 +66,8 @@ def test_departures_count_what_the_replay_of_2018_counted():
         f"The two rules give {of('labels on which')} images different labels. Of the eight regions "
         f"{both} are the same, where two random choices would share {random}; the first region is "
         f"the same in {first} of the images",
-        f"the label of {ours} of the images by {{eq}}`eq-senti` to {{eq}}`eq-fusion` and of "
+        f"the label of {ours} of the images by [Eq. 1](../03_sentiment_score.ipynb#eq-senti) to "
+        f"[Eq. 3](../05_fusion.ipynb#eq-fusion) and of "
         f"{theirs} by the rule of 2018",
     )
 

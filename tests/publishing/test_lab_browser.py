@@ -94,7 +94,7 @@ def test_a_page_that_a_chapter_links_to_is_rendered(page, lab, name):
 
 def test_it_opens_at_a_page_from_which_a_chapter_opens(page, lab):
     address, _ = lab
-    page.goto(f"{address}/lab?token={TOKEN}&reset")
+    page.goto(f"{address}/?token={TOKEN}")
     page.locator(".jp-MarkdownViewer h1", has_text="Start here").wait_for()
     page.locator(".jp-MarkdownViewer a", has_text="Late fusion").click()
     page.locator(".jp-Notebook h1", has_text="Late fusion").wait_for()
@@ -138,5 +138,5 @@ def the_explorer_follows_the_theme(page):
         "window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"
     )
     page.evaluate(switch)
-    page.locator("body[data-jp-theme-light=false]").wait_for()
+    page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
     page.locator(".arlib-explorer .card.dark").first.wait_for()
