@@ -276,7 +276,9 @@ def test_05_counts_what_fusion_changed(glued, live):
 
 def test_06b_gives_each_claim_the_verdict_of_its_tests(glued, live):
     found = glued("06b_claims")
-    runs = [live(name).load() for name in ("scenes-annotated", "scenes-folded", "scenes-tagged")]
+    names = chapter_parameters(ROOT / "book" / "06b_claims.ipynb")["runs"]
+    opened = {n: live(n) if n.startswith("scenes-") else open_run(RESULTS / n) for n in names}
+    runs = [run.load() for run in opened.values()]
     last = "VGGNet + ft + obj + senti + lf (K)"
     table = compare_rows(runs, {"add": ("VGGNet + ft", last)})
     verdict = verdicts(table).loc["add"]
@@ -289,8 +291,8 @@ def test_06b_gives_each_claim_the_verdict_of_its_tests(glued, live):
     assert "hit in" in found['detects_text("Eq. 2")']
     assert f"{hits:.0%}" in found['detects_text("Eq. 2")']
     words = ("holds", "holds in part", "not shown", "not testable here")
-    kinds = [int(found[f'(claims.verdict == "{word}").sum()']) for word in words]
-    kinds.append(int(found['claims.verdict.isin(["contradicted", "mixed"]).sum()']))
+    kinds = [int(found[f"(claims.verdict == '{word}').sum()"]) for word in words]
+    kinds.append(int(found["claims.verdict.isin(['contradicted', 'mixed']).sum()"]))
     assert sum(kinds) == int(found["len(claims)"])
 
 

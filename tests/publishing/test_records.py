@@ -112,7 +112,9 @@ def test_the_page_shows_what_the_command_prints(book):
 
 def test_every_two_editions_are_compared(book):
     shutil.copytree(book / "_build" / "two", book / "_build" / "three")
-    summaries = [e.get_text() for e in page_of(book, "three").select("details > summary")]
+    summaries = [
+        e.get_text() for e in page_of(book, "three").select("details.comparison > summary")
+    ]
     assert [line.partition(":")[0] for line in summaries] == [
         "one and three",
         "one and two",
@@ -131,7 +133,10 @@ def test_long_texts_are_cut_and_blank_lines_stay_in_their_cell(book):
     cell = compare_editions(book, "one", "two").cells[0]
     excerpt = "a\n\nc\nd\ne\nf\n... and 2 lines more"
     assert cell.excerpts == (excerpt, excerpt)
-    assert rows_of(page_of(book, "two").select("details table")[1])[0][2:] == [excerpt, excerpt]
+    assert rows_of(page_of(book, "two").select("details.comparison table")[1])[0][2:] == [
+        excerpt,
+        excerpt,
+    ]
 
 
 def test_a_value_that_is_glued_counts(book):
@@ -175,10 +180,10 @@ def test_recorded_runs_and_those_measured_here_are_listed(book):
     table = page_of(book, "two").select("table")[1]
     rows = {"|".join(row[:-1]): row[-1] for row in rows_of(table)}
     for row in (
-        "OASIS (a-run) · SqueezeNet 1.1, frozen|a-run|book/results|30|40|70.0 %|80.0 %|60.0 %",
-        "OASIS (a-run) · VGG-16, frozen|a-run|_build/one/results|30|40|80.0 %|90.0 %|60.0 %",
-        "OASIS (scenes) · small VGG, frozen|scenes|_build/two/results|60|40|50.0 %|60.0 %|60.0 %",
-        "OASIS (none) · SqueezeNet 1.1, frozen|none|_build/one/results|30|2|–|–|–",
+        "a-run|OASIS (a-run) · SqueezeNet 1.1, frozen|book/results|30|40|70.0 %|80.0 %|60.0 %",
+        "a-run|OASIS (a-run) · VGG-16, frozen|_build/one/results|30|40|80.0 %|90.0 %|60.0 %",
+        "scenes|OASIS (scenes) · small VGG, frozen|_build/two/results|60|40|50.0 %|60.0 %|60.0 %",
+        "none|OASIS (none) · SqueezeNet 1.1, frozen|_build/one/results|30|2|–|–|–",
     ):
         assert rows[row] == never
 
@@ -187,7 +192,7 @@ def test_one_edition_alone_is_compared_with_none(book):
     shutil.rmtree(book / "_build" / "one")
     page = page_of(book, "two")
     assert "Only this edition was built here" in page.get_text()
-    assert page.select("details") == []
+    assert page.select("details.comparison") == []
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"title": "x"}'])

@@ -17,6 +17,7 @@ from arlib.figures.style import (
     NEGATIVE,
     NEUTRAL,
     POSITIVE,
+    SMALL,
     new_figure,
     new_note,
     set_title,
@@ -36,7 +37,7 @@ def plot_curves(
     """
     n = len(columns)
     wide = min(n, 2)
-    figure, axes = new_figure(wide, -(-n // wide), width=7.5, height=0.8 + 2.6 * -(-n // wide))
+    figure, axes = new_figure(wide, -(-n // wide), height=0.8 + 2.6 * -(-n // wide))
     panels = np.ravel(axes)
     # a rule looks the same in every panel, also where others lack it
     rules = list(dict.fromkeys(rule for c in columns.values() for rule in c.rule.values.tolist()))
@@ -61,12 +62,12 @@ def plot_curves(
             panel.axvline(k, color=NEUTRAL, linestyle=LINES[3], label=f"K = {k}")
         lines, labels = panel.get_legend_handles_labels()
         handles |= dict(zip(labels, lines, strict=True))
-        set_title(panel, curves.attrs.get("title", name), 40)
+        set_title(panel, curves.attrs.get("title", name), 32)
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.set(xlabel="K, regions fused", ylabel="accuracy, %")
     for panel in panels[n:]:
         panel.set_axis_off()
-    figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, fontsize=8)
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, fontsize=SMALL)
     return figure
 
 
@@ -77,7 +78,7 @@ def plot_sweeps(maps: Mapping[str, xr.DataArray]) -> Figure:
         maps: column -> (alpha, beta) in [0, 1].
     """
     n = len(maps)
-    figure, axes = new_figure(min(n, 3), -(-n // 3), width=7.5, height=0.6 + 2.4 * -(-n // 3))
+    figure, axes = new_figure(min(n, 3), -(-n // 3), height=0.6 + 2.4 * -(-n // 3))
     panels = np.ravel(axes)
     for panel, (name, accuracy) in zip(panels, maps.items(), strict=False):
         values = 100 * accuracy.transpose("alpha", "beta")
@@ -86,8 +87,8 @@ def plot_sweeps(maps: Mapping[str, xr.DataArray]) -> Figure:
         )
         panel.grid(False)
         panel.set(xlabel="beta", ylabel="alpha")
-        set_title(panel, accuracy.attrs.get("title", name), 24)
-        figure.colorbar(tiles, ax=panel)
+        set_title(panel, accuracy.attrs.get("title", name), 20)
+        figure.colorbar(tiles, ax=panel).ax.tick_params(labelsize=SMALL)
     for panel in panels[n:]:
         panel.set_axis_off()
     return figure
@@ -132,5 +133,5 @@ def show_failures(
         colours = np.where(share[valid] >= 0.5, POSITIVE, NEGATIVE).tolist()
         draw_boxes(panel, box[valid], colours=colours, linewidth=1)
         label = dataset.emotions[int(dataset.labels[keys.index(key)])]
-        panel.set_title(f"{row.cause}\nlabelled {label}, predicted {row.fused:.0%}", fontsize=8)
+        panel.set_title(f"{row.cause}\nlabelled {label}, predicted {row.fused:.0%}", fontsize=SMALL)
     return figure

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from arlib.figures.style import COLOURS, MARKERS, NEUTRAL, draw_lines, new_figure
+from arlib.figures.style import COLOURS, MARKERS, NEUTRAL, SMALL, WIDTH, draw_lines, new_figure
 
 
 def show_rows(rows: Mapping[str, np.ndarray]) -> Figure:
@@ -16,10 +16,10 @@ def show_rows(rows: Mapping[str, np.ndarray]) -> Figure:
         rows: name -> (n, H, W, 3) uint8 RGB, the same n and size everywhere.
     """
     count = len(next(iter(rows.values())))
-    figure, axes = new_figure(1, len(rows), width=8, height=0.35 + 8 / count * len(rows))
+    figure, axes = new_figure(1, len(rows), height=0.3 + WIDTH / count * len(rows))
     for panel, (name, images) in zip(np.ravel(axes), rows.items(), strict=True):
         panel.imshow(np.concatenate(list(images), axis=1))
-        panel.set_title(name, fontsize=10, loc="left")
+        panel.set_title(name, fontsize=SMALL, loc="left")
         panel.set_axis_off()
     return figure
 
@@ -36,7 +36,7 @@ def plot_learning(curves: Mapping[str, pd.DataFrame], chance: float) -> Figure:
     draw_lines(axes, steps, markersize=4)
     axes.axhline(chance, color=NEUTRAL, linestyle=":", label="chance")
     axes.set(xlabel="step of training", ylabel="accuracy, held out")
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(fontsize=SMALL, frameon=False)
     return figure
 
 
@@ -47,14 +47,14 @@ def show_filters(filters: Mapping[str, np.ndarray], most: int = 16) -> Figure:
         filters: name -> (n, 3, h, w) weights.
         most: how many of the n are shown.
     """
-    figure, axes = new_figure(1, len(filters), width=8, height=0.35 + 0.62 * len(filters))
+    figure, axes = new_figure(1, len(filters), height=0.3 + 0.5 * len(filters))
     for panel, (name, weights) in zip(np.ravel(axes), filters.items(), strict=True):
         first = weights[:most]
         low, high = (f(first, axis=(1, 2, 3), keepdims=True) for f in (np.min, np.max))
         tiles = ((first - low) / (high - low)).transpose(0, 2, 3, 1)  # (n, h, w, 3)
         tiles = np.pad(tiles, ((0, 0), (0, 0), (0, 1), (0, 0)), constant_values=1)
         panel.imshow(np.concatenate(list(tiles), axis=1), interpolation="nearest")
-        panel.set_title(name, fontsize=10, loc="left")
+        panel.set_title(name, fontsize=SMALL, loc="left")
         panel.set_axis_off()
     return figure
 
@@ -69,7 +69,7 @@ def plot_reliability(tables: Mapping[str, pd.DataFrame]) -> Figure:
     axes.plot([0.5, 1], [0.5, 1], color=NEUTRAL, linestyle=":")
     draw_lines(axes, {name: (table.confidence, table.accuracy) for name, table in tables.items()})
     axes.set(xlabel="confidence", ylabel="accuracy")
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(fontsize=SMALL, frameon=False)
     return figure
 
 
@@ -101,5 +101,5 @@ def plot_gain(gains: pd.DataFrame, summary: pd.DataFrame) -> Figure:
         label="mean, 95 % interval",
     )
     axes.set(xlabel="local share", ylabel="AUC, fused - full image")
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(fontsize=SMALL, frameon=False)
     return figure

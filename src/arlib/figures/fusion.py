@@ -4,7 +4,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from arlib.figures.style import LINES, NEGATIVE, NEUTRAL, POSITIVE, draw_lines, new_figure
+from arlib.figures.style import (
+    LINES,
+    NEGATIVE,
+    NEUTRAL,
+    POSITIVE,
+    SMALL,
+    draw_lines,
+    new_figure,
+)
 
 
 def plot_label_changes(table: pd.DataFrame) -> Figure:
@@ -17,7 +25,7 @@ def plot_label_changes(table: pd.DataFrame) -> Figure:
     names = {"could": "could change at most", "did": "changed"}
     draw_lines(axes, {name: (table.index, table[column]) for column, name in names.items()})
     axes.set(xlabel="beta", ylabel="share of images", ylim=(0, None))
-    axes.legend()
+    axes.legend(fontsize=SMALL)
     return figure
 
 
@@ -37,7 +45,7 @@ def plot_decision(
         beta: of Eq. 3; above the line the response is for the first side.
         sides: their names.
     """
-    figure, axes = new_figure(width=6, height=5)
+    figure, axes = new_figure(height=5)
     for value, name, colour, marker in (
         (0, f"labelled {sides[0]}", POSITIVE, "o"),
         (1, f"labelled {sides[1]}", NEGATIVE, "^"),
@@ -62,5 +70,5 @@ def plot_decision(
     axes.set(xlim=(0, 1), ylim=(0, 1))
     first = f"P({sides[0]})"
     axes.set(xlabel=f"{first} of the full image", ylabel=f"mean {first} of its regions")
-    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=SMALL)
     return figure

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from arlib.figures.images import draw_boxes, show_image
-from arlib.figures.style import COLOURS, NEUTRAL, draw_lines, new_figure
+from arlib.figures.style import COLOURS, NEUTRAL, SMALL, draw_lines, new_figure
 
 
 def show_edges(images: Mapping[str, np.ndarray], edges: Mapping[str, np.ndarray]) -> Figure:
@@ -17,7 +17,7 @@ def show_edges(images: Mapping[str, np.ndarray], edges: Mapping[str, np.ndarray]
         images: name -> (H, W, 3) uint8 RGB.
         edges: name -> (H, W) in [0, 1].
     """
-    figure, axes = new_figure(len(images), 2, width=7, height=3.5)
+    figure, axes = new_figure(len(images), 2, height=3.5)
     axes = axes.reshape(2, -1)
     for column, name in enumerate(images):
         show_image(axes[0, column], images[name], name)
@@ -33,7 +33,7 @@ def show_proposals(image: np.ndarray, boxes: Mapping[str, np.ndarray]) -> Figure
         boxes: method -> (N, 4) xyxy in pixels, best first; the first is drawn thickest.
     """
     rows = -(-len(boxes) // 2)
-    figure, axes = new_figure(min(2, len(boxes)), rows, width=7, height=2.6 * rows)
+    figure, axes = new_figure(min(2, len(boxes)), rows, height=2.6 * rows)
     for panel, (name, proposed) in zip(np.ravel(axes), boxes.items(), strict=False):
         show_image(panel, image, name)
         draw_boxes(panel, proposed[1:], colours=COLOURS[0], linewidth=1)
@@ -51,7 +51,7 @@ def plot_objectness(objectness: Mapping[str, np.ndarray]) -> Figure:
     curves = {name: (np.arange(1, len(score) + 1), score) for name, score in objectness.items()}
     draw_lines(axes, curves, markers=False)
     axes.set(xlabel="rank of the region", ylabel="objectness", ylim=(0, None))
-    axes.legend()
+    axes.legend(fontsize=SMALL)
     return figure
 
 
@@ -66,5 +66,5 @@ def plot_recall(curves: pd.DataFrame, iou: float = 0.5) -> Figure:
     draw_lines(axes, {name: (curves.index, curves[name]) for name in curves.columns})
     axes.axvline(100, color=NEUTRAL, linewidth=1)
     axes.set(xscale="log", ylim=(0, 1), xlabel="boxes an image", ylabel=f"recall at IoU {iou:g}")
-    axes.legend()
+    axes.legend(fontsize=SMALL)
     return figure

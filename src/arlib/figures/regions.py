@@ -13,6 +13,7 @@ from arlib.figures.style import (
     LINES,
     MARKERS,
     NEUTRAL,
+    SMALL,
     draw_intervals,
     draw_lines,
     new_figure,
@@ -30,7 +31,7 @@ def plot_sentiment_score(curves: Mapping[str, np.ndarray], probability: np.ndarr
     figure, axes = new_figure(height=3)
     draw_lines(axes, {name: (probability, score) for name, score in curves.items()}, markers=False)
     axes.set(xlabel="P(positive)", ylabel="sentiment score")
-    axes.legend()
+    axes.legend(fontsize=SMALL)
     return figure
 
 
@@ -49,7 +50,7 @@ def plot_confidence(full: np.ndarray, regions: np.ndarray, bounds: tuple[float, 
     outlined: Any = {"color": COLOURS[0], "histtype": "step", "linewidth": 2.5, "density": True}
     axes.hist(full, bins, label="full images", **outlined)
     axes.set(xlabel="sentiment score", ylabel="density")
-    axes.legend(loc="upper right")
+    axes.legend(loc="upper right", fontsize=SMALL)
     return figure
 
 
@@ -73,7 +74,7 @@ def plot_accuracy_by_score(table: pd.DataFrame, majority: float) -> Figure:
     )
     axes.axhline(majority, color=NEUTRAL, linestyle=LINES[1], label="always the commonest label")
     axes.set(xlabel="mean sentiment score of the group", ylabel="accuracy", ylim=(0, 1.02))
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower right", fontsize=SMALL)
     return figure
 
 
@@ -92,7 +93,9 @@ def plot_plane(
     grid = {"gridsize": 45, "mincnt": 1, "bins": "log", "cmap": "Greys"}
     if not chosen.all():
         tiles = axes.hexbin(objectness[~chosen], sentiment[~chosen], **grid)
-        figure.colorbar(tiles, ax=axes, label="regions not chosen, a tile")
+        bar = figure.colorbar(tiles, ax=axes)
+        bar.set_label("regions not chosen, a tile", fontsize=SMALL)
+        bar.ax.tick_params(labelsize=SMALL)
     marked = np.flatnonzero(chosen)
     marked = marked[:: max(1, len(marked) // 800)]
     axes.plot(
@@ -110,7 +113,7 @@ def plot_plane(
     affective = np.hypot(x[None], np.sqrt(alpha) * y[:, None])
     axes.contour(x, y, affective, levels=8, colors=COLOURS[5], linewidths=0.8)
     axes.set(xlabel="objectness", ylabel="sentiment score")
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper right", fontsize=SMALL)
     return figure
 
 
@@ -125,7 +128,7 @@ def plot_overlap(shares: pd.DataFrame) -> Figure:
     draw_lines(axes, curves)
     axes.set(xlabel="alpha", ylabel="share of the K regions", ylim=(0, 1.02), xscale="symlog")
     axes.set_xlim(0, None)
-    axes.legend()
+    axes.legend(fontsize=SMALL)
     return figure
 
 
@@ -143,7 +146,7 @@ def show_selection(
         image: (H, W, 3) uint8 RGB beneath the chosen ones; None draws all regions there instead.
         known: (R, 4) xyxy, regions that are known to carry the sentiment; NaN rows for none.
     """
-    figure, axes = new_figure(len(selected), width=7.5, height=3)
+    figure, axes = new_figure(len(selected), height=3)
     for panel, (name, best) in zip(np.ravel(axes), selected.items(), strict=True):
         if image is None:
             draw_boxes(panel, boxes, colours="#cccccc", linewidth=0.5)
@@ -156,7 +159,7 @@ def show_selection(
         numbers = [str(rank) for rank in range(1, len(best) + 1)]
         draw_boxes(panel, best, colours=COLOURS[0], labels=numbers, linewidth=1.5)
         panel.set(xlim=(0, boxes[:, 2].max()), ylim=(boxes[:, 3].max(), 0), aspect="equal")
-        panel.set_title(name, fontsize=10)
+        panel.set_title(name, fontsize=SMALL)
         panel.set(xticks=[], yticks=[])
         panel.grid(False)
     return figure
@@ -173,12 +176,14 @@ def plot_localization(located: Mapping[str, pd.DataFrame]) -> Figure:
     """
     if not located:
         return new_note("the regions that carry the sentiment are not known in this dataset")
-    figure, axes = new_figure(len(MEASURES), width=7.5, height=0.9 + 0.28 * len(located))
+    figure, axes = new_figure(len(MEASURES), height=0.9 + 0.28 * len(located))
     place = np.arange(len(located))
     for number, (panel, measure) in enumerate(zip(axes, MEASURES, strict=True)):
         rows = pd.DataFrame({name: table.loc[measure] for name, table in located.items()}).T
         draw_intervals(panel, rows, "estimate")
-        panel.set_yticks(place, list(located) if number == 0 else [""] * len(located), fontsize=9)
+        panel.set_yticks(
+            place, list(located) if number == 0 else [""] * len(located), fontsize=SMALL
+        )
         panel.set(xlim=(0, 1), title=measure)
-        panel.title.set_fontsize(10)
+        panel.title.set_fontsize(SMALL)
     return figure

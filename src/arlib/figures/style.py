@@ -18,15 +18,27 @@ POSITIVE, NEGATIVE = COLOURS[:2]
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 NEUTRAL = "#555555"
-SMALL = 9
-"""Points of titles and tick labels; of axes' labels it is seaborn's."""
+WIDTH = 5.5
+"""Inches: a point is then about a pixel on a telephone, and text as large as the page's there."""
+
+SMALL = 8
+"""Points of what is written in figures; axes' labels have one more."""
+
+_SIZES = {
+    "font.size": SMALL,
+    "axes.titlesize": SMALL,
+    "axes.labelsize": SMALL + 1,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
+}
 
 
-def new_figure(columns: int = 1, rows: int = 1, *, width: float = 7, height: float = 3.6) -> Any:
+def new_figure(columns: int = 1, rows: int = 1, *, width: float = WIDTH, height: float = 3) -> Any:
     """Create a figure of width x height inches in the book's style, and its axes."""
     import seaborn as sns  # takes a second, which `arlib predict` saves
 
-    with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
+    with sns.axes_style("whitegrid"), sns.plotting_context("paper", rc=_SIZES):
         figure = BookFigure(figsize=(width, height), layout="constrained", facecolor="white")
         axes = figure.subplots(rows, columns)
     return figure, axes
@@ -40,7 +52,7 @@ def new_note(text: str) -> Any:
     return figure
 
 
-def set_title(axes: Axes, title: str, width: int = 66) -> None:
+def set_title(axes: Axes, title: str, width: int = 44) -> None:
     """Write a title above a panel from its left edge; beyond `width` characters it is broken."""
     parts = [title] if len(title) <= width else title.split(" · ")
     lines = [line for part in parts for line in wrap(part, width)]

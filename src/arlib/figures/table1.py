@@ -160,7 +160,7 @@ def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
         tables: columns, from `arlib.evaluation.table1`, at least one.
     """
     paper = paper_table()
-    figure, axes = new_figure(1, len(tables), width=7.5, height=0.8 + 2.7 * len(tables))
+    figure, axes = new_figure(1, len(tables), height=0.8 + 2.7 * len(tables))
     for panel, table in zip(np.ravel(axes), tables.values(), strict=True):
         place = np.arange(len(table))
         percent = 100 * table[["accuracy", "low", "high"]]
@@ -191,13 +191,13 @@ def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
                     linestyle=LINES[3],
                     label="the paper's majority line",
                 )
-        panel.set_yticks(place, table.index, fontsize=8)
+        panel.set_yticks(place, table.index, fontsize=SMALL)
         set_title(panel, title if other is None else f"{title}; the paper: {other}")
     handles: dict[str, Any] = {}
     for panel in np.ravel(axes):
         lines, labels = panel.get_legend_handles_labels()
         handles |= dict(zip(labels, lines, strict=True))
-    figure.legend(handles.values(), handles, loc="outside lower center", ncols=2, fontsize=8)
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=2, fontsize=SMALL)
     np.ravel(axes)[-1].set_xlabel("accuracy in %, 95 % interval")
     return figure
 
@@ -270,7 +270,7 @@ def plot_pairs(
             ha="right",
             va="center",
             color=colour,
-            fontsize=8,
+            fontsize=SMALL,
         )
     axes.set(ylim=(height * len(pairs) - 1.2, -1.2), yticks=[], xlabel="accuracy gained, points")
     axes.grid(False, axis="y")
@@ -287,6 +287,6 @@ def plot_sensitivity(table: pd.DataFrame) -> Figure:
     place = np.arange(len(table))
     draw_intervals(axes, 100 * table[["gain", "low", "high"]], "gain")
     axes.axvline(0, color=NEUTRAL, linewidth=1)
-    axes.set_yticks(place, table.index, fontsize=8)
+    axes.set_yticks(place, table.index, fontsize=SMALL)
     axes.set_xlabel("accuracy gained over the full image, points, 95 % interval")
     return figure

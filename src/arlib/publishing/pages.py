@@ -37,12 +37,12 @@ def status_page(name: str, facts: Mapping[str, Any]) -> str:
             [("edition", name), ("title", facts["title"]), *build, *facts["machine"].items()],
             "The edition, the machine and the versions",
         ),
-        html_table(
+        _folded_table(
             ["chapter", "seconds"],
             [*chapters, ("all, one after another", f"{sum(seconds.values()):.0f}")],
             "How long each chapter took; two are executed at a time",
         ),
-        html_table(
+        _folded_table(
             ["parameter", "value"],
             sorted(facts["parameters"].items()),
             "Parameters of all chapters, seeds among them",
@@ -50,7 +50,7 @@ def status_page(name: str, facts: Mapping[str, Any]) -> str:
     ]
     if facts["experiment"]:
         settings = sorted(facts["experiment"].items())
-        blocks.append(html_table(["setting", "value"], settings, "The edition's experiment"))
+        blocks.append(_folded_table(["setting", "value"], settings, "The edition's experiment"))
     again = f"The same again: `arlib run {name}`, with `-p NAME VALUE` for another value."
     return "\n\n".join([*blocks, again]) + "\n"
 
@@ -74,8 +74,8 @@ def editions_page(root: Path, name: str, facts: Mapping[str, Any], chapters: Pat
             [_edition_row(records[each]) for each in sorted(records)],
             "The editions, and the results of the run that the chapters show",
         ),
-        html_table(
-            ["run", "by its name", "below", "regions an image", *NUMBERS, "finished"],
+        _folded_table(
+            ["name", "run", "below", "regions an image", *NUMBERS, "finished"],
             [row for folder in folders for row in _run_rows(root, folder)],
             "The runs: recorded ones of photographs, and those measured here",
         ),
@@ -95,6 +95,12 @@ def html_table(
     table = table.replace("<thead>", f"<caption>{escape(caption)}</caption><thead>", 1)
     table = re.sub(r"\n *(?=<)", "", table.replace("<th>", '<th scope="col">'))
     return table.replace("\n", "&#10;")  # those of the values
+
+
+def _folded_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], caption: str) -> str:
+    """Make an element that unfolds to a table, so that a page of facts keeps to a screen."""
+    table = html_table(columns, rows, caption)
+    return f"<details class='folded'><summary>{escape(caption)}</summary>{table}</details>"
 
 
 def _text(value: Any) -> str:
@@ -152,7 +158,7 @@ def _run_rows(root: Path, folder: Path) -> Iterator[tuple[Any, ...]]:
             where = path.relative_to(root)
             raise EditionError(f"{where} does not hold the facts of a run") from error
         below = folder.relative_to(root).as_posix()
-        yield (run["title"], run["name"], below, regions, *numbers, when)
+        yield (run["name"], run["title"], below, regions, *numbers, when)
 
 
 def _numbers(results: Mapping[str, Any] | None) -> tuple[Any, ...]:
