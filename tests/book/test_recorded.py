@@ -118,7 +118,8 @@ def test_06_says_what_the_tests_of_the_recorded_runs_say(recorded):
     found = recorded("06_experiments")
     names = load_edition(ROOT, "recorded").parameters["runs"]
     tables = table1([open_run(RESULTS / name).load() for name in names])
-    last = {name: table.loc["VGGNet + ft + obj + senti + lf (K)"] for name, table in tables.items()}
+    row = "VGGNet + ft + obj + senti + lf (K)"
+    last = {table.attrs["title"]: table.loc[row] for table in tables.values()}
     for of in ("", "auc_"):
         gained = [n for n, row in last.items() if row[f"{of}gain"] > 0]
         found_in = [n for n, row in last.items() if row[f"{of}p_columns"] < 0.05]
