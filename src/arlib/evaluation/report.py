@@ -72,9 +72,9 @@ def verdicts(table: pd.DataFrame, *, level: float = 0.05) -> pd.DataFrame:
         A row a pair: ``columns``, in which both rows are measured; ``tested``, those that test
         them; ``better`` and ``worse``, those where the second row is so beyond chance; ``low`` and
         ``high``, the extreme gains; and ``verdict``: "holds" where it is better in every column
-        that tests it, "holds in part" where in some and worse in none, "contradicted" where it is
-        worse in some and better in none, "mixed" where it is both, "not shown" where it is
-        neither, "not testable here" where no column tests it.
+        that tests it, "holds in part" where in some and worse in none; "contradicted" and
+        "contradicted in part" likewise where it is worse; "mixed" where it is both, "not shown"
+        where it is neither, "not testable here" where no column tests it.
 
     Example:
         >>> index = pd.MultiIndex.from_product([["both"], ["here", "there"]])
@@ -99,11 +99,15 @@ def verdicts(table: pd.DataFrame, *, level: float = 0.05) -> pd.DataFrame:
         [
             result.tested == 0,
             (result.better > 0) & (result.worse > 0),
+            result.worse == result.tested,
             result.worse > 0,
             result.better == result.tested,
             result.better > 0,
         ],
-        ["not testable here", "mixed", "contradicted", "holds", "holds in part"],
+        [
+            *("not testable here", "mixed", "contradicted", "contradicted in part"),
+            *("holds", "holds in part"),
+        ],
         "not shown",
     )
     return result
