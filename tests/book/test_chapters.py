@@ -176,7 +176,9 @@ READ_IN_LAB = ("start", "glossary", "notation", "references", *GUIDE)
 def test_a_page_that_jupyterlab_opens_names_no_role(page):
     text = (ROOT / "book" / f"{page}.md").read_text()
     assert not re.findall(r"\{[\w:]+\}`", text)
-    assert {*re.findall(r"^[`:]{3,}\{([\w:-]+)\}", text, re.MULTILINE)} <= {"glossary", "glue:"}
+    assert {*re.findall(r"^[`:]{3,}\{([\w:-]+)\}", text, re.MULTILINE)} <= {
+        *("admonition", "glossary", "glue:")
+    }
     for words, target in re.findall(r"\[([^\]]*)\]\(([\w./]+)[^)]*\)", text):
         place = (ROOT / "book" / f"{page}.md").parent / target
         assert place.is_file(), target

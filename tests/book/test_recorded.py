@@ -186,4 +186,4 @@ def test_the_runs_that_the_book_uses_exist():
     wanted = {f"{d}-{b}" for d in ("twitter2", "oasis") for b in ("mobilenet_v2", "squeezenet1_1")}
     assert wanted <= {path.name for path in RESULTS.iterdir()}
     bytes_in_all = sum(path.stat().st_size for path in RESULTS.rglob("*") if path.is_file())
-    assert bytes_in_all < 12_000_000
+    assert bytes_in_all < 24_000_000  # inner heads' predictions are most of it

@@ -38,7 +38,7 @@ class TestLoadClassifier:
     @pytest.mark.parametrize("which", ["auto", "scenes"])
     def test_without_weights_it_is_the_network_of_the_scenes(self, which):
         classifier = load_classifier(which, scenes_protocol())
-        assert classifier == Classifier("vgg_tiny, fine-tuned on tagged scenes", "that of scenes")
+        assert classifier == Classifier("small VGG fine-tuned on tagged scenes", "that of scenes")
 
     def test_with_weights_it_is_the_default(self, tmp_path, monkeypatch):
         (tmp_path / "weights").mkdir()
@@ -47,7 +47,7 @@ class TestLoadClassifier:
         monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
         for which in ("auto", "squeezenet1_1"):
             classifier = load_classifier(which, scenes_protocol())
-            described = "squeezenet1_1, frozen, under a linear head fitted on OASIS"
+            described = "SqueezeNet 1.1, frozen, under a linear head fitted on OASIS"
             assert classifier.description == described
             assert classifier.head.emotions == LinearHead.default().emotions
         assert load_classifier("scenes", scenes_protocol()).network == "that of scenes"

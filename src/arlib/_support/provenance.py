@@ -31,6 +31,7 @@ _VERSIONS = (
 # what names errors, shows progress, reads settings or puts files in their places decides none
 _BESIDE = frozenset(
     [
+        "experiments/names.py",  # words that are shown
         "networks/models.py",
         *(
             f"_support/{name}.py"

@@ -79,8 +79,8 @@ def verdicts(table: pd.DataFrame, *, level: float = 0.05) -> pd.DataFrame:
     Example:
         >>> index = pd.MultiIndex.from_product([["both"], ["here", "there"]])
         >>> rows = pd.DataFrame({"gain": [0.1, 0.0], "p_holm": [0.01, 0.8]}, index=index)
-        >>> verdicts(rows).loc["both", ["tested", "better", "verdict"]].tolist()
-        [2, 1, 'holds in part']
+        >>> verdicts(rows).verdict["both"]
+        'holds in part'
     """
     sure = table.p_holm < level
     counts = pd.DataFrame(

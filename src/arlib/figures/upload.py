@@ -15,7 +15,14 @@ from arlib.datasets import ImageError, read_image
 from arlib.experiments import Protocol
 from arlib.figures.explorer import explore
 from arlib.method import usable_base
-from arlib.networks import Backbone, LinearHead, load_backbone, load_model, weights_at_hand
+from arlib.networks import (
+    Backbone,
+    LinearHead,
+    load_backbone,
+    load_model,
+    title,
+    weights_at_hand,
+)
 from arlib.proposals import Propose
 from arlib.scoring import score_image
 
@@ -80,8 +87,8 @@ def load_classifier(which: str, settings: Protocol) -> Classifier:
         return Classifier(model.description, model.network, model.head, model.emotions)
     if which == "scenes" or (which == "auto" and not weights_at_hand(head.backbone)):
         network = settings.stages(progress=False).network
-        return Classifier(f"{settings.backbone}, fine-tuned on tagged scenes", network)
-    description = f"{head.backbone}, frozen, under a linear head fitted on OASIS"
+        return Classifier(f"{title(settings.backbone)} fine-tuned on tagged scenes", network)
+    description = f"{title(head.backbone)}, frozen, under a linear head fitted on OASIS"
     return Classifier(description, load_backbone(head.backbone), head)
 
 
