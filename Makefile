@@ -26,8 +26,19 @@ $(BUILT): $(STAMP) $(SOURCES)
 	@touch $@
 
 $(TESTED): $(STAMP) $(SOURCES) $(TESTS)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup  # two cores, and a worker for tests that wait
+	$(MAKE) --no-print-directory -j 3 --output-sync=target $(PARTS)  # two cores, and one for tests that wait
 	@mkdir -p $(@D) && touch $@
+
+# Each part of the tests in a process of its own: one that dies ends no other.
+PARTS := $(addprefix test-,book work lines build rest)
+test-book:  FILES = tests/book
+test-work:  FILES = tests/scoring tests/networks tests/proposals tests/benchmarks tests/_support src
+test-lines: FILES = tests/cli tests/experiments
+test-build: FILES = tests/publishing
+test-rest:  FILES = tests/datasets tests/evaluation tests/figures tests/method $(wildcard tests/test_*.py)
+.PHONY: $(PARTS)
+$(PARTS):
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:cacheprovider $(FILES)
 
 soak: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m slow

@@ -306,7 +306,10 @@ rows = [method.name for method in methods()]
 table = pd.DataFrame({{"accuracy": np.nan, "note": names[0], "majority": 0.5}}, index=rows)
 told = dict(zip(["command", "commit", "finished"], names[1:], strict=False))
 run = SimpleNamespace(name=names[4], facts=told, scores=SimpleNamespace(attrs={{}}))
-display(HTML(table_html(dict.fromkeys(names, table), dict.fromkeys(names, run))))
+tables = {{name: table.copy() for name in names}}
+for name in names:
+    tables[name].attrs.update(title=name, heads=(name, ""), paper=None)
+display(HTML(table_html(tables, dict.fromkeys(names, run))))
 print(names)
 """
     cells = [
