@@ -47,7 +47,7 @@ class TestLoadClassifier:
         monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
         for which in ("auto", "squeezenet1_1"):
             classifier = load_classifier(which, scenes_protocol())
-            described = "SqueezeNet 1.1, frozen, under a linear head fitted on OASIS"
+            described = "SqueezeNet 1.1, frozen, under the head of OASIS"
             assert classifier.description == described
             assert classifier.head.emotions == LinearHead.default().emotions
         assert load_classifier("scenes", scenes_protocol()).network == "that of scenes"

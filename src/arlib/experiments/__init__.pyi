@@ -1,4 +1,5 @@
 from .baselines.pcnn import drop_probability as drop_probability, train_on as train_on
+from .names import network_words as network_words
 from .photographs import (
     Experiment as Experiment,
     fit_dataset_head as fit_dataset_head,

@@ -5,12 +5,39 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from arlib import datasets, networks
+from arlib import datasets
 
 FROZEN, SHIPPED, FOLDS, AUTO = MODES = ("none", "shipped", "folds", "auto")
 """What a network learns from, where it is not the name of a dataset."""
 
 HELD_OUT = "-held-out"
+
+_NETWORKS = {
+    "alexnet": "AlexNet",
+    "alexnet_tiny": "small AlexNet",
+    "convnext_tiny": "ConvNeXt-T",
+    "densenet121": "DenseNet-121",
+    "efficientnet_b0": "EfficientNet-B0",
+    "googlenet": "GoogLeNet",
+    "inception_v3": "Inception v3",
+    "mobilenet_v2": "MobileNetV2",
+    "mobilenet_v3_large": "MobileNetV3-Large",
+    "mobilenet_v3_small": "MobileNetV3-Small",
+    "resnet18": "ResNet-18",
+    "resnet34": "ResNet-34",
+    "resnet50": "ResNet-50",
+    "resnet101": "ResNet-101",
+    "resnet152": "ResNet-152",
+    "squeezenet1_0": "SqueezeNet 1.0",
+    "squeezenet1_1": "SqueezeNet 1.1",
+    "vgg11": "VGG-11",
+    "vgg13": "VGG-13",
+    "vgg16": "VGG-16",
+    "vgg19": "VGG-19",
+    "vgg_tiny": "small VGG",
+    "vit_b_16": "ViT-B/16",
+}
+"""A network's name in words; one that has none keeps its own."""
 
 
 def run_name(column: str, backbone: str, source: str) -> str:
@@ -43,7 +70,7 @@ def _word(name: str) -> str:
 
 
 def words_of(name: str, experiment: Mapping[str, Any]) -> dict[str, str]:
-    """Say in words of which images a run is, and by which network: `dataset` and `network`.
+    """Name in words the images and the network of a run: `dataset` and `network`.
 
     A run that someone named has that name in parentheses.
 
@@ -65,14 +92,19 @@ def words_of(name: str, experiment: Mapping[str, Any]) -> dict[str, str]:
 
 
 def network_words(backbone: str, source: str) -> str:
-    """Say in words which network it is, and what it learned from.
+    """Name in words a network and what it learned from.
 
-    >>> network_words("vgg16", "none"), network_words("vgg16", "vso")
-    ('VGG-16, frozen', 'VGG-16 fine-tuned on Flickr')
+    Args:
+        backbone: Its name; one that has no words keeps it.
+        source: What it learned from, a dataset or a mode, as `Experiment.finetune_on`.
+
+    Example:
+        >>> network_words("vgg16", "none"), network_words("swin_t", "vso")
+        ('VGG-16, frozen', 'swin_t fine-tuned on Flickr')
     """
     how = {
         FROZEN: ", frozen",
         SHIPPED: ", frozen, under the head of OASIS",
         FOLDS: " fine-tuned on the other folds",
     }.get(source, f" fine-tuned on {datasets.title(source)}")
-    return f"{networks.title(backbone)}{how}"
+    return f"{_NETWORKS.get(backbone, backbone)}{how}"

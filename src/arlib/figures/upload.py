@@ -12,7 +12,7 @@ import xarray as xr
 from arlib import proposals
 from arlib._support.progress import has_reader
 from arlib.datasets import ImageError, read_image
-from arlib.experiments import Protocol
+from arlib.experiments import Protocol, network_words
 from arlib.figures.explorer import explore
 from arlib.method import usable_base
 from arlib.networks import (
@@ -20,7 +20,6 @@ from arlib.networks import (
     LinearHead,
     load_backbone,
     load_model,
-    title,
     weights_at_hand,
 )
 from arlib.proposals import Propose
@@ -87,8 +86,8 @@ def load_classifier(which: str, settings: Protocol) -> Classifier:
         return Classifier(model.description, model.network, model.head, model.emotions)
     if which == "scenes" or (which == "auto" and not weights_at_hand(head.backbone)):
         network = settings.stages(progress=False).network
-        return Classifier(f"{title(settings.backbone)} fine-tuned on tagged scenes", network)
-    description = f"{title(head.backbone)}, frozen, under a linear head fitted on OASIS"
+        return Classifier(network_words(settings.backbone, "scenes-tagged"), network)
+    description = network_words(head.backbone, "shipped")
     return Classifier(description, load_backbone(head.backbone), head)
 
 

@@ -13,6 +13,5 @@ from .engines import (
 from .finetuning import finetune as finetune, learning_curve as learning_curve
 from .heads import LinearHead as LinearHead
 from .models import Model as Model, load_model as load_model, load_predictor as load_predictor
-from .titles import title as title
 from .training import TooFewError as TooFewError, Training as Training
 from .weights import WeightsError as WeightsError, weights_at_hand as weights_at_hand
