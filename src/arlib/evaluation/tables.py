@@ -81,8 +81,9 @@ def table1(
           AUC is below 0.5, which tests nothing; the same holds of all rows where it marks
           "VGGNet + ft".
         - ``matched_corrected``, ``matched_degraded``, ``matched_p``: the same test of the labels
-          where both rows predict an emotion as often as it is true on the other folds; of a
-          `nested` run the threshold is found by heads that saw no label of the tested fold.
+          where both rows predict an emotion as often as it is true on the other folds. In a
+          `nested` run the threshold of a row that scores fill is found by heads that saw no label
+          of the tested fold.
         - ``detectable``: the gain of accuracy that a test of these images, of which as many differ,
           would find with 80 % power.
         - ``picked_k`` and ``picked``, the K picked on the tested images and its accuracy.
