@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client.connect import LocalPortCache
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from papermill import execute_notebook
 from papermill.exceptions import PapermillExecutionError
@@ -117,6 +119,28 @@ def test_a_chapter_runs_in_this_environment_whatever_kernel_jupyter_lists(tmp_pa
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     done = execute(tmp_path, "import sys; print(sys.executable)")
     assert done.cells[-1].outputs[0].text.strip() == sys.executable
+
+
+@pytest.mark.parametrize("taken", [1, 3])
+def test_a_port_that_another_process_took_is_no_failure_unless_it_lasts(
+    tmp_path, monkeypatch, taken
+):
+    """Of a kernel's ports one is in use: once, or whenever a kernel starts."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        choose, chosen = LocalPortCache.find_available_port, []
+
+        def find(self, ip):
+            chosen.append(ip)
+            first, number = len(chosen) % 5 == 1, 1 + (len(chosen) - 1) // 5  # five a kernel
+            return server.getsockname()[1] if first and number <= taken else choose(self, ip)
+
+        monkeypatch.setattr(LocalPortCache, "find_available_port", find)
+        if taken == 1:
+            assert execute(tmp_path, "k").cells[-1].outputs
+        else:
+            with pytest.raises(EditionError, match=r"one\.ipynb: .* died"):
+                execute(tmp_path, "k")
+    assert len(chosen) == 5 * min(taken + 1, 3)
 
 
 def test_a_python_that_is_gone_is_named_with_the_chapter(tmp_path, monkeypatch, capfd, caplog):

@@ -13,6 +13,7 @@ import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,13 +74,14 @@ def predict(
     from arlib.proposals import EdgeBoxes
     from arlib.scoring import prediction_from_scores, score_image
 
-    trained = load_predictor(model, engine)
-    classifier: dict[str, Any] = {
-        "network": trained.network,
-        "head": trained.head,
-        "emotions": trained.emotions,
-        "engine": engine,
-    }
+    @cache
+    def classifier() -> dict[str, Any]:
+        trained = load_predictor(model, engine)
+        own = {name: getattr(trained, name) for name in ("network", "head", "emotions")}
+        return {**own, "engine": engine}
+
+    if model is not None:  # the default's weights may have to be downloaded: for an image
+        classifier()
     given = [text for text in images if not _written_here(Path(text))]
     if passed := len(images) - len(given):
         _complain(f"{passed} of the files were written by this command and are passed over")
@@ -90,7 +92,7 @@ def predict(
         path = Path(text)
         try:
             image = read_image(path, max_pixels=max_pixels)
-            scores = score_image(image, method, **classifier)
+            scores = score_image(image, method, **classifier())
             prediction = prediction_from_scores(scores, **settings)
         except (ImageError, MemoryError) as error:
             way_out = _way_out(text) if isinstance(error, ImageError) else "too little memory"

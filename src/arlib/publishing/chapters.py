@@ -165,8 +165,13 @@ def _run(
     timeout: float,
     kernels: Kernels,
     on_cell: Callable[[int], None],
+    tries: int = 3,
 ) -> bool:
-    """Execute into `working`; True where the chapter ended early for want of labels."""
+    """Execute into `working`; True where the chapter ended early for want of labels.
+
+    A kernel dies as it starts where another process took one of its ports since they were chosen:
+    then another is started.
+    """
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill import execute_notebook
     from papermill.exceptions import PapermillExecutionError
@@ -177,8 +182,13 @@ def _run(
             where = f"{source.name}, cell {cell_index}"
             cell.metadata[VALUES] = await _evaluate(kernel, cell.source, where, timeout)
 
+    def ready(notebook: NotebookNode) -> None:
+        started.append(True)
+        kernel.cleanup_connection_file()
+
     # papermill fills `{name}` in a path with a parameter
     paths = [str(path).replace("{", "{{").replace("}", "}}") for path in (source, working)]
+    started: list[bool] = []
     try:
         with kernels.start(working.parent) as kernel:
             execute_notebook(
@@ -190,7 +200,7 @@ def _run(
                 execution_timeout=timeout,
                 start_timeout=max(60, min(timeout, 300)),
                 km=kernel,
-                on_notebook_start=lambda notebook: kernel.cleanup_connection_file(),
+                on_notebook_start=ready,
                 on_cell_start=began,
             )
     except PapermillExecutionError as error:
@@ -205,6 +215,8 @@ def _run(
     except DeadKernelError as error:
         raise EditionError(f"{_last_cell(source, working)}: its kernel died") from error
     except (RuntimeError, TimeoutError) as error:  # the kernel did not start, or no longer answers
+        if tries > 1 and not started and "died" in str(error):
+            return _run(source, working, parameters, timeout, kernels, on_cell, tries - 1)
         raise EditionError(f"{_last_cell(source, working)}: {error}") from error
     return False
 
