@@ -1,5 +1,7 @@
 """The protocol on synthetic scenes: drawn, learned and scored, as on sets in files."""
 
+import io
+import json
 import pickle
 import random
 import shutil
@@ -8,9 +10,13 @@ import sys
 import time
 from dataclasses import asdict, replace
 from functools import partial
+from threading import Event
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
+import torch
 
 from arlib._support.storage import cache_dir
 from arlib.datasets.scenes import export_scenes
@@ -162,6 +168,39 @@ def test_a_run_is_made_once_in_the_cache(runs, monkeypatch):
         assert cache_dir() in folder.parents
         assert open_run(folder).facts == run.facts
         assert stages.measure(column, baselines=False) == folder
+
+
+def test_a_second_process_makes_meanwhile_what_later_stages_find(runs):
+    stages = replace(TINY, rows=("pcnn-caffenet",), seed=5).stages(**QUIET)
+    made = stages.pcnn_folder(TINY.caffenet) / "dropped.json"
+    threads, others = torch.get_num_threads(), set(psutil.Process().children())
+    with stages.shared(SimpleNamespace(gpu=False, seconds=100, columns=("scenes-folded",))):
+        (helper,) = set(psutil.Process().children()) - others
+        until = time.monotonic() + 120
+        while not made.exists():
+            assert helper.is_running()
+            assert helper.status() != psutil.STATUS_ZOMBIE
+            assert time.monotonic() < until, "nothing was made"
+            time.sleep(0.1)
+    assert not helper.is_running()
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize(("gpu", "seconds"), [(True, 100), (False, 10)])
+def test_no_second_process_where_it_would_not_pay(gpu, seconds, monkeypatch):
+    monkeypatch.setattr(module.subprocess, "Popen", refuse)
+    with TINY.stages(**QUIET).shared(SimpleNamespace(gpu=gpu, seconds=seconds, columns=())):
+        pass
+
+
+def test_the_second_process_ends_with_the_first(monkeypatch):
+    """When its standard input does, as the system closes it for a process that was killed."""
+    ended = Event()
+    monkeypatch.setattr(module.os, "_exit", lambda status: ended.set())
+    settings = asdict(replace(TINY, rows=()))
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{json.dumps([settings, []])}\n"))
+    module.work_ahead()
+    assert ended.wait(10)
 
 
 def test_rows_can_be_measured_after_the_scores(runs, monkeypatch):

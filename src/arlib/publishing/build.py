@@ -107,13 +107,15 @@ def run_edition(
             _check_runs(root, edition, {*makers, *live})
         stages = protocol.stages(say=say, workers=workers) if protocol else None
         if protocol and stages:
-            columns = _check_plan(stages.plan(), yes, say)
+            plan = stages.plan()
+            columns = _check_plan(plan, yes, say)
             edition = _without(edition, {*makers} - {*map(protocol.run_name, columns)})
             makers = {protocol.run_name(name): partial(stages.measure, name) for name in columns}
         elif edition.experiment:
             makers = edition.experiment.runs(say=say, workers=workers)
         if stages:
-            _do_stages(stages, columns, stage, say)
+            with stages.shared(plan):
+                _do_stages(stages, columns, stage, say)
         if stage and stage != "rows":
             return build / "results"
         runs = measure_runs(root, build / "results", makers, record=record, say=say)
