@@ -162,10 +162,11 @@ def reads_as_a_page(page, done, built):
 
 
 def printed(cell):
-    """Tables and values that a cell of code shows: no figure, no widget, no seconds it took."""
+    """What a cell of code shows as text or HTML: no figure, no widget, no seconds that it took."""
     outputs = [output for output in cell.get("outputs", []) if output.output_type != "stream"]
     bundles = [output.data for output in outputs if not _DRAWN & output.data.keys()]
-    return [data["text/plain"] for data in bundles if " s an image" not in data["text/plain"]]
+    shown = [data.get("text/html", data.get("text/plain", "")) for data in bundles]
+    return [each for each in shown if ">s an image<" not in each]
 
 
 def build(source, root):
