@@ -30,12 +30,15 @@ _DRAWN = {"image/png", "application/vnd.jupyter.widget-view+json", "text/markdow
 _SHOWN = """() => [...document.querySelectorAll(".jp-Notebook .jp-Cell")].map((cell) => {
     const rest = cell.cloneNode(true);  // what is neither code nor an equation
     rest.querySelectorAll(".katex, code, .jp-InputArea-editor").forEach((part) => part.remove());
-    const problems = cell.querySelectorAll(".text-yellow-600, .text-red-500, .katex-error");
+    const problems = [...cell.querySelectorAll(".text-yellow-600, .text-red-500, .katex-error")];
+    for (const link of cell.querySelectorAll("a[href^='#']")) {  // whose target is not there
+        if (!document.getElementById(link.hash.slice(1))) problems.push(link);
+    }
     return {
         text: cell.innerText,
         rest: rest.textContent,
         equations: cell.querySelectorAll(".katex-display").length,
-        problems: [...problems].map((part) => part.title || part.textContent),
+        problems: problems.map((part) => part.title || part.textContent),
     };
 })"""
 _HIDDEN = re.compile(  # blocks that fold, math, targets of links, roles, labels, numbers of a list
@@ -123,7 +126,7 @@ def texts(page, cells):
         page.wait_for_timeout(300)
     found = {}
     for number, (cell, part) in enumerate(zip(cells, shown, strict=False)):
-        assert not part["problems"], part
+        assert not part["problems"], part["problems"]
         if is_text(cell):
             found[number] = " ".join(part["text"].split())
             assert not MARKUP.search(found[number]), found[number]
