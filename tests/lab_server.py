@@ -253,9 +253,9 @@ def run_all(page, lab, name, *, by_menu=False):
             page.locator(f".{kind}-itemLabel", has_text=exact).click()
     else:
         press_through(page, source)
-    until = time.monotonic() + PATIENCE
+    started = time.monotonic()
     while True:
-        page.wait_for_timeout(500)
+        page.wait_for_timeout(500 + min(4500, 50 * (time.monotonic() - started)))  # saving is work
         page.keyboard.press("Escape")
         page.keyboard.press("Control+s")
         try:
@@ -271,7 +271,7 @@ def run_all(page, lab, name, *, by_menu=False):
             len(cell.metadata.get(VALUES, [])) == cell.source.count("{eval}") for cell in done.cells
         ):
             return done
-        assert time.monotonic() < until, missing or "texts have no values"
+        assert time.monotonic() < started + PATIENCE, missing or "texts have no values"
 
 
 def press_through(page, source):
