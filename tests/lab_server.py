@@ -13,6 +13,7 @@ from collections import Counter
 from contextlib import contextmanager
 
 import nbformat
+import pytest
 import requests
 
 from arlib.publishing.chapters import VALUES, execute_chapter, text_values, verify
@@ -20,6 +21,7 @@ from arlib.publishing.editions import EditionError
 from arlib.publishing.site import for_sphinx
 
 TOKEN = "for-the-test"
+HEADERS = {"Authorization": f"token {TOKEN}"}
 MARKUP = re.compile(
     r"\{(eval|cite|term|ref|eq|numref|doc|math|admonition|literalinclude|(py|glue):\w*)\}"
     r"|:::|```|\*\*|glue|\bch0\d-|\(ch-[\w-]+\)="
@@ -45,6 +47,7 @@ _HIDDEN = re.compile(  # blocks that fold, math, targets of links, roles, labels
     r"^(```|:::).*?^\1$|\$[^$]+\$|\]\([^)]*\)|\{[\w:]+\}`[^`]*`|^\([\w-]+\)=|^\d+\. |\\",
     re.MULTILINE | re.DOTALL,
 )
+_NOT_SEEN = ("ARLIB_DATA", "ARLIB_CACHE")  # a server gets its own where a test names one
 PATIENCE = 1500  # seconds; the second chapter trains what all others score by
 
 
@@ -60,7 +63,7 @@ def lab_server(root, place, *options, **environment):
     port = free_port()
     folders = {f"JUPYTER_{kind}_DIR": str(place / kind) for kind in ("RUNTIME", "CONFIG", "DATA")}
     folders["JUPYTERLAB_SETTINGS_DIR"] = folders["JUPYTERLAB_WORKSPACES_DIR"] = str(place / "lab")
-    kept = {k: v for k, v in os.environ.items() if k not in ("ARLIB_DATA", "ARLIB_CACHE")}
+    kept = {k: v for k, v in os.environ.items() if k not in _NOT_SEEN}
     command = [sys.executable, "-m", "arlib.cli", "lab", "--no-browser", f"--port={port}"]
     command += [f"--IdentityProvider.token={TOKEN}", "--ServerApp.port_retries=0", "--allow-root"]
     with (place / "log").open("w") as log:
@@ -89,13 +92,18 @@ def lab_server(root, place, *options, **environment):
 
 def ask(address, what, *, at="api", **body):
     """Ask an interface of the server, and return its answer."""
-    headers = {"Authorization": f"token {TOKEN}"}
     if body:
-        reply = requests.post(f"{address}/{at}/{what}", json=body, headers=headers, timeout=60)
+        reply = requests.post(f"{address}/{at}/{what}", json=body, headers=HEADERS, timeout=60)
     else:
-        reply = requests.get(f"{address}/{at}/{what}", headers=headers, timeout=60)
+        reply = requests.get(f"{address}/{at}/{what}", headers=HEADERS, timeout=60)
     reply.raise_for_status()
     return reply.json()
+
+
+def end_kernels(address):
+    """Free the memory of the chapters that were run: they hold up to 2 GB each."""
+    for session in ask(address, "sessions"):
+        requests.delete(f"{address}/api/sessions/{session['id']}", headers=HEADERS, timeout=60)
 
 
 def incomplete(done, source, name):
@@ -173,10 +181,16 @@ def printed(cell):
 
 
 def build(source, root):
-    """Execute a chapter as for its page, in a copy of the book, whose cache it shares."""
+    """Execute a chapter as for its page, in a copy of the book, whose cache it shares.
+
+    What the environment names for data is not seen, as `lab_server` does not see it.
+    """
     target = root / "_build" / "pages" / source.name
     target.parent.mkdir(parents=True, exist_ok=True)
-    execute_chapter(source, target, {}, timeout=PATIENCE)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in _NOT_SEEN:
+            patch.delenv(name, raising=False)
+        execute_chapter(source, target, {}, timeout=PATIENCE)
     return nbformat.read(target, as_version=4)
 
 

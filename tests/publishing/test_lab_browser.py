@@ -16,6 +16,7 @@ from tests.lab_server import (
     active_cell,
     build,
     choose_next,
+    end_kernels,
     lab_server,
     on_recorded_run,
     reads_as_a_page,
@@ -50,6 +51,7 @@ def page(lab, browser):
     page.set_default_timeout(60_000)
     yield page
     context.close()
+    end_kernels(lab[0])
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
@@ -130,8 +132,8 @@ def a_photograph_is_taken(page):
     file = BytesIO()
     Image.fromarray(data.coffee()).save(file, "png")
     widget = page.locator(".jp-OutputArea .widget-vbox")
-    tab_to(page, widget.locator("button.widget-upload"))
-    with page.expect_file_chooser() as choosing:
+    with page.expect_file_chooser() as choosing:  # Tab leaves time to tell the browser so
+        tab_to(page, widget.locator("button.widget-upload"))
         page.keyboard.press("Enter")
     choosing.value.set_files(
         {"name": "my cup.png", "mimeType": "image/png", "buffer": file.getvalue()}
