@@ -167,7 +167,7 @@ def a_photograph_is_taken(page):
     )
     widget.locator(".widget-label", has_text="my cup.png: 100 regions").wait_for()
     explorer = page.locator(".arlib-explorer", has_text="my cup.png")
-    assert explorer.get_by_label("K, regions").is_visible()
+    explorer.get_by_label("K, regions").wait_for()
     tab_to(page, widget.locator("select").nth(1))
     active = active_cell(page)
     choose_next(page, METHODS.index("saliency"))
