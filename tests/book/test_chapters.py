@@ -284,14 +284,14 @@ def test_06b_gives_each_claim_the_verdict_of_its_tests(glued, live):
     last = "VGGNet + ft + obj + senti + lf (K)"
     table = compare_rows(runs, {"add": ("VGGNet + ft", last)})
     verdict = verdicts(table).loc["add"]
-    assert found["verdict(add)"] == f"**{verdict.verdict}**"
+    assert found["verdict(add)"] == verdict.verdict
     of = f"of {verdict.tested} that test it" if verdict.tested else "untested"
     assert found["evidence(add)"].endswith(of)
     assert f"points in {verdict['columns']} columns" in found["evidence(add)"]
     scores, images = runs[0].scores, images_of(runs[0])
     hits = locate_rules(scores, images.regions).loc["Eq. 2", "first"]
-    assert "hit in" in found['detects_text("Eq. 2")']
-    assert f"{hits:.0%}" in found['detects_text("Eq. 2")']
+    assert "hit in" in found['detects("Eq. 2")[1]']
+    assert f"{hits:.0%}" in found['detects("Eq. 2")[1]']
     words = ("holds", "holds in part", "not shown", "not testable here")
     kinds = [int(found[f"(claims.verdict == '{word}').sum()"]) for word in words]
     kinds.append(

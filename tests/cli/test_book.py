@@ -84,6 +84,14 @@ def test_it_opens_a_page_that_says_where_to_start_and_pages_rendered(server):
     assert viewers["defaultViewers"]["default"] == {"markdown": "Markdown Preview"}
 
 
+def test_every_cell_is_attached_as_a_chapter_opens(server):
+    """Or *Run All Cells* finds no expression in a text that the browser has not come to."""
+    address, _ = server
+    plugin = "@jupyterlab/notebook-extension:tracker"
+    settings = ask(address, f"settings/{plugin}", at="lab/api")["schema"]["properties"]
+    assert settings["windowingMode"]["default"] == "none"
+
+
 def test_every_chapter_is_listed_and_names_a_kernel_that_exists(server):
     address, _ = server
     listed = {entry["name"] for entry in ask(address, "contents")["content"]}
@@ -116,7 +124,7 @@ def test_a_chapter_reads_as_its_page(server, clone, browser, stem):
     built = build(chapter, clone)
     page = browser.new_page(viewport={"width": 1400, "height": 3000})
     page.set_default_timeout(60_000)
-    done = run_all(page, (address, clone), chapter.name)
+    done = run_all(page, (address, clone), chapter.name, by_menu=stem == "05_fusion")
     reads_as_a_page(page, done, built)
     if stem == "05_fusion":
         a_control_draws_anew(page)

@@ -388,7 +388,7 @@ def test_a_page_that_is_missing_or_incomplete_is_refused(stage, tmp_path):
         finish_pages(stage, tmp_path / "site", None, None)
 
 
-def test_binder_installs_what_chapters_need_and_torch_without_cuda():
+def test_binder_installs_what_chapters_need_and_torch_without_cuda(tmp_path):
     folder = ROOT / "binder"
     environment = yaml.safe_load((folder / "environment.yml").read_text())
     assert {"pip", "pytorch-cpu", "torchvision"} <= set(environment["dependencies"])
@@ -402,6 +402,11 @@ def test_binder_installs_what_chapters_need_and_torch_without_cuda():
     code = [line for line in script.read_text().splitlines() if line.startswith("python -c")]
     done = subprocess.run(shlex.split(code[0].replace("python", sys.executable, 1)), check=False)
     assert done.returncode == 0
+    (line,) = [line for line in script.read_text().splitlines() if "labconfig" in line]
+    subprocess.run(
+        ["sh", "-c", line], cwd=ROOT, env={**os.environ, "HOME": str(tmp_path)}, check=True
+    )
+    assert (tmp_path / ".jupyter" / "labconfig" / "default_setting_overrides.json").is_file()
 
 
 def test_a_killed_process_leaves_no_jupyter_book(tmp_path):

@@ -139,7 +139,8 @@ def start_lab(root: Path, options: Sequence[str]) -> NoReturn:
     """Replace this process by JupyterLab on the chapters, in this environment.
 
     By the settings in `labconfig`, beside this file, it opens pages such as the glossary rendered,
-    and asks no other host for news.
+    attaches every cell as a chapter opens, or *Run All Cells* would find no expression in texts
+    that the browser has not come to, and asks no other host for news.
     """
     paths = [str(Path(__file__).parent), os.environ.get("JUPYTER_CONFIG_PATH")]
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))

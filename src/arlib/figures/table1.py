@@ -242,7 +242,7 @@ def plot_pairs(
     styles = zip((COLOURS[0], COLOURS[5], COLOURS[2]), MARKERS, strict=False)
     looks = dict(zip(dict.fromkeys(groups.values()), styles, strict=False))
     height = (
-        3 + table.groupby(level="pair").size().max()
+        3.6 + table.groupby(level="pair").size().max()
     )  # lines of a band, with its name, the paper, a gap
     figure, axes = new_figure(width=5, height=0.8 + 0.07 * height * len(pairs))
     axes.axvline(0, color=NEUTRAL, linewidth=1)
@@ -253,16 +253,17 @@ def plot_pairs(
         axes.text(0.01, top, pair, transform=right, va="center", fontsize=SMALL, weight="bold")
         gains = 100 * np.asarray(paper.get(pair, ()), float)
         look: dict[str, Any] = {"linestyle": "", "markersize": 5, "markerfacecolor": "none"}
-        axes.plot(gains, np.full(gains.size, top + 1), marker="D", color="black", **look)
-        for line, (column, row) in enumerate(rows.iterrows(), top + 2):
+        axes.plot(gains, np.full(gains.size, top + 1.6), marker="D", color="black", **look)
+        lines = top + 2.6 + np.arange(len(rows))
+        for line, (column, row) in zip(lines, rows.iterrows(), strict=True):
             colour, marker = looks[groups[column]]
             axes.plot([100 * row.gain_low, 100 * row.gain_high], [line, line], color=colour, lw=1)
             look["markerfacecolor"] = colour if row.p_holm < 0.05 else "white"
             axes.plot(100 * row.gain, line, marker=marker, color=colour, **look)
-    names = {"the paper": (1.0, "black")}
+    names = {"the paper": (1.6, "black")}
     members = [groups[column] for column in table.loc[pairs[0]].index] if pairs else []
     for group, (colour, _) in looks.items():
-        names[group] = (2 + float(np.mean(np.flatnonzero(np.array(members) == group))), colour)
+        names[group] = (2.6 + float(np.mean(np.flatnonzero(np.array(members) == group))), colour)
     for name, (middle, colour) in names.items():
         axes.text(
             *(0.99, middle, name),
