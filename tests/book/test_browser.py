@@ -46,7 +46,7 @@ def page(request, browser, book):
     page.goto(path.as_uri())
     page.wait_for_function(SET)
     page.asked_first = list(page.asked)
-    page.add_style_tag(content="* { transition: none !important }")  # colours as they will be
+    page.add_style_tag(content="* { transition: none !important; animation: none !important }")
     yield page
     context.close()
 
@@ -64,7 +64,8 @@ def test_it_fits_a_desktop_and_a_phone(page):
 
 
 def load_all(page):
-    """Also what lies below, or is there for the other theme."""
+    """Also what lies below, is folded, or is there for the other theme."""
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     page.evaluate("[...document.images].forEach(image => image.loading = 'eager')")
     page.wait_for_function("[...document.images].every(image => image.complete)")
 

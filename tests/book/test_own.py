@@ -71,8 +71,9 @@ def test_eight_emotions_go_through_every_chapter_that_takes_scores(run):
     assert done.shown("05_fusion")["full_mean:.3f"] == f"{global_.mean():.3f}"
     found = done.shown("06_experiments")
     assert found["numbers.gain.count()"] == "2"  # polarity, and the eight emotions
+    found = done.shown("06a_regions")
     assert found["(labels >= 0).sum().item()"] == str((label >= 0).sum())
-    assert done.shown("06b_claims")["len(columns)"] == "2"
+    assert done.shown("06c_claims")["len(columns)"] == "2"
 
 
 @pytest.mark.slow
@@ -83,9 +84,9 @@ def test_six_emotions_likewise(run):
 
 
 def test_without_labels_a_chapter_ends_where_it_needs_them(run):
-    chapters = ["03_sentiment_score", "04_affective_regions", "05_fusion", "06_experiments"]
+    chapters = [*CHAPTERS[:3], "06_experiments", "06a_regions", "06b_open"]
     done = run(2, chapters, labelled=False)
-    for name in ("03_sentiment_score", "05_fusion", "06_experiments"):
+    for name in [each for each in chapters if each != "04_affective_regions"]:
         last = [cell for cell in done.read(name).cells if cell.cell_type == "markdown"][-1]
         assert "This chapter ends here" in last.source, name
         assert "of the run's 40 images none has one" in last.source
@@ -109,10 +110,12 @@ def test_without_labels_a_chapter_ends_where_it_needs_them(run):
         }
         assert asked <= glued, name
     assert "ch06-answer" in done.shown("06_experiments")  # which the first page shows
+    assert "ch06a-answer" in done.shown("06a_regions")
+    assert "ch06-sensitivity" in done.shown("06b_open")  # which the page of departures shows
 
 
-CHAPTERS = ("03_sentiment_score", "04_affective_regions", "05_fusion", "06b_claims")
-CHAPTERS += ("06_experiments",)
+CHAPTERS = ("03_sentiment_score", "04_affective_regions", "05_fusion", "06c_claims")
+CHAPTERS += ("06a_regions", "06b_open", "06_experiments")
 FEW = {
     "three images a class": ([0, 1] * 3, [1, 1, 2, 2, 3, 3]),
     "one image of a class": ([0, *[1] * 11], [-1] * 12),
