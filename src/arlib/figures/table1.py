@@ -219,7 +219,7 @@ def plot_pairs(
     pairs = list(dict.fromkeys(table.index.get_level_values(0)))
     styles = zip((COLOURS[0], COLOURS[5], COLOURS[2]), MARKERS, strict=False)
     looks = dict(zip(dict.fromkeys(groups.values()), styles, strict=False))
-    first = 2 if paper else 1  # line of a band, after its name and the paper
+    first = 2.6 if paper else 1.3  # line of a band, below its name and the paper's marks
     height = first + 1 + table.groupby(level=0).size().max()
     sure = (table.gain_low > 0) | (table.gain_high < 0)
     table = table.assign(sure=table["p_holm"] < 0.05 if "p_holm" in table else sure)
@@ -232,13 +232,14 @@ def plot_pairs(
         axes.text(0.01, top, pair, transform=right, va="center", fontsize=SMALL, weight="bold")
         gains = 100 * np.asarray(paper.get(pair, ()), float)
         look: dict[str, Any] = {"linestyle": "", "markersize": 5, "markerfacecolor": "none"}
-        axes.plot(gains, np.full(gains.size, top + 1), marker="D", color="black", **look)
-        for line, (column, row) in enumerate(rows.iterrows(), top + first):
+        axes.plot(gains, np.full(gains.size, top + 1.6), marker="D", color="black", **look)
+        lines = top + first + np.arange(len(rows))
+        for line, (column, row) in zip(lines, rows.iterrows(), strict=True):
             colour, marker = looks[groups[column]]
             axes.plot([100 * row.gain_low, 100 * row.gain_high], [line, line], color=colour, lw=1)
             look["markerfacecolor"] = colour if row.sure else "white"
             axes.plot(100 * row.gain, line, marker=marker, color=colour, **look)
-    names = {"the paper": (1.0, "black")} if paper else {}
+    names = {"the paper": (1.6, "black")} if paper else {}
     members = [groups[column] for column in table.loc[pairs[0]].index] if pairs else []
     for group, (colour, _) in looks.items():
         names[group] = (first + float(np.mean(np.flatnonzero(np.array(members) == group))), colour)
