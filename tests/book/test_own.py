@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import shutil
+from functools import partial
 from types import SimpleNamespace
 
 import nbformat
@@ -13,6 +14,7 @@ import pytest
 import xarray as xr
 from tests.book.conftest import ROOT, shown_values
 
+from arlib import figures
 from arlib._support.stores import write_store
 from arlib.evaluation import LabelsNeeded
 from arlib.publishing.chapters import EXPRESSION, execute_chapter
@@ -193,3 +195,35 @@ def test_few_images_go_through_every_chapter_that_takes_scores(
     assert lacks["not asked for: -p rows c"] == "grid, centre crops, ten-crop, random crops"
     nested = [why for why in lacks.index if "a choice needs two folds" in why]
     assert bool(nested) == (few in ("one image of a class", "two labels"))
+
+
+@pytest.mark.parametrize("photographs", ["own", "none"])
+def test_ones_own_photographs_are_shown_in_ones_own_book(
+    photographs, make_scores, make_photographs, tmp_path, monkeypatch
+):
+    """Beneath the regions of chapter 4, and where predictions fail."""
+    make_photographs(tmp_path, 6, (400, 400))
+    own = tmp_path / "folder"
+    scores = make_scores(12, 12, missing=False)
+    keys = sorted(path.relative_to(own).as_posix() for path in own.glob("*/*.png"))
+    scores = scores.assign_coords(image=np.array(keys, object))
+    save_scores(scores, tmp_path / "results" / "own" / "scores.zarr")
+    experiment = {"dataset": str(own), "backbones": ["squeezenet1_1"]}
+    counts = {"images": 12, "regions": 144, "majority": 0.5}
+    facts = {"experiment": experiment, "dataset": counts}
+    (tmp_path / "results" / "own" / "run.json").write_text(json.dumps(facts))
+    monkeypatch.chdir(tmp_path)
+    drawn = {}
+
+    def keep(name, draw, *given, **settings):
+        drawn[name] = draw(*given, **settings)
+        return drawn[name]
+
+    for name in ("show_selection", "show_failures"):
+        monkeypatch.setattr(figures, name, partial(keep, name, getattr(figures, name)))
+    parameters = {"run": "own", "runs": ["own"], "photographs": photographs}
+    for name in ("04_affective_regions", "06a_regions"):
+        run_cells(name, parameters)
+    images = {name: sum(len(panel.images) for panel in f.axes) for name, f in drawn.items()}
+    assert images["show_selection"] == (3 if photographs == "own" else 0)
+    assert (images["show_failures"] > 0) == (photographs == "own")

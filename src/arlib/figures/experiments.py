@@ -109,19 +109,18 @@ def show_failures(
     alpha: float = 1.0,
     base: float | str = "e",
 ) -> Figure:
-    """Draw the most confident failure of each cause with its K regions; of synthetic scenes only.
+    """Draw the most confident failure of each cause with its K regions.
 
     Args:
         failed: from `arlib.evaluation.causes`.
-        dataset: of the scores' images; photographs, or None, give a note instead: they may show
-            people, and have licences of their own.
+        dataset: the scores' images, from `arlib.experiments.shown_images`; None gives a note.
         scores: of the images, two emotions.
         k: K.
         alpha: Eq. 2's tradeoff.
         base: Eq. 1's logarithm.
     """
-    if dataset is None or dataset.draw is None or failed.empty:
-        return new_note("nothing failed" if failed.empty else "only synthetic scenes are shown")
+    if dataset is None or failed.empty:
+        return new_note("nothing failed" if failed.empty else "photographs of others are not shown")
     first = failed.groupby("cause", sort=False).head(1)
     figure, axes = new_figure(len(first), width=1.9 * max(len(first), 2), height=2.6)
     keys = dataset.keys.tolist()
