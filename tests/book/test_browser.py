@@ -21,6 +21,8 @@ SET = "!window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => t
 BROKEN = """[...document.images].filter(image => !(image.complete && image.naturalWidth))
     .map(image => image.src)"""
 UNTOLD = "[...document.images].filter(image => !image.alt.trim()).map(image => image.src)"
+CUT = """[...document.querySelectorAll("article pre")]
+    .filter(block => block.scrollWidth > block.clientWidth + 1).map(block => block.innerText)"""
 # Images that are not as wide for their height as they should be; cards fit theirs into a frame.
 STRETCHED = """theme => [...document.querySelectorAll(`article img.only-${theme}`)]
     .filter(image => getComputedStyle(image).objectFit === "fill")
@@ -117,6 +119,12 @@ def test_a_figure_is_shown_in_the_form_of_the_theme(page, theme, other):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate(STRETCHED, theme) == []
     page.evaluate("document.documentElement.dataset.theme = 'light'")
+
+
+@on(*CHAPTERS)
+def test_no_line_of_code_or_output_is_cut_on_a_desktop(page):
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert page.evaluate(CUT) == []
 
 
 @on(*CHAPTERS)
