@@ -147,8 +147,8 @@ def _gains(row: pd.Series, percent: pd.Series) -> dict[str, str]:
 def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """Show Table 1 beside the paper's as one map: accuracies in %, coloured by what they are worth.
 
-    The colour is the difference from always predicting the commonest label, the last row; an
-    accuracy without colour is of images whose commonest label is not known.
+    The colour is the difference from always predicting the commonest label, the last row. A cell is
+    grey where there is no accuracy, or where that of the last row is not known.
 
     Args:
         tables: columns, from `arlib.evaluation.table1`, at least one.
@@ -173,7 +173,7 @@ def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
         text.set_fontsize(SMALL - 1)
     axes.axvline(len(tables), color="white", linewidth=4)
     axes.grid(False)
-    axes.set(xlabel="", ylabel="")
+    axes.set(xlabel="", ylabel="", facecolor="#e4e4e4")
     label_bar(axes, "points above the last row")
     return figure
 
