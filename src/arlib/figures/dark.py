@@ -38,7 +38,7 @@ class BookFigure(Figure):
 
 
 def darkened(figure: Figure) -> Figure:
-    """Copy a figure for a dark ground; images, maps and what is drawn over them keep their colours."""
+    """Copy a figure for a dark ground; images, maps and what lies on them keep their colours."""
     dark: Figure = deepcopy(figure)
     kept = {
         id(part)
