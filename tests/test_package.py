@@ -47,6 +47,16 @@ def test_what_the_later_chapters_import_knows_no_torch_and_no_opencv():
     assert loads({"torch", "cv2"}, after=after + "f.plot_table, f.plot_sweeps") == []
 
 
+def test_the_images_of_a_run_on_scenes_are_drawn_without_torch():
+    experiment = "{'protocol': asdict(scenes_protocol(scale=0.01)), 'dataset': 'scenes-folded'}"
+    after = (
+        "from dataclasses import asdict; from types import SimpleNamespace; "
+        "from arlib.experiments import images_of, scenes_protocol; "
+        f"images_of(SimpleNamespace(facts={{'experiment': {experiment}}})).read(0)"
+    )
+    assert loads({"torch", "cv2"}, after=after) == []
+
+
 def test_scoring_runs_without_opencv():
     assert loads({"cv2"}, after="import arlib.scoring.scorer, arlib.scoring.prediction") == []
 

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -12,7 +13,6 @@ import pytest
 
 from arlib.publishing import load_edition, run_edition
 from arlib.publishing.chapters import execute_chapter, text_values
-from arlib.publishing.editions import chapter_paths
 
 ROOT = Path(__file__).parents[2]
 
@@ -90,13 +90,18 @@ def glued(book):
 
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory):
-    """Chapters executed on the recorded runs; the same function as `glued`."""
+    """Return a function as `glued`, of a chapter that it executes once on the recorded runs."""
     root = tmp_path_factory.mktemp("recorded")
     copy_sources(root)
     edition = load_edition(root, "recorded", {"scale": 0.02})
     stage = root / "_build" / "source"
     shutil.copytree(root / "book", stage / "book")
-    with of_its_own(tmp_path_factory):
-        for chapter in chapter_paths(root)[:8]:  # not the claims, nor single images
+
+    @cache
+    def executed(stem):
+        chapter = Path("book", f"{stem}.ipynb")
+        with of_its_own(tmp_path_factory):
             execute_chapter(root / chapter, stage / chapter, edition.parameters)
-    return lambda stem: shown_values(stage / "book" / f"{stem}.ipynb")
+        return shown_values(stage / chapter)
+
+    return executed

@@ -35,6 +35,7 @@ def test_01_reports_the_recorded_recall(recorded):
     assert curve[1000] >= 0.55
 
 
+@pytest.mark.slow  # the smoke edition trains its networks in `make test`
 def test_02_examines_the_errors_of_the_recorded_run(recorded):
     found = recorded("02_finetuning")
     assert found["run"] == "twitter2-mobilenet_v2"
@@ -120,13 +121,19 @@ def test_06a_compares_the_regions_of_the_recorded_runs(recorded):
     assert found["of_run['could change']"] == str(int((full.max("emotion") < 0.75).sum()))
 
 
-def test_06_says_what_the_tests_of_the_recorded_runs_say(recorded):
+@pytest.fixture(scope="module")
+def tables():
+    """Run -> its Table 1, of every recorded run."""
+    return table1([open_run(path.parent).load() for path in sorted(RESULTS.glob("*/run.json"))])
+
+
+def test_06_says_what_the_tests_of_the_recorded_runs_say(recorded, tables):
     """Over the columns in which the last row is tested; a bound, not a null."""
     found = recorded("06_experiments")
     names = load_edition(ROOT, "recorded").parameters["runs"]
     assert found["len(opened)"] == str(len(names))
     assert found["(above <= -2).sum()"] == "7"
-    tables = table1([open_run(RESULTS / name).load() for name in names])
+    assert sorted(tables) == sorted(names)
     row = "VGGNet + ft + obj + senti + lf (K)"
     last = {table.attrs["title"]: table.loc[row] for table in tables.values()}
     for of in ("", "auc_"):
@@ -153,14 +160,12 @@ def test_06_says_what_the_tests_of_the_recorded_runs_say(recorded):
     assert float(most) > float(least) > 0
 
 
-def test_recorded_runs_hold_every_row_or_its_reason():
-    runs = sorted(path.parent for path in RESULTS.glob("*/run.json"))
-    assert len(runs) == 10
-    for folder in runs:
-        run = open_run(folder).load()
-        (table,) = table1([run]).values()
+def test_recorded_runs_hold_every_row_or_its_reason(tables):
+    assert len(tables) == 10
+    for folder, table in tables.items():
+        run = open_run(RESULTS / folder).load()
         for name, row in table.iterrows():
-            assert not np.isnan(row.accuracy) or row.note, (folder.name, name)
+            assert not np.isnan(row.accuracy) or row.note, (folder, name)
         assert (table.images.dropna() == run.scores.sizes["image"]).all()
         facts = run.facts
         assert len(facts["commit"]) == 40

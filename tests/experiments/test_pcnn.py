@@ -140,7 +140,9 @@ class TestARound:
         first = run(few, tmp_path)
         written = (tmp_path / "dropped.json").read_text()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("arlib.networks.training.Finetuner.training_step", None)  # nothing trains
+            patch.setattr(
+                "arlib.networks.finetuner.Finetuner.training_step", None
+            )  # nothing trains
             again = run(few, tmp_path)
         assert same(first.network, again.network)
         assert (first.kept == again.kept).all()

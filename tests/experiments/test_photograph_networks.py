@@ -180,7 +180,7 @@ class TestTraining:
     def test_is_done_once_and_the_same(self, monkeypatch):
         first = protocol("twitter2").classifiers(DATASET).networks[1]
         monkeypatch.setattr(
-            "arlib.networks.training.Finetuner.training_step", None
+            "arlib.networks.finetuner.Finetuner.training_step", None
         )  # nothing trains
         again = protocol("twitter2").classifiers(DATASET).networks[1]
         assert again.sha256() == first.sha256()

@@ -129,7 +129,7 @@ def test_what_is_kept_is_not_made_again(runs, tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "joint_features", refuse)
     monkeypatch.setattr(trainings, "train_bank", refuse)
-    monkeypatch.setattr("arlib.networks.training.Finetuner.training_step", refuse)
+    monkeypatch.setattr("arlib.networks.finetuner.Finetuner.training_step", refuse)
     monkeypatch.setattr("arlib.scoring.shards.score", refuse)
     make = SMALL.runs(progress=False)["twitter2-vgg_tiny-ft-vso"]
     again = open_run(make(tmp_path))

@@ -152,7 +152,7 @@ def test_no_training_of_the_default_protocol_stops_early():
 
 
 def test_a_run_is_made_once_in_the_cache(runs, monkeypatch):
-    monkeypatch.setattr("arlib.networks.training.Finetuner.training_step", refuse)
+    monkeypatch.setattr("arlib.networks.finetuner.Finetuner.training_step", refuse)
     monkeypatch.setattr(trainings, "train_bank", refuse)
     monkeypatch.setattr(module, "measure_rows", refuse)
     monkeypatch.setattr("arlib.scoring.shards.score", refuse)
@@ -206,7 +206,7 @@ class TestTheSets:
 
 def test_pcnn_drops_tagged_images_and_trains_on(runs, monkeypatch):
     stages = TINY.stages(**QUIET)
-    monkeypatch.setattr("arlib.networks.training.Finetuner.training_step", refuse)
+    monkeypatch.setattr("arlib.networks.finetuner.Finetuner.training_step", refuse)
     done = stages.pcnn("vgg_tiny")
     assert done.kept.size == len(stages.learned)
     assert 4 <= done.kept.sum() < done.kept.size

@@ -61,6 +61,7 @@ def folders():
         ("datasets/scenes/generator.py", {"drawn"}),
         ("networks/heads.py", {"scores", "rows"}),
         ("networks/training.py", NETWORKS),
+        ("networks/finetuner.py", NETWORKS),
         ("networks/loaders.py", NETWORKS),
         ("scoring/crops.py", PASSES),
         ("proposals/edge_boxes.py", {"scores", "rows"}),

@@ -21,7 +21,7 @@ from torchvision.transforms.v2.functional import resize
 from arlib._support import progress
 from arlib.datasets import ImageError, load
 from arlib.datasets.scenes import SceneGenerator
-from arlib.networks import training
+from arlib.networks import finetuner
 from arlib.networks.backbones import WeightsError, load_backbone
 from arlib.networks.devices import memory_for
 from arlib.networks.finetuning import finetune, learning_curve
@@ -73,14 +73,14 @@ class Cut(Exception):
 
 
 def cut_at(step, patch):
-    step_of_lightning = training.Finetuner.training_step
+    step_of_lightning = finetuner.Finetuner.training_step
 
     def training_step(self, batch, index):
         if self.global_step == step:
             raise Cut
         return step_of_lightning(self, batch, index)
 
-    patch.setattr(training.Finetuner, "training_step", training_step)
+    patch.setattr(finetuner.Finetuner, "training_step", training_step)
 
 
 class TestSchedule:
@@ -140,7 +140,7 @@ def test_epochs_are_rounds_of_equal_length(epochs, length, expected):
 def test_the_rate_drops_as_in_the_release():
     """To a tenth each fifth, as every 4,000 of 20,000 iterations: without being asked for."""
     plan = Training(iterations=20).planned(23_000)
-    described = training.Finetuner(network(), plan).configure_optimizers()
+    described = finetuner.Finetuner(network(), plan).configure_optimizers()
     drops, rates = described["lr_scheduler"]["scheduler"], []
     described["optimizer"].step()
     for _ in range(20):
@@ -404,7 +404,7 @@ class TestMemory:
         def training_step(self, batch, index):
             raise error
 
-        patch.setattr(training.Finetuner, "training_step", training_step)
+        patch.setattr(finetuner.Finetuner, "training_step", training_step)
 
     @pytest.mark.parametrize(
         "error",
@@ -612,7 +612,7 @@ class TestFrozenNorms:
 
 FULL_DISK = """
 import resource, sys
-from arlib.networks import training as module
+from arlib.networks import finetuner as module
 from arlib.networks.backbones import load_backbone
 from arlib.datasets import load
 from arlib.networks.finetuning import finetune

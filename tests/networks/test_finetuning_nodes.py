@@ -23,13 +23,13 @@ SETTINGS = {"iterations": 12, "round": 4, "batch_size": 8, "lr": 0.02, "head_fac
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-from arlib.networks import training
+from arlib.networks import finetuner
 from arlib.networks.backbones import load_backbone
 from arlib.datasets import load
 from arlib.networks.finetuning import finetune
 
 out, settings, killed = Path(sys.argv[1]), eval(sys.argv[2]), Path(sys.argv[1], "killed")
-step = training.Finetuner.training_step
+step = finetuner.Finetuner.training_step
 
 def dies_once(self, batch, index):
     if self.global_step == 6 and os.environ["RANK"] == "1" and not killed.exists():
@@ -37,7 +37,7 @@ def dies_once(self, batch, index):
         os.kill(os.getpid(), signal.SIGKILL)
     return step(self, batch, index)
 
-training.Finetuner.training_step = dies_once
+finetuner.Finetuner.training_step = dies_once
 network = load_backbone("vgg_tiny", classes=2, weights="random")
 few = load("scenes-annotated", n=48, seed=1)
 plan = training.Training(**settings)

@@ -274,7 +274,14 @@ main(["run", "plain"])
 """
 
 
-@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("SIGINT", 130),
+        pytest.param("SIGTERM", 143, marks=pytest.mark.slow),
+        pytest.param("SIGHUP", 129, marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_that_is_ended_by_a_signal_ends_its_kernels(book, tmp_path, name, status):
     """The chapter itself sends it, and would then run for minutes."""
     nbformat.write(chapter(SLEEPY.format(name)), book / "book" / "one.ipynb")

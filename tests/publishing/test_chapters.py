@@ -20,6 +20,7 @@ from tests.publishing.conftest import ODD, as_cells, ends
 
 from arlib.publishing.chapters import (
     UNKNOWN,
+    Kernels,
     end_early,
     execute_chapter,
     text_values,
@@ -198,6 +199,17 @@ def test_parameters_reach_the_chapter_that_declares_them(tmp_path):
     injected = [c for c in done.cells if "injected-parameters" in c.metadata.get("tags", [])]
     assert len(injected) == 1
     assert "other" not in injected[0].source
+
+
+@pytest.mark.parametrize(("asked", "threads"), [(None, "4"), ("3", "3")])
+def test_kernels_that_run_at_once_share_the_cores(tmp_path, monkeypatch, asked, threads):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if asked:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    code = 'import os; print(os.environ["OMP_NUM_THREADS"])'
+    done = execute(tmp_path, code, kernels=Kernels(2))
+    assert done.cells[-1].outputs[0].text == f"{threads}\n"
 
 
 def test_a_chapter_runs_where_it_is_staged(tmp_path, monkeypatch):

@@ -350,9 +350,8 @@ def test_killed_at_random_moments(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small disk is mounted by root alone")
 def test_a_disk_that_fills_up(tmp_path):
-    result = soak("full_disk.py", 2, tmp_path / "disk")
-    assert result["full"] >= 1
-    assert result["full"] + result["had room"] == 2
+    """Once, and then with room; at every write by `tests/scoring/soak/full_disk.py`."""
+    assert soak("full_disk.py", 1, tmp_path / "disk")["full"] == 1
 
 
 @given(

@@ -20,7 +20,10 @@ pytest.importorskip("distributed")
 psutil = pytest.importorskip("psutil")
 
 
-@pytest.mark.parametrize("engine", [in_this_process, partial(by_dask, processes=2)])
+@pytest.mark.parametrize(
+    "engine",
+    [in_this_process, pytest.param(partial(by_dask, processes=2), marks=pytest.mark.slow)],
+)
 def test_every_piece_is_done_once_and_one_that_always_fails_stops_no_other(engine):
     outcomes = list(engine(partial(truediv, 6), [1, 0, 2, 3]))
     assert len(outcomes) == 4
@@ -102,7 +105,7 @@ def test_no_room_for_one_is_no_room_for_all(tmp_path):
     assert len(list(tmp_path.glob("9-*"))) == 1
 
 
-@pytest.mark.parametrize("how", ["Ctrl-C", "kill -9"])
+@pytest.mark.parametrize("how", [pytest.param("Ctrl-C", marks=pytest.mark.slow), "kill -9"])
 def test_workers_end_with_their_parent(tmp_path, how):
     parent = start(tmp_path, [7, 7])
     until = time.monotonic() + 120

@@ -14,8 +14,7 @@ import numpy as np
 from arlib import datasets
 from arlib.datasets import Dataset, DatasetError
 from arlib.datasets.scenes import draw_set
-from arlib.experiments.baselines.cross_fit import too_few
-from arlib.experiments.baselines.rows import Missing
+from arlib.experiments.baselines.cross_fit import Missing, too_few
 from arlib.experiments.baselines.sentibank import read_pairs
 from arlib.experiments.names import AUTO, FOLDS, FROZEN, HELD_OUT, MODES, SHIPPED
 from arlib.experiments.protocol import SCENES, Finetuning, Protocol

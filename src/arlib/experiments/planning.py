@@ -15,8 +15,8 @@ import torch
 from arlib import datasets
 from arlib._support.storage import cache_dir
 from arlib.datasets import DatasetError
+from arlib.experiments.baselines.cross_fit import Missing
 from arlib.experiments.baselines.lowlevel import Descriptor
-from arlib.experiments.baselines.rows import Missing
 from arlib.experiments.baselines.sentibank import LEAST
 from arlib.experiments.images import SAMPLE
 from arlib.experiments.names import HELD_OUT

@@ -260,9 +260,10 @@ def images_of(run: Run) -> Dataset:
     experiment = run.facts["experiment"]
     if "protocol" not in experiment:
         return tested_images(load_images(experiment["dataset"], experiment.get("reader", {})))
+    from arlib.experiments.images import Images  # which imports this module
     from arlib.experiments.protocol import restore_protocol
 
-    return restore_protocol(experiment["protocol"]).stages().tested(experiment["dataset"])
+    return Images(restore_protocol(experiment["protocol"])).tested(experiment["dataset"])
 
 
 def shown_images(run: Run, photographs: str = "own") -> Dataset | None:

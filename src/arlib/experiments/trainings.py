@@ -19,8 +19,8 @@ from arlib._support.files import read_json
 from arlib._support.progress import has_reader
 from arlib._support.storage import cache_dir, cache_folder, exclusive_lock
 from arlib.datasets import Dataset
+from arlib.experiments.baselines.cross_fit import Missing
 from arlib.experiments.baselines.pcnn import Progress, train_on
-from arlib.experiments.baselines.rows import Missing
 from arlib.experiments.baselines.sentibank import SentiBank, train_bank
 from arlib.experiments.images import Images
 from arlib.experiments.names import FOLDS, FROZEN, SHIPPED

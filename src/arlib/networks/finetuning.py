@@ -28,9 +28,10 @@ from arlib._support.storage import write_atomic
 from arlib.datasets import Dataset, DatasetError
 from arlib.networks.backbones import Backbone
 from arlib.networks.devices import memory_for
+from arlib.networks.finetuner import Finetuner
 from arlib.networks.loaders import Batch, Schedule, TrainingImages, collate
 from arlib.networks.models import Model, load_model
-from arlib.networks.training import Finetuner, LightningPrecision, TooFewError, Training
+from arlib.networks.training import LightningPrecision, TooFewError, Training
 
 log = logging.getLogger(__name__)
 

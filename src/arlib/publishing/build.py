@@ -35,6 +35,9 @@ from arlib.publishing.records import facts_of
 from arlib.publishing.site import build_site, checked_address
 from arlib.publishing.site_images import extract_dark_figures, gallery_page
 
+AT_ONCE = 2
+"""Chapters that are executed at the same time."""
+
 EVERY = 30.0
 """Seconds between lines that say what is still going on."""
 
@@ -290,12 +293,12 @@ def _stage_sources(root: Path, stage: Path, runs: list[Path]) -> Path:
 def _execute_chapters(
     root: Path, stage: Path, parameters: Mapping[str, Any], timeout: float, say: Say
 ) -> dict[str, float]:
-    """Execute every chapter, two at a time, since most of each is one core's work: seconds."""
+    """Execute every chapter, a few at a time, since most of each is one core's work: seconds."""
     paths = chapter_paths(root)
     say("executing the chapters")
     cells: dict[Path, int] = {}  # the one that each chapter is at
     seconds: dict[Path, float] = {}
-    kernels = Kernels()
+    kernels = Kernels(AT_ONCE)
 
     def execute(chapter: Path) -> None:
         started = time.perf_counter()
@@ -315,7 +318,7 @@ def _execute_chapters(
         seconds[chapter] = round(time.perf_counter() - started, 1)
         say(f"[{len(seconds)}/{len(paths)}] {chapter}, {seconds[chapter]:.0f} s")
 
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         try:
             for future in as_completed([pool.submit(execute, chapter) for chapter in paths]):
                 future.result()

@@ -6,6 +6,7 @@ kernel evaluates each at its place; values are kept where Jupyter does, in the c
 
 import ast
 import logging
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -49,9 +50,16 @@ for _name in ("papermill", "traitlets"):  # an EditionError says in one line wha
 
 
 class Kernels:
-    """The kernels of the chapters that are being executed, which `end` ends all at once."""
+    """The kernels of the chapters that are being executed, which `end` ends all at once.
 
-    def __init__(self) -> None:
+    Args:
+        at_once: how many run at a time, each with its share of the cores: with all of them each
+            would wait for the other's threads. `OMP_NUM_THREADS`, where it is set, stays.
+    """
+
+    def __init__(self, at_once: int = 1) -> None:
+        threads = max(1, (os.cpu_count() or 1) // at_once)
+        self._environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
         self._lock = Lock()
         self._running: set[_Kernel] = set()
         self._ended = False
@@ -65,7 +73,9 @@ class Kernels:
                 if self._ended:
                     raise RuntimeError("ended before its kernel started")
                 try:
-                    run_sync(kernel.start_kernel)(cwd=str(folder), extra_arguments=_OPTIONS)
+                    run_sync(kernel.start_kernel)(
+                        cwd=str(folder), extra_arguments=_OPTIONS, env=self._environment
+                    )
                 except OSError as error:
                     raise RuntimeError(f"its kernel did not start: {error}") from error
                 self._running.add(kernel)

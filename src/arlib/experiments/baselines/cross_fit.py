@@ -24,6 +24,10 @@ Classify = Callable[[str, Dataset, Measure, Fit], np.ndarray]
 """Name of a classifier, images, their features, how it is fitted -> probabilities (n, M)."""
 
 
+class Missing(Exception):
+    """A row that cannot be measured where the reader is; the text gives the reason."""
+
+
 class FitOnce:
     """Classifiers fitted on images of another set, each once, for all images that are predicted."""
 

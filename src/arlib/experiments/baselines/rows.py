@@ -12,6 +12,7 @@ from arlib.evaluation import Run
 from arlib.experiments.baselines.cross_fit import (
     Classify,
     Measure,
+    Missing,
     Predictor,
     cross_fit,
     too_few,
@@ -94,10 +95,6 @@ def _classified(
         return proposed[np.minimum(np.arange(most), len(proposed) - 1)]
 
     return classify_boxes(classifiers, dataset, boxes, mirror=mirror, progress=progress)
-
-
-class Missing(Exception):
-    """A row that cannot be measured where the reader is; the text gives the reason."""
 
 
 Row = Callable[[], np.ndarray]
