@@ -21,6 +21,8 @@ SET = "!window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => t
 BROKEN = """[...document.images].filter(image => !(image.complete && image.naturalWidth))
     .map(image => image.src)"""
 UNTOLD = "[...document.images].filter(image => !image.alt.trim()).map(image => image.src)"
+CUT = """[...document.querySelectorAll("article pre")]
+    .filter(block => block.scrollWidth > block.clientWidth + 1).map(block => block.innerText)"""
 # Images that are not as wide for their height as they should be; cards fit theirs into a frame.
 STRETCHED = """theme => [...document.querySelectorAll(`article img.only-${theme}`)]
     .filter(image => getComputedStyle(image).objectFit === "fill")
@@ -46,7 +48,7 @@ def page(request, browser, book):
     page.goto(path.as_uri())
     page.wait_for_function(SET)
     page.asked_first = list(page.asked)
-    page.add_style_tag(content="* { transition: none !important }")  # colours as they will be
+    page.add_style_tag(content="* { transition: none !important; animation: none !important }")
     yield page
     context.close()
 
@@ -64,7 +66,8 @@ def test_it_fits_a_desktop_and_a_phone(page):
 
 
 def load_all(page):
-    """Also what lies below, or is there for the other theme."""
+    """Also what lies below, is folded, or is there for the other theme."""
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     page.evaluate("[...document.images].forEach(image => image.loading = 'eager')")
     page.wait_for_function("[...document.images].every(image => image.complete)")
 
@@ -116,6 +119,12 @@ def test_a_figure_is_shown_in_the_form_of_the_theme(page, theme, other):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate(STRETCHED, theme) == []
     page.evaluate("document.documentElement.dataset.theme = 'light'")
+
+
+@on(*CHAPTERS)
+def test_no_line_of_code_or_output_is_cut_on_a_desktop(page):
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert page.evaluate(CUT) == []
 
 
 @on(*CHAPTERS)

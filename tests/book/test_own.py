@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import shutil
+from functools import partial
 from types import SimpleNamespace
 
 import nbformat
@@ -13,6 +14,7 @@ import pytest
 import xarray as xr
 from tests.book.conftest import ROOT, shown_values
 
+from arlib import figures
 from arlib._support.stores import write_store
 from arlib.evaluation import LabelsNeeded
 from arlib.publishing.chapters import EXPRESSION, execute_chapter
@@ -71,8 +73,9 @@ def test_eight_emotions_go_through_every_chapter_that_takes_scores(run):
     assert done.shown("05_fusion")["full_mean:.3f"] == f"{global_.mean():.3f}"
     found = done.shown("06_experiments")
     assert found["numbers.gain.count()"] == "2"  # polarity, and the eight emotions
+    found = done.shown("06a_regions")
     assert found["(labels >= 0).sum().item()"] == str((label >= 0).sum())
-    assert done.shown("06b_claims")["len(columns)"] == "2"
+    assert done.shown("06c_claims")["len(columns)"] == "2"
 
 
 @pytest.mark.slow
@@ -83,9 +86,9 @@ def test_six_emotions_likewise(run):
 
 
 def test_without_labels_a_chapter_ends_where_it_needs_them(run):
-    chapters = ["03_sentiment_score", "04_affective_regions", "05_fusion", "06_experiments"]
+    chapters = [*CHAPTERS[:3], "06_experiments", "06a_regions", "06b_open"]
     done = run(2, chapters, labelled=False)
-    for name in ("03_sentiment_score", "05_fusion", "06_experiments"):
+    for name in [each for each in chapters if each != "04_affective_regions"]:
         last = [cell for cell in done.read(name).cells if cell.cell_type == "markdown"][-1]
         assert "This chapter ends here" in last.source, name
         assert "of the run's 40 images none has one" in last.source
@@ -109,10 +112,12 @@ def test_without_labels_a_chapter_ends_where_it_needs_them(run):
         }
         assert asked <= glued, name
     assert "ch06-answer" in done.shown("06_experiments")  # which the first page shows
+    assert "ch06a-answer" in done.shown("06a_regions")
+    assert "ch06-sensitivity" in done.shown("06b_open")  # which the page of departures shows
 
 
-CHAPTERS = ("03_sentiment_score", "04_affective_regions", "05_fusion", "06b_claims")
-CHAPTERS += ("06_experiments",)
+CHAPTERS = ("03_sentiment_score", "04_affective_regions", "05_fusion", "06c_claims")
+CHAPTERS += ("06a_regions", "06b_open", "06_experiments")
 FEW = {
     "three images a class": ([0, 1] * 3, [1, 1, 2, 2, 3, 3]),
     "one image of a class": ([0, *[1] * 11], [-1] * 12),
@@ -185,8 +190,40 @@ def test_few_images_go_through_every_chapter_that_takes_scores(
             assert 0 <= float(glued['f"{share:.0%}"'].rstrip("%")) <= 100
     if few == "one label":
         return
-    lacks = glued['lacks or "nothing"']
-    assert "SentiBank (not asked for: -p rows all)" in lacks
-    assert "grid, centre crops, ten-crop, random crops (not asked for: -p rows c)" in lacks
-    nested = "a choice needs two folds"
-    assert (nested in lacks) == (few in ("one image of a class", "two labels"))
+    (lacks,) = [table.iloc[:, 0] for table in tables if "what is missing" in table.columns[0]]
+    assert "SentiBank" in lacks["not asked for: -p rows all"]
+    assert lacks["not asked for: -p rows c"] == "grid, centre crops, ten-crop, random crops"
+    nested = [why for why in lacks.index if "a choice needs two folds" in why]
+    assert bool(nested) == (few in ("one image of a class", "two labels"))
+
+
+@pytest.mark.parametrize("photographs", ["own", "none"])
+def test_ones_own_photographs_are_shown_in_ones_own_book(
+    photographs, make_scores, make_photographs, tmp_path, monkeypatch
+):
+    """Beneath the regions of chapter 4, and where predictions fail."""
+    make_photographs(tmp_path, 6, (400, 400))
+    own = tmp_path / "folder"
+    scores = make_scores(12, 12, missing=False)
+    keys = sorted(path.relative_to(own).as_posix() for path in own.glob("*/*.png"))
+    scores = scores.assign_coords(image=np.array(keys, object))
+    save_scores(scores, tmp_path / "results" / "own" / "scores.zarr")
+    experiment = {"dataset": str(own), "backbones": ["squeezenet1_1"]}
+    counts = {"images": 12, "regions": 144, "majority": 0.5}
+    facts = {"experiment": experiment, "dataset": counts}
+    (tmp_path / "results" / "own" / "run.json").write_text(json.dumps(facts))
+    monkeypatch.chdir(tmp_path)
+    drawn = {}
+
+    def keep(name, draw, *given, **settings):
+        drawn[name] = draw(*given, **settings)
+        return drawn[name]
+
+    for name in ("show_selection", "show_failures"):
+        monkeypatch.setattr(figures, name, partial(keep, name, getattr(figures, name)))
+    parameters = {"run": "own", "runs": ["own"], "photographs": photographs}
+    for name in ("04_affective_regions", "06a_regions"):
+        run_cells(name, parameters)
+    images = {name: sum(len(panel.images) for panel in f.axes) for name, f in drawn.items()}
+    assert images["show_selection"] == (3 if photographs == "own" else 0)
+    assert (images["show_failures"] > 0) == (photographs == "own")

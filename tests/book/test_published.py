@@ -109,12 +109,13 @@ def test_the_front_leads_to_the_first_page(book):
 
 
 def test_the_first_page_answers_its_question(book, glued):
-    """With what chapter 6 glues: a paragraph, and the figure of the gains with its text."""
+    """With what chapters glue: two paragraphs, and the figure of the gains with its text."""
     article = soup_of(book, "book/index").select_one("article")
     answer = " ".join(article.get_text().split())
     assert "Fusing affective regions, with K chosen on other folds, changes the accuracy" in answer
-    found = glued("06_experiments")['number(100 * numbers.gain_high.max(), "+.1f")']
+    found = glued("06_experiments")['format_number(100 * numbers.gain_high.max(), "+.1f")']
     assert f"No interval of a gain reaches beyond {found} points" in answer
+    assert glued("06a_regions")["answer"] in answer
     alts = [image["alt"] for image in article.select("img.only-light")]
     assert any(
         alt.startswith("A point with a horizontal error bar for each column") for alt in alts

@@ -91,27 +91,34 @@ def test_05_counts_what_fusion_changed(recorded):
     assert found["verdict"] == (f"a {sign} of {abs(net)}" if net else "no net change")
 
 
-def test_06_reports_the_results_of_the_recorded_runs(recorded):
-    found = recorded("06_experiments")
+def test_06b_reports_the_settings_of_the_recorded_runs(recorded):
+    found = recorded("06b_open")
     scores = open_run(RESULTS / found["run"]).scores
     table, full = (
         evaluate(probability, scores.label, folds=scores.fold).estimate
         for probability in (predict_labels(scores, 8).probability, scores.global_probability)
     )
-    positive = (scores.label == 0).groupby(scores.fold).mean()
-    assert found["majority:.1%"] == f"{float(positive.mean()):.1%}"
     assert found["accuracy.estimate:.3f"] == f"{table['accuracy']:.3f}"
-    assert found['number(fixed.estimate["auc"], ".3f")'] == f"{table['auc']:.3f}"
+    assert found["auc"] == f"{table['auc']:.3f}"
     assert found["full.estimate['accuracy']:.3f"] == f"{full['accuracy']:.3f}"
-    assert found['number(full.estimate["auc"], ".3f")'] == f"{full['auc']:.3f}"
+    assert found["auc_full"] == f"{full['auc']:.3f}"
     assert found["swept.max():.3f"] == f"{float(sweep(scores).accuracy.max()):.3f}"
     assert found["swept.size"] == str(20 * 11 * 11)
+    assert float(found["most"]) >= float(found["added"]) >= 0
+
+
+def test_06a_compares_the_regions_of_the_recorded_runs(recorded):
+    found = recorded("06a_regions")
     runs = load_edition(ROOT, "recorded").parameters["runs"]
-    assert found["len(opened)"] == str(len(runs))
     measured = [n for n in runs if "random crops" in open_run(RESULTS / n).baselines.control]
     assert found["len(of_random)"] == str(len(measured))
-    assert found["(above <= -2).sum()"] == "7"
-    assert float(found["number(costs.mean())"]) >= 0
+    assert found["len(ahead)"] == str(5 * len(runs) + len(measured))
+    scores = open_run(RESULTS / found["run"]).scores
+    positive = (scores.label == 0).groupby(scores.fold).mean()
+    assert found["majority:.1%"] == f"{float(positive.mean()):.1%}"
+    full, fused = scores.global_probability, predict_labels(scores, 8).label
+    assert found["of_run.changed"] == str(int((full.values.argmax(-1) != fused.values).sum()))
+    assert found["of_run['could change']"] == str(int((full.max("emotion") < 0.75).sum()))
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +131,8 @@ def test_06_says_what_the_tests_of_the_recorded_runs_say(recorded, tables):
     """Over the columns in which the last row is tested; a bound, not a null."""
     found = recorded("06_experiments")
     names = load_edition(ROOT, "recorded").parameters["runs"]
+    assert found["len(opened)"] == str(len(names))
+    assert found["(above <= -2).sum()"] == "7"
     assert sorted(tables) == sorted(names)
     row = "VGGNet + ft + obj + senti + lf (K)"
     last = {table.attrs["title"]: table.loc[row] for table in tables.values()}
@@ -145,8 +154,9 @@ def test_06_says_what_the_tests_of_the_recorded_runs_say(recorded, tables):
     assert (found["signal.sum()"], found["over_line.sum()"]) == (str(signal), str(over))
     assert (signal, over) == (10, 4)
     most = max(row.gain_high for row in last.values())
-    assert found['number(100 * numbers.gain_high.max(), "+.1f")'] == f"{100 * most:+.1f}"
-    least, most = (found[f"number(100 * numbers.detectable.{name}())"] for name in ("min", "max"))
+    assert found['format_number(100 * numbers.gain_high.max(), "+.1f")'] == f"{100 * most:+.1f}"
+    key = "format_number(100 * numbers.detectable.{}())"
+    least, most = (found[key.format(name)] for name in ("min", "max"))
     assert float(most) > float(least) > 0
 
 

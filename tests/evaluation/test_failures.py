@@ -274,12 +274,10 @@ def test_an_image_without_regions_has_no_frame():
     assert len(panel.images) == 1
 
 
-@pytest.mark.parametrize("dataset", [None, images_of(None)])
-def test_photographs_are_neither_read_nor_shown(dataset):
-    """These lie nowhere, so reading one would fail."""
+def test_without_images_that_may_be_shown_there_is_a_note():
     scores, _ = together(WRONG)
-    (panel,) = show_failures(causes(scores, 1), dataset, scores, k=1).axes
-    assert [text.get_text() for text in panel.texts] == ["only synthetic scenes are shown"]
+    (panel,) = show_failures(causes(scores, 1), None, scores, k=1).axes
+    assert [text.get_text() for text in panel.texts] == ["photographs of others are not shown"]
     assert not panel.images
 
 

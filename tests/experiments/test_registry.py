@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from arlib.experiments.registry import (
     images_of,
     list_runs,
     parse_experiment,
+    shown_images,
 )
 from arlib.experiments.runs import open_run, write_baselines
 from arlib.experiments.stages import Stages
@@ -221,6 +222,48 @@ def test_no_title_of_a_recorded_run_holds_a_folders_name(path):
     run = open_run(path.parent)
     assert run.title.count(" · ") == 1
     assert not re.search(r"[_/]|-ft|\(", run.title), run.title
+
+
+class TestImagesThatAPageMayShow:
+    @pytest.fixture
+    def data(self, tmp_path, make_photographs):
+        return make_photographs(tmp_path, 2, (20, 30))
+
+    @staticmethod
+    def run(dataset):
+        run = run_of({"dataset": str(dataset), "backbones": ["vgg16"]})
+        return replace(run, scores=xr.Dataset(coords={"image": images_of(run).keys.tolist()}))
+
+    def test_ones_own_are_shown_unless_that_is_not_wanted(self, data):
+        run = self.run(data / "folder")
+        for photographs in ("own", "all"):
+            shown = shown_images(run, photographs)
+            assert shown.keys.tolist() == run.scores.image.values.tolist()
+        assert shown_images(run, "none") is None
+
+    def test_those_of_a_known_dataset_are_shown_only_on_request(self, data, monkeypatch):
+        monkeypatch.setenv("ARLIB_DATA", str(data))
+        run = self.run("twitter2")
+        assert shown_images(run) is None
+        assert shown_images(run, "none") is None
+        assert len(shown_images(run, "all")) == run.scores.sizes["image"]
+        monkeypatch.delenv("ARLIB_DATA")
+        assert shown_images(run, "all") is None, "they are not here any more"
+
+    def test_where_an_image_is_gone_none_is_shown(self, data):
+        run = self.run(data / "folder")
+        others = xr.Dataset(coords={"image": [*run.scores.image.values[1:], "gone.png"]})
+        assert shown_images(replace(run, scores=others)) is None
+
+    def test_synthetic_scenes_are_always_shown(self):
+        settings = TINY()
+        run = run_of({"dataset": "scenes-folded", "protocol": asdict(settings)})
+        run = replace(run, scores=xr.Dataset(coords={"image": images_of(run).keys.tolist()}))
+        assert shown_images(run, "none").draw is not None
+
+    def test_another_choice_is_refused(self):
+        with pytest.raises(ValueError, match="photographs must be own, all, none, not 'mine'"):
+            shown_images(run_of({"dataset": "twitter2"}), "mine")
 
 
 def test_the_real_run_finds_its_photographs(data_root):

@@ -79,6 +79,19 @@ def test_an_image_and_what_is_drawn_over_it_stay():
     assert to_hex(dark.title.get_color()) != to_hex(light.title.get_color())
 
 
+def test_a_map_and_the_numbers_in_it_stay():
+    light = Figure()
+    axes = light.subplots()
+    axes.pcolormesh([[1.0, -1.0]], cmap="PuOr")
+    axes.text(0.5, 0.5, "7", color="white")
+    axes.set(title="a map", facecolor="#e4e4e4")
+    (dark,) = darkened(light).axes
+    assert dark.collections[0].get_cmap().name == "PuOr"
+    assert to_hex(dark.texts[0].get_color()) == "#ffffff"
+    assert to_hex(dark.patch.get_facecolor()) == "#e4e4e4"
+    assert contrast(dark.title.get_color(), GROUND) > 4.5, "what lies around it is turned"
+
+
 def test_tiles_that_count_fade_into_the_dark_ground():
     few, many = darkened(plane()).axes[0].collections[0].get_cmap()([0.0, 1.0])
     assert contrast(few, GROUND) < 1.1

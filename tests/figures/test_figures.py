@@ -202,8 +202,8 @@ def test_a_selection_rule_looks_the_same_in_every_column():
 
 
 @pytest.mark.parametrize("n", [1, 2, 4])
-def test_sweep_maps_have_alpha_upwards(n):
-    values = RNG.random((n, 2, 3))
+def test_sweep_maps_have_alpha_upwards_and_one_scale(n):
+    values = RNG.uniform(-0.2, 0.1, (n, 2, 3))
     maps = {
         f"column {number}": xr.DataArray(
             table, dims=("alpha", "beta"), coords={"alpha": [0, 1], "beta": [0, 0.5, 1]}
@@ -214,9 +214,11 @@ def test_sweep_maps_have_alpha_upwards(n):
     figure.draw_without_rendering()
     panels = [panel for panel in figure.axes if panel.get_title(loc="left")]
     assert [panel.get_title(loc="left") for panel in panels] == list(maps)
+    most = 100 * np.abs(values).max()
     for panel, table in zip(panels, values, strict=True):
         (mesh,) = panel.collections
-        np.testing.assert_allclose(np.asarray(mesh.get_array()), 100 * table)
+        np.testing.assert_allclose(np.asarray(mesh.get_array()).reshape(2, 3), 100 * table)
+        np.testing.assert_allclose(mesh.get_clim(), (-most, most))
         assert (panel.get_xlabel(), panel.get_ylabel()) == ("beta", "alpha")
         low, high = panel.get_ylim()
         assert low < high

@@ -271,60 +271,66 @@ def marks(panel):
 
 
 @pytest.fixture(scope="module")
-def panels(tables):
+def drawn_table(tables):
+    """Of the map: its columns, its rows, the number that each cell shows, and its colour's."""
     figure = plot_table(tables)
     figure.draw_without_rendering()
-    return dict(zip(tables, figure.axes, strict=True))
+    return read_map(figure)
 
 
-def test_marks_are_the_estimates_and_bars_the_intervals(panels, tables):
-    for name, panel in panels.items():
-        table, (container,) = tables[name], panel.containers
-        np.testing.assert_allclose(marks(panel).get_xdata(), 100 * table.accuracy)
-        assert marks(panel).get_ydata().tolist() == list(range(len(NAMES)))
-        np.testing.assert_allclose(bars(container), 100 * table[["low", "high"]])
-        assert [label.get_text() for label in panel.get_yticklabels()] == NAMES
-        low, high = panel.get_ylim()
-        assert low > high, "the first row is on top"
+def read_map(figure):
+    axes, bar = figure.axes
+    assert bar.get_xlabel() == "points above the last row"
+    columns = [label.get_text() for label in axes.get_xticklabels()]
+    rows = [label.get_text() for label in axes.get_yticklabels()]
+    shown = pd.DataFrame(np.nan, rows, columns)
+    for text in axes.texts:
+        x, y = text.get_position()
+        shown.iloc[int(y), int(x)] = float(text.get_text())
+    (tiles,) = axes.collections
+    values = np.ma.filled(tiles.get_array(), np.nan).reshape(shown.shape)
+    low, high = tiles.get_clim()
+    assert low == -high, "white is no difference"
+    return shown, pd.DataFrame(values, rows, columns)
 
 
-def test_the_papers_marks_are_there_for_a_column_of_the_papers(panels, tables):
-    (theirs,) = line(panels[DRAWN], "the paper")
-    expected = 100 * paper_table()["Twitter II"].reindex(NAMES)
-    np.testing.assert_allclose(theirs.get_xdata(), expected)
-    assert theirs.get_ydata().tolist() == list(range(len(NAMES)))
-    assert theirs.get_markerfacecolor() == "none"
-    (majority,) = line(panels[DRAWN], "the paper's majority line")
-    np.testing.assert_allclose(majority.get_xdata(), 100 * 470 / 603)
-    title = panels[DRAWN].get_title(loc="left").replace("\n", " ")
-    assert title == f"{DRAWN}; the paper: Twitter II"
+def test_the_map_holds_every_accuracy_and_the_papers_beside(drawn_table, tables):
+    shown, _ = drawn_table
+    paper = paper_table()
+    assert shown.index.tolist() == [*NAMES, "always the commonest label"]
+    assert shown.columns.tolist() == [*tables, *(f"the paper · {name}" for name in paper)]
+    for name, table in tables.items():
+        np.testing.assert_allclose(shown[name].iloc[:-1], 100 * table.accuracy, atol=0.5)
+        assert shown[name].iloc[-1] == pytest.approx(100 * table.majority.max(), abs=0.5)
+    theirs = 100 * paper.reindex(NAMES)
+    np.testing.assert_allclose(shown.iloc[:-1, len(tables) :], theirs, atol=0.5)
 
 
-def test_and_absent_for_another(panels):
-    assert line(panels[BARE], "the paper") == []
-    assert line(panels[BARE], "the paper's majority line") == []
-    assert panels[BARE].get_title(loc="left") == BARE
-
-
-def test_the_papers_majority_is_absent_where_it_is_not_known(runs):
-    (panel,) = plot_table(table1([replace(runs[BARE], name="scenes-tagged")])).axes
-    assert panel.get_title(loc="left").endswith("the paper: Flickr")
-    assert len(line(panel, "the paper")) == 1
-    assert line(panel, "the paper's majority line") == []
+def test_its_colours_are_what_accuracies_are_above_the_majority(drawn_table, tables):
+    shown, worth = drawn_table
+    for name, table in tables.items():
+        expected = 100 * (table.accuracy - table.majority[REFERENCE])
+        np.testing.assert_allclose(worth[name].iloc[:-1], expected)
+    expected = 100 * (paper_table()["Twitter II"] - 470 / 603).reindex(NAMES)
+    np.testing.assert_allclose(worth["the paper · Twitter II"].iloc[:-1], expected)
+    assert worth["the paper · Flickr"].isna().all(), "its majority is not known"
+    assert shown["the paper · Flickr"].notna().sum() == len(paper_table())
 
 
 @pytest.mark.parametrize(
     ("name", "column"),
     [
         ("scenes-annotated, five agree", "Twitter I, five agree"),
+        ("scenes-tagged", "Flickr"),
         ("twitter2-mobilenet_v2-ft", "Twitter II"),
         ("twitter1-four-vgg16-ft-vso", "Twitter I, four agree"),
         ("vso-held-out-vgg16-ft-vso", "Flickr"),
+        (BARE, None),
     ],
 )
 def test_a_column_stands_for_one_of_the_papers_by_its_dataset(runs, name, column):
-    (panel,) = plot_table(table1([replace(runs[BARE], name=name)])).axes
-    assert panel.get_title(loc="left").replace("\n", " ") == f"{name}; the paper: {column}"
+    (table,) = table1([replace(runs[BARE], name=name)]).values()
+    assert table.attrs["paper"] == column
 
 
 def test_a_column_is_called_by_its_title_on_the_page_and_in_the_figure(runs):
@@ -333,29 +339,11 @@ def test_a_column_is_called_by_its_title_on_the_page_and_in_the_figure(runs):
     tables = table1(named.values())
     title = "Twitter II · MobileNetV2 fine-tuned on the other folds"
     assert rows_of(table_html(tables, named))[0].findall("th")[1].text == title
-    (panel,) = plot_table(tables).axes
-    first, *rest = panel.get_title(loc="left").splitlines()
-    assert (first, " ".join(rest)) == ("Twitter II", f"{words['network']}; the paper: Twitter II")
+    shown, _ = read_map(plot_table(tables))
+    assert shown.columns[0] == title
     part = named[DRAWN].labelled()
     (curve,) = plot_curves({DRAWN: curves(part)}, {DRAWN: 0.5}).axes
     assert curve.get_title(loc="left").splitlines()[0] == "Twitter II"
-
-
-def test_a_column_has_its_own_majority_line(panels, tables):
-    for name, panel in panels.items():
-        (majority,) = line(panel, "its majority line")
-        np.testing.assert_allclose(majority.get_xdata(), 100 * tables[name].majority[REFERENCE])
-
-
-def test_the_legend_names_each_kind_of_mark_once(tables):
-    (legend,) = plot_table(tables).legends
-    names = [text.get_text() for text in legend.get_texts()]
-    assert sorted(names) == [
-        "its majority line",
-        "the paper",
-        "the paper's majority line",
-        "this edition",
-    ]
 
 
 def test_gains_are_beside_their_settings():
@@ -419,3 +407,15 @@ def test_pairs_of_rows_are_bands_on_one_axis(runs):
     assert texts == ["a", "b", "the paper", "scenes", "photographs"]
     low, high = panel.get_ylim()
     assert low > max(lines) > 0 > high, "the first pair is on top"
+
+
+def test_without_the_papers_gains_or_tests_a_mark_is_filled_by_its_interval():
+    index = pd.MultiIndex.from_product([["grid", "all regions"], [DRAWN, BARE]])
+    gains = pd.DataFrame({"gain": [0.01, -0.02, 0.0, 0.03]}, index=index)
+    table = gains.assign(gain_low=gains.gain - 0.015, gain_high=gains.gain + 0.015)
+    (panel,) = plot_pairs(table, {}, dict.fromkeys((DRAWN, BARE), "photographs")).axes
+    marks = [line for line in panel.get_lines() if line.get_marker() in MARKERS[:2]]
+    assert [line.get_markerfacecolor() != "white" for line in marks] == [False, True, False, True]
+    assert [text.get_text() for text in panel.texts] == ["grid", "all regions", "photographs"]
+    above, *others = np.diff([0, *(line.get_ydata()[0] for line in marks)])
+    assert others == pytest.approx([1, 2 + above, 1]), "a band is its name, its lines and a gap"

@@ -20,6 +20,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 from tests.publishing.conftest import ends
 
+from arlib.publishing.chapters import INJECTED
 from arlib.publishing.editions import EditionError
 from arlib.publishing.site import (
     CARD,
@@ -108,6 +109,17 @@ def test_an_expression_without_a_value_is_refused():
 
 def figure(name, **more):
     return new_code_cell("plot()", metadata={"mystnb": {"figure": {"name": name, **more}}})
+
+
+def test_parameters_are_folded_on_the_site_alone():
+    tags = ["parameters", INJECTED, "thumbnail"]
+    given = [new_code_cell("k = 8", metadata={"tags": [tag]}) for tag in tags]
+    done = for_sphinx(new_notebook(cells=given)).cells
+    folded = ["hide-input" in cell.metadata.tags for cell in done]
+    assert folded == [True, True, False]
+    shown = [cell.metadata.mystnb.code_prompt_show for cell in done[:2]]
+    assert shown == ["Show the parameters", "Show what this edition sets"]
+    assert [cell.metadata.tags for cell in given] == [[tag] for tag in tags]
 
 
 def test_the_text_in_italics_below_a_figure_becomes_its_caption():

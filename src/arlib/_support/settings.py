@@ -231,6 +231,7 @@ SETTINGS: Mapping[str, Setting] = {
         choices=("auto", "squeezenet1_1", "scenes"),
         or_path=True,
     ),
+    "photographs": Setting(str, "whose photographs pages show", choices=("own", "all", "none")),
     "max_images": Setting(int, "images of the recall experiment", 1, 10_000),
 }
 """Everything that an edition, `-p` and run.json may set."""

@@ -10,6 +10,8 @@ from .failures import causes as causes
 from .metrics import compare as compare, evaluate as evaluate, majority_rate as majority_rate
 from .report import (
     compare_runs as compare_runs,
+    format_interval as format_interval,
+    format_number as format_number,
     format_table as format_table,
     predictions as predictions,
     verdicts as verdicts,

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from arlib.evaluation.metrics import compare, evaluate
@@ -157,6 +158,36 @@ def predictions(runs: Iterable[Run]) -> pd.DataFrame:
             part.insert(0, "run", run.name)
             parts.append(part)
     return pd.concat(parts, ignore_index=True)
+
+
+def format_number(value: float, form: str = ".1f") -> str:
+    """Write a number; NaN, such as the AUC where one emotion alone is true, is a dash.
+
+    Args:
+        value: Any.
+        form: As after the colon of an f-string.
+
+    Example:
+        >>> format_number(2 / 3), format_number(np.nan, "+.3f")
+        ('0.7', '–')
+    """
+    return "–" if np.isnan(value) else f"{value:{form}}"
+
+
+def format_interval(values: npt.ArrayLike, form: str = "+z.1f") -> str:
+    """Write an estimate with the limits of its interval, where it has any.
+
+    Args:
+        values: The estimate, the lower and the upper limit, (3,).
+        form: Of each, as after the colon of an f-string.
+
+    Example:
+        >>> format_interval([2.0, -0.25, 4.25]), format_interval([2.0, np.nan, np.nan], ".0f")
+        ('+2.0 [-0.2, +4.2]', '2')
+    """
+    estimate, low, high = np.asarray(values, float)
+    limits = "" if np.isnan(low) else f" [{low:{form}}, {high:{form}}]"
+    return format_number(estimate, form) + limits
 
 
 def format_table(table: Mapping[str, pd.DataFrame] | pd.DataFrame, form: str = "text") -> str:

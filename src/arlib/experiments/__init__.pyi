@@ -18,5 +18,6 @@ from .registry import (
     images_of as images_of,
     list_runs as list_runs,
     parse_experiment as parse_experiment,
+    shown_images as shown_images,
 )
 from .runs import open_run as open_run

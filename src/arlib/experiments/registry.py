@@ -266,6 +266,35 @@ def images_of(run: Run) -> Dataset:
     return Images(restore_protocol(experiment["protocol"])).tested(experiment["dataset"])
 
 
+def shown_images(run: Run, photographs: str = "own") -> Dataset | None:
+    """Find the images of a run if a page may show them: they may show people, and have licences.
+
+    Args:
+        run: the run.
+        photographs: "own" for those of a table or folder of one's own, which a path names; "all"
+            for those of known datasets too; "none" for neither. Synthetic scenes are always shown.
+
+    Returns:
+        The images, as `images_of` finds them; None where they are not shown, or not here any more.
+
+    Raises:
+        ValueError: `photographs` is none of these.
+    """
+    choices = SETTINGS["photographs"].choices
+    if photographs not in choices:
+        raise ValueError(f"photographs must be {', '.join(choices)}, not {photographs!r}")
+    name = run.facts["experiment"]["dataset"]
+    of_others = name in datasets.names()
+    drawn = name.startswith("scenes-")
+    if not drawn and (photographs == "none" or (of_others and photographs == "own")):
+        return None
+    try:
+        images = images_of(run)
+    except (DatasetError, OSError):
+        return None
+    return images if {*run.scores.image.values.tolist()} <= {*images.keys.tolist()} else None
+
+
 def experiment_settings(dataset: str, *, protocol: bool = False) -> dict[str, Any]:
     """List what an experiment may set, with the defaults.
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
-from matplotlib.collections import Collection
+from matplotlib.axes import Axes
+from matplotlib.collections import Collection, QuadMesh
 from matplotlib.colors import Colormap, ListedColormap, to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -37,15 +38,16 @@ class BookFigure(Figure):
 
 
 def darkened(figure: Figure) -> Figure:
-    """Copy a figure for a dark ground; images and what is drawn over them keep their colours."""
+    """Copy a figure for a dark ground; images, maps and what lies on them keep their colours."""
     dark: Figure = deepcopy(figure)
     kept = {
         id(part)
         for axes in dark.axes
-        if axes.images
+        if axes.images or _is_map(axes)
         for artist in (*axes.patches, *axes.lines, *axes.texts, *axes.collections)
         for part in artist.findobj()
     }
+    kept |= {id(axes.patch) for axes in dark.axes if _is_map(axes)}  # of cells without a value
     for artist in dark.findobj():
         if id(artist) not in kept:
             _invert(artist)
@@ -90,6 +92,12 @@ def _invert_collection(artist: Collection) -> None:
         artist.set_edgecolor(inverted(edge).tolist())
     elif _is_grey(artist.get_cmap()):
         artist.set_cmap(ListedColormap(inverted(artist.get_cmap()(np.linspace(0, 1, 256)))))
+
+
+def _is_map(axes: Axes) -> bool:
+    """Whether a panel's cells are coloured by their values, and not in greys."""
+    meshes = [each for each in axes.collections if isinstance(each, QuadMesh)]
+    return any(not _is_grey(mesh.get_cmap()) for mesh in meshes)
 
 
 def _one(colour: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Chapter 6: accuracy over K, sweeps, failures."""
+"""Chapters 6a and 6b: accuracy over K, failures, sweeps."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -72,25 +72,31 @@ def plot_curves(
 
 
 def plot_sweeps(maps: Mapping[str, xr.DataArray]) -> Figure:
-    """Show accuracy over alpha and beta as one map a column, each on its own scale.
+    """Show what each alpha and beta gain as one map a column, all on one scale.
 
     Args:
-        maps: column -> (alpha, beta) in [0, 1].
+        maps: column -> (alpha, beta), a difference of accuracies in [-1, 1].
     """
+    import seaborn as sns
+
     n = len(maps)
-    figure, axes = new_figure(min(n, 3), -(-n // 3), height=0.6 + 2.4 * -(-n // 3))
+    wide, high = min(n, 3), -(-n // 3)
+    figure, axes = new_figure(wide, high, height=1.1 + 2 * high)
     panels = np.ravel(axes)
-    for panel, (name, accuracy) in zip(panels, maps.items(), strict=False):
-        values = 100 * accuracy.transpose("alpha", "beta")
-        tiles = panel.pcolormesh(
-            accuracy.beta.values, accuracy.alpha.values, values, cmap="cividis", shading="nearest"
-        )
+    most = max(float(np.abs(gain).max()) for gain in maps.values())
+    look: dict[str, Any] = {"vmin": -100 * most, "vmax": 100 * most, "cmap": "PuOr"}
+    for panel, (name, gain) in zip(panels, maps.items(), strict=False):
+        table = 100 * gain.transpose("alpha", "beta").to_pandas()
+        sns.heatmap(table, ax=panel, xticklabels=5, yticklabels=5, cbar=False, **look)
+        panel.invert_yaxis()
         panel.grid(False)
-        panel.set(xlabel="beta", ylabel="alpha")
-        set_title(panel, accuracy.attrs.get("title", name), 20)
-        figure.colorbar(tiles, ax=panel).ax.tick_params(labelsize=SMALL)
+        set_title(panel, gain.attrs.get("title", name), 20)
     for panel in panels[n:]:
         panel.set_axis_off()
+    tiles = panels[0].collections[0]
+    bar = figure.colorbar(tiles, ax=axes, orientation="horizontal", aspect=40)
+    bar.set_label("accuracy gained over the full image, points", fontsize=SMALL + 1)
+    bar.ax.tick_params(labelsize=SMALL)
     return figure
 
 
@@ -103,19 +109,18 @@ def show_failures(
     alpha: float = 1.0,
     base: float | str = "e",
 ) -> Figure:
-    """Draw the most confident failure of each cause with its K regions; of synthetic scenes only.
+    """Draw the most confident failure of each cause with its K regions.
 
     Args:
         failed: from `arlib.evaluation.causes`.
-        dataset: of the scores' images; photographs, or None, give a note instead: they may show
-            people, and have licences of their own.
+        dataset: the scores' images, from `arlib.experiments.shown_images`; None gives a note.
         scores: of the images, two emotions.
         k: K.
         alpha: Eq. 2's tradeoff.
         base: Eq. 1's logarithm.
     """
-    if dataset is None or dataset.draw is None or failed.empty:
-        return new_note("nothing failed" if failed.empty else "only synthetic scenes are shown")
+    if dataset is None or failed.empty:
+        return new_note("nothing failed" if failed.empty else "photographs of others are not shown")
     first = failed.groupby("cause", sort=False).head(1)
     figure, axes = new_figure(len(first), width=1.9 * max(len(first), 2), height=2.6)
     keys = dataset.keys.tolist()

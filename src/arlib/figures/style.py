@@ -79,3 +79,11 @@ def draw_intervals(axes: Axes, table: "pd.DataFrame", estimate: str, *, label: s
     look: Any = {"linestyle": "", "color": COLOURS[0], "marker": MARKERS[0]}
     axes.plot(rows[estimate], y, label=label, **look)
     axes.invert_yaxis()
+
+
+def label_bar(axes: Axes, label: str) -> None:
+    """Label the colour bar that seaborn drew for a panel's map, in the size of other text."""
+    bar = axes.collections[0].colorbar
+    assert bar is not None
+    bar.set_label(label, fontsize=SMALL + 1)
+    bar.ax.tick_params(labelsize=SMALL)

@@ -1,4 +1,4 @@
-"""Chapter 6: Table 1 as HTML whose cells open, and as a figure beside the paper's; sensitivity."""
+"""Chapters 6 to 6c: Table 1 as HTML whose cells open, and as a map; gains, pairs, sensitivity."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -8,17 +8,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from arlib.evaluation import Run, methods, paper_table
+from arlib.evaluation import Run, format_interval, format_number, methods, paper_table
 from arlib.figures.style import (
     COLOURS,
-    LINES,
     MARKERS,
     NEUTRAL,
     SMALL,
     draw_intervals,
+    label_bar,
     new_figure,
-    set_title,
 )
+
+_MAJORITY = "always the commonest label"
+"""The last row, of the accuracy without any method."""
 
 _STYLE = """<style>
 .arlib-table1 {overflow-x: auto; font-size: 0.85em}
@@ -52,25 +54,13 @@ def table_html(tables: Mapping[str, pd.DataFrame], runs: Mapping[str, Run]) -> s
         for method in refers
     ]
     lines = "".join(
-        f"<td>{_number(100 * table.majority.max(), '.1f')}</td>" for table in tables.values()
+        f"<td>{format_number(100 * table.majority.max(), '.1f')}</td>" for table in tables.values()
     )
-    rows.append(f"<tr><th scope='row'>always the commonest label</th>{lines}</tr>")
+    rows.append(f"<tr><th scope='row'>{_MAJORITY}</th>{lines}</tr>")
     return (
         f"{_STYLE}<div class='arlib-table1'><table><thead><tr><th>accuracy, %</th>{heads}</tr>"
         f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
-
-
-def _number(value: float, form: str) -> str:
-    """Format a number; NaN, such as the AUC of one emotion alone, is a dash."""
-    return "–" if np.isnan(value) else f"{value:{form}}"
-
-
-def _interval(numbers: pd.Series, form: str) -> str:
-    """Format an estimate with its limits, where it has any."""
-    estimate, low, high = map(float, numbers)
-    limits = "" if np.isnan(low) else f" [{low:{form}}, {high:{form}}]"
-    return _number(estimate, form) + limits
 
 
 _MARKS = {
@@ -85,10 +75,11 @@ def _cell(row: pd.Series, run: Run, refers: str) -> str:
     if np.isnan(row.accuracy):
         summary, details = ["–"], {"why not": row.note}
     else:
-        percent, auc = 100 * row.drop(["mark", "note"]).astype(float), row.auc
+        percent = 100 * row.drop(["mark", "note"]).astype(float)
+        balance, auc = format_number(percent.balanced_accuracy), format_number(row.auc, ".3f")
         summary = [
-            _interval(percent[["accuracy", "low", "high"]], ".1f"),
-            f"balanced {_number(percent.balanced_accuracy, '.1f')}, AUC {_number(auc, '.3f')}",
+            format_interval(percent[["accuracy", "low", "high"]], ".1f"),
+            f"balanced {balance}, AUC {auc}",
             row["mark"],
         ]
         balanced = percent[["balanced_accuracy", "balanced_low", "balanced_high"]]
@@ -97,8 +88,8 @@ def _cell(row: pd.Series, run: Run, refers: str) -> str:
             "mark": _MARKS.get(row["mark"], ""),
             "note": row.note,
             "images": f"{row.images:.0f}",
-            "balanced accuracy": _interval(balanced, ".1f"),
-            "AUC": _interval(row[["auc", "auc_low", "auc_high"]], ".3f"),
+            "balanced accuracy": format_interval(balanced, ".1f"),
+            "AUC": format_interval(row[["auc", "auc_low", "auc_high"]], ".3f"),
         }
         if not np.isnan(row.gain):
             details |= _gains(row, percent)
@@ -126,11 +117,11 @@ def _cell(row: pd.Series, run: Run, refers: str) -> str:
 def _gains(row: pd.Series, percent: pd.Series) -> dict[str, str]:
     """What differs from the reference row, and how that was tested."""
     gains = {
-        "accuracy": _interval(percent[["gain", "gain_low", "gain_high"]], "+z.1f"),
-        "balanced": _interval(
+        "accuracy": format_interval(percent[["gain", "gain_low", "gain_high"]], "+z.1f"),
+        "balanced": format_interval(
             percent[["balanced_gain", "balanced_gain_low", "balanced_gain_high"]], "+z.1f"
         ),
-        "AUC": _interval(row[["auc_gain", "auc_gain_low", "auc_gain_high"]], "+z.3f"),
+        "AUC": format_interval(row[["auc_gain", "auc_gain_low", "auc_gain_high"]], "+z.3f"),
     }
     details = {
         "gain": "; ".join(f"{name} {text}" for name, text in gains.items()),
@@ -154,51 +145,36 @@ def _gains(row: pd.Series, percent: pd.Series) -> dict[str, str]:
 
 
 def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """Show every row of every column with its interval, and the paper's number as a hollow mark.
+    """Show Table 1 beside the paper's as one map: accuracies in %, coloured by what they are worth.
+
+    The colour is the difference from always predicting the commonest label, the last row. A cell is
+    grey where there is no accuracy, or where that of the last row is not known.
 
     Args:
         tables: columns, from `arlib.evaluation.table1`, at least one.
     """
+    import seaborn as sns
+
     paper = paper_table()
-    figure, axes = new_figure(1, len(tables), height=0.8 + 2.7 * len(tables))
-    for panel, table in zip(np.ravel(axes), tables.values(), strict=True):
-        place = np.arange(len(table))
-        percent = 100 * table[["accuracy", "low", "high"]]
-        draw_intervals(panel, percent, "accuracy", label="this edition")
-        panel.axvline(
-            100 * table.majority.max(),
-            color=COLOURS[0],
-            linestyle=LINES[1],
-            label="its majority line",
-        )
-        other, title = table.attrs["paper"], table.attrs["title"]
-        if other is not None:
-            theirs = 100 * paper[other].reindex(table.index)
-            panel.plot(
-                theirs,
-                place,
-                linestyle="",
-                marker=MARKERS[3],
-                markerfacecolor="none",
-                color=COLOURS[5],
-                label="the paper",
-            )
-            line = paper.attrs["majority"][other]
-            if not np.isnan(line):
-                panel.axvline(
-                    100 * line,
-                    color=COLOURS[5],
-                    linestyle=LINES[3],
-                    label="the paper's majority line",
-                )
-        panel.set_yticks(place, table.index, fontsize=SMALL)
-        set_title(panel, title if other is None else f"{title}; the paper: {other}")
-    handles: dict[str, Any] = {}
-    for panel in np.ravel(axes):
-        lines, labels = panel.get_legend_handles_labels()
-        handles |= dict(zip(labels, lines, strict=True))
-    figure.legend(handles.values(), handles, loc="outside lower center", ncols=2, fontsize=SMALL)
-    np.ravel(axes)[-1].set_xlabel("accuracy in %, 95 % interval")
+    columns = {table.attrs["title"]: 100 * table.accuracy for table in tables.values()}
+    percent = pd.DataFrame(columns).join((100 * paper).add_prefix("the paper · "))
+    lines = [table.majority.max() for table in tables.values()]
+    percent.loc[_MAJORITY] = 100 * np.array([*lines, *paper.attrs["majority"].values()])
+    worth = percent - percent.loc[_MAJORITY]
+    most = np.nanmax(worth.abs().to_numpy(), initial=1)
+    figure, axes = new_figure(height=3.6 + 0.22 * len(percent))
+    look: dict[str, Any] = {"vmin": -most, "vmax": most, "cmap": "PuOr"}
+    look |= {"cbar_kws": {"orientation": "horizontal", "aspect": 40}, "linewidths": 0.5}
+    sns.heatmap(worth, ax=axes, annot=percent, fmt=".0f", **look)
+    for row, column in zip(*np.nonzero(worth.isna() & percent.notna()), strict=True):
+        text = f"{percent.iloc[row, column]:.0f}"
+        axes.text(column + 0.5, row + 0.5, text, ha="center", va="center")
+    for text in axes.texts:
+        text.set_fontsize(SMALL - 1)
+    axes.axvline(len(tables), color="white", linewidth=4)
+    axes.grid(False)
+    axes.set(xlabel="", ylabel="", facecolor="#e4e4e4")
+    label_bar(axes, "points above the last row")
     return figure
 
 
@@ -213,7 +189,7 @@ def plot_fusion_gains(tables: Mapping[str, pd.DataFrame]) -> Figure:
     rows = pd.DataFrame({name: table.loc[fused] for name, table in tables.items()}).T
     rows = 100 * rows[["gain", "gain_low", "gain_high"]].astype(float)
     rows.columns = ["gain", "low", "high"]
-    figure, axes = new_figure(height=1.1 + 0.36 * (len(rows) + len(paper)))
+    figure, axes = new_figure(height=0.9 + 0.33 * (len(rows) + len(paper)))
     draw_intervals(axes, rows, "gain")
     theirs = len(rows) + np.arange(len(paper))
     look: Any = {"linestyle": "", "marker": MARKERS[3], "markerfacecolor": "none"}
@@ -222,7 +198,7 @@ def plot_fusion_gains(tables: Mapping[str, pd.DataFrame]) -> Figure:
     axes.axhline(len(rows) - 0.5, color=NEUTRAL, linewidth=1)
     heads = ("\n".join(filter(None, table.attrs["heads"])) for table in tables.values())
     labels = [*heads, *(f"the paper\n{name}" for name in paper.index)]
-    axes.set_yticks(np.arange(len(labels)), labels, fontsize=8)
+    axes.set_yticks(np.arange(len(labels)), labels, fontsize=SMALL)
     axes.set_xlabel("accuracy gained over the full image, points, 95 % interval")
     return figure
 
@@ -233,17 +209,20 @@ def plot_pairs(
     """Show what one row of Table 1 gains over another, for pairs of rows, on one axis.
 
     Args:
-        table: from `arlib.evaluation.compare_rows`; a band a pair, a line a column. A mark is
-            filled where Holm's p is below 0.05.
-        paper: pair -> the paper's gains, as hollow marks on the first line of its band.
+        table: from `arlib.evaluation.compare_rows`, or any with such an index, gains and limits; a
+            band a pair, a line a column. A mark is filled where `p_holm` is below 0.05, or, in a
+            table without it, where the interval excludes 0.
+        paper: pair -> the paper's gains, as hollow marks on the first line of its band; where it
+            is empty, bands have no such line.
         groups: column -> what it is of, such as "photographs"; a group has its colour and name.
     """
-    pairs = list(dict.fromkeys(table.index.get_level_values("pair")))
+    pairs = list(dict.fromkeys(table.index.get_level_values(0)))
     styles = zip((COLOURS[0], COLOURS[5], COLOURS[2]), MARKERS, strict=False)
     looks = dict(zip(dict.fromkeys(groups.values()), styles, strict=False))
-    height = (
-        3.6 + table.groupby(level="pair").size().max()
-    )  # lines of a band, with its name, the paper, a gap
+    first = 2.6 if paper else 1.3  # line of a band, below its name and the paper's marks
+    height = first + 1 + table.groupby(level=0).size().max()
+    sure = (table.gain_low > 0) | (table.gain_high < 0)
+    table = table.assign(sure=table["p_holm"] < 0.05 if "p_holm" in table else sure)
     figure, axes = new_figure(width=5, height=0.8 + 0.07 * height * len(pairs))
     axes.axvline(0, color=NEUTRAL, linewidth=1)
     right = axes.get_yaxis_transform()
@@ -254,16 +233,16 @@ def plot_pairs(
         gains = 100 * np.asarray(paper.get(pair, ()), float)
         look: dict[str, Any] = {"linestyle": "", "markersize": 5, "markerfacecolor": "none"}
         axes.plot(gains, np.full(gains.size, top + 1.6), marker="D", color="black", **look)
-        lines = top + 2.6 + np.arange(len(rows))
+        lines = top + first + np.arange(len(rows))
         for line, (column, row) in zip(lines, rows.iterrows(), strict=True):
             colour, marker = looks[groups[column]]
             axes.plot([100 * row.gain_low, 100 * row.gain_high], [line, line], color=colour, lw=1)
-            look["markerfacecolor"] = colour if row.p_holm < 0.05 else "white"
+            look["markerfacecolor"] = colour if row.sure else "white"
             axes.plot(100 * row.gain, line, marker=marker, color=colour, **look)
-    names = {"the paper": (1.6, "black")}
+    names = {"the paper": (1.6, "black")} if paper else {}
     members = [groups[column] for column in table.loc[pairs[0]].index] if pairs else []
     for group, (colour, _) in looks.items():
-        names[group] = (2.6 + float(np.mean(np.flatnonzero(np.array(members) == group))), colour)
+        names[group] = (first + float(np.mean(np.flatnonzero(np.array(members) == group))), colour)
     for name, (middle, colour) in names.items():
         axes.text(
             *(0.99, middle, name),

@@ -153,6 +153,8 @@ def _read(app: Any, name: str, source: list[str]) -> None:
         source[0] = page_for_sphinx(source[0])
 
 
+_FOLDED = {"parameters": "the parameters", INJECTED: "what this edition sets"}
+_WORDS = ("Show", "Hide")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>$|#~^])")
 _CAPTION = re.compile(r"\*([^*].*)\*(?:\n\n|\Z)")
 _CODE = re.compile(r"(^```\w+\n.*?^```$)", re.MULTILINE | re.DOTALL)
@@ -176,9 +178,14 @@ def for_sphinx(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     Values take the place of expressions in its text. Links to a reference, a term or an equation
     become citations, terms and numbers; equations are numbered by Sphinx; the names of `arlib` in
     code's type become links. The paragraph in italics below a figure becomes its caption.
+    Parameters are folded: a reader of the site cannot set them.
     """
     cells = [nbformat.from_dict(cell) for cell in notebook.cells]
     for cell in cells:
+        for tag in _FOLDED.keys() & {*cell.metadata.get("tags", [])}:
+            cell.metadata["tags"].append("hide-input")
+            prompts = {f"code_prompt_{word.lower()}": f"{word} {_FOLDED[tag]}" for word in _WORDS}
+            cell.metadata["mystnb"] = {**cell.metadata.get("mystnb", {}), **prompts}
         if cell.cell_type == "markdown":
             cell["source"] = _with_roles(_with_values(cell))
     for cell, after in zip(cells, [*cells[1:], None], strict=True):
