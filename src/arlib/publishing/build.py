@@ -322,7 +322,9 @@ def _execute_chapters(
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         try:
-            for future in as_completed([pool.submit(execute, chapter) for chapter in paths]):
+            # the last first: they take longest, and nothing should wait for one alone in the end
+            todo = [pool.submit(execute, chapter) for chapter in reversed(paths)]
+            for future in as_completed(todo):
                 future.result()
         finally:
             kernels.end()  # of the chapters that run, where one failed or this process is ended
