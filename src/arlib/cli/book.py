@@ -24,13 +24,15 @@ MYST = "jupyterlab-myst"
 @PARAMETERS
 @click.option("--record", is_flag=True, help="Also put fresh runs under book/results/.")
 @click.option("--only-measure", is_flag=True, help="Measure the runs; no chapters, no site.")
-@click.option("--plan", is_flag=True, help="Say what it needs and takes; start nothing.")
+@click.option(
+    "--plan", is_flag=True, help="Print what it needs and how long it takes; start nothing."
+)
 @click.option(
     "--stage",
     type=click.Choice(["pretrain", "finetune", "score", "rows"]),
-    help="Of a protocol: do this stage, with what it needs of those before it.",
+    help="Of a protocol: only this stage, and the stages that it needs.",
 )
-@click.option("--yes", is_flag=True, help="Start what takes days without a GPU.")
+@click.option("--yes", is_flag=True, help="Start even if it takes days without a GPU.")
 @with_workers
 @click.option("--timeout", default=3600.0, type=SECONDS, help="Seconds that a cell may take.")
 @click.option(
@@ -41,7 +43,7 @@ MYST = "jupyterlab-myst"
 @click.option(
     "--address",
     envvar="ARLIB_ADDRESS",
-    help="The site's public address: links to it show an image.  [env: ARLIB_ADDRESS]",
+    help="The site's public address, for previews of links to it.  [env: ARLIB_ADDRESS]",
 )
 def run(
     edition: str,

@@ -17,7 +17,7 @@ def data() -> None:
 @data.command("list")
 @click.option("--format", "form", default="text", type=click.Choice(["text", "markdown", "json"]))
 def list_(form: str) -> None:
-    """List all datasets: which are here, and how large, licensed and cited they are.
+    """List all datasets: which are here, and their size, licence and citation.
 
     `markdown` is the generated part of the book's page on datasets.
     """
@@ -46,9 +46,9 @@ def where(name: str) -> None:
 def check(name: str | None, as_json: bool, max_pixels: int) -> None:
     """Check a dataset, or everything that is here; exit status 1 if there is an error.
 
-    NAME is of the catalogue; PATH is a folder of class folders, or a table in CSV or Parquet, such
-    as `arlib data where folder` and `arlib data where table` describe. Counts are held against the
-    published ones; every image is decoded, and compared with all others.
+    NAME is one of `arlib data list`; PATH is a folder of class folders, or a table in CSV or
+    Parquet, such as `arlib data where folder` and `arlib data where table` describe. Counts are
+    compared with the published ones; every image is decoded, and compared with all others.
     """
     from arlib.datasets import check as check_datasets
 
@@ -78,7 +78,7 @@ def fetch(name: str) -> None:
 @click.option("--objects", default=720, type=N, help="Images of the object set, for ImageNet.")
 @click.option("--tagged", default=400, type=N, help="Images of the tagged set, for Flickr.")
 @click.option("--tested", default=200, type=N, help="Images for each of Twitter I and Twitter II.")
-@click.option("--seed", default=0, type=SEED, help="Of everything random.")
+@click.option("--seed", default=0, type=SEED, help="Of the scenes.")
 @click.option(
     "--local-share",
     default=0.5,
@@ -90,7 +90,7 @@ def export_scenes(
 ) -> None:
     """Write the synthetic scenes as files, in the layouts of the paper's datasets.
 
-    FOLDER, which is new, empty, or what this command wrote, then serves as ARLIB_DATA: twitter1,
+    FOLDER must be new, empty, or written by this command. It then serves as ARLIB_DATA: twitter1,
     twitter2 and vso are read from it by their names. Its images hold the same pixels as
     scenes-annotated, scenes-folded and scenes-tagged, in the same order, with the same labels.
     """

@@ -39,7 +39,7 @@ POSITIVE = SECONDS = Finite(0, 1e9, min_open=True)
 FOLD = click.IntRange(0, 127)
 FILE = click.Path(path_type=Path)
 
-MODEL = "What was trained: the folder of `arlib finetune`, or X.safetensors of `arlib head`."
+MODEL = "A trained model: the folder of `arlib finetune`, or X.safetensors of `arlib head`."
 
 MAX_PIXELS = click.option(
     "--max-pixels",
@@ -88,16 +88,18 @@ PARAMETERS = click.option(
     multiple=True,
     metavar="NAME VALUE",
     callback=lambda _, __, pairs: dict(pairs),
-    help="Set a parameter, as often as needed; of a name the last counts.",
+    help="Set a parameter; may be repeated, and the last value of a name counts.",
 )
 
 
 def with_workers(command: Any) -> Any:
     """Add the options that say who scores, as `check_workers` takes them."""
     options = (
-        click.option("--workers", default=1, type=PROCESSES, help="Processes that score, here."),
         click.option(
-            "--scheduler", help="Of Dask, tcp://HOST:8786: its workers score; folders are shared."
+            "--workers", default=1, type=PROCESSES, help="Processes of this machine that score."
+        ),
+        click.option(
+            "--scheduler", help="Dask's, tcp://HOST:8786: its workers score, in shared folders."
         ),
         click.option(
             "--resource",
@@ -105,7 +107,7 @@ def with_workers(command: Any) -> Any:
             type=(str, POSITIVE),
             multiple=True,
             metavar="NAME AMOUNT",
-            help="What a Dask worker needs for a shard: GPU 1.",
+            help="What a Dask worker must have free to score a shard, such as GPU 1.",
         ),
     )
     for option in reversed(options):

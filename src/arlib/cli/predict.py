@@ -45,7 +45,7 @@ _MARKS = {_OVERLAY: b"Software\0Matplotlib", _PAGE: b'class="arlib-explorer'}
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one an image.")
 @click.option("--overlay", default=".", type=FILE, help="Folder for NAME.regions.png.")
 @click.option("--no-overlay", is_flag=True, help="Draw no regions.")
-@click.option("--html", is_flag=True, help="Also write NAME.explorer.html there: move the sliders.")
+@click.option("--html", is_flag=True, help="Also write NAME.explorer.html there, with sliders.")
 def predict(
     images: tuple[str, ...],
     model: Path | None,
@@ -65,9 +65,9 @@ def predict(
     package.
 
     NAME is the image's name without its type; where images share it, with type and folders:
-    a-1.jpg.regions.png. Of the files that are there, only what this command wrote is replaced;
-    given as an image, it is passed over. An image that cannot be read or drawn does not end the
-    batch, but exit status is 1.
+    a-1.jpg.regions.png. An existing file is replaced only if this command wrote it, and such a file
+    is skipped if it is given as an image. An image that cannot be read or drawn does not end the
+    batch, but the exit status is 1.
     """
     from arlib.datasets import ImageError, read_image
     from arlib.networks import load_predictor

@@ -17,7 +17,7 @@ RESULTS = click.option(
 @FORMAT
 @click.pass_context
 def runs(context: click.Context, results: Path | None, form: str) -> None:
-    """List the runs that chapters and tables take: name, images, when, and what they are in words.
+    """List the runs that chapters and tables can use: name, number of images, date and title.
 
     As JSON: objects of name, title, dataset, network, images and finished.
     """
@@ -40,7 +40,7 @@ def runs(context: click.Context, results: Path | None, form: str) -> None:
 @runs.command()
 @click.argument("store", type=FILE)
 @click.option("--dataset", required=True, help="What was scored: a name, or a path.")
-@click.option("--name", default="", help="Of the run; by default of dataset and network.")
+@click.option("--name", default="", help="Of the run; by default, made of dataset and network.")
 @RESULTS
 @click.pass_context
 def add(context: click.Context, store: Path, dataset: str, name: str, results: Path | None) -> None:

@@ -29,8 +29,10 @@ _FILES = ("model", "head", "weights")
 @MAX_PIXELS
 @click.option("--model", type=FILE, help=MODEL)
 @click.option("--head", type=FILE, help="A head of `arlib head`; by default the package's own.")
-@click.option("--backbone", help="Instead of both: a classifier by its own classes.")
-@click.option("--weights", default="auto", help="Of --backbone: auto, random, or a safetensors.")
+@click.option("--backbone", help="Instead of --model and --head: a network with its own classes.")
+@click.option(
+    "--weights", default="auto", help="Of --backbone: auto, random, or a safetensors file."
+)
 @click.option("--proposals", default="edge_boxes", help="Proposal method.")
 @click.option("--max-regions", default=100, type=REGIONS, help="N, how many proposals.")
 @click.option(
@@ -51,8 +53,12 @@ _FILES = ("model", "head", "weights")
 )
 @ENGINE
 @click.option("--batch-size", default=16, type=N, help="Crops in one pass of the network.")
-@click.option("--deadline", type=SECONDS, help="Seconds that an image's proposals may take.")
-@click.option("--shard-size", default=1024, type=N, help="Images that are lost to a crash at most.")
+@click.option(
+    "--deadline", type=SECONDS, help="Seconds for an image's proposals; then it is left out."
+)
+@click.option(
+    "--shard-size", default=1024, type=N, help="Images in a shard, all that a crash can lose."
+)
 @with_workers
 @click.option("--overwrite", is_flag=True, help="Replace the scores at --out.")
 def score(

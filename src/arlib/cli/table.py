@@ -13,7 +13,10 @@ from arlib.cli.options import FILE, PARAMETERS, refuse_input
 @click.option("--compare", is_flag=True, help="Two runs: the second less the first, row by row.")
 @PARAMETERS
 @click.option(
-    "--seeds", default=1, type=click.IntRange(1, 1000), help="Synthetic scenes: how many, pooled."
+    "--seeds",
+    default=1,
+    type=click.IntRange(1, 1000),
+    help="Synthetic scenes: how many seeds are pooled.",
 )
 @click.option("--format", "form", default="text", type=click.Choice(["text", "csv", "json"]))
 @click.option("--predictions", type=FILE, help="Also write each row's prediction of each image.")

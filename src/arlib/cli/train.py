@@ -13,7 +13,12 @@ from arlib.cli.options import FILE, FOLD, MAX_PIXELS, PARAMETERS, PROCESSES, SEE
 @click.argument("dataset")
 @click.option("--out", required=True, type=FILE, help="X.safetensors; X.json goes beside it.")
 @click.option("--backbone", default="squeezenet1_1", help="torchvision's name of the network.")
-@click.option("--seed", default=0, type=SEED, help="Of the inner folds that select C.")
+@click.option(
+    "--seed",
+    default=0,
+    type=SEED,
+    help="Of the inner folds on which the head's C is chosen.",
+)
 @MAX_PIXELS
 def head(dataset: str, out: Path, backbone: str, seed: int, max_pixels: int) -> None:
     """Fit a linear sentiment head on a frozen backbone's features.
@@ -78,10 +83,10 @@ def _described() -> str:
     "--devices", default=1, type=PROCESSES, help="Processes of a machine that share each batch."
 )
 @click.option(
-    "--nodes", default=1, type=PROCESSES, help="Machines that share it, each under torchrun."
+    "--nodes", default=1, type=PROCESSES, help="Machines that share each batch, under torchrun."
 )
 @click.option(
-    "--progressive", is_flag=True, help="Then drop low-confidence images, and train on: PCNN."
+    "--progressive", is_flag=True, help="PCNN: then drop low-confidence images, and go on training."
 )
 @MAX_PIXELS
 @PARAMETERS

@@ -11,14 +11,16 @@ from arlib.cli.train import to_use
 
 @click.group()
 def weights() -> None:
-    """Make other programs' weights readable here."""
+    """Convert the weights of other programs for use here."""
 
 
 @weights.command()
 @click.argument("source", type=FILE, metavar="IN.pth")
 @click.argument("out", type=FILE, metavar="OUT.safetensors")
 @click.option("--backbone", required=True, help="torchvision's name of the network.")
-@click.option("--emotions", help="Its classes in order, such as positive,negative: a --model then.")
+@click.option(
+    "--emotions", help="Its classes in order, e.g. positive,negative; makes it a --model."
+)
 def convert(source: Path, out: Path, backbone: str, emotions: str | None) -> None:
     """Convert PyTorch's weights (.pth, .pt, .ckpt) to safetensors.
 
