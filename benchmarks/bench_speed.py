@@ -29,7 +29,7 @@ import torch
 import speed_variants as variants
 from arlib._support.provenance import machine, source_commit
 from arlib.networks.devices import bf16_in_hardware
-from speed_table import table, write_page
+from speed_table import with_gpu, write_page
 from timing import interleave
 
 RECORD = Path(__file__).parent / "results" / "speed.json"
@@ -155,4 +155,4 @@ if __name__ == "__main__":
             RECORD.parent.mkdir(exist_ok=True)
             RECORD.write_text(json.dumps(record, indent=1) + "\n")
             write_page()
-    print(table(record))
+    print(with_gpu(record))

@@ -25,7 +25,7 @@ def table(record, gpu):
     for name, row in record["rows"].items():
         if name == MEGABYTES:
             peak = row["megabytes"]
-            cells = [f"+ <= {row['target']:.0f} MB", f"+ {peak:.1f} MB", "", ""]
+            cells = [f"+ <= {row['target']:.0f} MB", f"{peak:+.1f} MB", "", ""]
             met = peak <= row["target"]
         else:
             ratio = row["ratio"]

@@ -141,6 +141,18 @@ def test_its_statements_about_the_frozen_runs_hold(frozen):
     assert all(row.gain < 0 and row.p_holm < 0.05 for row in early)
 
 
+def test_the_first_page_s_statements_about_frozen_networks_hold(frozen):
+    text = " ".join((ROOT / "book" / "index.md").read_text().split())
+    better = {name: t.loc[FUSED] for name, t in frozen.items() if t.p[FUSED] < 0.05}
+    assert list(better) == [("oasis", "mobilenet_v2")]
+    (row,) = better.values()
+    counts = f"{row.corrected:.0f} against {row.degraded:.0f} (p = {row.p:.3f})"
+    assert f"in one of the four: MobileNetV2 on OASIS, {counts}" in text
+    assert f"it is {row.matched_corrected:.0f} against {row.matched_degraded:.0f}" in text
+    chosen = table1([open_run(RESULTS / "-".join(name)).load() for name in frozen])
+    assert not any(table.p[FUSED] < 0.05 for table in chosen.values())
+
+
 def test_its_statements_about_twitter_2_hold(frozen, tuned):
     """The AUC lies above chance, the accuracy on the line."""
     tables = [table for (dataset, _), table in frozen.items() if dataset == "twitter2"]
