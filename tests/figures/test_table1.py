@@ -280,9 +280,9 @@ def drawn_table(tables):
 
 def read_map(figure):
     axes, bar = figure.axes
-    assert bar.get_xlabel() == "points above the last row"
+    assert bar.get_xlabel() == "points above the last column"
     columns = [label.get_text() for label in axes.get_xticklabels()]
-    rows = [label.get_text() for label in axes.get_yticklabels()]
+    rows = [label.get_text().replace("\n", " · ") for label in axes.get_yticklabels()]
     shown = pd.DataFrame(np.nan, rows, columns)
     for text in axes.texts:
         x, y = text.get_position()
@@ -291,7 +291,7 @@ def read_map(figure):
     values = np.ma.filled(tiles.get_array(), np.nan).reshape(shown.shape)
     low, high = tiles.get_clim()
     assert low == -high, "white is no difference"
-    return shown, pd.DataFrame(values, rows, columns)
+    return shown.T, pd.DataFrame(values, rows, columns).T
 
 
 def test_the_map_holds_every_accuracy_and_the_papers_beside(drawn_table, tables):

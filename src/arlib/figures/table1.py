@@ -145,24 +145,25 @@ def _gains(row: pd.Series, percent: pd.Series) -> dict[str, str]:
 
 
 def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """Show Table 1 beside the paper's as one map: accuracies in %, coloured by what they are worth.
+    """Show Table 1 above the paper's as one map: accuracies in %, coloured by what they are worth.
 
-    The colour is the difference from always predicting the commonest label, the last row. A cell is
-    grey where there is no accuracy, or where that of the last row is not known.
+    A line is a set of images, a column a method. The colour is the difference from always
+    predicting the commonest label, the last column. A cell is grey where there is no accuracy, or
+    where that of the last column is not known.
 
     Args:
-        tables: columns, from `arlib.evaluation.table1`, at least one.
+        tables: columns of Table 1, from `arlib.evaluation.table1`, at least one.
     """
     import seaborn as sns
 
     paper = paper_table()
-    columns = {table.attrs["title"]: 100 * table.accuracy for table in tables.values()}
-    percent = pd.DataFrame(columns).join((100 * paper).add_prefix("the paper · "))
+    sets = {table.attrs["title"]: 100 * table.accuracy for table in tables.values()}
+    percent = pd.DataFrame(sets).join((100 * paper).add_prefix("the paper · ")).T
     lines = [table.majority.max() for table in tables.values()]
-    percent.loc[_MAJORITY] = 100 * np.array([*lines, *paper.attrs["majority"].values()])
-    worth = percent - percent.loc[_MAJORITY]
+    percent[_MAJORITY] = 100 * np.array([*lines, *paper.attrs["majority"].values()])
+    worth = percent.sub(percent[_MAJORITY], axis=0)
     most = np.nanmax(worth.abs().to_numpy(), initial=1)
-    figure, axes = new_figure(height=3.6 + 0.22 * len(percent))
+    figure, axes = new_figure(height=2.9 + 0.31 * len(percent))
     look: dict[str, Any] = {"vmin": -most, "vmax": most, "cmap": "PuOr"}
     look |= {"cbar_kws": {"orientation": "horizontal", "aspect": 40}, "linewidths": 0.5}
     sns.heatmap(worth, ax=axes, annot=percent, fmt=".0f", **look)
@@ -171,10 +172,12 @@ def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
         axes.text(column + 0.5, row + 0.5, text, ha="center", va="center")
     for text in axes.texts:
         text.set_fontsize(SMALL - 1)
-    axes.axvline(len(tables), color="white", linewidth=4)
+    heads = [name.replace(" · ", "\n") for name in percent.index]
+    axes.set_yticks(0.5 + np.arange(len(heads)), heads, fontsize=SMALL - 1)
+    axes.axhline(len(tables), color="white", linewidth=4)
     axes.grid(False)
     axes.set(xlabel="", ylabel="", facecolor="#e4e4e4")
-    label_bar(axes, "points above the last row")
+    label_bar(axes, "points above the last column")
     return figure
 
 
