@@ -26,7 +26,7 @@ $(BUILT): $(STAMP) $(SOURCES)
 	@touch $@
 
 $(TESTED): $(STAMP) $(SOURCES) $(TESTS)
-	$(MAKE) --no-print-directory -j 4 --keep-going --output-sync=target $(PARTS)  # more than cores, for tests that wait
+	$(MAKE) --no-print-directory -j 3 --keep-going --output-sync=target $(PARTS)  # two cores, and one for tests that wait
 	@mkdir -p $(@D) && touch $@
 
 # Each part of the tests in a process of its own: one that dies ends no other.
