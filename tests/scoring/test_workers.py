@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from arlib.scoring import workers
 from arlib.scoring.workers import NonRetryableError, by_dask, in_this_process
 
 PIECES = Path(__file__).with_name("soak") / "pieces.py"
@@ -97,6 +98,20 @@ def test_a_killed_worker_stops_no_other_and_its_piece_is_tried_again(tmp_path):
     assert result["parent"] not in done
     tries = {n: len(list(tmp_path.glob(f"{n}-*"))) for n in range(6)}
     assert tries == {0: 1, 1: 2, 2: 3, 3: 3, 4: 1, 5: 1}
+
+
+@pytest.mark.parametrize("there", [0, 1])
+def test_a_new_worker_that_is_late_stops_nothing_unless_none_is_there(there):
+    class Client:
+        def wait_for_workers(self, n, timeout):
+            if n > there:
+                raise TimeoutError(f"Only {there}/{n} workers arrived")
+
+    if there:
+        assert workers._await_workers(Client(), 2) is None
+        return
+    with pytest.raises(TimeoutError, match="Only 0/1"):
+        workers._await_workers(Client(), 2)
 
 
 def test_no_room_for_one_is_no_room_for_all(tmp_path):

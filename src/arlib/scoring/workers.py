@@ -119,7 +119,7 @@ def by_dask(
                 errors.setdefault(number, []).append(described(error))
                 died = isinstance(error, KilledWorker)
                 if died and not scheduler:
-                    client.wait_for_workers(processes, timeout=_RESTART)
+                    _await_workers(client, processes)
                 if len(errors[number]) < tries and not (died and scheduler):
                     waiting.add(submit(number))
                     continue
@@ -158,6 +158,14 @@ def _connect(processes: int, scheduler: str | None) -> Iterator["Client"]:
             yield client
     finally:
         logger.setLevel(level)
+
+
+def _await_workers(client: "Client", processes: int) -> None:
+    """Wait until new processes are there for those that died; on a busy machine one is enough."""
+    try:
+        client.wait_for_workers(processes, timeout=_RESTART)
+    except TimeoutError:
+        client.wait_for_workers(1, timeout=_RESTART)
 
 
 def _share_cores(work: Work, processes: int, number: int) -> Any:
