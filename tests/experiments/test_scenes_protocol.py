@@ -26,6 +26,7 @@ from arlib.experiments import (
     Protocol,
     open_run,
     scenes_protocol,
+    second_process,
     stages as module,
     trainings,
 )
@@ -186,20 +187,24 @@ def test_a_second_process_makes_meanwhile_what_later_stages_find(runs):
     assert torch.get_num_threads() == threads
 
 
-@pytest.mark.parametrize(("gpu", "seconds"), [(True, 100), (False, 10)])
-def test_no_second_process_where_it_would_not_pay(gpu, seconds, monkeypatch):
-    monkeypatch.setattr(module.subprocess, "Popen", refuse)
-    with TINY.stages(**QUIET).shared(SimpleNamespace(gpu=gpu, seconds=seconds, columns=())):
+@pytest.mark.parametrize(
+    ("gpu", "seconds", "workers"),
+    [(True, 100, {}), (False, 10, {}), (False, 100, {"processes": 2})],
+)
+def test_no_second_process_where_it_would_not_pay(gpu, seconds, workers, monkeypatch):
+    monkeypatch.setattr(second_process.subprocess, "Popen", refuse)
+    plan = SimpleNamespace(gpu=gpu, seconds=seconds, columns=())
+    with TINY.stages(**QUIET, workers=workers).shared(plan):
         pass
 
 
 def test_the_second_process_ends_with_the_first(monkeypatch):
     """When its standard input does, as the system closes it for a process that was killed."""
     ended = Event()
-    monkeypatch.setattr(module.os, "_exit", lambda status: ended.set())
+    monkeypatch.setattr(second_process.os, "_exit", lambda status: ended.set())
     settings = asdict(replace(TINY, rows=()))
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{json.dumps([settings, []])}\n"))
-    module.work_ahead()
+    second_process.work_ahead()
     assert ended.wait(10)
 
 

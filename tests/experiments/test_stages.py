@@ -116,6 +116,7 @@ def test_what_the_stages_themselves_compute_with_is_in_one_of_them():
         "experiments/images.py",
         "experiments/planning.py",
         "experiments/protocol.py",
+        "experiments/second_process.py",
         "experiments/registry.py",
         "experiments/trainings.py",
         "scoring/distributed.py",

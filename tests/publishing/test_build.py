@@ -129,10 +129,12 @@ class TestProtocol:
         kept = [line for line in lines if line.endswith("kept")]
         assert len(kept) == 3  # fine-tuning, and the scores of two columns
 
-    def test_a_column_without_images_leaves_the_others(self, protocol_book):
+    def test_a_column_without_images_leaves_the_others(self, protocol_book, monkeypatch):
         edition = load_edition(protocol_book, "tiny", {"columns": "[oasis, twitter2]"})
-        lines = []
+        lines, begun = [], []
+        monkeypatch.setattr("arlib.experiments.stages.second_process", begun.append)
         run_edition(protocol_book, edition, stage="pretrain", say=lines.append)
+        assert not begun, "what comes after the stage is not asked for"
         assert any("oasis" in line and "missing" in line for line in lines)
         shown = build._without(edition, {"oasis-vgg_tiny-ft-vso"}).parameters
         assert shown["runs"] == ["twitter2-vgg_tiny-ft-vso"]

@@ -8,16 +8,13 @@ import json
 import logging
 import os
 import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -39,8 +36,9 @@ from arlib.experiments.baselines.rows import (
 from arlib.experiments.images import READ, SAMPLE, identity
 from arlib.experiments.names import FOLDS, FROZEN, SHIPPED
 from arlib.experiments.planning import Plan, make_plan
-from arlib.experiments.protocol import FORMER_FUSION, ROWS, STAGES, Protocol, restore_protocol
+from arlib.experiments.protocol import FORMER_FUSION, ROWS, STAGES, Protocol
 from arlib.experiments.runs import write_baselines, write_run
+from arlib.experiments.second_process import second_process
 from arlib.experiments.trainings import BANK, PCNN, Trainings, locked
 from arlib.method import affective_regions, usable_base
 from arlib.networks import learning_curve, resolve_device
@@ -103,49 +101,13 @@ class Stages(Trainings):
             if stage == "rows" and self._labelled(column):
                 self.baselines(column)
 
-    @contextmanager
-    def shared(self, plan: Plan) -> Iterator[None]:
-        """Let a second process do what comes last while this one does what comes first.
-
-        Both keep what they made in the cache, where the other finds it, and have half of the cores:
-        the small networks of synthetic scenes learn no faster with two threads than with one. It is
-        started where a minute or more is left to do and no GPU is there; it ends with the block, or
-        with this process. What fails there fails here as well, and is said here.
-        """
-        cores = os.cpu_count() or 1
-        if plan.gpu or plan.seconds < 60 or cores < 2 or not self.protocol.synthetic:
-            yield
-            return
-        import torch
-
-        threads = torch.get_num_threads()
-        half = max(1, min(threads, cores // 2))
-        facts = json.dumps([asdict(self.protocol), plan.columns])
-        code = "from arlib.experiments.stages import work_ahead; work_ahead()"
-        helper = subprocess.Popen(
-            [sys.executable, "-c", code],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": str(half)},
-            text=True,
-        )
-        assert helper.stdin
-        torch.set_num_threads(half)
-        try:
-            with suppress(OSError):  # it has ended
-                print(facts, file=helper.stdin, flush=True)
-            yield
-        finally:
-            torch.set_num_threads(threads)
-            helper.kill()
-            helper.wait()
-            with suppress(OSError):
-                helper.stdin.close()
-
     def plan(self) -> Plan:
         """Look for data, weights and what is kept, and estimate what the rest takes here."""
         return make_plan(self)
+
+    def shared(self, plan: Plan) -> AbstractContextManager[None]:
+        """Let a second process do the last steps meanwhile, where that pays."""
+        return second_process(self.protocol, plan, alone=bool(self.workers))
 
     def available(self) -> tuple[dict[str, Dataset], dict[str, str]]:
         """Load every column: those that are here, and why the others are not."""
@@ -418,33 +380,6 @@ class Stages(Trainings):
         facts = {"scores": self.scores_folder(column).name, "protocol": asdict(self.protocol)}
         code = (*RUN, *MEASURING, *self.drawn(self.columns(column)))
         return cache_folder("run", facts, *code)
-
-
-def work_ahead() -> None:
-    """Do what a protocol's rows need and then the rows, the last column first.
-
-    Settings and columns come as a line of JSON by standard input, with whose end this process ends.
-    """
-    settings, columns = json.loads(sys.stdin.readline())
-
-    def end() -> None:
-        sys.stdin.read()
-        os._exit(1)
-
-    Thread(target=end, daemon=True).start()
-    protocol = restore_protocol(settings)
-    stages = protocol.stages(progress=False)
-    needs: dict[str, Callable[[], Any]] = {
-        "pcnn-caffenet": partial(stages.pcnn, protocol.caffenet),
-        "sentibank": lambda: stages.bank,
-        "deepsentibank": lambda: stages.deep,
-        "pcnn-vggnet": partial(stages.pcnn, protocol.backbone),
-    }
-    steps = [step for row, step in needs.items() if row in protocol.rows]
-    steps += [partial(stages.baselines, column) for column in reversed(columns)]
-    for step in steps:
-        with suppress(Exception):  # which the other process meets too, and says
-            step()
 
 
 def _again(protocol: Protocol, column: str) -> tuple[Classifiers, Dataset, Propose]:

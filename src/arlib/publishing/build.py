@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -114,7 +114,8 @@ def run_edition(
         elif edition.experiment:
             makers = edition.experiment.runs(say=say, workers=workers)
         if stages:
-            with stages.shared(plan):
+            # a second process works from the last stage on, which must then be asked for
+            with stages.shared(plan) if stage in (None, "rows") else nullcontext():
                 _do_stages(stages, columns, stage, say)
         if stage and stage != "rows":
             return build / "results"
