@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from arlib.evaluation.further import ATTENTION, STACKED, further_methods
 from arlib.evaluation.metrics import compare, evaluate
 from arlib.evaluation.report import _cell, compare_runs, format_table, predictions, verdicts
 from arlib.evaluation.rows import CONTROL, methods
@@ -313,7 +314,12 @@ def test_predictions_are_a_row_a_method_and_image(runs):
     table = predictions(runs)
     emotions = ["positive", "negative"]
     assert table.columns.tolist() == ["run", "image", "label", "fold", "method", *emotions]
-    rows = {"annotated": [name for name in ROWS if name not in WITHOUT], "bare": SCORED}
+    every = ROWS | {method.name: method for method in further_methods()}
+    learned = [STACKED, ATTENTION]
+    rows = {
+        "annotated": [*(name for name in ROWS if name not in WITHOUT), *learned],
+        "bare": [*SCORED, *learned],
+    }
     assert table.index.tolist() == list(range(N * sum(map(len, rows.values()))))
     assert not table.duplicated(["run", "image", "method"]).any()
     np.testing.assert_allclose(table[emotions].sum(axis=1), 1, atol=2e-6)
@@ -324,7 +330,7 @@ def test_predictions_are_a_row_a_method_and_image(runs):
             assert part.image.tolist() == run.scores.image.values.tolist()
             assert part.label.tolist() == run.labels.tolist()
             assert part.fold.tolist() == run.folds.tolist()
-            response = ROWS[name].predict(run).response
+            response = every[name].predict(run).response
             np.testing.assert_allclose(part[emotions], response, atol=1e-6)
 
 

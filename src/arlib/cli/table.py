@@ -62,7 +62,7 @@ def table(
             raise click.UsageError(f"--compare takes two runs, not {len(runs)}")
         result = evaluation.compare_runs(*runs)
     else:
-        result = evaluation.table1(runs)
+        result = evaluation.table1(runs, further=True)
     click.echo(evaluation.format_table(result, form))
     if predictions is not None:
         write_atomic(predictions, evaluation.predictions(runs).to_csv(index=False))

@@ -26,6 +26,10 @@ THRESHOLDS = tuple(sorted((i / 100 for i in range(1, 100)), key=lambda t: abs(t 
 """Those of the first emotion's probability among which that row chooses, the usual one first."""
 
 
+PAPER, FURTHER, UNTESTED = "the paper's", "further", "not tested"
+"""Families of rows, within which p is corrected; rows of the last are compared, but not tested."""
+
+
 class Unavailable(ValueError):
     """A method that cannot predict these images, with the reason as text."""
 
@@ -50,11 +54,13 @@ class Method:
         name: As the paper has it.
         predict: Run -> its prediction; raises `Unavailable`.
         refers: How it is made, in a sentence.
+        family: Of the rows among which p is corrected.
     """
 
     name: str
     predict: Callable[[Run], RowPrediction]
     refers: str
+    family: str = PAPER
 
 
 def methods(
@@ -79,25 +85,34 @@ def methods(
     equations: dict[str, Any] = {"alpha": alpha, "beta": beta, "base": base}
     first, ft = {**equations, "k": 1}, REFERENCE
     return [
-        _measured("SentiBank", "hand-made features, one linear SVM a noun pair, linear classifier"),
-        _measured(
+        measured_row(
+            "SentiBank", "hand-made features, one linear SVM a noun pair, linear classifier"
+        ),
+        measured_row(
             "PCNN + CaffeNet",
             "an AlexNet in its place, fine-tuned, images of low confidence dropped, trained on",
         ),
-        _measured("PCNN + VGGNet", "likewise, with the run's own network"),
-        _measured("VGGNet", "features as they were before fine-tuning, linear classifier"),
+        measured_row("PCNN + VGGNet", "likewise, with the run's own network"),
+        measured_row("VGGNet", "features as they were before fine-tuning, linear classifier"),
         _fused(ft, "the full image alone", {**first, "beta": 0.0}),
         _fused(f"{ft} + obj + lf (K = 1)", "ranked by objectness", first, "objectness"),
         _fused(f"{ft} + senti + lf (K = 1)", "ranked by Eq. 1", first, "sentiment"),
         _fused(f"{ft} + obj + senti + lf (K = 1)", "ranked by Eq. 2", first),
-        _measured(f"{ft} + obj + senti + ff (K = 1)", "features side by side, linear SVM (C = 1)"),
+        measured_row(
+            f"{ft} + obj + senti + ff (K = 1)", "features side by side, linear SVM (C = 1)"
+        ),
         Method(
             f"{ft} + obj + senti + lf (K)",
             lambda run: _nested(run, ks, equations),
             "K chosen for each fold on the other folds",
         ),
-        _measured("DeepSentiBank", "fine-tuned on adjective-noun pairs, linear classifier"),
-        Method(CONTROL, _at_threshold, "the full image, its threshold chosen on the other folds"),
+        measured_row("DeepSentiBank", "fine-tuned on adjective-noun pairs, linear classifier"),
+        Method(
+            CONTROL,
+            _at_threshold,
+            "the full image, its threshold chosen on the other folds",
+            UNTESTED,
+        ),
     ]
 
 
@@ -112,7 +127,7 @@ def usable_shares(
     return [response / response.sum(-1, keepdims=True) for response in filled], labels
 
 
-def _measured(name: str, refers: str) -> Method:
+def measured_row(name: str, refers: str, family: str = PAPER) -> Method:
     """A row that was measured beside the scores."""
 
     def predict(run: Run) -> RowPrediction:
@@ -130,7 +145,7 @@ def _measured(name: str, refers: str) -> Method:
         response = baselines.probability.isel(method=names.index(name))
         return RowPrediction(response.transpose("image", "emotion").values.astype(float))
 
-    return Method(name, predict, refers)
+    return Method(name, predict, refers, family)
 
 
 def _fused(name: str, refers: str, settings: Mapping[str, Any], rank_by: str = "both") -> Method:
@@ -227,8 +242,11 @@ def _chosen(
     folds = np.unique(run.folds[known]).tolist()
     chosen = [str(option[known][run.folds[known] == fold][0]) for fold in folds]
     note = f"{name} = {', '.join(chosen)} in folds {folds[0]} to {folds[-1]}"
+    return option, ", ".join(filter(None, (note, how_learned(run))))
+
+
+def how_learned(run: Run) -> str:
+    """Tell by which classifiers something was chosen or learned on the other folds."""
     if run.leaks:
-        note += ", by classifiers of the other folds that saw the tested fold's labels"
-    elif run.nested:
-        note += ", by heads that saw no label of the tested fold"
-    return option, note
+        return "by classifiers of the other folds that saw the tested fold's labels"
+    return "by heads that saw no label of the tested fold" if run.nested else ""

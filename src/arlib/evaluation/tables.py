@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from arlib.evaluation.further import further_methods
 from arlib.evaluation.metrics import compare, evaluate
 from arlib.evaluation.rows import (
-    CONTROL,
     REFERENCE,
+    UNTESTED,
     Method,
     RowPrediction,
     Unavailable,
@@ -56,7 +57,11 @@ _FROZEN = "not fine-tuned: frozen, under a linear head."
 
 
 def table1(
-    runs: Iterable[Run], rows: Sequence[Method] | None = None, *, beta: float = 0.5
+    runs: Iterable[Run],
+    rows: Sequence[Method] | None = None,
+    *,
+    beta: float = 0.5,
+    further: bool = False,
 ) -> dict[str, pd.DataFrame]:
     """Compute Table 1: every column that the runs fill, see `Run.columns`.
 
@@ -64,6 +69,7 @@ def table1(
         runs: Of any datasets.
         rows: The methods; None takes `methods()`, with a logarithm that suits the emotions.
         beta: Eq. 3's tradeoff in those rows, for the bound on changed labels.
+        further: Whether None also takes the rows beyond the paper's, `further_methods()`.
 
     Returns:
         Column -> a row a method, with numbers as of `evaluate` and `compare`, means over folds and
@@ -74,9 +80,10 @@ def table1(
         - Against "VGGNet + ft": ``gain``, ``balanced_gain`` and ``auc_gain``, with their limits;
           ``p`` (McNemar's exact) and ``auc_p`` (DeLong's); ``changed``, ``corrected``,
           ``degraded``, in labels, and ``could``, those that Eq. 3 can change at all.
-        - ``p_holm`` is Holm's over the rows that the column tests, ``tests`` their number;
-          ``p_columns`` is over the columns that test the row; and likewise of the AUC. A row that
-          predicts what "VGGNet + ft" does is no test, nor is the control. ``mark`` is "constant"
+        - ``p_holm`` is Holm's over the rows that the column tests, ``tests`` their number, the
+          paper's and those beyond it apart; ``p_columns`` is over the columns that test the row;
+          and likewise of the AUC. A row that predicts what "VGGNet + ft" does is no test, nor are
+          the control and the oracle. ``mark`` is "constant"
           where every image gets one label, which tests no accuracy, and "below chance" where the
           AUC is below 0.5, which tests nothing; the same holds of all rows where it marks
           "VGGNet + ft".
@@ -101,7 +108,7 @@ def table1(
             raise ValueError(
                 f"two columns are called {column.name}: use --compare for two runs of one name"
             )
-        tables[column.name] = _column(column, rows, beta)
+        tables[column.name] = _column(column, rows or _rows(column, beta, further), beta)
         tables[column.name].attrs |= {
             "title": column.title,
             "heads": [column.dataset or column.name, column.network],
@@ -116,10 +123,17 @@ def table1(
     return tables
 
 
-def _column(run: Run, rows: Sequence[Method] | None, beta: float) -> pd.DataFrame:
+def _rows(run: Run, beta: float, further: bool) -> list[Method]:
+    """List the rows, with a logarithm that suits the emotions."""
+    base = usable_base(run.scores.sizes["emotion"])
+    return [
+        *methods(beta=beta, base=base),
+        *(further_methods(beta=beta, base=base) if further else []),
+    ]
+
+
+def _column(run: Run, rows: Sequence[Method], beta: float) -> pd.DataFrame:
     """Fill one column of Table 1."""
-    if rows is None:
-        rows = methods(beta=beta, base=usable_base(run.scores.sizes["emotion"]))
     table = pd.DataFrame(index=pd.Index([row.name for row in rows], name="method"), columns=COLUMNS)
     table[["mark", "note"]] = ""
 
@@ -133,16 +147,19 @@ def _column(run: Run, rows: Sequence[Method] | None, beta: float) -> pd.DataFram
             prediction = prediction._replace(note=f"{_FROZEN} {prediction.note}".strip())
         for key, value in _measures(run, prediction).items():
             table.loc[name, key] = value
+    families = {row.name: row.family for row in rows}
     if REFERENCE in predicted:
         for name in predicted.keys() - {REFERENCE}:
             marks = set(table.loc[[name, REFERENCE], "mark"])
-            compared = _compared(run, predicted, (REFERENCE, name), beta, marks)
+            tested = families[name] != UNTESTED
+            compared = _compared(run, predicted, (REFERENCE, name), beta, marks, tested)
             for key, value in compared.items():
                 table.loc[name, key] = value
-    for p, tests in (("p", "tests"), ("auc_p", "auc_tests")):
-        values = table[p].astype(float).to_numpy()
-        table[f"{p}_holm"] = holm(values)
-        table[tests] = np.where(np.isnan(values), np.nan, (~np.isnan(values)).sum())
+    for names in table.groupby(families).groups.values():
+        for p, tests in (("p", "tests"), ("auc_p", "auc_tests")):
+            values = table.loc[names, p].astype(float).to_numpy()
+            table.loc[names, f"{p}_holm"] = holm(values)
+            table.loc[names, tests] = np.where(np.isnan(values), np.nan, (~np.isnan(values)).sum())
     return table.astype(dict.fromkeys(NUMBERS, float))
 
 
@@ -188,8 +205,7 @@ def compare_rows(
     paper = paper_table()
     records: dict[tuple[str, str], dict[str, Any]] = {}
     for column in (column for run in runs for column in run.columns()):
-        usual = methods(beta=beta, base=usable_base(column.scores.sizes["emotion"]))
-        named = {row.name: row for row in (usual if rows is None else rows)}
+        named = {row.name: row for row in rows or _rows(column, beta, further=False)}
         wanted = dict.fromkeys(name for pair in pairs.values() for name in pair)
         predicted, reasons = _predictions(column, [named[name] for name in wanted])
         measured = {name: _measures(column, each) for name, each in predicted.items()}
@@ -202,7 +218,8 @@ def compare_rows(
                 one, other = (measured[name] for name in pair)
                 marks = {one.get("mark", ""), other.get("mark", "")}
                 record |= {"one": one["accuracy"], "other": other["accuracy"]}
-                record |= _compared(column, predicted, pair, beta, marks)
+                tested = UNTESTED not in {named[name].family for name in pair}
+                record |= _compared(column, predicted, pair, beta, marks, tested)
             theirs = _paper_column(column)
             if theirs is not None and {*pair} <= {*paper.index}:
                 record["paper"] = paper.loc[pair[1], theirs] - paper.loc[pair[0], theirs]
@@ -241,6 +258,7 @@ def _compared(
     names: tuple[str, str],
     beta: float,
     marks: set[str],
+    tested: bool,
 ) -> dict[str, Any]:
     """Measure what changed from one row to another, and how likely chance alone does that."""
     reference, name = names
@@ -261,7 +279,7 @@ def _compared(
         return results | {"note": f"{after.note} The same predictions as {reference}.".strip()}
     discordant = (changes.corrected + changes.degraded) / known.sum()
     results["detectable"] = smallest_difference(int(known.sum()), discordant)
-    if name == CONTROL or BELOW in marks:
+    if not tested or BELOW in marks:
         return results
     results["auc_p"] = numbers.p["auc"]
     if CONSTANT not in marks:

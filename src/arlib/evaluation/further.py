@@ -1,0 +1,275 @@
+"""Rows beyond the paper's: how the regions could be fused otherwise, and how much they could add.
+
+Two fusions are learned on the other folds, in place of Eq. 2 and 3: one of predictions pooled over
+the regions, one that learns which regions to attend to. The oracle takes each image's region by its
+label: no method could choose better under Eq. 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from arlib.evaluation.rows import (
+    FURTHER,
+    REFERENCE,
+    UNTESTED,
+    Method,
+    RowPrediction,
+    Unavailable,
+    how_learned,
+    measured_row,
+)
+from arlib.evaluation.runs import Run
+from arlib.method import affective_regions, late_fusion, sentiment_score
+
+STACKED = f"{REFERENCE} + stacked regions"
+ATTENTION = f"{REFERENCE} + attention pooling"
+CAM = f"{REFERENCE} + CAM + lf"
+ORACLE = f"{REFERENCE} + best region (oracle)"
+
+_CS = np.logspace(-3, 2, 6)
+"""Inverse strengths of the stacking's penalty, among which it is chosen."""
+
+_POOLED = 4
+"""Predictions of an image that are stacked."""
+
+_RIDGE = 1e-3
+"""Penalty of the attention's weights: so much times their square, beside the mean log loss."""
+
+_FOLDS = 4
+"""The fewest, so that two are left where two are left out."""
+
+_TINY = 1e-6
+
+
+def further_methods(
+    *, k: int = 8, alpha: float = 1.0, beta: float = 0.5, base: float | str = "e"
+) -> list[Method]:
+    """List the rows beyond the paper's, which are made of the same scores but for the first.
+
+    Args:
+        k: K of Eq. 2's regions, as one of those that are stacked.
+        alpha: Eq. 2's tradeoff.
+        beta: Eq. 3's tradeoff.
+        base: Eq. 1's logarithm.
+
+    Returns:
+        Methods as of `methods`; `table1` corrects their p among themselves.
+
+    Example:
+        >>> [method.name.removeprefix("VGGNet + ft + ") for method in further_methods()]
+        ['CAM + lf', 'stacked regions', 'attention pooling', 'best region (oracle)']
+    """
+    equations: dict[str, Any] = {"k": k, "alpha": alpha, "base": base}
+    return [
+        measured_row(CAM, "regions and their predictions from the class activation map", FURTHER),
+        Method(
+            STACKED,
+            lambda run: _learned(run, lambda part: _pooled(part, equations), _fit_stacking),
+            "logistic regression on the full image's, the regions' mean and largest, and Eq. 2's "
+            "predictions, on the other folds",
+            FURTHER,
+        ),
+        Method(
+            ATTENTION,
+            lambda run: _learned(run, lambda part: _regions(part, base), _fit_attention),
+            "Eq. 3 over all regions, weighted by objectness, Eq. 1 and area as learned on the "
+            "other folds",
+            FURTHER,
+        ),
+        Method(
+            ORACLE,
+            lambda run: _oracle(run, beta),
+            "Eq. 3 with the region that favours the image's own label most: an upper bound",
+            UNTESTED,
+        ),
+    ]
+
+
+Fitted = Callable[[Any], np.ndarray]
+"""Inputs of images -> (image, emotion) probabilities."""
+
+
+def _learned(
+    run: Run,
+    inputs_of: Callable[[Run], Any],
+    fit: Callable[[Any, np.ndarray, np.ndarray], Fitted],
+) -> RowPrediction:
+    """Learn a fusion for each fold on the others; where there are inner heads, on their scores."""
+    folds, labels = run.folds, run.labels
+    known = (labels >= 0) & (folds >= 0)
+    tested = np.unique(folds[known]).tolist()
+    if len(tested) < _FOLDS:
+        raise Unavailable(f"a fusion is learned where there are {_FOLDS} folds: here {len(tested)}")
+    own = inputs_of(run)
+    apart = {fold: inputs_of(run.leaving_out(fold)) if run.nested else own for fold in tested}
+
+    def predicted(seen: Any, tested_on: Any, without: Sequence[int], fold: int) -> np.ndarray:
+        images = known & ~np.isin(folds, without)
+        fitted = fit(_take(seen, images), labels[images], folds[images])
+        return fitted(_take(tested_on, folds == fold))
+
+    response = np.full((labels.size, run.scores.sizes["emotion"]), np.nan)
+    for fold in tested:
+        response[folds == fold] = predicted(apart[fold], own, [fold], fold)
+
+    def without(left_out: int) -> np.ndarray:
+        others = response.copy()
+        for fold in tested:
+            if fold != left_out:
+                inputs = apart[left_out]
+                others[folds == fold] = predicted(inputs, inputs, [left_out, fold], fold)
+        return others
+
+    return RowPrediction(response, how_learned(run), without=without if run.nested else None)
+
+
+def _take(inputs: Any, images: np.ndarray) -> Any:
+    """Take the inputs of some images: of an array, or of each of a tuple."""
+    if isinstance(inputs, np.ndarray):
+        return inputs[images]
+    return type(inputs)(*(each[images] for each in inputs))
+
+
+def _pooled(run: Run, equations: dict[str, Any]) -> np.ndarray:
+    """Pool predictions in four ways, as log odds against the last emotion: (image, 4 * (M - 1))."""
+    full, regions = _probabilities(run)
+    chosen = affective_regions(run.scores, **equations).probability
+    best = chosen.transpose("image", "rank", "emotion").values.astype(float)
+    some = ~np.isnan(regions).all(axis=(1, 2))
+    pooled = [full.copy() for _ in range(_POOLED)]  # an image without regions has the full one
+    pooled[1][some] = np.nanmean(regions[some], axis=1)
+    pooled[2][some] = np.nanmax(regions[some], axis=1)
+    pooled[3][some] = np.nanmean(best[some], axis=1)
+    logs = np.log(np.maximum(np.stack(pooled, axis=1), _TINY))  # (image, 4, emotion)
+    return (logs[..., :-1] - logs[..., -1:]).reshape(len(full), -1)
+
+
+def _fit_stacking(inputs: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> Fitted:
+    """Fit a logistic regression (Wolpert 1992), its penalty chosen by leaving out a fold."""
+    rows, losses = np.arange(len(labels)), np.zeros(len(_CS))
+    for fold in np.unique(folds):
+        learned = folds != fold
+        for place, strength in enumerate(_CS):
+            shares = _logistic(inputs[learned], labels[learned], strength)(inputs)
+            losses[place] -= np.log(shares[rows, labels])[~learned].sum()
+    return _logistic(inputs, labels, float(_CS[losses.argmin()]))
+
+
+def _logistic(inputs: np.ndarray, labels: np.ndarray, strength: float) -> Fitted:
+    """Fit it to inputs of mean 0 and deviation 1; an emotion that is not among them is unlikely."""
+    emotions, present = inputs.shape[1] // _POOLED + 1, np.unique(labels)
+    if present.size < 2:
+        raise Unavailable("a fusion is learned from images of two emotions or more")
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
+    model.fit(inputs, labels)
+
+    def predict(inputs: np.ndarray) -> np.ndarray:
+        shares = np.full((len(inputs), emotions), _TINY)
+        shares[:, present] = np.maximum(model.predict_proba(inputs), _TINY)
+        return shares / shares.sum(-1, keepdims=True)
+
+    return predict
+
+
+class _Regions(NamedTuple):
+    """What the attention takes; NaN where there is no region."""
+
+    full: np.ndarray  # (image, emotion)
+    regions: np.ndarray  # (image, region, emotion)
+    about: np.ndarray  # (image, region, 3)
+
+
+def _regions(run: Run, base: float | str) -> _Regions:
+    """Describe each region by its objectness, Eq. 1 and the logarithm of its area."""
+    full, regions = _probabilities(run)
+    box = run.scores.box.transpose("image", "region", "corner").values.astype(float)
+    area = (box[..., 2] - box[..., 0]) * (box[..., 3] - box[..., 1])
+    objectness = run.scores.objectness.transpose("image", "region").values.astype(float)
+    about = np.stack([objectness, sentiment_score(regions, base=base), np.log(area)], axis=-1)
+    return _Regions(full, regions, about)
+
+
+def _fit_attention(inputs: _Regions, labels: np.ndarray, _folds: np.ndarray) -> Fitted:
+    """Fit the weights of the regions, beta and a bias by the least mean log loss."""
+    mean, deviation = (measure(inputs.about, axis=(0, 1)) for measure in (np.nanmean, np.nanstd))
+
+    def scaled(inputs: _Regions) -> _Regions:
+        return inputs._replace(about=(inputs.about - mean) / np.maximum(deviation, _TINY))
+
+    taken = scaled(inputs)
+    start = np.zeros(taken.about.shape[-1] + 1 + taken.full.shape[-1])
+    start[taken.about.shape[-1]] = np.log(0.5)  # beta
+    least = minimize(attention_loss, start, (taken, labels), jac=True, method="BFGS")
+
+    def predict(inputs: _Regions) -> np.ndarray:
+        return attention(least.x, scaled(inputs))[0]
+
+    return predict
+
+
+def attention(parameters: np.ndarray, inputs: _Regions) -> tuple[np.ndarray, ...]:
+    """Pool regions by attention (Ilse et al. 2018, in place of Eq. 2) and fuse them as Eq. 3.
+
+    `parameters` are a weight a number about a region, log beta, and a bias an emotion. Returns the
+    probabilities and pooled regions (image, emotion), and the attention (image, region).
+    """
+    n = inputs.about.shape[-1]
+    weights, beta, bias = parameters[:n], np.exp(parameters[n]), parameters[n + 1 :]
+    missing = np.isnan(inputs.regions).any(-1)
+    logits = np.where(missing, -np.inf, np.nan_to_num(inputs.about) @ weights)  # (image, region)
+    none = missing.all(-1, keepdims=True)
+    share = np.where(none, 0, softmax(np.where(none, 0, logits), axis=-1))
+    pooled = np.einsum("ir,ire->ie", share, np.nan_to_num(inputs.regions))
+    response = (inputs.full + beta * pooled) * np.exp(bias)
+    return response / response.sum(-1, keepdims=True), pooled, share
+
+
+def attention_loss(
+    parameters: np.ndarray, inputs: _Regions, labels: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Measure the mean log loss with its penalty, and its gradient by the parameters."""
+    probability, pooled, share = attention(parameters, inputs)
+    n, (images, emotions) = inputs.about.shape[-1], probability.shape
+    true = np.eye(emotions)[labels]
+    loss = -np.log(np.maximum((probability * true).sum(-1), 1e-300)).mean()
+    by_bias = (probability - true) / images  # (image, emotion)
+    beta = np.exp(parameters[n])
+    by_response = by_bias / (inputs.full + beta * pooled)
+    by_share = beta * np.einsum("ie,ire->ir", by_response, np.nan_to_num(inputs.regions))
+    by_logit = share * (by_share - (share * by_share).sum(-1, keepdims=True))
+    by_weights = np.einsum("ir,irn->n", by_logit, np.nan_to_num(inputs.about))
+    gradient = np.concatenate([by_weights, [(beta * pooled * by_response).sum()], by_bias.sum(0)])
+    penalised = parameters.copy()
+    penalised[n] -= np.log(0.5)  # beta is drawn to the usual one
+    return loss + _RIDGE * (penalised**2).sum(), gradient + 2 * _RIDGE * penalised
+
+
+def _oracle(run: Run, beta: float) -> RowPrediction:
+    """Fuse the full image with the region that favours its label most, as no method can choose."""
+    full, regions = _probabilities(run)
+    if full.shape[-1] < 2 or not (run.labels >= 0).any():
+        raise Unavailable("the oracle chooses by labels")
+    true = np.take_along_axis(regions, np.maximum(run.labels, 0)[:, None, None], axis=-1)[..., 0]
+    others = regions.copy()
+    np.put_along_axis(others, np.maximum(run.labels, 0)[:, None, None], -np.inf, axis=-1)
+    lead = np.where(np.isnan(true), -np.inf, true - others.max(-1))  # over the next emotion
+    best = np.take_along_axis(regions, lead.argmax(-1)[:, None, None], axis=1)
+    response = np.asarray(late_fusion(full, best, beta))
+    response[run.labels < 0] = np.nan
+    return RowPrediction(response, "The region is chosen by the image's own label: no method.")
+
+
+def _probabilities(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """Give what the network predicts: (image, emotion) and (image, region, emotion)."""
+    full = run.scores.global_probability.transpose("image", "emotion").values
+    regions = run.scores.region_probability.transpose("image", "region", "emotion").values
+    return full.astype(float), regions.astype(float)
