@@ -7,7 +7,7 @@ from .boxes import (
 )
 from .calibration import calibrate as calibrate, reliability as reliability
 from .failures import causes as causes
-from .further import further_methods as further_methods
+from .further import further_methods as further_methods, saturation as saturation
 from .metrics import compare as compare, evaluate as evaluate, majority_rate as majority_rate
 from .report import (
     compare_runs as compare_runs,

@@ -8,15 +8,19 @@ label: no method could choose better under Eq. 3.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
+import xarray as xr
 from scipy.optimize import minimize
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from arlib.evaluation.metrics import evaluate
 from arlib.evaluation.rows import (
     FURTHER,
     REFERENCE,
@@ -26,6 +30,7 @@ from arlib.evaluation.rows import (
     Unavailable,
     how_learned,
     measured_row,
+    usable_shares,
 )
 from arlib.evaluation.runs import Run
 from arlib.method import affective_regions, late_fusion, sentiment_score
@@ -92,6 +97,54 @@ def further_methods(
             UNTESTED,
         ),
     ]
+
+
+def saturation(
+    run: Run, rows: Sequence[Method], ns: Sequence[int] = (5, 10, 25, 50, 100)
+) -> pd.DataFrame:
+    """Measure rows by the N proposals of highest objectness, and the oracle also by N random crops.
+
+    With more regions to choose from an oracle finds one for every label, whatever is in them: what
+    it reaches on random crops is not due to affective regions.
+
+    Args:
+        run: With labels; random crops where its controls hold them.
+        rows: The methods.
+        ns: Numbers of regions; those above what the run has are left out.
+
+    Returns:
+        A row a kind of ``regions`` ("proposals" or "random crops"), ``method`` and ``n``, with the
+        ``accuracy`` and ``auc`` of `evaluate`; rows that are not available are left out.
+    """
+    scores = {"proposals": run.scores}
+    crops = _random_crops(run)
+    if crops is not None:
+        scores["random crops"] = crops
+    records = []
+    for kind, each in scores.items():
+        for n in (n for n in ns if n <= each.sizes["region"]):
+            part = replace(run, scores=each.isel(region=slice(n)))
+            for row in rows if kind == "proposals" else [r for r in rows if r.name == ORACLE]:
+                try:
+                    prediction = row.predict(part)
+                except Unavailable:
+                    continue
+                (shares,), labels = usable_shares(part, [prediction])
+                measured = evaluate(shares, labels, folds=part.folds).estimate
+                records.append((kind, row.name, n, measured["accuracy"], measured["auc"]))
+    return pd.DataFrame(records, columns=["regions", "method", "n", "accuracy", "auc"])
+
+
+def _random_crops(run: Run) -> xr.Dataset | None:
+    """Put random crops, where the run has them, in the place of its regions: predictions alone."""
+    if run.baselines is None or "control_probability" not in run.baselines:
+        return None
+    crops = run.baselines.control_probability
+    if "random crops" not in crops.control.values:
+        return None
+    crops = crops.sel(control="random crops", drop=True).rename(rank="region")
+    taken = [name for name in ("label", "fold", "global_probability") if name in run.scores]
+    return run.scores[taken].assign(region_probability=crops)
 
 
 Fitted = Callable[[Any], np.ndarray]

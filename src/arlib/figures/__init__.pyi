@@ -1,6 +1,7 @@
 from .dark import DARK as DARK
 from .experiments import (
     plot_curves as plot_curves,
+    plot_saturation as plot_saturation,
     plot_sweeps as plot_sweeps,
     show_failures as show_failures,
 )

@@ -100,6 +100,42 @@ def plot_sweeps(maps: Mapping[str, xr.DataArray]) -> Figure:
     return figure
 
 
+def plot_saturation(columns: Mapping[str, pd.DataFrame]) -> Figure:
+    """Plot the AUC of each row over the number of regions, of proposals and of random crops.
+
+    Args:
+        columns: column -> `arlib.evaluation.saturation`, of a few methods.
+    """
+    import seaborn as sns
+
+    n = len(columns)
+    wide = min(n, 2)
+    figure, axes = new_figure(wide, -(-n // wide), height=0.8 + 2.3 * -(-n // wide))
+    panels = np.ravel(axes)
+    methods = list(dict.fromkeys(name for each in columns.values() for name in each.method))
+    colours = dict(zip(methods, COLOURS, strict=False))
+    dashes = {"proposals": "", "random crops": (3, 2)}
+    look: dict[str, Any] = {"x": "n", "y": "auc", "hue": "method", "style": "regions"}
+    handles: dict[str, Any] = {}
+    for panel, (name, table) in zip(panels, columns.items(), strict=False):
+        sns.lineplot(table, ax=panel, palette=colours, dashes=dashes, markers=False, **look)
+        lines, labels = panel.get_legend_handles_labels()
+        handles |= {
+            label: line
+            for label, line in zip(labels, lines, strict=True)
+            if label not in ("method", "regions")
+        }
+        panel.get_legend().remove()
+        set_title(panel, name, 32)
+        panel.set(xscale="log", xlabel="N, regions an image", ylabel="AUC")
+        panel.set_xticks(sorted(table.n.unique()), sorted(table.n.unique()))
+        panel.minorticks_off()
+    for panel in panels[n:]:
+        panel.set_axis_off()
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=2, fontsize=SMALL)
+    return figure
+
+
 def show_failures(
     failed: pd.DataFrame,
     dataset: Dataset | None,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -207,7 +207,11 @@ def plot_fusion_gains(tables: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def plot_pairs(
-    table: pd.DataFrame, paper: Mapping[str, Sequence[float]], groups: Mapping[str, str]
+    table: pd.DataFrame,
+    paper: Mapping[str, Sequence[float]],
+    groups: Mapping[str, str],
+    *,
+    metric: Literal["accuracy", "auc"] = "accuracy",
 ) -> Figure:
     """Show what one row of Table 1 gains over another, for pairs of rows, on one axis.
 
@@ -218,7 +222,11 @@ def plot_pairs(
         paper: pair -> the paper's gains, as hollow marks on the first line of its band; where it
             is empty, bands have no such line.
         groups: column -> what it is of, such as "photographs"; a group has its colour and name.
+        metric: what is gained: "accuracy", or "auc" of the columns `auc_gain` and so on.
     """
+    if metric == "auc":
+        of_auc = {f"auc_{name}": name for name in ("gain", "gain_low", "gain_high", "p_holm")}
+        table = table.drop(columns=of_auc.values(), errors="ignore").rename(columns=of_auc)
     pairs = list(dict.fromkeys(table.index.get_level_values(0)))
     styles = zip((COLOURS[0], COLOURS[5], COLOURS[2]), MARKERS, strict=False)
     looks = dict(zip(dict.fromkeys(groups.values()), styles, strict=False))
@@ -255,7 +263,8 @@ def plot_pairs(
             color=colour,
             fontsize=SMALL,
         )
-    axes.set(ylim=(height * len(pairs) - 1.2, -1.2), yticks=[], xlabel="accuracy gained, points")
+    what = {"accuracy": "accuracy gained, points", "auc": "AUC gained, hundredths"}
+    axes.set(ylim=(height * len(pairs) - 1.2, -1.2), yticks=[], xlabel=what[metric])
     axes.grid(False, axis="y")
     return figure
 
