@@ -2,8 +2,7 @@
 
     .venv/bin/python tools/readme_figure.py
 
-The network is the default one of `arlib predict`; its weights are in ARLIB_DATA/weights, or are
-downloaded.
+The network is the default one of `arlib predict`, whose weights are installed with the package.
 """
 
 import io

@@ -21,7 +21,6 @@ from scipy.stats import t
 from arlib.evaluation import box_iou, compare, compare_rows, evaluate, locate_rules, verdicts
 from arlib.experiments import images_of, open_run
 from arlib.method import affective_regions, predict_labels
-from arlib.networks import weights_at_hand
 from arlib.publishing.chapters import EXPRESSION, VALUES
 from arlib.publishing.editions import chapter_parameters, chapter_paths
 
@@ -348,8 +347,8 @@ def test_06b_changes_the_settings_of_the_live_run(glued, live):
 def test_07_varies_the_parameters_on_single_images(glued, book):
     found = glued("07_explorer")
     assert found["of_scenes.description"] == "small VGG fine-tuned on tagged scenes"
-    if not weights_at_hand("squeezenet1_1"):
-        assert found["of_photographs.description"] == found["of_scenes.description"]
+    described = "EfficientNet-Lite0, frozen, under the head of OASIS"
+    assert found["of_photographs.description"] == described
     assert found["len(changing)"] == "4"
     assert found['plain_scores.sizes["region"]'] == "0"
     assert found["len(grid)"] == str(4 * 4 * 4)

@@ -43,7 +43,7 @@ def run(tmp_path, make_scores):
         counts = {"images": 40, "regions": int(scores.objectness.notnull().sum())}
         labels = scores.label.values[scores.label.values >= 0]
         counts["majority"] = np.bincount(labels).max() / labels.size if labelled else None
-        experiment = {"dataset": str(tmp_path), "backbones": ["squeezenet1_1"]}
+        experiment = {"dataset": str(tmp_path), "backbones": ["efficientnet_lite0"]}
         facts = {"experiment": experiment, "dataset": counts}
         (stage / "results" / "own" / "run.json").write_text(json.dumps(facts))
         parameters = {"run": "own", "runs": ["own"]}
@@ -170,7 +170,7 @@ def test_few_images_go_through_every_chapter_that_takes_scores(
     beside = xr.Dataset(coords=coords, attrs={"missing": asked})
     write_store(beside, folder / "baselines.zarr")
     counts = {"images": len(labels), "regions": 12 * len(labels), "majority": 0.5}
-    experiment = {"dataset": str(tmp_path), "backbones": ["squeezenet1_1"]}
+    experiment = {"dataset": str(tmp_path), "backbones": ["efficientnet_lite0"]}
     facts = {"experiment": experiment, "dataset": counts}
     (folder / "run.json").write_text(json.dumps(facts))
     monkeypatch.chdir(tmp_path)
@@ -208,7 +208,7 @@ def test_ones_own_photographs_are_shown_in_ones_own_book(
     keys = sorted(path.relative_to(own).as_posix() for path in own.glob("*/*.png"))
     scores = scores.assign_coords(image=np.array(keys, object))
     save_scores(scores, tmp_path / "results" / "own" / "scores.zarr")
-    experiment = {"dataset": str(own), "backbones": ["squeezenet1_1"]}
+    experiment = {"dataset": str(own), "backbones": ["efficientnet_lite0"]}
     counts = {"images": 12, "regions": 144, "majority": 0.5}
     facts = {"experiment": experiment, "dataset": counts}
     (tmp_path / "results" / "own" / "run.json").write_text(json.dumps(facts))

@@ -66,8 +66,8 @@ def folder(tmp_path_factory):
     Image.fromarray(coffee()).save(root / "cup.png")
     (root / "page.html").write_text("<html>")
     (root / "weights").mkdir()
-    network = load_backbone("squeezenet1_1", weights="random")
-    network.save(root / "weights" / "squeezenet1_1.safetensors")
+    network = load_backbone("efficientnet_lite0", weights="random")
+    network.save(root / "weights" / "efficientnet_lite0.safetensors")
     return root
 
 
@@ -299,7 +299,8 @@ def test_nothing_is_learned_without_labels(command, tmp_path, caplog):
 def test_weights_that_cannot_be_had_name_the_file(folder, tmp_path):
     nowhere = {"ARLIB_DATA": str(tmp_path), "TORCH_HOME": str(tmp_path / "hub")}
     offline = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
-    done = arlib("predict", folder / "cat.jpg", cwd=tmp_path, **nowhere, **offline)
+    score = ["score", "--images", folder, "--backbone", "squeezenet1_1", "--out", "s.zarr"]
+    done = arlib(*score, cwd=tmp_path, **nowhere, **offline)
     assert done.returncode == 1
     assert f"{tmp_path}/weights/squeezenet1_1.safetensors does not exist" in done.stderr
     assert "Traceback" not in done.stderr

@@ -170,7 +170,7 @@ def test_what_p_can_set_is_listed_a_line_each(monkeypatch):
     done = CliRunner().invoke(app, ["editions", "parameters", "own", "--format", "json"])
     rows = {row["name"]: row for row in json.loads(done.output)}
     assert rows.keys() == lines.keys()
-    assert rows["backbones"]["value"] == ["squeezenet1_1"]
+    assert rows["backbones"]["value"] == ["efficientnet_lite0"]
 
 
 def test_help_says_what_there_is_to_set_and_which_images():

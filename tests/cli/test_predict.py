@@ -26,8 +26,8 @@ def data(tmp_path_factory):
     """A folder of data with random weights."""
     root = tmp_path_factory.mktemp("data")
     (root / "weights").mkdir()
-    network = load_backbone("squeezenet1_1", weights="random")
-    network.save(root / "weights" / "squeezenet1_1.safetensors")
+    network = load_backbone("efficientnet_lite0", weights="random")
+    network.save(root / "weights" / "efficientnet_lite0.safetensors")
     return root
 
 

@@ -336,16 +336,16 @@ class TestWithoutLabels:
             _ = protocol(source).classifiers(DATASET)
 
     def test_the_head_that_comes_with_the_package_predicts_every_fold(self, unlabelled):
-        run = protocol("shipped", "squeezenet1_1")
+        run = protocol("shipped", "efficientnet_lite0")
         assert {head.provenance["dataset"] for head in run.classifiers(DATASET).heads.values()} == {
             "oasis"
         }
         for head in run.classifiers(DATASET).heads.values():
             np.testing.assert_array_equal(head.weight, LinearHead.default().weight)
-        assert set(run.classifiers(DATASET).networks.values()) == {run.plain("squeezenet1_1")}
+        assert set(run.classifiers(DATASET).networks.values()) == {run.plain("efficientnet_lite0")}
 
     def test_it_fits_one_network(self):
-        with pytest.raises(ValueError, match="head reads features of squeezenet1_1, not of vgg_t"):
+        with pytest.raises(ValueError, match="reads features of efficientnet_lite0, not of vgg_t"):
             _ = protocol("shipped").classifiers(DATASET)
 
     def test_it_does_not_predict_what_it_has_seen(self, monkeypatch):

@@ -36,18 +36,19 @@ class TestLoadClassifier:
         monkeypatch.setattr(Protocol, "stages", lambda _, **__: trained)
 
     @pytest.mark.parametrize("which", ["auto", "scenes"])
-    def test_without_weights_it_is_the_network_of_the_scenes(self, which):
+    def test_without_weights_it_is_the_network_of_the_scenes(self, which, monkeypatch):
+        monkeypatch.setattr("arlib.networks.engines.find_spec", lambda _: None)
         classifier = load_classifier(which, scenes_protocol())
         assert classifier == Classifier("small VGG fine-tuned on tagged scenes", "that of scenes")
 
     def test_with_weights_it_is_the_default(self, tmp_path, monkeypatch):
         (tmp_path / "weights").mkdir()
-        random = load_backbone("squeezenet1_1", weights="random")
-        random.save(tmp_path / "weights" / "squeezenet1_1.safetensors")
+        random = load_backbone("efficientnet_lite0", weights="random")
+        random.save(tmp_path / "weights" / "efficientnet_lite0.safetensors")
         monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
-        for which in ("auto", "squeezenet1_1"):
+        for which in ("auto", "efficientnet_lite0"):
             classifier = load_classifier(which, scenes_protocol())
-            described = "SqueezeNet 1.1, frozen, under the head of OASIS"
+            described = "EfficientNet-Lite0, frozen, under the head of OASIS"
             assert classifier.description == described
             assert classifier.head.emotions == LinearHead.default().emotions
         assert load_classifier("scenes", scenes_protocol()).network == "that of scenes"
@@ -58,7 +59,7 @@ class TestLoadClassifier:
 
         monkeypatch.setattr(upload, "load_backbone", offline)
         with pytest.raises(WeightsError, match="offline"):
-            load_classifier("squeezenet1_1", scenes_protocol())
+            load_classifier("efficientnet_lite0", scenes_protocol())
 
     def test_what_was_trained_is_loaded_by_its_path(self, tmp_path):
         path = tmp_path / "moods.safetensors"

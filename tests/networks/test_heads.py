@@ -114,10 +114,10 @@ class TestADamagedHead:
         self.refused(path, "weight and bias must be finite")
 
 
-def test_the_shipped_head_reads_squeezenet_features():
+def test_the_shipped_head_reads_efficientnet_features():
     head = LinearHead.default()
-    assert head.backbone == "squeezenet1_1"
-    assert head.weight.shape == (2, 512)
+    assert head.backbone == "efficientnet_lite0"
+    assert head.weight.shape == (2, 1280)
     assert head.provenance["dataset"] == "oasis"
 
 

@@ -304,7 +304,7 @@ class TestChapterSevensNetwork:
             assert edition.parameters["network"] == value
 
     def test_that_is_no_model_is_refused_before_anything_runs(self, book):
-        message = "network: must be auto, squeezenet1_1, scenes or a path, not 'vgg16'"
+        message = "network: must be auto, efficientnet_lite0, scenes or a path, not 'vgg16'"
         with pytest.raises(EditionError, match=message):
             editions.load_edition(book, "plain", {"network": "vgg16"})
         Path("empty").mkdir()

@@ -100,9 +100,9 @@ def test_every_proposed_region_is_scored_before_they_are_ranked(network):
 
 def test_without_a_network_the_default_one_scores(tmp_path, monkeypatch):
     """Its weights are those of `ARLIB_DATA`, its head that of the package."""
-    default = load_backbone("squeezenet1_1", weights="random", seed=3)
+    default = load_backbone("efficientnet_lite0", weights="random", seed=3)
     (tmp_path / "weights").mkdir()
-    default.save(tmp_path / "weights" / "squeezenet1_1.safetensors")
+    default.save(tmp_path / "weights" / "efficientnet_lite0.safetensors")
     monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
     pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     scores = score_image(pixels, Grid(max_regions=3))
@@ -153,7 +153,7 @@ def test_bad_settings(network):
 
 
 def test_the_default_network_on_a_photograph(data_root):
-    """SqueezeNet 1.1 with torchvision's weights under the head that ships with the package."""
+    """EfficientNet-Lite0 with its package's weights under the head that ships with the package."""
     from skimage.data import chelsea
 
     prediction = predict(chelsea())
@@ -166,9 +166,9 @@ def test_the_default_network_is_that_of_the_folder_of_data(tmp_path, monkeypatch
     weights = []
     for seed in (0, 1, 1):
         folder = tmp_path / str(seed)
-        network = load_backbone("squeezenet1_1", weights="random", seed=seed)
+        network = load_backbone("efficientnet_lite0", weights="random", seed=seed)
         (folder / "weights").mkdir(parents=True, exist_ok=True)
-        network.save(folder / "weights" / "squeezenet1_1.safetensors")
+        network.save(folder / "weights" / "efficientnet_lite0.safetensors")
         monkeypatch.setenv("ARLIB_DATA", str(folder))
         weights.append(default_network())
     assert weights[0] is not weights[1] is weights[2]
@@ -176,8 +176,8 @@ def test_the_default_network_is_that_of_the_folder_of_data(tmp_path, monkeypatch
 
 
 def test_eight_emotions_rank_by_a_score_that_cannot_be_negative():
-    network = load_backbone("squeezenet1_1", weights="random")
-    weight = np.random.default_rng(0).normal(size=(8, 512)).astype(np.float32)
+    network = load_backbone("efficientnet_lite0", weights="random")
+    weight = np.random.default_rng(0).normal(size=(8, 1280)).astype(np.float32)
     head = LinearHead(weight, np.zeros(8, np.float32), tuple("abcdefgh"), network.name)
     image = np.random.default_rng(1).integers(0, 256, (80, 100, 3)).astype(np.uint8)
     prediction = predict(image, network=network, head=head, proposals=Grid(), k=2)

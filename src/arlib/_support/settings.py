@@ -228,7 +228,7 @@ SETTINGS: Mapping[str, Setting] = {
     "network": Setting(
         str,
         "the explorer's classifier, a name or what was trained",
-        choices=("auto", "squeezenet1_1", "scenes"),
+        choices=("auto", "efficientnet_lite0", "scenes"),
         or_path=True,
     ),
     "photographs": Setting(str, "whose photographs pages show", choices=("own", "all", "none")),

@@ -60,9 +60,9 @@ def predict(
 ) -> None:
     """Predict each image's sentiment and the regions that carry it.
 
-    The classifier is --model, or else SqueezeNet 1.1 as torchvision publishes it
-    (ARLIB_DATA/weights/, or downloaded), under a linear head fitted on OASIS that ships with the
-    package.
+    The classifier is --model, or else EfficientNet-Lite0 (weights: ARLIB_DATA/weights/, or a
+    package that is installed with this one) under a linear head fitted on OASIS, which ships with
+    the package.
 
     NAME is the image's name without its type; where images share it, with type and folders:
     a-1.jpg.regions.png. An existing file is replaced only if this command wrote it, and such a file

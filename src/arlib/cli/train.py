@@ -12,7 +12,9 @@ from arlib.cli.options import FILE, FOLD, MAX_PIXELS, PARAMETERS, PROCESSES, SEE
 @click.command()
 @click.argument("dataset")
 @click.option("--out", required=True, type=FILE, help="X.safetensors; X.json goes beside it.")
-@click.option("--backbone", default="squeezenet1_1", help="torchvision's name of the network.")
+@click.option(
+    "--backbone", default="efficientnet_lite0", help="The network: `arlib backbones` lists them."
+)
 @click.option(
     "--seed",
     default=0,

@@ -18,6 +18,8 @@ _NETWORKS = {
     "convnext_tiny": "ConvNeXt-T",
     "densenet121": "DenseNet-121",
     "efficientnet_b0": "EfficientNet-B0",
+    "efficientnet_lite0": "EfficientNet-Lite0",
+    "efficientnet_lite2": "EfficientNet-Lite2",
     "googlenet": "GoogLeNet",
     "inception_v3": "Inception v3",
     "mobilenet_v2": "MobileNetV2",
@@ -45,8 +47,8 @@ def run_name(column: str, backbone: str, source: str) -> str:
 
     >>> run_name("twitter2", "mobilenet_v2", "none"), run_name("twitter2", "mobilenet_v2", "folds")
     ('twitter2-mobilenet_v2', 'twitter2-mobilenet_v2-ft')
-    >>> run_name("photos/my labels.csv", "squeezenet1_1", "shipped")
-    'own-my_labels-squeezenet1_1-shipped'
+    >>> run_name("photos/my labels.csv", "efficientnet_lite0", "shipped")
+    'own-my_labels-efficientnet_lite0-shipped'
     >>> run_name("oasis", "mobilenet_v2", "../photos/all.csv")
     'oasis-mobilenet_v2-ft-own-all'
     """

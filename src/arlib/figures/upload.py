@@ -56,7 +56,7 @@ def load_classifier(which: str, settings: Protocol) -> Classifier:
 
     Args:
         which: "scenes", the network of the synthetic scenes, trained where it is not in the cache;
-            "squeezenet1_1", the package's default for photographs, downloaded where it is missing;
+            "efficientnet_lite0", the package's default for photographs;
             "auto", the latter where its weights are on this machine, else the former; or what was
             trained, by its path, as `arlib.networks.load_model` takes it.
         settings: of the protocol on synthetic scenes; those of chapter 2 share its network.
@@ -73,7 +73,7 @@ def load_classifier(which: str, settings: Protocol) -> Classifier:
         >>> load_classifier("vgg16", scenes_protocol())
         Traceback (most recent call last):
         ...
-        ValueError: network must be "auto", "squeezenet1_1", "scenes" or a model's path, not 'vgg16'
+        ValueError: network must be "auto", "efficientnet_lite0", "scenes" or a model's path, not...
     """
     head = LinearHead.default()
     if which not in ("auto", head.backbone, "scenes"):

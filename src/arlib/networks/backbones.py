@@ -14,7 +14,7 @@ from torch import nn
 from torch.fx.experimental.optimization import fuse
 
 from arlib._support.storage import write_atomic
-from arlib.networks.engines import Preprocessing
+from arlib.networks.engines import PACKAGED, Preprocessing
 from arlib.networks.tiny import NETWORKS, SIZE
 from arlib.networks.weights import WeightsError, find_weights, read_foreign, torchvision_models
 
@@ -103,9 +103,9 @@ class Backbone(nn.Module):
 
 
 def names() -> list[str]:
-    """Every classification network that torchvision can build, and this project's small ones."""
+    """Every network: torchvision's of classification, EfficientNet-Lite, the scenes' small ones."""
     models = torchvision_models()
-    return sorted([*models.list_models(module=models), *NETWORKS])
+    return sorted([*models.list_models(module=models), *PACKAGED, *NETWORKS])
 
 
 def load_backbone(
@@ -201,13 +201,27 @@ def _check_name(name: str) -> None:
 def _build(name: str) -> nn.Module:
     if name in NETWORKS:
         return NETWORKS[name]()
+    if name in PACKAGED:
+        return _lite(name)
     extra = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
     return torchvision_models().get_model(name, weights=None, **extra)
+
+
+def _lite(name: str) -> nn.Module:
+    """Build an EfficientNet-Lite, under the names that its package's weights have."""
+    try:
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise ImportError(f"{name} needs efficientnet_lite_pytorch: pip install it") from error
+    return EfficientNet.from_name(name.replace("_", "-"))
 
 
 def _preprocessing(name: str) -> Preprocessing:
     if name in NETWORKS:
         return Preprocessing(SIZE, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    if name in PACKAGED:  # (x - 127) / 128
+        size = 224 if name == "efficientnet_lite0" else 260
+        return Preprocessing(size, (127 / 255,) * 3, (128 / 255,) * 3)
     transform = torchvision_models().get_model_weights(name).DEFAULT.transforms()
     return Preprocessing(transform.crop_size[0], tuple(transform.mean), tuple(transform.std))
 

