@@ -9,12 +9,12 @@ import pytest
 import xarray as xr
 
 from arlib.evaluation import rows
-from arlib.evaluation.rows import CONTROL, KS, REFERENCE, THRESHOLDS, Unavailable, methods
+from arlib.evaluation.rows import CAM, CONTROL, KS, REFERENCE, THRESHOLDS, Unavailable, methods
 from arlib.evaluation.runs import Run
 from arlib.evaluation.tables import paper_table
 
 N, REGIONS = 40, 6
-MEASURED = ("VGGNet", "SentiBank", "PCNN + VGGNet")
+MEASURED = ("VGGNet", "SentiBank", "PCNN + VGGNet", CAM)
 LAST = "VGGNet + ft + obj + senti + lf (K)"
 FUSED = {
     "VGGNet + ft": {"beta": 0.0},
@@ -69,9 +69,9 @@ def relabelled(run, labels):
     return Run(run.name, scores, run.baselines)
 
 
-def test_the_rows_are_the_papers_in_its_order_and_one_more():
+def test_the_rows_are_the_papers_in_its_order_and_three_more():
     names = [method.name for method in methods()]
-    assert names == [*paper_table().index, "DeepSentiBank", CONTROL]
+    assert names == [*paper_table().index, "DeepSentiBank", CAM, CONTROL]
     assert REFERENCE in names
     assert all(method.refers for method in methods())
 
@@ -86,7 +86,7 @@ def test_a_late_fusion_row_is_algorithm_1_image_by_image(run, name, equations):
     assert (prediction.note, prediction.picked) == ("", None)
 
 
-@pytest.mark.parametrize("name", MEASURED)
+@pytest.mark.parametrize("name", MEASURED[:3])
 def test_a_measured_row_is_what_was_measured_whatever_the_order_of_dimensions(run, name):
     turned = run.baselines.transpose("emotion", "image", "method")
     expected = run.baselines.probability.values[MEASURED.index(name)]
@@ -95,9 +95,20 @@ def test_a_measured_row_is_what_was_measured_whatever_the_order_of_dimensions(ru
         np.testing.assert_array_equal(response, expected)
 
 
+@pytest.mark.parametrize("beta", [0.0, 0.5, 2.0])
+def test_cams_regions_are_fused_by_eq_3(run, beta):
+    regions = run.baselines.probability.values[MEASURED.index(CAM)]
+    response = predict(CAM, run, beta=beta).response
+    for image in range(N):
+        full = run.scores.global_probability.values[image].astype(float)
+        y = [full[m] + beta * float(regions[image, m]) for m in range(2)]
+        np.testing.assert_allclose(response[image], [value / sum(y) for value in y], atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("name", "measured", "reason"),
     [
+        (CAM, False, "not measured in this run: it holds scores alone"),
         ("VGGNet", False, "not measured in this run: it holds scores alone"),
         ("DeepSentiBank", True, "no adjective-noun pairs here"),
         ("PCNN + CaffeNet", True, "not measured in this run"),

@@ -56,6 +56,7 @@ ROWS = {
     "PCNN + VGGNet",
     "VGGNet",
     "VGGNet + ft + obj + senti + ff (K = 1)",
+    "VGGNet + ft + CAM + lf",
     "DeepSentiBank",
 }
 QUIET = {"progress": False}
@@ -301,7 +302,7 @@ def test_exported_to_files_in_the_original_layouts_they_give_the_same_table(
         assert np.array_equal(read.baselines.probability.values, theirs)
         tables = [table1([run.load()]) for run in (read, drawn)]
         ours, theirs = (list(table.values())[-1] for table in tables)  # of all images
-        paper = ours.index.drop("DeepSentiBank")
+        paper = ours.index.drop(["DeepSentiBank", "VGGNet + ft + CAM + lf"])
         assert ours.accuracy[paper].equals(theirs.accuracy[paper])
         assert ours.accuracy[paper].notna().sum() >= 10
 

@@ -22,6 +22,9 @@ REFERENCE = "VGGNet + ft"
 CONTROL = f"{REFERENCE}, threshold chosen"
 """The control of every fused row: what the full image gains by another threshold alone."""
 
+CAM = f"{REFERENCE} + CAM + lf"
+"""Regions of class activation maps in the place of those that Eq. 2 ranks."""
+
 THRESHOLDS = tuple(sorted((i / 100 for i in range(1, 100)), key=lambda t: abs(t - 0.5)))
 """Those of the first emotion's probability among which that row chooses, the usual one first."""
 
@@ -60,7 +63,7 @@ class Method:
 def methods(
     *, alpha: float = 1.0, beta: float = 0.5, base: float | str = "e", ks: Sequence[int] = KS
 ) -> list[Method]:
-    """List the paper's ten rows of Table 1, in its order, DeepSentiBank, and a control.
+    """List the paper's ten rows of Table 1, in its order, DeepSentiBank, CAM's, and a control.
 
     Args:
         alpha: Eq. 2's tradeoff.
@@ -74,7 +77,7 @@ def methods(
 
     Example:
         >>> [method.name for method in methods()][-2:]
-        ['DeepSentiBank', 'VGGNet + ft, threshold chosen']
+        ['VGGNet + ft + CAM + lf', 'VGGNet + ft, threshold chosen']
     """
     equations: dict[str, Any] = {"alpha": alpha, "beta": beta, "base": base}
     first, ft = {**equations, "k": 1}, REFERENCE
@@ -97,6 +100,11 @@ def methods(
             "K chosen for each fold on the other folds",
         ),
         _measured("DeepSentiBank", "fine-tuned on adjective-noun pairs, linear classifier"),
+        Method(
+            CAM,
+            lambda run: _with_cam(run, beta),
+            "regions of the predicted emotion's class activation map, predicted on the same map",
+        ),
         Method(CONTROL, _at_threshold, "the full image, its threshold chosen on the other folds"),
     ]
 
@@ -116,21 +124,35 @@ def _measured(name: str, refers: str) -> Method:
     """A row that was measured beside the scores."""
 
     def predict(run: Run) -> RowPrediction:
-        baselines = run.baselines
         if run.frozen and name == "VGGNet":  # which is what such a run's scores hold
-            response = run.scores.global_probability.transpose("image", "emotion")
-            return RowPrediction(response.values.astype(float))
-        if baselines is None:
-            raise Unavailable("not measured in this run: it holds scores alone")
-        if name in baselines.attrs.get("missing", {}):
-            raise Unavailable(baselines.attrs["missing"][name])
-        names = baselines.method.values.tolist()
-        if name not in names:
-            raise Unavailable("not measured in this run")
-        response = baselines.probability.isel(method=names.index(name))
-        return RowPrediction(response.transpose("image", "emotion").values.astype(float))
+            return RowPrediction(_full(run))
+        return RowPrediction(_baseline(run, name))
 
     return Method(name, predict, refers)
+
+
+def _full(run: Run) -> np.ndarray:
+    """Take the full images' probabilities, (image, emotion)."""
+    return run.scores.global_probability.transpose("image", "emotion").values.astype(float)
+
+
+def _baseline(run: Run, name: str) -> np.ndarray:
+    """Take what was measured beside the scores under a name, (image, emotion)."""
+    baselines = run.baselines
+    if baselines is None:
+        raise Unavailable("not measured in this run: it holds scores alone")
+    if name in baselines.attrs.get("missing", {}):
+        raise Unavailable(baselines.attrs["missing"][name])
+    names = baselines.method.values.tolist()
+    if name not in names:
+        raise Unavailable("not measured in this run")
+    response = baselines.probability.isel(method=names.index(name))
+    return response.transpose("image", "emotion").values.astype(float)
+
+
+def _with_cam(run: Run, beta: float) -> RowPrediction:
+    """Fuse by Eq. 3 the full image and the mean over its CAM regions, which was measured."""
+    return RowPrediction((_full(run) + beta * _baseline(run, CAM)) / (1 + beta))
 
 
 def _fused(name: str, refers: str, settings: Mapping[str, Any], rank_by: str = "both") -> Method:
@@ -189,15 +211,12 @@ def _at_threshold(run: Run) -> RowPrediction:
         raise Unavailable("a threshold is of two emotions")
     thresholds = np.array(THRESHOLDS)
 
-    def shares_of(run: Run) -> np.ndarray:
-        return run.scores.global_probability.transpose("image", "emotion").values.astype(float)
-
     def right_of(run: Run) -> np.ndarray:
-        first = shares_of(run)[:, :1]
+        first = _full(run)[:, :1]
         odds = first * (1 - thresholds), (1 - first) * thresholds  # (image, threshold) each
         return (odds[0] < odds[1]) == run.labels[:, None]
 
-    shares = shares_of(run)
+    shares = _full(run)
     threshold, note = _chosen(run, right_of(run), right_of, thresholds, "threshold")
     response = np.stack([shares[:, 0] * (1 - threshold), (1 - shares[:, 0]) * threshold], axis=-1)
     return RowPrediction(response / response.sum(-1, keepdims=True), note)
