@@ -146,6 +146,20 @@ def test_the_oracle_is_the_best_of_eq_3_over_single_regions(run):
     assert np.isnan(response[run.labels < 0]).all()
 
 
+@pytest.mark.parametrize("beta", [0.0, 0.5, 2.0])
+def test_cams_regions_are_fused_by_eq_3(run, beta):
+    regions = np.random.default_rng(3).dirichlet([1, 1], (1, N))
+    measured = xr.Dataset(
+        {"probability": (("method", "image", "emotion"), regions)},
+        coords={"method": np.array([CAM], object), "image": run.scores.image.values},
+    )
+    response = predict(CAM, Run("random", run.scores, measured), beta=beta).response
+    for image in range(N):
+        full = run.scores.global_probability.values[image].astype(float)
+        y = [full[m] + beta * float(regions[0, image, m]) for m in range(2)]
+        np.testing.assert_allclose(response[image], [value / sum(y) for value in y], atol=1e-6)
+
+
 def test_what_cannot_be_learned_gives_the_reason(run):
     two = Run("two", run.scores.assign(fold=("image", np.arange(N) % 2)))
     for name in LEARNED:

@@ -69,7 +69,7 @@ def relabelled(run, labels):
     return Run(run.name, scores, run.baselines)
 
 
-def test_the_rows_are_the_papers_in_its_order_and_one_more():
+def test_the_rows_are_the_papers_in_its_order_and_two_more():
     names = [method.name for method in methods()]
     assert names == [*paper_table().index, "DeepSentiBank", CONTROL]
     assert REFERENCE in names

@@ -27,13 +27,13 @@ from arlib.method import predict_labels
 N, REGIONS = 60, 5
 MEASURED = ("PCNN + VGGNet", "SentiBank", "VGGNet", "PCNN + CaffeNet")
 LAST = "VGGNet + ft + obj + senti + lf (K)"
-LATE = [method.name for method in methods() if "lf" in method.name]
 GONE = {
     "DeepSentiBank": "no adjective-noun pairs here",
     "VGGNet + ft + obj + senti + ff (K = 1)": "not measured in this run",
 }
 MARKED = {"SentiBank": BELOW, "PCNN + CaffeNet": CONSTANT}
 PREDICTED = [method.name for method in methods() if method.name not in GONE]
+LATE = [name for name in PREDICTED if "lf" in name]
 TESTED = [name for name in PREDICTED if name not in (REFERENCE, CONTROL, *MARKED)]
 ROWS = {method.name: method for method in methods()}
 

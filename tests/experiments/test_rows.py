@@ -10,7 +10,8 @@ import xarray as xr
 from tests.experiments.helpers import drawn_dataset
 
 from arlib._support.stores import open_store
-from arlib.evaluation import methods
+from arlib.evaluation import further_methods, methods
+from arlib.experiments.baselines import rows as module
 from arlib.experiments.baselines.former_fusion import former_fusion
 from arlib.experiments.baselines.rows import (
     Missing,
@@ -22,11 +23,12 @@ from arlib.experiments.runs import write_baselines
 from arlib.method import affective_regions
 from arlib.networks import LinearHead, TooFewError, load_backbone
 from arlib.proposals import Grid
-from arlib.scoring import Classifiers, global_outputs, score_cross_fold
+from arlib.scoring import Classifiers, global_outputs, score_cam, score_cross_fold
 
 N, BROKEN = 40, 6
 FF = "VGGNet + ft + obj + senti + ff (K = 1)"
-ROWS = ["SentiBank", "PCNN + CaffeNet", "PCNN + VGGNet", "VGGNet", FF, "DeepSentiBank"]
+CAM = "VGGNet + ft + CAM + lf"
+ROWS = ["SentiBank", "PCNN + CaffeNet", "PCNN + VGGNet", "VGGNet", FF, "DeepSentiBank", CAM]
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +93,8 @@ def rows(dataset, scores, classifiers, given, **changes):
 def test_rows_are_those_that_table_1_wants_of_a_run(readable, scores, classifiers, given):
     """Those of its methods that scores alone cannot fill."""
     names = list(rows(readable, scores, classifiers, given))
-    measured = [row.name for row in methods() if re.search("PCNN|Bank|^VGGNet$|ff", row.name)]
+    every = [*methods(), *further_methods()]
+    measured = [row.name for row in every if re.search("PCNN|Bank|^VGGNet$|ff|CAM", row.name)]
     assert names == ROWS == measured
 
 
@@ -177,6 +180,25 @@ def test_former_fusion_takes_the_region_that_is_best_by_eq_2(readable, scores, c
     np.testing.assert_array_equal(row, probability["both"])
     for rank_by in ("objectness", "sentiment"):
         assert np.abs(row - probability[rank_by]).max() > 1e-3
+
+
+def test_cam_is_the_mean_over_the_maps_regions_or_else_the_full_image(
+    readable, scores, classifiers, given, monkeypatch
+):
+    few = readable.subset(slice(4))
+    kept = scores.isel(image=slice(4))
+    regions = score_cam(few, kept, classifiers, progress=False)
+    own = regions.region_probability.values
+    own[1] = np.nan  # an image whose map is nowhere positive
+    of_regions = regions.assign(region_probability=(regions.region_probability.dims, own))
+    monkeypatch.setattr(module, "score_cam", lambda *_, **__: of_regions.isel(image=[2, 1, 0]))
+    probability = rows(few, kept, classifiers, given)[CAM]()
+    assert np.isnan(probability[3]).all(), "it could not be read"
+    np.testing.assert_array_equal(probability[1], kept.global_probability[1])
+    for image in (0, 2):
+        there = own[image][~np.isnan(own[image]).any(axis=1)]
+        assert len(there)
+        np.testing.assert_allclose(probability[image], there.mean(axis=0), atol=1e-6)
 
 
 @pytest.fixture(scope="module")

@@ -56,6 +56,7 @@ ROWS = {
     "PCNN + VGGNet",
     "VGGNet",
     "VGGNet + ft + obj + senti + ff (K = 1)",
+    "VGGNet + ft + CAM + lf",
     "DeepSentiBank",
 }
 QUIET = {"progress": False}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from skimage import data
 
-from arlib.proposals import Saliency, make_proposals, most_salient_point
+from arlib.proposals import Saliency, make_proposals, most_salient_point, regions_of_map
 from arlib.proposals.saliency import saliency_map
 
 CAT = data.chelsea()[:200, :260]
@@ -94,6 +94,59 @@ def test_boxes_of_any_image_lie_inside_it(height, width, levels, seed):
     x, y = most_salient_point(image)
     assert 0 < x < width
     assert 0 < y < height
+
+
+def flood(above, start):
+    """The places that connect with one, by sides or corners."""
+    reached, todo = {start}, [start]
+    while todo:
+        y, x = todo.pop()
+        near = {(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)}
+        new = {place for place in near if place in above} - reached
+        reached |= new
+        todo += new
+    return reached
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 6), st.integers(1, 6), st.floats(0.1, 0.9), st.integers(0, 99))
+def test_regions_of_a_map_are_its_connected_parts_by_their_share(height, width, threshold, seed):
+    weights = np.random.default_rng(seed).random((height, width)) ** 3
+    image = np.zeros((height * 4, width * 10, 3), np.uint8)
+    above = {tuple(at) for at in np.argwhere(weights > threshold * weights.max()).tolist()}
+    parts = {frozenset(flood(above, at)) for at in above}
+    expected = {}
+    for part in parts:
+        rows, columns = zip(*part, strict=True)
+        box = (min(columns) * 10, min(rows) * 4, max(columns) * 10 + 10, max(rows) * 4 + 4)
+        share = sum(weights[at] for at in part) / weights.sum()
+        expected[box] = max(share, expected.get(box, 0))
+    found = regions_of_map(weights, image, threshold=threshold, max_regions=36)
+    by_box = dict(zip(map(tuple, found.boxes.tolist()), found.objectness.tolist(), strict=True))
+    assert by_box.keys() == expected.keys()
+    assert by_box == pytest.approx(expected, abs=1e-6)
+    assert (np.diff(found.objectness) <= 0).all()
+    few = regions_of_map(weights, image, threshold=threshold, max_regions=1)
+    assert few.boxes.tolist() == found.boxes[:1].tolist()
+
+
+def test_a_map_of_zeros_has_no_region():
+    assert len(regions_of_map(np.zeros((3, 4)), CAT)) == 0
+
+
+@pytest.mark.parametrize(
+    ("weights", "how", "wrong"),
+    [
+        ([[1, -1]], {}, "of finite numbers of at least 0"),
+        ([[1, np.nan]], {}, "of finite numbers of at least 0"),
+        ([1, 2], {}, r"a map must be \(h, w\)"),
+        ([[1, 2]], {"threshold": 1}, r"threshold must be in \(0, 1\), not 1"),
+        ([[1, 2]], {"max_regions": 0}, "max_regions must be a whole number"),
+    ],
+)
+def test_what_is_no_map(weights, how, wrong):
+    with pytest.raises(ValueError, match=wrong):
+        regions_of_map(np.array(weights, float), CAT, **how)
 
 
 def test_fewer_are_the_best_of_more():

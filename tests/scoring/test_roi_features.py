@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from tests.experiments.helpers import drawn_dataset
 
 from arlib.datasets import load
 from arlib.networks import LinearHead, load_backbone
 from arlib.proposals import EdgeBoxes, Grid
-from arlib.scoring import scorer as scoring
+from arlib.scoring import Classifiers, scorer as scoring
 from arlib.scoring.crops import crop_regions
 from arlib.scoring.prediction import score_image
-from arlib.scoring.roi_features import shared_forward, split
+from arlib.scoring.roi_features import SharedPass, score_cam, shared_forward, split
+from arlib.scoring.scores import pack, row
 
 CUT = {
     "vgg11": 7,
@@ -18,6 +20,8 @@ CUT = {
     "squeezenet1_1": 13,
     "mobilenet_v2": 7,
     "resnet18": 7,
+    "densenet121": 7,
+    "shufflenet_v2_x0_5": 7,
     "vgg_tiny": 6,
     "alexnet_tiny": 5,
 }
@@ -37,10 +41,40 @@ def test_trunk_and_tail_are_the_network(name):
         np.testing.assert_allclose(tail(maps), network(batch), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["vit_b_16", "densenet121", "shufflenet_v2_x0_5"])
-def test_what_cannot_be_cut_is_refused(name):
-    with pytest.raises(ValueError, match=f"{name} cannot be shared"):
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("vit_b_16", "reads more than one feature map"), ("maxvit_t", "of its own size alone")],
+)
+def test_what_cannot_be_cut_is_refused(name, reason):
+    with pytest.raises(ValueError, match=f"{name} cannot be shared: .*{reason}"):
         split(load_backbone(name, classes=2, weights="random"))
+
+
+class Joined(torch.nn.Module):
+    """A network whose classifier reads more than its last map, and asks how long a batch is."""
+
+    def __init__(self, skips):
+        super().__init__()
+        self.skips, self.first, self.second = skips, *(torch.nn.Conv2d(3, 3, 3) for _ in "ab")
+        self.fc = torch.nn.Linear(3, 2)
+
+    def forward(self, batch):
+        n, first = batch.size(0), self.first(batch)
+        pooled = self.second(first).mean(dim=(2, 3)).view(n, -1)
+        return self.fc(pooled + first.mean(dim=(2, 3)) if self.skips else pooled)
+
+
+def test_a_classifier_may_read_one_map_alone():
+    tiny = load_backbone("vgg_tiny", classes=2, weights="random")
+    tiny.network = Joined(skips=True)
+    with pytest.raises(ValueError, match="reads more than one feature map"):
+        split(tiny)
+    tiny.network = Joined(skips=False)
+    trunk, tail, side = split(tiny)
+    maps = torch.randn(4, 3, side, side)
+    expected = tiny.network.fc(maps.mean(dim=(2, 3)))
+    np.testing.assert_allclose(tail(maps).detach(), expected.detach(), atol=1e-6)
+    assert trunk(torch.zeros(1, 3, 48, 48)).shape == (1, 3, side, side)
 
 
 def test_at_the_networks_own_size_the_full_image_is_nearly_that_of_cropping():
@@ -120,3 +154,97 @@ def test_wrong_settings():
         shared_forward(network, features=False, side=0)
     with pytest.raises(ValueError, match="features must be 'crops' or 'shared', not 'x'"):
         score_image(image, Grid(4), network, features="x")
+
+
+class TestClassActivationMaps:
+    @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "squeezenet1_1"])
+    def test_of_average_pooling_and_a_linear_head_they_are_those_of_zhou(self, name):
+        network = load_backbone(name, classes=2, weights="random")
+        rng = np.random.default_rng(0)
+        weight = rng.normal([[0.1], [-0.1]], size=(2, network.n_features)).astype(np.float32)
+        head = LinearHead(weight, np.float32([3, -3]), ("positive", "negative"), name)
+        image = rng.integers(0, 256, (60, 90, 3), dtype=np.uint8)
+        shared = SharedPass(network, device="cpu", side=1.0)
+        maps = shared.maps(image)
+        for emotion in (0, 1):
+            weighted = np.einsum("d,dhw->hw", weight[emotion], maps[0])
+            assert weighted.max() != 0
+            expected = torch.from_numpy(np.maximum(weighted, 0))[None, None]
+            expected = torch.nn.functional.interpolate(expected, scale_factor=8, mode="bilinear")
+            found = shared.class_map(maps, image, emotion, head) * weighted.size  # 1 / hw
+            np.testing.assert_allclose(found, expected[0, 0], atol=1e-4 * np.abs(weighted).max())
+
+    def test_else_they_are_of_the_gradient_by_differences(self):
+        """Each channel's weight is what the logit gains, a place, if the channel is raised."""
+        network = load_backbone("vgg_tiny", classes=2, weights="random")
+        image = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+        shared = SharedPass(network, device="cpu")
+        maps, full = shared.maps(image), np.array([[0, 0, 96, 96]])
+        with torch.no_grad():
+            before = shared.outputs(maps, image, full)[1][0, 0].double()
+            weights = []
+            for channel in range(maps.shape[1]):
+                raised = maps.clone()
+                raised[:, channel] += 1e-3
+                weights.append((shared.outputs(raised, image, full)[1][0, 0] - before) / 1e-3)
+        weighted = torch.einsum("d,dhw->hw", torch.stack(weights), maps[0].double()).clamp(min=0)
+        found = shared.class_map(maps, image, 0)[4::8, 4::8]  # near the middle of each place
+        assert np.corrcoef(found.ravel(), weighted.ravel())[0, 1] > 0.97
+
+    def test_a_box_lies_where_the_emotion_is_predicted_from(self):
+        """A network of colours: red is the first emotion, blue the second."""
+        network, image = colours()
+        shared = SharedPass(network, device="cpu", side=2.0)
+        for emotion, inside in ((0, (10, 10, 40, 30)), (1, (70, 30, 90, 50))):
+            regions, probability = shared.cam_regions(image, emotion)
+            assert len(regions) == 1
+            np.testing.assert_allclose(regions.boxes[0], inside, atol=3)
+            assert probability[0, emotion] > 0.9
+            assert 0.7 < regions.objectness[0] <= 1  # the rest is below the threshold
+
+    def test_scores_of_maps_take_the_predicted_emotion_and_its_folds_head(self):
+        """Of two folds with opposite heads each finds its own part; no label counts."""
+        network, image = colours()
+        labels, folds = np.array([0, 1, 0], np.int8), np.array([1, 2, 1])
+        dataset = drawn_dataset([image, image, image[:, 60:]], labels, folds, broken=1)
+        weight = np.float32([[1, -1, -1], [-1, -1, 1]]) * 4
+        heads = {
+            fold: LinearHead(sign * weight, np.zeros(2, np.float32), dataset.emotions, network.name)
+            for fold, sign in ((1, 1), (2, -1))
+        }
+        classifiers = Classifiers.one(network, dataset, heads)
+        full = np.float32([[0.9, 0.1], [0.9, 0.1], [0.2, 0.8]])
+        scores = pack(
+            [row(n, Grid(1)(image), np.stack([full[n], full[n]])) for n in range(3)], dataset, 1
+        )
+        found = score_cam(dataset, scores, classifiers, max_regions=2, progress=False)
+        assert found.image.values.tolist() == ["p0", "p2"]  # the other cannot be read
+        np.testing.assert_allclose(found.box[0, 0], (10, 10, 40, 30), atol=3)
+        np.testing.assert_allclose(found.box[1, 0], (10, 30, 30, 50), atol=3)
+        np.testing.assert_array_equal(found.global_probability, full[[0, 2]])
+        assert float(found.region_probability[0, 0, 0]) > 0.9
+        assert found.objectness[:, 1].isnull().all()
+        with pytest.raises(ValueError, match="not of the 2 images of drawn"):
+            score_cam(dataset.subset([0, 2]), scores, classifiers)
+
+    def test_without_an_image_that_can_be_read_there_are_no_scores(self):
+        network, image = colours()
+        dataset = drawn_dataset([image], np.array([0], np.int8), np.array([1]), broken=0)
+        scores = pack([row(0, Grid(1)(image), np.full((2, 2), 0.5, np.float32))], dataset, 1)
+        with pytest.raises(ValueError, match="no image of drawn could be read"):
+            score_cam(dataset, scores, Classifiers.one(network, dataset), progress=False)
+
+
+def colours():
+    """A network whose features are colours, and a grey image with a red and a blue part."""
+    layer, head = torch.nn.Conv2d(3, 3, 1, bias=False), torch.nn.Linear(3, 2, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(3)[..., None, None])
+        head.weight.copy_(4 * torch.tensor([[1.0, -1, -1], [-1, -1, 1]]))
+    network = load_backbone("vgg_tiny", classes=2, weights="random")
+    pool = torch.nn.AdaptiveAvgPool2d(1)
+    network.network = torch.nn.Sequential(layer, pool, torch.nn.Flatten(), head)
+    image = np.full((60, 100, 3), 128, np.uint8)
+    image[10:30, 10:40] = (255, 0, 0)
+    image[30:50, 70:90] = (0, 0, 255)
+    return network, image

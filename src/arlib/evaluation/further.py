@@ -28,8 +28,9 @@ from arlib.evaluation.rows import (
     Method,
     RowPrediction,
     Unavailable,
+    full_probability,
     how_learned,
-    measured_row,
+    measured_probability,
     usable_shares,
 )
 from arlib.evaluation.runs import Run
@@ -58,7 +59,7 @@ _TINY = 1e-6
 def further_methods(
     *, k: int = 8, alpha: float = 1.0, beta: float = 0.5, base: float | str = "e"
 ) -> list[Method]:
-    """List the rows beyond the paper's, which are made of the same scores but for the first.
+    """List the rows beyond the paper's; all but the first are made of the scores.
 
     Args:
         k: K of Eq. 2's regions, as one of those that are stacked.
@@ -75,7 +76,12 @@ def further_methods(
     """
     equations: dict[str, Any] = {"k": k, "alpha": alpha, "base": base}
     return [
-        measured_row(CAM, "regions and their predictions from the class activation map", FURTHER),
+        Method(
+            CAM,
+            lambda run: _with_cam(run, beta),
+            "regions of the predicted emotion's class activation map, predicted on the same map",
+            FURTHER,
+        ),
         Method(
             STACKED,
             lambda run: _learned(run, lambda part: _pooled(part, equations), _fit_stacking),
@@ -145,6 +151,12 @@ def _random_crops(run: Run) -> xr.Dataset | None:
     crops = crops.sel(control="random crops", drop=True).rename(rank="region")
     taken = [name for name in ("label", "fold", "global_probability") if name in run.scores]
     return run.scores[taken].assign(region_probability=crops)
+
+
+def _with_cam(run: Run, beta: float) -> RowPrediction:
+    """Fuse by Eq. 3 the full image and the mean over its CAM regions, which was measured."""
+    regions = measured_probability(run, CAM)
+    return RowPrediction((full_probability(run) + beta * regions) / (1 + beta))
 
 
 Fitted = Callable[[Any], np.ndarray]
@@ -323,6 +335,5 @@ def _oracle(run: Run, beta: float) -> RowPrediction:
 
 def _probabilities(run: Run) -> tuple[np.ndarray, np.ndarray]:
     """Give what the network predicts: (image, emotion) and (image, region, emotion)."""
-    full = run.scores.global_probability.transpose("image", "emotion").values
     regions = run.scores.region_probability.transpose("image", "region", "emotion").values
-    return full.astype(float), regions.astype(float)
+    return full_probability(run), regions.astype(float)

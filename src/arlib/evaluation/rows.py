@@ -85,28 +85,24 @@ def methods(
     equations: dict[str, Any] = {"alpha": alpha, "beta": beta, "base": base}
     first, ft = {**equations, "k": 1}, REFERENCE
     return [
-        measured_row(
-            "SentiBank", "hand-made features, one linear SVM a noun pair, linear classifier"
-        ),
-        measured_row(
+        _measured("SentiBank", "hand-made features, one linear SVM a noun pair, linear classifier"),
+        _measured(
             "PCNN + CaffeNet",
             "an AlexNet in its place, fine-tuned, images of low confidence dropped, trained on",
         ),
-        measured_row("PCNN + VGGNet", "likewise, with the run's own network"),
-        measured_row("VGGNet", "features as they were before fine-tuning, linear classifier"),
+        _measured("PCNN + VGGNet", "likewise, with the run's own network"),
+        _measured("VGGNet", "features as they were before fine-tuning, linear classifier"),
         _fused(ft, "the full image alone", {**first, "beta": 0.0}),
         _fused(f"{ft} + obj + lf (K = 1)", "ranked by objectness", first, "objectness"),
         _fused(f"{ft} + senti + lf (K = 1)", "ranked by Eq. 1", first, "sentiment"),
         _fused(f"{ft} + obj + senti + lf (K = 1)", "ranked by Eq. 2", first),
-        measured_row(
-            f"{ft} + obj + senti + ff (K = 1)", "features side by side, linear SVM (C = 1)"
-        ),
+        _measured(f"{ft} + obj + senti + ff (K = 1)", "features side by side, linear SVM (C = 1)"),
         Method(
             f"{ft} + obj + senti + lf (K)",
             lambda run: _nested(run, ks, equations),
             "K chosen for each fold on the other folds",
         ),
-        measured_row("DeepSentiBank", "fine-tuned on adjective-noun pairs, linear classifier"),
+        _measured("DeepSentiBank", "fine-tuned on adjective-noun pairs, linear classifier"),
         Method(
             CONTROL,
             _at_threshold,
@@ -127,25 +123,34 @@ def usable_shares(
     return [response / response.sum(-1, keepdims=True) for response in filled], labels
 
 
-def measured_row(name: str, refers: str, family: str = PAPER) -> Method:
+def _measured(name: str, refers: str) -> Method:
     """A row that was measured beside the scores."""
 
     def predict(run: Run) -> RowPrediction:
-        baselines = run.baselines
         if run.frozen and name == "VGGNet":  # which is what such a run's scores hold
-            response = run.scores.global_probability.transpose("image", "emotion")
-            return RowPrediction(response.values.astype(float))
-        if baselines is None:
-            raise Unavailable("not measured in this run: it holds scores alone")
-        if name in baselines.attrs.get("missing", {}):
-            raise Unavailable(baselines.attrs["missing"][name])
-        names = baselines.method.values.tolist()
-        if name not in names:
-            raise Unavailable("not measured in this run")
-        response = baselines.probability.isel(method=names.index(name))
-        return RowPrediction(response.transpose("image", "emotion").values.astype(float))
+            return RowPrediction(full_probability(run))
+        return RowPrediction(measured_probability(run, name))
 
-    return Method(name, predict, refers, family)
+    return Method(name, predict, refers)
+
+
+def full_probability(run: Run) -> np.ndarray:
+    """Take the full images' probabilities, (image, emotion)."""
+    return run.scores.global_probability.transpose("image", "emotion").values.astype(float)
+
+
+def measured_probability(run: Run, name: str) -> np.ndarray:
+    """Take what was measured beside the scores under a name, (image, emotion)."""
+    baselines = run.baselines
+    if baselines is None:
+        raise Unavailable("not measured in this run: it holds scores alone")
+    if name in baselines.attrs.get("missing", {}):
+        raise Unavailable(baselines.attrs["missing"][name])
+    names = baselines.method.values.tolist()
+    if name not in names:
+        raise Unavailable("not measured in this run")
+    response = baselines.probability.isel(method=names.index(name))
+    return response.transpose("image", "emotion").values.astype(float)
 
 
 def _fused(name: str, refers: str, settings: Mapping[str, Any], rank_by: str = "both") -> Method:
@@ -204,15 +209,12 @@ def _at_threshold(run: Run) -> RowPrediction:
         raise Unavailable("a threshold is of two emotions")
     thresholds = np.array(THRESHOLDS)
 
-    def shares_of(run: Run) -> np.ndarray:
-        return run.scores.global_probability.transpose("image", "emotion").values.astype(float)
-
     def right_of(run: Run) -> np.ndarray:
-        first = shares_of(run)[:, :1]
+        first = full_probability(run)[:, :1]
         odds = first * (1 - thresholds), (1 - first) * thresholds  # (image, threshold) each
         return (odds[0] < odds[1]) == run.labels[:, None]
 
-    shares = shares_of(run)
+    shares = full_probability(run)
     threshold, note = _chosen(run, right_of(run), right_of, thresholds, "threshold")
     response = np.stack([shares[:, 0] * (1 - threshold), (1 - shares[:, 0]) * threshold], axis=-1)
     return RowPrediction(response / response.sum(-1, keepdims=True), note)

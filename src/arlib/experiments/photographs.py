@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from arlib.experiments.stages import Stages
 
 LEVELS: dict[str, tuple[str, ...]] = {
-    "main": ("vggnet", "former-fusion"),
-    "controls": ("vggnet", "former-fusion", "controls"),
+    "main": ("vggnet", "former-fusion", "cam"),
+    "controls": ("vggnet", "former-fusion", "cam", "controls"),
     "all": tuple(ROWS),
 }
 """What is asked for beside the scores -> the rows of a protocol."""

@@ -311,6 +311,8 @@ def _steps(
             work, seconds, disk = steps, takes + seconds, 4 * weights
         elif row == "former-fusion":
             seconds *= 2
+        elif row == "cam":  # an image of twice the sides is as many pixels as four crops
+            work, seconds = f"{tested:,} images", 4 * tested * rates.crop
         elif row == "controls":
             work, seconds = f"{50 * tested:,} crops", 50 * tested * rates.crop
         there = all(kept(partial(stages.row_path, name, row), "") for name in here)

@@ -68,6 +68,49 @@ class Saliency:
         return clipped(boxes, means, image, self.max_regions)
 
 
+def regions_of_map(
+    weights: np.ndarray, image: np.ndarray, *, threshold: float = 0.2, max_regions: int = 8
+) -> Proposals:
+    """Find the connected parts of a map from a share of its greatest value on, as boxes.
+
+    Args:
+        weights: (h, w), at least 0, of places of the image, such as a class activation map.
+        image: (H, W, 3) that it is of; the map may be smaller.
+        threshold: share of the greatest value, in (0, 1); of class activation maps Zhou et al.
+            (CVPR 2016, Sec. 3.2) take 0.2.
+        max_regions: the most boxes.
+
+    Returns:
+        Boxes in pixels of the image, whose objectness is the share of the map's weight that the
+        part holds, the largest first; none of a map of zeros.
+
+    Raises:
+        ValueError: `weights` are not a finite map of at least 0, or a setting is out of its range.
+
+    Example:
+        >>> weights = np.zeros((4, 8))
+        >>> weights[1, 1:3], weights[3, 6] = 3, 2
+        >>> regions = regions_of_map(weights, np.zeros((40, 80, 3), np.uint8))
+        >>> regions.boxes.tolist(), regions.objectness.tolist()
+        ([[10.0, 10.0, 30.0, 20.0], [60.0, 30.0, 70.0, 40.0]], [0.75, 0.25])
+    """
+    from scipy.ndimage import find_objects, label, sum_labels
+
+    check_between("threshold", threshold, 0, 1)
+    check_count("max_regions", max_regions, 1)
+    weights = np.asarray(weights, float)
+    if weights.ndim != 2 or not np.isfinite(weights).all() or (weights < 0).any():
+        raise ValueError("a map must be (h, w) of finite numbers of at least 0")
+    highest = weights.max(initial=0)
+    if not highest:
+        return clipped([], [], image, max_regions)
+    parts, n = label(weights > threshold * highest, np.ones((3, 3)))  # corners connect
+    share = sum_labels(weights, parts, np.arange(1, n + 1)) / weights.sum()
+    scale = np.divide(image.shape[:2], weights.shape)  # pixels of a place, down and across
+    corners = [[x.start, y.start, x.stop, y.stop] for y, x in find_objects(parts)]
+    return clipped(corners * np.tile(scale[::-1], 2), share, image, max_regions)
+
+
 def most_salient_point(image: np.ndarray) -> tuple[float, float]:
     """Find x, y of the most salient pixel, in pixels: its centre.
 

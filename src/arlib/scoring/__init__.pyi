@@ -14,5 +14,6 @@ from .prediction import (
     prediction_from_scores as prediction_from_scores,
     score_image as score_image,
 )
+from .roi_features import score_cam as score_cam
 from .scorer import score as score
 from .scores import open_scores as open_scores, save_scores as save_scores

@@ -3,61 +3,219 @@
 Girshick (2015) pools a region from the last feature map in place of the last pooling; RoIAlign (He
 et al. 2017) samples it without rounding. It is another estimator than cropping: a region sees its
 surroundings through the receptive fields, and small regions are seen coarsely.
+
+The same map shows what a class is predicted from, and the regions of that map can be predicted from
+it too: `score_cam`.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+import xarray as xr
+from torch import fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
 from torchvision.ops import roi_align
 from torchvision.transforms.v2.functional import resize
 
-from arlib.networks import Backbone, resolve_device
-from arlib.scoring.inference import Precision
+from arlib._support.progress import progress_bar
+from arlib.datasets import Dataset
+from arlib.networks import Backbone, LinearHead, resolve_device
+from arlib.proposals import Proposals, regions_of_map
+from arlib.scoring.cross_fold import Classifiers
+from arlib.scoring.inference import Precision, prefetch
+from arlib.scoring.scores import pack, row
 
 SIDE = 2.0
 """The longer side of the image in the shared pass, as a multiple of the network's own."""
 
+THRESHOLD = 0.2
+"""Of a map's greatest value, from which it is a region (Zhou et al. 2016, Sec. 3.2)."""
+
+CAM_REGIONS = 8
+"""The most regions of one map."""
 
 _STEP = 32  # pixels; sides are multiples of it, so that strides divide them
+
+
+class _Outline(fx.Tracer):
+    """Traces a network as little as it takes to cut it before its classifier."""
+
+    def __init__(self, classifier: nn.Module):
+        super().__init__()
+        self.classifier = classifier
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Look only into sequences, and what holds the classifier."""
+        inside = isinstance(m, nn.Sequential) or self.classifier in set(m.modules())
+        return m is self.classifier or not inside
 
 
 def split(network: Backbone) -> tuple[nn.Module, nn.Module, int]:
     """Split a network at its last pooling: trunk, tail, and the side s of the tail's map."""
     # trunk: images (B, 3, H, W) -> maps (B, C, h, w), without a last max pooling
     # tail: maps of regions (R, C, s, s) -> logits (R, M)
-    # which of its parts come before the last pooling
-    net = network.network
-    parts = dict(net.named_children())
-    if isinstance(net, nn.Sequential):
-        trunk, rest = net[0], list(net[1:])
-    elif {"features", "classifier"} <= parts.keys() <= {"features", "avgpool", "classifier"}:
-        trunk = net.get_submodule("features")
-        pool = parts.get("avgpool", nn.AdaptiveAvgPool2d(1))  # MobileNetV2 pools without a module
-        flat = isinstance(_last(net.get_submodule("classifier")), nn.Linear)
-        head = parts["classifier"]
-        rest = [pool, nn.Flatten(), head] if flat else [head, nn.Flatten()]
-    elif "layer4" in parts and "fc" in parts:
-        names = list(parts)
-        before = names[: names.index("avgpool")]
-        trunk = nn.Sequential(*(parts[name] for name in before))
-        rest = [parts["avgpool"], nn.Flatten(), parts["fc"]]
-    else:
-        raise ValueError(
-            f"{network.name} cannot be shared: {sorted(parts)} have no one feature map"
-        )
-    # together they must be the network
-    tail = nn.Sequential(*rest).eval()
-    size = network.preprocessing.size
-    with torch.inference_mode():
-        image = torch.linspace(-2, 2, 3 * size * size).reshape(1, 3, size, size)
-        pooled = trunk.eval()(image)
-        if not torch.allclose(tail(pooled), network(image), rtol=1e-3, atol=1e-4):
-            raise ValueError(f"{network.name} cannot be shared: it computes more than its parts do")
-    if isinstance(trunk, nn.Sequential) and isinstance(trunk[-1], nn.MaxPool2d):
-        trunk = trunk[:-1]
-    return trunk, tail, pooled.shape[-1]
+    size, refused = network.preprocessing.size, f"{network.name} cannot be shared"
+    image = torch.linspace(-2, 2, 3 * size * size).reshape(1, 3, size, size)
+    try:
+        graph = _Outline(network.classifier).trace(network.network.eval())
+        whole = fx.GraphModule(network.network, graph)
+        with torch.no_grad():
+            ShapeProp(whole).propagate(image)
+    except (fx.proxy.TraceError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{refused}: it cannot be traced, {error}") from error
+    # the last map that enters the classifier
+    *nodes, output = graph.nodes
+    (ends,) = (n for n, node in enumerate(nodes) if _module(whole, node) is network.classifier)
+    averages = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+    maps = [
+        n
+        for n, node in enumerate(nodes[:ends])
+        if _is_map(node) and not isinstance(_module(whole, node), averages)
+    ]
+    if not maps:
+        raise ValueError(f"{refused}: no feature map enters its classifier")
+    cut = nodes[maps[-1]]
+    constant = [node for node in nodes if node.op == "get_attr"]
+    try:
+        tail = _part(whole, [*constant, *nodes[maps[-1] + 1 :]], output.args[0], cut)
+    except KeyError as error:
+        raise ValueError(f"{refused}: its classifier reads more than one feature map") from error
+    side = cut.meta["tensor_meta"].shape[-1]
+    if isinstance(_module(whole, cut), nn.MaxPool2d):
+        cut = cut.args[0]
+    trunk = _part(whole, nodes[: nodes.index(cut) + 1], cut)
+    try:
+        with torch.no_grad():
+            trunk(torch.nn.functional.pad(image, (0, _STEP)))
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"{refused}: it reads images of its own size alone") from error
+    return trunk, tail, side
+
+
+def _part(
+    whole: fx.GraphModule, nodes: Iterable[fx.Node], end: fx.Node, start: fx.Node | None = None
+) -> nn.Module:
+    """Take the nodes of a network between two of them; KeyError where they read others."""
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    if start is not None:
+        copies[start] = entering = graph.placeholder("maps")
+        for node in start.graph.nodes:  # a batch of maps is as long as that of images was
+            if (node.op, node.target, node.args[1:]) == ("call_method", "size", (0,)):
+                copies[node] = graph.call_method("size", (entering, 0))
+    for node in nodes:
+        copies[node] = graph.node_copy(node, copies.__getitem__)
+    graph.output(copies[end])
+    part = fx.GraphModule(whole, graph)
+    part.graph.eliminate_dead_code()
+    part.recompile()
+    return part.eval()
+
+
+def _module(whole: nn.Module, node: fx.Node) -> nn.Module | None:
+    return whole.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+def _is_map(node: fx.Node) -> bool:
+    shape = getattr(node.meta.get("tensor_meta"), "shape", ())
+    return node.op != "placeholder" and len(shape) == 4 and min(shape[2:]) > 1
+
+
+class SharedPass:
+    """One pass of a network over an image, of whose feature map regions are predicted.
+
+    Args:
+        network: the network, which `split` can cut.
+        device: None takes a GPU if there is one.
+        precision: of weights and activations.
+        side: the longer side of the image, as a multiple of the network's own.
+    """
+
+    def __init__(
+        self,
+        network: Backbone,
+        *,
+        device: str | None = None,
+        precision: Precision = "float32",
+        side: float = SIDE,
+    ):
+        if not side > 0:
+            raise ValueError(f"side must be positive, not {side}")
+        self.where, self.dtype = resolve_device(device, precision)
+        first, second, self.size = split(network)
+        self.side, self.preprocessing = side, network.preprocessing
+        parts = (Backbone(network.name, part, self.preprocessing) for part in (first, second))
+        self.trunk, self.tail = (each.for_inference().to(self.where, self.dtype) for each in parts)
+
+    @torch.no_grad()
+    def maps(self, image: np.ndarray) -> torch.Tensor:
+        """Compute the feature map (1, C, h, w) of an image (H, W, 3) uint8 RGB."""
+        longer = self.side * self.preprocessing.size / max(image.shape[:2])
+        sides = [max(1, round(length * longer / _STEP)) * _STEP for length in image.shape[:2]]
+        pixels = torch.from_numpy(np.require(image, requirements=["C", "W"])).to(self.where)
+        small = resize(pixels.permute(2, 0, 1), sides, antialias=True)  # (3, h', w')
+        batch = self.preprocessing.normalize(small[None]).to(self.dtype)
+        return self.trunk.network(batch.contiguous(memory_format=torch.channels_last)).float()
+
+    def outputs(
+        self, maps: torch.Tensor, image: np.ndarray, boxes: np.ndarray
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute features (N, D) and logits (N, M) of boxes (N, 4) xyxy in an image's pixels."""
+        height, width = image.shape[:2]
+        scale = np.array([maps.shape[3] / width, maps.shape[2] / height] * 2)
+        rois = torch.from_numpy((boxes * scale).astype(np.float32)).to(self.where)
+        regions = roi_align(maps, [rois], self.size, sampling_ratio=2, aligned=True)  # (N, C, s, s)
+        regions = regions.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        features, logits = self.tail.features_and_logits(regions)
+        return features.float(), logits.float()
+
+    def class_map(
+        self, maps: torch.Tensor, image: np.ndarray, emotion: int, head: LinearHead | None = None
+    ) -> np.ndarray:
+        r"""Compute where an emotion is predicted from: (h', w') float32 >= 0, by Grad-CAM.
+
+        .. math:: L^m = \mathrm{ReLU}\Big(\sum_d \alpha_d^m A^d\Big),\qquad
+            \alpha_d^m = \frac{1}{hw} \sum_{ij} \frac{\partial y^m}{\partial A^d_{ij}}
+
+        (Selvaraju et al. 2017, Eq. 1 and 2), with y the logit of the full image. Where average
+        pooling and one linear layer follow the map, it is CAM's, sum_d w_md A^d, but for a factor
+        (Zhou et al. 2016). The map is enlarged eight times, bilinearly.
+        """
+        full = np.array([[0, 0, image.shape[1], image.shape[0]]])
+        with torch.enable_grad():
+            entering = maps.detach().clone().requires_grad_()
+            features, logits = self.outputs(entering, image, full)
+            if head is not None:
+                weight, bias = (torch.from_numpy(each) for each in (head.weight, head.bias))
+                logits = features @ weight.to(self.where).T + bias.to(self.where)
+            (gradient,) = torch.autograd.grad(logits[0, emotion], entering)
+        weights = gradient.mean(dim=(2, 3), keepdim=True)  # (1, C, 1, 1)
+        attended = (weights * maps).sum(dim=1, keepdim=True).relu()  # (1, 1, h, w)
+        large = nn.functional.interpolate(attended, scale_factor=8, mode="bilinear")
+        return large[0, 0].cpu().numpy()
+
+    def cam_regions(
+        self,
+        image: np.ndarray,
+        emotion: int,
+        head: LinearHead | None = None,
+        *,
+        threshold: float = THRESHOLD,
+        max_regions: int = CAM_REGIONS,
+    ) -> tuple[Proposals, np.ndarray]:
+        """Find the regions of an emotion's map, and predict them of the same pass: (N, M)."""
+        maps = self.maps(image)
+        attended = self.class_map(maps, image, emotion, head)
+        regions = regions_of_map(attended, image, threshold=threshold, max_regions=max_regions)
+        with torch.no_grad():
+            features, logits = self.outputs(maps, image, regions.boxes)
+        if head is not None:
+            return regions, head.probability(features.cpu().numpy())
+        return regions, logits.softmax(dim=1).cpu().numpy()
 
 
 def shared_forward(
@@ -69,35 +227,93 @@ def shared_forward(
     side: float = SIDE,
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Make the function (image, boxes (N, 4) xyxy) -> outputs (N, D or M) of one feature map."""
-    if not side > 0:
-        raise ValueError(f"side must be positive, not {side}")
-    where, dtype = resolve_device(device, precision)
-    first, second, size = split(network)
-    preprocessing = network.preprocessing
-    trunk = Backbone(network.name, first, preprocessing).for_inference().to(where, dtype).network
-    tail = Backbone(network.name, second, preprocessing).for_inference().to(where, dtype)
+    shared = SharedPass(network, device=device, precision=precision, side=side)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def forward(image: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-        # the image at its size for the pass, and its map
-        height, width = image.shape[:2]
-        longer = side * preprocessing.size / max(height, width)
-        sides = [max(1, round(length * longer / _STEP)) * _STEP for length in (height, width)]
-        pixels = torch.from_numpy(np.require(image, requirements=["C", "W"])).to(where)
-        small = resize(pixels.permute(2, 0, 1), sides, antialias=True)  # (3, h', w')
-        batch = preprocessing.normalize(small[None]).to(dtype)
-        maps = trunk(batch.contiguous(memory_format=torch.channels_last)).float()  # (1, C, h, w)
-        # each region's part of the map, and its outputs
-        scale = np.array([maps.shape[3] / width, maps.shape[2] / height] * 2)
-        rois = torch.from_numpy((boxes * scale).astype(np.float32)).to(where)
-        regions = roi_align(maps, [rois], size, sampling_ratio=2, aligned=True)  # (N, C, s, s)
-        regions = regions.to(dtype).contiguous(memory_format=torch.channels_last)
-        entering, logits = tail.features_and_logits(regions)
-        return (entering.float() if features else logits.float().softmax(dim=1)).cpu().numpy()
+        entering, logits = shared.outputs(shared.maps(image), image, boxes)
+        return (entering if features else logits.softmax(dim=1)).cpu().numpy()
 
     return forward
 
 
-def _last(module: nn.Module) -> nn.Module:
-    """Give the last layer with weights."""
-    return [layer for layer in module.modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
+def score_cam(
+    dataset: Dataset,
+    scores: xr.Dataset,
+    classifiers: Classifiers,
+    *,
+    threshold: float = THRESHOLD,
+    max_regions: int = CAM_REGIONS,
+    workers: int = 2,
+    progress: bool = True,
+) -> xr.Dataset:
+    """Score the regions of class activation maps in the place of proposals, a pass an image.
+
+    The map is of the emotion that the full image's probability predicts, so that no label is used;
+    it is CAM's (Zhou et al. 2016) where average pooling and one linear layer follow the last
+    feature map, and else Grad-CAM's (Selvaraju et al. 2017). Each connected part of it from
+    `threshold` on becomes a box. All of it, the maps and the boxes' probabilities, comes of one
+    pass over the image with its longer side twice the network's own, as `score` by
+    ``features="shared"``.
+
+    Args:
+        dataset: the images, in the order of `scores`.
+        scores: of these images, by the same classifiers, for the full images' probabilities.
+        classifiers: the network, and head, of each fold.
+        threshold: of a map's greatest value, in (0, 1); Zhou et al. (2016, Sec. 3.2) take 0.2.
+        max_regions: the most regions an image.
+        workers: threads that decode.
+        progress: show a bar.
+
+    Returns:
+        Scores in the layout of the notation page, best region first. ``objectness`` is the share
+        of the map's activation that the part holds, in (0, 1]; full images' probabilities, labels
+        and folds are those of `scores`. An image whose map is nowhere positive has no region.
+
+    Raises:
+        ValueError: the images are not those of the scores, a network has no feature map before its
+            classifier, or no image could be read.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from arlib.datasets import load
+        >>> from arlib.networks import load_backbone
+        >>> from arlib.proposals import Grid
+        >>> from arlib.scoring import score
+        >>> network = load_backbone("vgg_tiny", classes=2, weights="random")
+        >>> scenes = load("scenes-annotated", n=20)
+        >>> with TemporaryDirectory() as folder:
+        ...     out = f"{folder}/scores.zarr"
+        ...     scores = score(scenes, Grid(max_regions=1), network, out=out, progress=False).load()
+        >>> classifiers = Classifiers.one(network, scenes)
+        >>> dict(score_cam(scenes, scores, classifiers, max_regions=3, progress=False).sizes)
+        {'image': 20, 'region': 3, 'corner': 4, 'emotion': 2}
+    """
+    if dataset.keys.tolist() != scores.image.values.tolist():
+        raise ValueError(f"the scores are not of the {len(dataset)} images of {dataset.name}")
+    full = scores.global_probability.transpose("image", "emotion").values
+    rows: list[dict[str, Any]] = []
+    unreadable: dict[str, str] = {}
+    with progress_bar(total=len(dataset), unit="image", show=progress, desc=dataset.name) as bar:
+        for network, mask in classifiers.groups(dataset):
+            shared, numbers = SharedPass(network), np.flatnonzero(mask).tolist()
+            images = prefetch(
+                dataset.subset(mask), lambda index, image: (index, image), workers, unreadable, bar
+            )
+            for place, image in images:
+                index = numbers[place]
+                heads, emotion = classifiers.heads, int(full[index].argmax())
+                regions, probability = shared.cam_regions(
+                    image,
+                    emotion,
+                    None if heads is None else heads[int(dataset.folds[index])],
+                    threshold=threshold,
+                    max_regions=max_regions,
+                )
+                outputs = np.concatenate([full[index : index + 1], probability])
+                rows.append(row(index, regions, outputs))
+                bar.update()
+    if not rows:
+        raise ValueError(f"no image of {dataset.name} could be read: {unreadable}")
+    rows.sort(key=lambda row: row["index"])
+    return pack(rows, dataset, max_regions)

@@ -22,7 +22,7 @@ from arlib.experiments.baselines.sentibank import SentiBank
 from arlib.method import affective_regions, usable_base
 from arlib.networks import Backbone, LinearHead, TooFewError
 from arlib.proposals import Propose, make_proposals
-from arlib.scoring import Classifiers, classify_boxes, global_outputs
+from arlib.scoring import Classifiers, classify_boxes, global_outputs, score_cam
 
 MOST = 20
 """The crops of a grid and of centre crops: as many as the largest K that is evaluated."""
@@ -156,7 +156,24 @@ def rows_for(
         "DeepSentiBank": on_features(
             "deepsentibank", lambda images: global_outputs(images, deep(), progress=progress)
         ),
+        "VGGNet + ft + CAM + lf": partial(_cam, dataset, scores, classifiers, progress),
     }
+
+
+def _cam(
+    dataset: Dataset, scores: xr.Dataset, classifiers: Classifiers, progress: bool
+) -> np.ndarray:
+    """Give the mean probability of each image's CAM regions, which Eq. 3 adds: (n, M).
+
+    Without any it is the full image's, so that the fused prediction is that too.
+    """
+    regions = score_cam(dataset, scores, classifiers, progress=progress)
+    mean = regions.region_probability.mean("region")  # NaN where there is none
+    probability = np.full((len(dataset), len(dataset.emotions)), np.nan, np.float32)
+    place = {key: row for row, key in enumerate(dataset.keys.tolist())}
+    rows = [place[key] for key in regions.image.values.tolist()]
+    probability[rows] = mean.fillna(regions.global_probability).transpose("image", "emotion")
+    return probability
 
 
 def first_regions(scores: xr.Dataset, base: float | str) -> np.ndarray | dict[int, np.ndarray]:
