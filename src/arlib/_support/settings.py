@@ -224,6 +224,7 @@ SETTINGS: Mapping[str, Setting] = {
     # what chapters show
     "run": Setting(str, "the run that is examined: a folder of results/, or computed live"),
     "runs": Setting(list, "the runs that are columns of Table 1"),
+    "compared": Setting(list, "the runs of the chapter beyond the paper"),
     "truth": Setting(str, "whose objects count for recall", choices=("scenes", "coco_val64")),
     "network": Setting(
         str,

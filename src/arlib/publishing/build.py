@@ -25,10 +25,12 @@ from arlib.evaluation import format_table, table1
 from arlib.method import usable_base
 from arlib.publishing.chapters import TIMEOUT, Kernels, execute_chapter
 from arlib.publishing.editions import (
+    RUN_LISTS,
     Edition,
     EditionError,
     chapter_paths,
     declared_parameters,
+    named_runs,
 )
 from arlib.publishing.pages import editions_page, status_page
 from arlib.publishing.records import facts_of
@@ -188,8 +190,9 @@ def _do_stages(stages: Any, columns: tuple[str, ...], last: str | None, say: Say
 def _without(edition: Edition, missing: Collection[str]) -> Edition:
     """Let the chapters show no run of a column that is not here."""
     parameters = dict(edition.parameters)
-    if "runs" in parameters:
-        parameters["runs"] = [name for name in parameters["runs"] if name not in missing]
+    for each in RUN_LISTS:
+        if each in parameters:
+            parameters[each] = [name for name in parameters[each] if name not in missing]
     if parameters.get("run") in missing:
         parameters["run"] = parameters["runs"][0]
     return replace(edition, parameters=parameters)
@@ -199,8 +202,8 @@ def _check_runs(root: Path, edition: Edition, made: Collection[str]) -> None:
     """Refuse a run that no chapter will find, before anything is measured."""
     known = {path.parent.name for path in (root / "book" / "results").glob("*/run.json")}
     known |= {*made}
-    for name in (edition.parameters.get("run"), *edition.parameters.get("runs", [])):
-        if name is not None and name not in known:
+    for name in named_runs(edition.parameters):
+        if name not in known:
             raise EditionError(
                 f"no run {short(name)}{near(name, known)}; there are {', '.join(sorted(known))}"
             )
@@ -266,7 +269,7 @@ def make_live_runs(
     root: Path, parameters: Mapping[str, Any], makers: Makers, say: Say
 ) -> list[Path]:
     """Make those runs that chapters name, once, before two chapters want them at the same time."""
-    names = {parameters.get("run"), *parameters.get("runs", [])} & makers.keys()
+    names = {*named_runs(parameters)} & makers.keys()
     return [_make_run(name, makers[name], root, say) for name in sorted(names)]
 
 

@@ -163,6 +163,17 @@ def list_parameters(root: Path, name: str) -> list[dict[str, Any]]:
     ]
 
 
+RUN_LISTS = ("runs", "compared")
+"""Parameters of chapters that list runs; `run` names one."""
+
+
+def named_runs(parameters: Mapping[str, Any]) -> list[str]:
+    """List the runs that chapters' parameters name, each once."""
+    lists = [parameters.get(name, []) for name in RUN_LISTS]
+    named = [parameters.get("run"), *(name for each in lists for name in each)]
+    return list(dict.fromkeys(name for name in named if name is not None))
+
+
 def _load(
     root: Path, name: str, overrides: Mapping[str, Any]
 ) -> tuple[Edition, dict[str, Any], dict[str, Setting]]:
@@ -191,7 +202,7 @@ def _load(
     of_scenes = isinstance(experiment, experiments.Protocol) and experiment.synthetic
     if experiment and not of_scenes and not parameters.keys() & {"run", "runs"}:
         names = list(experiment.runs())
-        own = {"run": names[0], "runs": names}
+        own = {"run": names[0], **dict.fromkeys(RUN_LISTS, names)}
         parameters |= {key: value for key, value in own.items() if key in declared}
     shared = {key: value for key, value in settings.items() if key in declared}
     edition = Edition(name, raw["title"], shared | parameters, experiment)
