@@ -39,8 +39,8 @@ class Dataset:
         max_pixels: of a file, as of `read_image`; a larger image is an error.
         regions: (n, R, 4) float32 xyxy in pixels, the regions that are known to carry the
             sentiment, NaN where an image has fewer; None where they are not known.
-        tags: (n,) str, what people wrote to the images, "" where an image has none; None where
-            nothing is known.
+        tags: (n,) str, what people wrote to the images, or an attribute of what they show; "" where
+            an image has none, None where nothing is known.
         agreement: (n,) int8, how many annotators gave the label; None where it is not known.
         valence: (n,) float, the sentiment that images were drawn with, above 0 positive, whatever
             people say of them; None where it is not known.

@@ -60,8 +60,8 @@ RATED = {
         },
         archive="testImages_abstract",
     ),
-    # The article's supplement: mean ratings, a table for either half. Its categories are letters,
-    # some for blends of emotions; the means say which is highest.
+    # The article's norms, as a program on GitHub reads them: mean ratings, a table for either half.
+    # Their categories are letters, some for blends of emotions; the means say which is highest.
     "iaps": Rated(
         emotions=MIKELS,
         tables={
