@@ -127,6 +127,18 @@ def write_datasets(root):
     for number, part in enumerate(("training", "testing")):
         keys = [f"{each}/{name}\n" for each in EMOTIONS for name in names[number::2]]
         (split / f"{part}.txt").write_text("".join(keys))
+    place("emoset/image/awe", "emoset/image/fear")
+    for part, numbers in (("train", range(4)), ("val", range(4, 6)), ("test", range(6, 10))):
+        rows = [
+            [each, f"image/{each}/{n}.png", f"annotation/{each}/{n}.json"]
+            for each in ("awe", "fear")
+            for n in numbers
+        ]
+        (root / "emoset" / f"{part}.json").write_text(json.dumps(rows))
+    place("abstract")
+    votes = "".join(f"'{n}.png',{n % 2},{1 - n % 2},0,0,0,0,0,0\n" for n in range(10))
+    header = ",'Amusement','Anger','Awe','Content','Disgust','Excitement','Fear','Sad'\n"
+    (root / "abstract" / "ABSTRACT_groundTruth.csv").write_text(header + votes)
     place("coco_val9/images")
     marks = {
         "images": [{"id": n, "file_name": name} for n, name in enumerate(names)],
@@ -481,13 +493,19 @@ KINDS = {
     "finished store": Kind(write_scored, "s.zarr/**/*", [*SCORE, *NETWORK], stored),
     **{
         f"labels of {name}": Kind(
-            write_datasets, files, ["data", "check", name], also=(f"error: {name}: ", "image ")
+            write_datasets,
+            files,
+            ["data", "check", name],
+            also=(f"error: {name}: ", "image "),
+            few=5,
         )
         for name, files in {
             "twitter1": "twitter1/*.txt",
             "twitter2": "twitter2/*.txt",
             "vso": "vso/*.txt",
             "emotionroi": "emotionroi/*split/*",
+            "emoset": "emoset/*.json",
+            "abstract": "abstract/*.csv",
             "coco": "coco*/*.json",
         }.items()
     },

@@ -9,7 +9,7 @@ import yaml
 
 from arlib import datasets
 from arlib._support.settings import SETTINGS
-from arlib.datasets import emotionroi, fi
+from arlib.datasets import artphoto, emoset, emotionroi, fi
 from arlib.datasets.catalog import (
     data_root,
     describe,
@@ -21,6 +21,7 @@ from arlib.datasets.catalog import (
 )
 from arlib.datasets.files import DatasetError
 from arlib.datasets.folder import unlabelled_images
+from arlib.datasets.rated import RATED
 from arlib.datasets.registry import _READERS, load
 from arlib.datasets.scenes.benchmark import SETS
 from arlib.datasets.shards import wrap_split
@@ -57,11 +58,27 @@ def test_every_dataset_that_is_loaded_by_name_is_in_the_catalogue():
     assert families | {"coco", "table"} == set(known())
 
 
-@pytest.mark.parametrize("reader", [fi, emotionroi])
-def test_emotions_are_those_of_the_reader(reader):
-    name = reader.__name__.rpartition(".")[2]
-    assert tuple(entry(name).emotions) == reader.EMOTIONS
-    assert len(polarities(reader.EMOTIONS)) == len(reader.EMOTIONS)  # each has one
+READ = {
+    **{
+        each.__name__.rpartition(".")[2]: each.EMOTIONS
+        for each in (artphoto, emoset, emotionroi, fi)
+    },
+    **{name: of.emotions for name, of in RATED.items()},
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_emotions_are_those_of_the_reader(name):
+    assert tuple(entry(name).emotions) == READ[name]
+    assert len(polarities(READ[name])) == len(READ[name])  # each has one
+
+
+def test_known_regions_are_described():
+    known_regions = {name for name in known() if entry(name).regions}
+    assert known_regions == {"emotionroi", "scenes"}
+    for name in known_regions:
+        assert " ".join(plain(entry(name).regions).split()) in " ".join(describe(name).split())
+    assert "Known regions: an emotion stimuli map for each image" in PAGE
 
 
 @pytest.mark.parametrize("name", known())

@@ -401,8 +401,8 @@ class TestPaths:
         with fails("no table labels.csv"):
             load("labels.csv")
         there = f"there are {', '.join(datasets.names())}, and paths"
-        with fails(f"no dataset 'photos'; {there}"):
-            load("photos")
+        with fails(f"no dataset 'holiday'; {there}"):
+            load("holiday")
         for name in ("twiter2", "Twitter2", "TWITTER_2"):
             with fails(f"no dataset {name!r} (did you mean twitter2?); {there}"):
                 load(name)

@@ -338,9 +338,9 @@ def test_what_is_not_here_names_how_to_get_it(monkeypatch, tmp_path):
         datasets.load("oasis")
     with pytest.raises(
         DatasetError,
-        match=r"no dataset 'emotion6' \(did you mean emotionroi\?\); there are emotionroi, fi",
+        match=r"no dataset 'emotionsroi' \(did you mean emotionroi\?\); there are abstract, artp",
     ):
-        datasets.load("emotion6")
+        datasets.load("emotionsroi")
 
 
 def make(**changes):
@@ -412,6 +412,11 @@ def test_a_subset_keeps_what_people_wrote_and_how_many_agreed():
         part = dataset.subset(index)
         assert part.agreement.tolist() == [agreed[key] for key in part.keys.tolist()]
         assert part.tags.tolist() == [f"tag of {key}" for key in part.keys.tolist()]
+
+
+def test_what_has_no_tag_has_no_label():
+    tagged = make(tags=np.array(["park", ""])).by_tag()
+    assert (tagged.labels.tolist(), tagged.emotions) == ([0, -1], ("park",))
 
 
 @pytest.mark.parametrize("name", ["tags", "agreement"])

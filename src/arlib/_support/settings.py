@@ -172,7 +172,8 @@ _TRAINING = {
 }
 
 _READER = {
-    "classes": Setting(str, "of fi and emotionroi", choices=("emotions", "polarity")),
+    "classes": Setting(str, "of sets of emotions", choices=("emotions", "polarity")),
+    "tags": Setting(str, "of emoset: an attribute of its images; null: none", nothing=True),
     "agree": Setting(str, "of twitter1: how many of five agree", choices=("five", "four", "three")),
     "positive_from": Setting(float, "of oasis: least valence of a positive image", 1, 7),
     "negative_to": Setting(float, "of oasis: greatest valence of a negative image", 1, 7),

@@ -35,6 +35,7 @@ class Entry:
     title: str = ""  # what people call it
     labelled: str = ""  # who labelled it, and how
     licence: str = ""  # what is allowed, in words
+    regions: str = ""  # what tells where the sentiment is, and where it is read; "" = nothing
     traps: list[str] = field(default_factory=list)  # what has gone wrong with it before
     steps: list[str] = field(default_factory=list)  # how to obtain it, in order
     cite: list[str] = field(default_factory=list)  # keys in the book's `references.bib`
@@ -262,6 +263,7 @@ def _instructions(of: Entry) -> str:
     facts = {
         "published": of.counts,
         "labelled by": of.labelled,
+        "regions": plain(of.regions),
         "licence": of.licence,
         "citation": ", ".join(of.cite),
         "fetch": f"arlib data fetch {of.name}" if of.downloads else f"no: {of.no_fetch}",
@@ -304,6 +306,8 @@ def _section(of: Entry) -> str:
             for part, n in of.subsets.items()
         )
         lines += [f"Its parts, as published: {'; '.join(rows)}.", ""]
+    if of.regions:
+        lines += [f"Known regions: {of.regions}.", ""]
     lines += [f"{n}. {step}" for n, step in enumerate(of.steps, 1)]
     if of.layout:
         lines += ["", "```text", of.layout.rstrip(), "```"]

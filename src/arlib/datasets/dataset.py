@@ -39,7 +39,8 @@ class Dataset:
         max_pixels: of a file, as of `read_image`; a larger image is an error.
         regions: (n, R, 4) float32 xyxy in pixels, the regions that are known to carry the
             sentiment, NaN where an image has fewer; None where they are not known.
-        tags: (n,) str, what people wrote to the images; None where nothing is known.
+        tags: (n,) str, what people wrote to the images, or an attribute of what they show; "" where
+            an image has none, None where nothing is known.
         agreement: (n,) int8, how many annotators gave the label; None where it is not known.
         valence: (n,) float, the sentiment that images were drawn with, above 0 positive, whatever
             people say of them; None where it is not known.
@@ -136,7 +137,7 @@ class Dataset:
         return replace(self, **arrays)
 
     def by_tag(self) -> "Dataset":
-        """Label the images by what people wrote to them, instead of by their sentiment.
+        """Label the images by what people wrote to them, -1 for nothing, not by their sentiment.
 
         Raises:
             ValueError: the images have no tags.
@@ -149,10 +150,12 @@ class Dataset:
         if self.tags is None:
             raise ValueError(f"{self.name} has no tags")
         tags, labels = np.unique(self.tags, return_inverse=True)
+        if len(tags) and not tags[0]:  # sorted: "" is the first
+            tags, labels = tags[1:], labels - 1
         return replace(
             self,
             name=f"{self.name} by tag",
-            labels=labels.astype(np.int16),
+            labels=labels.astype(np.int16 if len(tags) < 2**15 else np.int32),
             emotions=tuple(tags.tolist()),
         )
 

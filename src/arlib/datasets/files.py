@@ -143,6 +143,17 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
     return False
 
 
+def unpacked(root: Path, archive: str) -> Path:
+    """Locate the folder that an archive unpacks to, in a dataset's folder, or else that folder."""
+    return root / archive if archive and (root / archive).is_dir() else root
+
+
+def find_delimiter(path: Path) -> str:
+    """Find what separates the columns of a header: a comma, a semicolon, a tab or a bar."""
+    header = next((text for _, text in lines(path)), "")
+    return max(",;\t|", key=header.count)
+
+
 def lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield number and text of each line that is not blank: UTF-8, ended by LF, CR LF or CR."""
     return ((number, text.strip()) for number, text in _decoded(path) if text.strip())

@@ -11,6 +11,18 @@ from arlib.datasets.files import DatasetError
 POLARITY = ("positive", "negative")
 """The two emotions of the paper, in the order of its P_Pos, P_Neg."""
 
+MIKELS = (
+    "amusement",
+    "anger",
+    "awe",
+    "contentment",
+    "disgust",
+    "excitement",
+    "fear",
+    "sadness",
+)
+"""The eight emotions of Mikels et al. (2005), which most sets are labelled by."""
+
 _POLAR = {"positive": 0, "pos": 0, "negative": 1, "neg": 1}
 _SIGNS = ({"+": 0, "-": 1}, {"1": 0, "-1": 1}, {"+1": 0, "-1": 1})  # both must occur
 

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from arlib._support.settings import near
+from arlib.datasets.artphoto import artphoto
 from arlib.datasets.catalog import entry, source_of
 from arlib.datasets.dataset import Dataset
+from arlib.datasets.emoset import emoset
 from arlib.datasets.emotionroi import emotionroi
 from arlib.datasets.fi import fi
 from arlib.datasets.files import DatasetError
@@ -25,6 +27,7 @@ from arlib.datasets.folder import (
 )
 from arlib.datasets.folds import read_folds
 from arlib.datasets.oasis import oasis
+from arlib.datasets.rated import RATED, rated
 from arlib.datasets.shards import ImageColumn, is_shards, shards
 from arlib.datasets.table import table
 from arlib.datasets.twitter1 import SUBSETS, twitter1, twitter1_subset
@@ -40,6 +43,9 @@ _READERS: dict[str, Callable[..., Dataset]] = {
     "vso-held-out": vso_held_out,
     "fi": fi,
     "emotionroi": emotionroi,
+    "emoset": emoset,
+    "artphoto": artphoto,
+    **{name: rated(name) for name in RATED},
     "folder": folder,
 }
 
@@ -55,9 +61,10 @@ def names() -> list[str]:
 
     Example:
         >>> names()
-        ['emotionroi', 'fi', 'folder', 'oasis', 'scenes-annotated', 'scenes-folded',
-         'scenes-objects', 'scenes-tagged', 'twitter1', 'twitter1-five', 'twitter1-four',
-         'twitter1-three', 'twitter2', 'vso', 'vso-held-out']
+        ['abstract', 'artphoto', 'emoset', 'emotion6', 'emotionroi', 'fi', 'folder', 'iaps',
+         'oasis', 'scenes-annotated', 'scenes-folded', 'scenes-objects', 'scenes-tagged',
+         'twitter1', 'twitter1-five', 'twitter1-four', 'twitter1-three', 'twitter2', 'vso',
+         'vso-held-out']
     """
     return sorted([*_READERS, *_SCENES])
 
@@ -95,8 +102,13 @@ def load(
               `held_out`: True (the default) numbers the first fold 1, for testing, and all others
               -1, for training; False numbers every fold. "vso-held-out" are those for testing
               alone, in `n_folds` (None: 5, or as many as the rarer label has images) of their own.
-            - "fi" and "emotionroi": `classes`, "emotions" or "polarity", positive and negative as
-              `arlib.method.polarities` maps them by default; of "fi" also `n_folds` (5).
+            - "fi", "emotionroi", "emoset", "emotion6", "artphoto", "abstract", "iaps": `classes`,
+              "emotions" or "polarity", positive and negative as `arlib.method.polarities` maps them
+              by default; `n_folds` of "fi" (5) and of the last four (None: 5, or as many as the
+              rarest emotion has images).
+            - "emoset": `tags`, an attribute that its annotations tell of the images, "scene",
+              "object", "facial_expression", "human_action", "brightness" or "colorfulness"; None
+              (the default) reads none of its 118,102 annotations.
             - "folder" and tables: `n_folds` (None: 5, or as many as the rarest class has images),
               which are not used where a table has a column `fold`, or class folders lie in the
               parts of a split (train/, test/); tables also `emotions`, the classes in order.

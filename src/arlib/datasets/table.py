@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from arlib.datasets.dataset import Dataset
-from arlib.datasets.files import DatasetError, is_image, lines, rows
+from arlib.datasets.files import DatasetError, find_delimiter, is_image, rows
 from arlib.datasets.folds import fixed_folds, is_part, own_folds, parse_fold
 from arlib.datasets.labels import encode
 
@@ -142,15 +142,9 @@ def _read_csv(path: Path, columns: list[str], notes: list[str]) -> _Cells:
         columns.extend(_named(place, header, notes))
         return columns
 
-    delimiter = _delimiter(path)
+    delimiter = find_delimiter(path)
     read = rows(path, (), delimiter=delimiter, rename=rename)
     return [(f"{path}, line {number}", row) for number, row in read]
-
-
-def _delimiter(path: Path) -> str:
-    """Find what separates the columns of a header: a comma, a semicolon, a tab or a bar."""
-    header = next((text for _, text in lines(path)), "")
-    return max(",;\t|", key=header.count)
 
 
 def _read_parquet(path: Path, columns: list[str], notes: list[str]) -> _Cells:
