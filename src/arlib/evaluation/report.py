@@ -190,6 +190,25 @@ def format_interval(values: npt.ArrayLike, form: str = "+z.1f") -> str:
     return format_number(estimate, form) + limits
 
 
+def format_range(values: npt.ArrayLike, form: str = "+z.1f") -> str:
+    """Write the lowest and the highest of some numbers, as one where both are printed alike.
+
+    Args:
+        values: Any numbers; NaN are left out, and without any other the range is a dash.
+        form: Of each end, as after the colon of an f-string.
+
+    Example:
+        >>> format_range([0.4, np.nan, -1.0]), format_range([0.21, 0.24]), format_range([])
+        ('-1.0 to +0.4', '+0.2', '–')
+    """
+    numbers = np.asarray(values, float)
+    numbers = numbers[~np.isnan(numbers)]
+    if not numbers.size:
+        return format_number(np.nan)
+    low, high = (f"{end:{form}}" for end in (numbers.min(), numbers.max()))
+    return low if low == high else f"{low} to {high}"
+
+
 def format_table(table: Mapping[str, pd.DataFrame] | pd.DataFrame, form: str = "text") -> str:
     """Write Table 1, or the comparison of two runs.
 
