@@ -34,8 +34,8 @@ def compare_runs(one: Run, other: Run) -> pd.DataFrame:
         ``p``; NaN otherwise.
 
     Raises:
-        ValueError: They predict other emotions, a run has no labels, or the same images have other
-            labels.
+        ValueError: They predict different emotions, a run has no labels, or the same images have
+            different labels.
     """
     one, other = one.tested(), other.tested()
     for run in (one, other):
@@ -43,10 +43,10 @@ def compare_runs(one: Run, other: Run) -> pd.DataFrame:
     emotions = [run.scores.emotion.values.tolist() for run in (one, other)]
     if emotions[0] != emotions[1]:
         lists = " and ".join(", ".join(each) for each in emotions)
-        raise ValueError(f"{one.name} and {other.name} predict other emotions: {lists}")
+        raise ValueError(f"{one.name} and {other.name} predict different emotions: {lists}")
     paired = one.scores.image.values.tolist() == other.scores.image.values.tolist()
     if paired and (one.labels != other.labels).any():
-        raise ValueError(f"{one.name} and {other.name} have other labels for the same images")
+        raise ValueError(f"{one.name} and {other.name} have different labels for the same images")
     tables: dict[str, pd.DataFrame] = {}
     for method in methods(base=usable_base(one.scores.sizes["emotion"])):
         try:
