@@ -94,7 +94,7 @@ def test_a_folder_takes_the_place_of_a_folder_alone(tmp_path, kind):
         target.write_text("kept")
     else:
         target.symlink_to(kept if kind == "link" else tmp_path / "gone")
-    with pytest.raises(OSError, match="site is no folder that could be replaced: remove it"):
+    with pytest.raises(OSError, match="site is not a folder that can be replaced: remove it"):
         replace_folder(fresh, target)
     with pytest.raises(OSError, match="site exists already"):
         place_folder(fresh, target, overwrite=False)

@@ -97,7 +97,7 @@ def test_another_content_of_the_same_size_is_named_when_it_is_read(store, name):
     content = bytearray((store / name).read_bytes())
     content[len(content) // 2] ^= 1
     (store / name).write_bytes(content)
-    message = f"^{store / name} has another content than was written"
+    message = f"^{store / name} has changed since it was written"
     with pytest.raises(StoreError, match=message):
         open_store(store).load()
     with pytest.raises(StoreError, match=message):
@@ -109,7 +109,7 @@ def test_swapped_chunks_are_not_read(store, data):
     texts = one.read_bytes(), other.read_bytes()
     one.write_bytes(texts[1])
     other.write_bytes(texts[0])
-    with pytest.raises(StoreError, match=r"share/c/\d/0 has another content"):
+    with pytest.raises(StoreError, match=r"share/c/\d/0 has changed since"):
         open_store(store).share.load()
     xr.testing.assert_equal(open_store(store).label, data.label)  # those that are not meant
 

@@ -168,6 +168,7 @@ def test_the_explorers_of_chapter_7_move_and_follow_the_theme(browser, served, w
     page.on("request", lambda request: outside.append(request.url))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.goto(f"{address}/book/07_explorer.html")
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     explorers = page.locator(".arlib-explorer")
     cards = page.locator(".arlib-explorer .card")
     assert explorers.count() == cards.count() == 4

@@ -588,7 +588,7 @@ class TestTable:
         [
             (["absent"], 1, "no edition 'absent'; there are fresh, plain"),
             (["alone"], 1, "no edition 'alone'"),
-            (["plain", "fresh"], 2, "plain is no run's folder; of editions give one"),
+            (["plain", "fresh"], 2, "plain is not the folder of a run; of editions give only one"),
             (["plain"], 1, "no run alone, fresh or recorded: `arlib run plain` makes it"),
             (["fresh"], 1, "no run twitter2-x, fresh or recorded: `arlib run fresh` makes it"),
             (

@@ -155,7 +155,7 @@ def test_scenes_are_exported_and_read_by_their_names(tmp_path, monkeypatch, caps
     assert done == 0
     printed = capsys.readouterr()
     assert printed.out == (
-        f"{folder}/README.md says what it holds; to use it: export ARLIB_DATA={folder}\n"
+        f"{folder}/README.md describes the files; to use them: export ARLIB_DATA={folder}\n"
     )
     assert printed.err == ""
     facts = json.loads((folder / "scenes.json").read_text())

@@ -253,8 +253,11 @@ def test_runs_of_several_emotions_are_compared_too(make_scores):
             lambda s: s.assign_coords(emotion=s.emotion.values[::-1]),
             "positive, negative and negati",
         ),
-        (lambda s: s.isel(emotion=[0]), "predict other emotions: positive, negative and positive"),
-        (lambda s: s.assign(label=1 - s.label), "have other labels for the same images"),
+        (
+            lambda s: s.isel(emotion=[0]),
+            "predict different emotions: positive, negative and positive",
+        ),
+        (lambda s: s.assign(label=1 - s.label), "have different labels for the same images"),
         (lambda s: s.assign(label=0 * s.label - 1), "Comparing changed: this needs labels, and of"),
     ],
 )

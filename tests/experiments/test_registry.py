@@ -391,7 +391,10 @@ class TestScoresThatBecomeARun:
             ("a/b", "a run's name has letters, digits, '.', '-' and '_' alone: 'a/b'"),
             ("../mine", "a run's name has"),
             (".mine", "a run's name has"),
-            ("scenes-folded", "scenes-folded is a run that is made live: give another name"),
+            (
+                "scenes-folded",
+                "scenes-folded is the name of a run that is computed live: give another name",
+            ),
         ],
     )
     def test_a_name_that_no_run_can_have_is_refused(self, add, name, message):
@@ -418,13 +421,13 @@ class TestScoresThatBecomeARun:
     def test_what_is_no_finished_store_is_refused(self, add, scores):
         with pytest.raises(StoreError, match=r"^no scores at labels\.csv"):
             add_run("labels.csv", "results", dataset="labels.csv")
-        with pytest.raises(ValueError, match=r"does not say its backbone: arlib score writes that"):
+        with pytest.raises(ValueError, match=r"lacks its backbone, which arlib score writes"):
             add(of=scores.drop_attrs().assign_attrs(dataset="a", unreadable={}, weights_sha256=""))
         # half of it is written, or a chunk of it is lost while it is copied
         chunk = Path("scores.zarr", "box", "c", "0", "0", "0")
         add("whole")
         chunk.write_bytes(chunk.read_bytes()[:-1] + b"x")
-        with pytest.raises(StoreError, match="has another content than was written"):
+        with pytest.raises(StoreError, match="has changed since it was written"):
             add_run("scores.zarr", "results", dataset="labels.csv", name="damaged")
         chunk.unlink()
         with pytest.raises(StoreError, match="is missing"):

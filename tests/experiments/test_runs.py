@@ -212,7 +212,7 @@ def test_other_rows_of_the_table_that_are_damaged_are_named(write):
     content = bytearray(chunk.read_bytes())
     content[-1] ^= 1
     chunk.write_bytes(content)
-    with pytest.raises(StoreError, match=f"^{chunk} has another content"):
+    with pytest.raises(StoreError, match=f"^{chunk} has changed since"):
         open_run(folder).load()
     chunk.unlink()
     with pytest.raises(StoreError, match=f"^{chunk} is missing"):

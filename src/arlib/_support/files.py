@@ -9,7 +9,7 @@ _WORDS: dict[type, str] = {dict: "an object", list: "a list", str: "a text"}
 
 
 class StoreError(ValueError):
-    """A store that is not there, not finished, or not as it was written."""
+    """A store that is missing, unfinished, or changed since it was written."""
 
 
 def read_json(
@@ -49,7 +49,7 @@ def check_types(
     needed: Mapping[str, type] | None = None,
     optional: Mapping[str, type] | None = None,
 ) -> None:
-    """Check that values of JSON are there, and of these types; ValueError says where it is not."""
+    """Check that values of JSON are there, and of these types; ValueError names one that is not."""
     for name, kind in {**(needed or {}), **(optional or {})}.items():
         if name not in content:
             if name in (needed or {}):

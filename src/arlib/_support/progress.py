@@ -16,7 +16,7 @@ EVERY = 30.0
 
 
 def has_reader() -> bool | None:
-    """Whether a notebook is open before a reader, or a program executes it; None in no kernel.
+    """Check whether a reader has the notebook open, or a program runs it; None without a kernel.
 
     JupyterLab, Jupyter Notebook and VS Code send with a cell that `input()` would be answered;
     papermill, nbconvert and `jupyter execute` that it would not.
@@ -29,7 +29,7 @@ def has_reader() -> bool | None:
 
 
 class _Lines(plain):
-    """Lines on stderr, the first after `EVERY` seconds."""
+    """Write progress as lines on stderr, the first after `EVERY` seconds."""
 
     monitor_interval = 0  # no thread that would write more often
 
@@ -43,7 +43,7 @@ class _Lines(plain):
 
     @property
     def format_dict(self) -> dict[str, Any]:
-        """What a line shows."""
+        """Return what a line shows."""
         facts = super().format_dict
         rate = facts["rate"] or (facts["n"] - facts["initial"]) / max(facts["elapsed"], 1e-9)
         per, seconds = ("s", 1) if rate >= 1 else ("min", 60)
@@ -51,11 +51,11 @@ class _Lines(plain):
 
     @staticmethod
     def status_printer(file: Any) -> Any:
-        """Write a line, where tqdm returns to the start of one."""
+        """Write a new line, where tqdm would overwrite the last one."""
         return lambda text: print(text, file=file, flush=True)
 
     def moveto(self, n: int) -> None:
-        """Stay: one loop in another is no line below."""
+        """Do not move: lines of nested loops follow one another."""
 
     def close(self) -> None:
         """End without a last line."""
@@ -64,7 +64,7 @@ class _Lines(plain):
 
 
 def progress_bar(*arguments: Any, show: bool = True, **settings: Any) -> plain:
-    """Make a bar of tqdm with tqdm's arguments, or what writes lines instead of it.
+    """Make a progress bar by tqdm, with its arguments, or an object that writes lines instead.
 
     Args:
         arguments: what to loop over, if anything.

@@ -98,7 +98,7 @@ def code_sha256(*parts: str) -> str:
 
 
 def covered_files(*parts: str) -> frozenset[Path]:
-    """Find the files that count, as `code_sha256` says."""
+    """Find the files that `code_sha256` hashes."""
     alone = {ROOT / part for part in parts if part.endswith(".py")}
     waiting = []
     for part in parts:
@@ -136,7 +136,7 @@ def _defining(name: str) -> list[Path]:
 
 @cache
 def _parsed(source: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """Hash a file's statements but its docstrings, and name what it imports of the library."""
+    """Hash a file's statements except docstrings, and list what it imports of the library."""
     tree, names = ast.parse(source), set[str]()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

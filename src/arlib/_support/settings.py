@@ -18,7 +18,7 @@ import yaml
 
 @dataclass(frozen=True)
 class Setting:
-    """What a setting may be.
+    """The type, the range and the meaning of a setting.
 
     Attributes:
         kind: bool, int, float, str, list (of texts) or dict (of settings).
@@ -43,7 +43,7 @@ class Setting:
 
     @property
     def wanted(self) -> str:
-        """What it may be, in words.
+        """Describe the allowed values in words.
 
         Example:
             >>> SETTINGS["k"].wanted, SETTINGS["base"].wanted
@@ -66,7 +66,7 @@ class Setting:
         return words.get(self.kind, "a text")
 
     def read(self, name: str, value: Any) -> Any:
-        """Return the value in its kind: a text is read as that, anything else must be of it.
+        """Convert a value to the setting's type: a text is parsed, any other must have the type.
 
         Only lists and mappings are YAML, and what stands in them is text, read likewise.
 
@@ -136,7 +136,7 @@ class Setting:
 
 
 class _Unfit(Exception):
-    """A value that a setting cannot have, with more to say where there is."""
+    """A value that a setting cannot have, with a detail where there is one."""
 
 
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -271,7 +271,7 @@ PROTOCOL: Mapping[str, Setting] = {
 def read_settings(
     values: Mapping[str, Any], table: Mapping[str, Setting], where: str, *, within: str = ""
 ) -> dict[str, Any]:
-    """Read each value in the kind of its setting.
+    """Convert each value to the type of its setting.
 
     Args:
         values: name -> value or text.
@@ -298,7 +298,7 @@ def read_settings(
 
 
 def near(name: object, names: Iterable[str]) -> str:
-    """Ask for the nearest of some names, in the middle of an error; nothing where none is near.
+    """Suggest the nearest of some names, as a part of an error; "" where none is near.
 
     Example:
         >>> near("data", ["dataset", "k"]), near("data", ["k"])

@@ -97,7 +97,7 @@ def replace_folder(fresh: Path, target: Path) -> None:
         fresh.rename(target)
         return
     if target.is_symlink() or not target.is_dir():
-        raise NotADirectoryError(f"{target} is no folder that could be replaced: remove it")
+        raise NotADirectoryError(f"{target} is not a folder that can be replaced: remove it")
     if exchange(fresh, target):
         shutil.rmtree(fresh, ignore_errors=True)
         return
@@ -139,7 +139,7 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 def flush_folder(folder: Path) -> None:
-    """Write every file and folder below to the disk before this returns: before a rename."""
+    """Flush every file and folder below a folder to the disk, so that a rename may follow."""
     for path in (*folder.rglob("*"), folder):
         handle = os.open(path, os.O_RDONLY)
         try:

@@ -44,7 +44,7 @@ def write_store(data: xr.Dataset, folder: Path) -> None:
 
 
 def finish_store(folder: Path, attributes: Mapping[str, Any] | None = None) -> None:
-    """Give a written store its list of files, without which none opens, and other attributes."""
+    """Add to a written store the list of its files, without which none opens, and attributes."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
     files = {}
     for name in names:
@@ -104,7 +104,7 @@ def _listed(folder: Path) -> tuple[dict[str, Any], dict[str, tuple[int, str]]]:
         if content is None:
             raise StoreError(
                 f"{folder} has no list of its files: it is unfinished, or of an older version of "
-                "arlib: make it anew"
+                "arlib: create it again"
             )
         entries = {name: entry.split() for name, entry in content["files"].items()}
         files = {name: (int(size), sha256) for name, (size, sha256) in entries.items()}
@@ -114,11 +114,11 @@ def _listed(folder: Path) -> tuple[dict[str, Any], dict[str, tuple[int, str]]]:
             raise
         raise StoreError(f"{path} is damaged ({_one_line(error)}): {_REMEDY}") from error
     if not intact:
-        raise StoreError(f"{path} is not as it was written: {_REMEDY}")
+        raise StoreError(f"{path} is not what was written: {_REMEDY}")
     return attributes, files
 
 
-_REMEDY = "restore it, or remove the store and make it anew"
+_REMEDY = "restore it, or remove the store and create it again"
 
 
 def _check_size(folder: Path, name: str, size: int) -> None:
@@ -173,7 +173,7 @@ class _FinishedStore(Store):
         return str(self.folder)
 
     def read(self, name: str) -> bytes:
-        """Read a file whole; `StoreError` where it is not the one that was written."""
+        """Read a complete file; `StoreError` where it is not the one that was written."""
         if name == _ROOT:
             return self.root
         size, sha256 = self.files[name]
@@ -181,7 +181,7 @@ class _FinishedStore(Store):
         content = (self.folder / name).read_bytes()
         if hashlib.sha256(content).hexdigest() != sha256:
             path = self.folder / name
-            raise StoreError(f"{path} has another content than was written: {_REMEDY}")
+            raise StoreError(f"{path} has changed since it was written: {_REMEDY}")
         return content
 
     async def get(

@@ -90,7 +90,7 @@ def run(
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTION OF JUPYTERLAB]...")
 def lab(options: tuple[str, ...]) -> None:
-    """Open the chapters in JupyterLab, in this environment, at a page that says where to start.
+    """Open the chapters in JupyterLab, in this environment, at a page of where to start.
 
     Before that, the kernel and the data that they will use are checked and printed.
     """

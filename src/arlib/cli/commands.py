@@ -25,7 +25,7 @@ from arlib.cli.weights import weights
 
 
 class _Ended(BaseException):
-    """The process is asked to end by a signal, the argument."""
+    """Raised where a signal, the argument, asks the process to end."""
 
 
 @contextmanager

@@ -26,7 +26,7 @@ def list_(form: str) -> None:
     click.echo(describe(form=form))
     if form == "text":
         click.echo(
-            "\n`arlib data where NAME` says how to get one, `arlib data check` what is here."
+            "\n`arlib data where NAME` shows how to get one; `arlib data check` checks those here."
         )
 
 
@@ -100,4 +100,4 @@ def export_scenes(
     scenes.export_scenes(
         folder, generator, objects=objects, tagged=tagged, tested=tested, seed=seed
     )
-    click.echo(f"{folder}/README.md says what it holds; to use it: export ARLIB_DATA={folder}")
+    click.echo(f"{folder}/README.md describes the files; to use them: export ARLIB_DATA={folder}")

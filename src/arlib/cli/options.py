@@ -93,13 +93,13 @@ PARAMETERS = click.option(
 
 
 def with_workers(command: Any) -> Any:
-    """Add the options that say who scores, as `check_workers` takes them."""
+    """Add the options that choose the workers of scoring, as `check_workers` takes them."""
     options = (
         click.option(
             "--workers", default=1, type=PROCESSES, help="Processes of this machine that score."
         ),
         click.option(
-            "--scheduler", help="Dask's, tcp://HOST:8786: its workers score, in shared folders."
+            "--scheduler", help="A running Dask scheduler, tcp://HOST:8786, whose workers score."
         ),
         click.option(
             "--resource",
@@ -118,7 +118,7 @@ def with_workers(command: Any) -> Any:
 def check_workers(
     workers: int, scheduler: str | None, resource: tuple[tuple[str, float], ...]
 ) -> dict[str, Any]:
-    """Check who scores, and give it as `arlib.scoring.score_in_shards` takes it."""
+    """Check the choice of workers, and return it as `arlib.scoring.score_in_shards` takes it."""
     if scheduler and workers > 1:
         raise click.UsageError("give one of --workers N and --scheduler ADDRESS")
     if resource and not scheduler:

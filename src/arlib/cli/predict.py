@@ -118,7 +118,7 @@ def predict(
 
 
 def names_apart(images: Sequence[str]) -> dict[str, str]:
-    """Name images, given by their paths: by the stem, else by as much as tells them apart.
+    """Name images by their paths' stems, or by as much of the paths as makes the names differ.
 
     Names that some file systems hold to be the same are: those that differ by case alone.
 
@@ -201,7 +201,7 @@ def _written(path: Path, write: Callable[..., None], *what: Any) -> str | None:
 
 
 def _way_out(text: str) -> str | None:
-    """Say what to give instead of something that is no image, where that is known."""
+    """Suggest what to give instead of a path that is no image, where that is known."""
     if re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE):
         return "an address: download the image, and give its file"
     if text == "-":

@@ -52,7 +52,9 @@ def table(
         runs = [open_run(name).load() for name in what]
     else:
         if len(what) > 1:
-            raise click.UsageError(f"{what[0]} is no run's folder; of editions give one")
+            raise click.UsageError(
+                f"{what[0]} is not the folder of a run; of editions give only one"
+            )
         root = publishing.find_book()
         edition = publishing.load_edition(root, what[0], parameters)
         runs = publishing.edition_runs(root, edition, seeds=range(seeds))

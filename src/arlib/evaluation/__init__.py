@@ -1,4 +1,4 @@
-"""Scores become numbers: metrics, intervals, tests, sweeps, Table 1, localisation."""
+"""Turn scores into numbers: metrics, intervals, tests, sweeps, Table 1, localisation."""
 
 import lazy_loader
 

@@ -13,6 +13,7 @@ from .report import (
     compare_runs as compare_runs,
     format_interval as format_interval,
     format_number as format_number,
+    format_range as format_range,
     format_table as format_table,
     predictions as predictions,
     verdicts as verdicts,

@@ -36,8 +36,8 @@ def compare_runs(one: Run, other: Run) -> pd.DataFrame:
         ``p``; NaN otherwise.
 
     Raises:
-        ValueError: They predict other emotions, a run has no labels, or the same images have other
-            labels.
+        ValueError: They predict different emotions, a run has no labels, or the same images have
+            different labels.
     """
     one, other = one.tested(), other.tested()
     for run in (one, other):
@@ -45,10 +45,10 @@ def compare_runs(one: Run, other: Run) -> pd.DataFrame:
     emotions = [run.scores.emotion.values.tolist() for run in (one, other)]
     if emotions[0] != emotions[1]:
         lists = " and ".join(", ".join(each) for each in emotions)
-        raise ValueError(f"{one.name} and {other.name} predict other emotions: {lists}")
+        raise ValueError(f"{one.name} and {other.name} predict different emotions: {lists}")
     paired = one.scores.image.values.tolist() == other.scores.image.values.tolist()
     if paired and (one.labels != other.labels).any():
-        raise ValueError(f"{one.name} and {other.name} have other labels for the same images")
+        raise ValueError(f"{one.name} and {other.name} have different labels for the same images")
     tables: dict[str, pd.DataFrame] = {}
     for method in methods(base=usable_base(one.scores.sizes["emotion"])):
         try:
@@ -192,6 +192,25 @@ def format_interval(values: npt.ArrayLike, form: str = "+z.1f") -> str:
     estimate, low, high = np.asarray(values, float)
     limits = "" if np.isnan(low) else f" [{low:{form}}, {high:{form}}]"
     return format_number(estimate, form) + limits
+
+
+def format_range(values: npt.ArrayLike, form: str = "+z.1f") -> str:
+    """Write the lowest and the highest of some numbers, as one where both are printed alike.
+
+    Args:
+        values: Any numbers; NaN are left out, and without any other the range is a dash.
+        form: Of each end, as after the colon of an f-string.
+
+    Example:
+        >>> format_range([0.4, np.nan, -1.0]), format_range([0.21, 0.24]), format_range([])
+        ('-1.0 to +0.4', '+0.2', '–')
+    """
+    numbers = np.asarray(values, float)
+    numbers = numbers[~np.isnan(numbers)]
+    if not numbers.size:
+        return format_number(np.nan)
+    low, high = (f"{end:{form}}" for end in (numbers.min(), numbers.max()))
+    return low if low == high else f"{low} to {high}"
 
 
 def format_table(table: Mapping[str, pd.DataFrame] | pd.DataFrame, form: str = "text") -> str:

@@ -61,7 +61,7 @@ def sensitivity(
 
 
 def _cases(run: Run, default: dict[str, Any]) -> dict[str, Case]:
-    """Name -> scores of the same regions and settings, one thing other than by default."""
+    """List the cases, name -> scores and settings, each with one thing changed from the default."""
     scores, k, most = run.scores, default["k"], run.scores.sizes["region"]
 
     def scaled(how: str) -> xr.Dataset:
@@ -103,7 +103,7 @@ def _aligned(other: xr.Dataset, scores: xr.Dataset) -> xr.Dataset:
     keys = scores.image.values.tolist()
     lost = [key for key in keys if key not in place]
     if lost:
-        raise ValueError(f"{len(lost)} images were not scored otherwise, such as {lost[0]!r}")
+        raise ValueError(f"{len(lost)} images have no other scores, such as {lost[0]!r}")
     return other.isel(image=[place[key] for key in keys])
 
 

@@ -41,7 +41,7 @@ class Run:
         if self.baselines is None or "image" not in self.baselines.coords:
             return
         if self.baselines.image.values.tolist() != self.scores.image.values.tolist():
-            raise ValueError(f"{self.name}: scores and baselines are of other images")
+            raise ValueError(f"{self.name}: scores and baselines are of different images")
 
     def load(self) -> Run:
         """Read scores and baselines into memory, where they are still on disk."""

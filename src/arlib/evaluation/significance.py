@@ -1,4 +1,4 @@
-"""Test whether a difference means anything: label changes, exact tests, means over folds."""
+"""Test whether a difference is more than chance: label changes, exact tests, fold means."""
 
 from __future__ import annotations
 
@@ -296,7 +296,7 @@ def best_option(right: npt.ArrayLike, folds: npt.ArrayLike) -> int:
 
 
 def _fold_hits(right: npt.ArrayLike, folds: npt.ArrayLike) -> np.ndarray:
-    """Give accuracies (fold, option) over a common denominator: rounding would part equal means."""
+    """Give accuracies (fold, option) over a common denominator: rounding splits equal means."""
     right, folds = np.asarray(right), np.asarray(folds)
     if right.ndim != 2 or right.dtype != bool or folds.shape != right.shape[:1]:
         raise ValueError(

@@ -157,7 +157,7 @@ class Images:
         return read_pairs(Path(self.protocol.pairs), set(() if tags is None else tags.tolist()))
 
     def learns_from(self, dataset: Dataset) -> str:
-        """What the network of a column learns from, with "auto" decided.
+        """What the network of a column learns from, with "auto" resolved.
 
         `DatasetError` where it is the images' own folds, and their labels are too few.
         """

@@ -1,4 +1,4 @@
-"""What a run is called: by its folder, where one types it, and in words, where one reads it."""
+"""Name runs: by a folder's name, to be typed, and in words, to be read."""
 
 import re
 from collections.abc import Mapping

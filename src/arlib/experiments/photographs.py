@@ -99,7 +99,7 @@ class Experiment:
             )
 
     def stages(self, **how: Any) -> "list[Stages]":
-        """Make what does the stages of each run, of each source and each network.
+        """Create the `Stages` of each run, of each source and each network.
 
         `how` is as of `Protocol.stages`.
         """
@@ -142,7 +142,7 @@ class Experiment:
 
 
 def outline(stages: "Stages") -> Iterator[str]:
-    """Say what a run will do, what its images are too few for, and about how long it takes."""
+    """Describe what a run will do, what its images are too few for, and about how long it takes."""
     settings = stages.protocol
     (column,) = settings.columns
     dataset, name = stages.columns(column), settings.run_name(column)
@@ -172,7 +172,7 @@ def outline(stages: "Stages") -> Iterator[str]:
 
 
 def _limits(dataset: Dataset, asked: str, how: str) -> list[str]:
-    """Say what cannot be done, or is done on less, for want of labelled images."""
+    """List what cannot be done, or is done on less, for want of labelled images."""
     limits = []
     labels, folds = dataset.labels[dataset.labels >= 0], dataset.folds[dataset.labels >= 0]
     counts = np.bincount(labels, minlength=len(dataset.emotions))

@@ -70,7 +70,7 @@ class Plan:
     short: float
 
     def obstacle(self, *, yes: bool = False) -> str | None:
-        """Say why nothing should start, in a line; `yes` agrees to days without a GPU."""
+        """State why nothing should start, in a line; `yes` accepts days without a GPU."""
         if self.lacking:
             return f"nothing was started: {'; '.join(self.lacking)}"
         if not self.columns:
@@ -132,7 +132,7 @@ def _data(stages: Stages) -> tuple[dict[str, int], list[str], list[str]]:
     source, sizes, said = settings.finetune.dataset, {}, set[str]()
 
     def missing(name: str, error: Exception) -> str:
-        """Say how to get a set, once for all parts of it."""
+        """Describe how to get a set, once for all parts of it."""
         family = datasets.source_of(name)
         text = (
             f"missing, as above: it is part of {family}" if family in said else f"missing: {error}"
@@ -188,7 +188,7 @@ def _data(stages: Stages) -> tuple[dict[str, int], list[str], list[str]]:
 
 
 def _published_size(name: str) -> int:
-    """How many images a set has by its publication; 0 where that is not known."""
+    """Look up how many images a set has as published; 0 where that is not known."""
     try:
         entry = datasets.entry(name)
     except DatasetError:
@@ -237,7 +237,7 @@ def _networks(settings: Protocol) -> list[str]:
 
 
 def _begins(stages: Stages) -> bool:
-    """Tell whether the weights that fine-tuning begins with are here."""
+    """Check whether the weights that fine-tuning begins with are here."""
     settings = stages.protocol
     if settings.pretrain:
         return (stages.pretrained_folder(settings.backbone) / "network.json").is_file()

@@ -147,7 +147,7 @@ class Protocol:
             if column != own and datasets.source_of(column) == datasets.source_of(source):
                 raise ValueError(
                     f"{column}: a network fine-tuned on {source} has seen its images; the column "
-                    f"{own} is the part that it has not"
+                    f"{own} holds those that it has not seen"
                 )
         names = [self.run_name(column) for column in self.columns]
         if twice := {name for name in names if names.count(name) > 1}:
@@ -208,7 +208,7 @@ class Protocol:
         workers: Mapping[str, Any] | None = None,
         declared: Mapping[str, Any] | None = None,
     ) -> "Stages":
-        """Make what does the stages, one by one.
+        """Create the `Stages`, which are done one by one.
 
         Args:
             progress: show bars.

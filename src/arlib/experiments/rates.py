@@ -1,4 +1,4 @@
-"""What this machine takes for a step of a training, a crop and an image, measured in moments."""
+"""Measure how long this machine takes for a training step, a crop and an image."""
 
 import os
 import time

@@ -44,7 +44,7 @@ def find_record(name: str) -> Path:
         folders above it, and of the clone that `arlib` is installed from.
 
     Raises:
-        ValueError: there is none; it says where it looked.
+        ValueError: there is none; the message lists where it looked.
 
     Example:
         >>> find_record("nothing.json")
@@ -67,7 +67,7 @@ def _result_folders() -> list[Path]:
 
 
 def _looked() -> str:
-    """Say where records are looked for."""
+    """Describe where records are looked for."""
     return f"results or book/results of {Path.cwd()}, of the folders above it, or of {_CLONE}"
 
 
@@ -167,7 +167,7 @@ def add_run(
     """
     store, scores = Path(store), open_scores(store)
     if lacking := {"dataset", "backbone", "weights_sha256", "unreadable"} - scores.attrs.keys():
-        raise ValueError(f"{store} does not say its {min(lacking)}: arlib score writes that")
+        raise ValueError(f"{store} lacks its {min(lacking)}, which arlib score writes")
     if dataset not in datasets.names() and Path(dataset).exists():
         dataset = str(Path(dataset).resolve())  # chapters run elsewhere
     backbone, learned = str(scores.attrs["backbone"]), _learned_from(scores)
@@ -175,7 +175,7 @@ def add_run(
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise ValueError(f"a run's name has letters, digits, '.', '-' and '_' alone: {short(name)}")
     if name in SYNTHETIC_RUNS:
-        raise ValueError(f"{name} is a run that is made live: give another name")
+        raise ValueError(f"{name} is the name of a run that is computed live: give another name")
     place = Path(folder, name)
     if os.path.lexists(place):
         raise FileExistsError(f"{place} exists already: give another name, or remove it")
@@ -219,7 +219,7 @@ def _images_scored(store: Path, scores: xr.Dataset, dataset: str) -> Dataset | N
 
 
 def _learned_from(scores: xr.Dataset) -> str:
-    """Say what the network learned from, as `Experiment.finetune_on` does."""
+    """Name what the network learned from, as `Experiment.finetune_on` does."""
     from arlib.networks import LinearHead
 
     head = scores.attrs.get("head")
@@ -255,7 +255,7 @@ def images_of(run: Run) -> Dataset:
         run: the run.
 
     Raises:
-        DatasetError: they are not under `ARLIB_DATA`; the message says what to get.
+        DatasetError: they are not under `ARLIB_DATA`; the message describes what to get.
     """
     experiment = run.facts["experiment"]
     if "protocol" not in experiment:

@@ -296,7 +296,7 @@ class Trainings(Images):
             )
 
     def _once(self, what: str) -> None:
-        """Say in an open notebook what takes a while, and that the next time it will not."""
+        """Announce in an open notebook what takes a while, and that it is done only once."""
         if self.progress and has_reader():
             print(f"{what}. This happens once: the result is kept in {cache_dir()}.")
 

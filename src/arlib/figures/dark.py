@@ -1,4 +1,4 @@
-"""Figures for dark pages: black and white change places, images stay."""
+"""Convert figures for dark pages: black and white are swapped, images stay."""
 
 from base64 import b64encode
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What all figures share: sizes, and colours that differ in grey and to the colour-blind too."""
+"""Define the figures' sizes, and colours that differ in grey and to the colour-blind too."""
 
 from collections.abc import Mapping
 from textwrap import wrap
@@ -53,7 +53,7 @@ def new_note(text: str) -> Any:
 
 
 def set_title(axes: Axes, title: str, width: int = 44) -> None:
-    """Write a title above a panel from its left edge; beyond `width` characters it is broken."""
+    """Write a title above a panel from its left edge; beyond `width` characters it is wrapped."""
     parts = [title] if len(title) <= width else title.split(" · ")
     lines = [line for part in parts for line in wrap(part, width)]
     axes.set_title("\n".join(lines), fontsize=SMALL, loc="left")

@@ -192,7 +192,7 @@ def plot_fusion_gains(tables: Mapping[str, pd.DataFrame]) -> Figure:
     rows = pd.DataFrame({name: table.loc[fused] for name, table in tables.items()}).T
     rows = 100 * rows[["gain", "gain_low", "gain_high"]].astype(float)
     rows.columns = ["gain", "low", "high"]
-    figure, axes = new_figure(height=0.9 + 0.33 * (len(rows) + len(paper)))
+    figure, axes = new_figure(height=0.9 + 0.28 * (len(rows) + len(paper)))
     draw_intervals(axes, rows, "gain")
     theirs = len(rows) + np.arange(len(paper))
     look: Any = {"linestyle": "", "marker": MARKERS[3], "markerfacecolor": "none"}
@@ -201,7 +201,7 @@ def plot_fusion_gains(tables: Mapping[str, pd.DataFrame]) -> Figure:
     axes.axhline(len(rows) - 0.5, color=NEUTRAL, linewidth=1)
     heads = ("\n".join(filter(None, table.attrs["heads"])) for table in tables.values())
     labels = [*heads, *(f"the paper\n{name}" for name in paper.index)]
-    axes.set_yticks(np.arange(len(labels)), labels, fontsize=SMALL)
+    axes.set_yticks(np.arange(len(labels)), labels, fontsize=SMALL, linespacing=1)
     axes.set_xlabel("accuracy gained over the full image, points, 95 % interval")
     return figure
 
@@ -275,7 +275,7 @@ def plot_sensitivity(table: pd.DataFrame) -> Figure:
     Args:
         table: from `arlib.evaluation.sensitivity`.
     """
-    figure, axes = new_figure(height=0.8 + 0.27 * len(table))
+    figure, axes = new_figure(height=0.8 + 0.21 * len(table))
     place = np.arange(len(table))
     draw_intervals(axes, 100 * table[["gain", "low", "high"]], "gain")
     axes.axvline(0, color=NEUTRAL, linewidth=1)

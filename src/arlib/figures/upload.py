@@ -65,7 +65,7 @@ def load_classifier(which: str, settings: Protocol) -> Classifier:
         The classifier; its `description` names the network.
 
     Raises:
-        ValueError: no such choice, or as `arlib.networks.load_model` says.
+        ValueError: no such choice, or as `arlib.networks.load_model` raises.
         WeightsError: the weights were asked for and are not available.
 
     Example:

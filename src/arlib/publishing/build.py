@@ -147,7 +147,7 @@ def run_edition(
 
 
 def plan_edition(edition: Edition, *, say: Say = print) -> None:
-    """Say what an edition will do and need, and start nothing.
+    """Describe what an edition will do and need, and start nothing.
 
     Args:
         edition: from `load_edition`, with a protocol or an experiment on photographs.
@@ -169,7 +169,7 @@ def plan_edition(edition: Edition, *, say: Say = print) -> None:
 
 
 def _check_plan(plan: Any, yes: bool, say: Say) -> tuple[str, ...]:
-    """Say what a protocol needs, refuse what cannot end, and give the columns that are here."""
+    """Print what a protocol needs, refuse one that cannot finish, and list the columns here."""
     for line in plan.lines:
         say(line)
     if obstacle := plan.obstacle(yes=yes):
@@ -212,7 +212,7 @@ def _check_runs(root: Path, edition: Edition, made: Collection[str]) -> None:
 def measure_runs(
     root: Path, results: Path, makers: Makers, *, record: bool, say: Say
 ) -> list[Path]:
-    """Make an experiment's runs, and say how they compare with the recorded ones."""
+    """Make an experiment's runs, and report how they compare with the recorded ones."""
     runs = []
     for name, make in makers.items():
         run = _make_run(name, make, results, say)
@@ -230,7 +230,7 @@ def measure_runs(
 
 
 def _differences(run: Path, recorded: Path) -> str:
-    """Say how far a fresh run is from the recorded one of the same name."""
+    """Report how far a fresh run is from the recorded one of the same name."""
     opened = [experiments.open_run(folder) for folder in (run, recorded)]
     try:
         settings = [experiments.parse_experiment(each.facts["experiment"]) for each in opened]
@@ -274,7 +274,7 @@ def make_live_runs(
 
 
 def _make_run(name: str, make: Callable[[Path], Path], folder: Path, say: Say) -> Path:
-    """Make a run in a folder, and say how long it took."""
+    """Make a run in a folder, and report how long it took."""
     say(f"scoring: {name}")
     started = time.perf_counter()
     run = make(folder)

@@ -57,7 +57,7 @@ def find_book(start: str | Path = ".") -> Path:
     """Find the folder that holds `_toc.yml` and `editions/`, here or above.
 
     Raises:
-        EditionError: there is none; the message says what to do.
+        EditionError: there is none; the message describes what to do.
     """
     start = Path(start).resolve()
     for folder in (start, *start.parents):
@@ -102,7 +102,7 @@ def read_edition(root: Path, name: str) -> dict[str, Any]:
 
 
 def _no_edition(name: str, names: list[str]) -> str:
-    """Say that there is no such edition, and what to type instead."""
+    """State that there is no such edition, and what to type instead."""
     path = Path(name)
     if path.suffix in (".yaml", ".yml") and path.stem in names:
         return f"an edition is given by its name: {path.stem}, not {short(name)}"
@@ -136,8 +136,8 @@ def load_edition(root: Path, name: str, overrides: Mapping[str, Any] | None = No
             a chapter's parameter or a setting of the experiment.
 
     Raises:
-        EditionError: no such edition, a broken file, or a parameter that is unknown or cannot have
-            its value; the message says what is right.
+        EditionError: no such edition, an invalid file, or a parameter that is unknown or cannot
+            have its value; the message states what is right.
     """
     return _load(root, name, overrides or {})[0]
 
@@ -348,7 +348,7 @@ def chapter_parameters(path: Path) -> dict[str, Any]:
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """Read a notebook of format 4; `EditionError` names one that is broken."""
+    """Read a notebook of format 4; `EditionError` names one that is invalid."""
     try:
         notebook = nbformat.v4.reads(path.read_text(encoding="utf-8"))
         wrong = next(nbformat.validator.iter_validate(notebook, version=4), None)

@@ -1,4 +1,4 @@
-"""What is known of the editions that were built here, and where two of them differ."""
+"""List the editions that were built here, and compare two of them."""
 
 import math
 from collections import Counter
@@ -80,7 +80,7 @@ def list_editions(root: Path) -> list[EditionRecord]:
         is None where the edition was not built here.
 
     Raises:
-        EditionError: an edition or a file `edition.json` is broken; it is named.
+        EditionError: an edition or a file `edition.json` is invalid; it is named.
     """
     built = {path.parent.name: path for path in (root / "_build").glob("*/edition.json")}
     records = []

@@ -114,7 +114,7 @@ main()
 def build_site(
     stage: Path, build: Path, *, repository: str | None = None, address: str | None = None
 ) -> Path:
-    """Build the staged book, warnings as errors, put it at `build/html` in one rename: its front.
+    """Build the staged book with warnings as errors into `build/html`, and return its front page.
 
     An `EditionError` holds the end of Jupyter Book's output.
     """

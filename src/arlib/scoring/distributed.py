@@ -1,4 +1,4 @@
-"""Scoring in shards: on one machine or many, through crashes; done again, only the rest is done.
+"""Score in shards, on one machine or many; after a crash only the remaining shards are scored.
 
 OUT.partial/lock             held by the one process that hands out shards
 OUT.partial/parts/           finished shards, `arlib.scoring.shards`
@@ -194,7 +194,7 @@ def score_cross_fold(
         networks differ.
 
     Raises:
-        ValueError: a fold has no network or no head, or as `score_in_shards` says.
+        ValueError: a fold has no network or no head, or as `score_in_shards` raises.
 
     Example:
         >>> import tempfile

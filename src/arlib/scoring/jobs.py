@@ -154,7 +154,7 @@ def _listed(emotions: Sequence[str]) -> str:
 
 
 def _hash_file(digest: Any, path: Path) -> None:
-    """Add a regular file's bytes, no more than it has when it is opened; or what else it is."""
+    """Hash a regular file's bytes, up to its size at opening; of anything else, hash its kind."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):

@@ -63,7 +63,7 @@ class Prediction:
     regions: tuple[Region, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as JSON values."""
+        """Return everything as JSON values."""
         return asdict(self)
 
 
@@ -103,7 +103,7 @@ def predict(
     Raises:
         ImageError: the file is no readable image.
         WeightsError: the default network's weights cannot be had.
-        ValueError: both a model and a network or head, or as `arlib.networks.load_model` says.
+        ValueError: both a model and a network or head, or as `arlib.networks.load_model` raises.
 
     Example:
         >>> from skimage.data import coffee

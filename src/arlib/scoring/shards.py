@@ -73,13 +73,13 @@ class ShardWork:
     folder: Path  # `OUT.partial`
 
     def __call__(self, number: int) -> Part:
-        """Score a shard, or find that it was; `NonRetryableError` where the job is another."""
+        """Score a shard unless it is finished; `NonRetryableError` where the job is another."""
         job = _HELD.get(self.run) or self.hold(self.make())
         return score_shard(job, self.size, number, self.folder / "parts", self.temporary)
 
     @property
     def temporary(self) -> Path:
-        """Where shards of this run grow."""
+        """The folder in which shards of this run are written."""
         return self.folder / "temporary" / self.run
 
     def hold(self, job: Job) -> Job:

@@ -39,12 +39,12 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """Whether nothing came of it."""
+        """Whether the piece has no value."""
         return self.value is None
 
 
 def non_retryable(error: BaseException) -> bool:
-    """Say whether an error would meet every other piece too."""
+    """Check whether an error would occur in every other piece too."""
     return isinstance(error, NonRetryableError) or (
         isinstance(error, OSError) and error.errno in _NON_RETRYABLE
     )
@@ -104,7 +104,7 @@ def by_dask(
             return future
 
         def most() -> int:
-            """Give how many pieces the scheduler has at once."""
+            """Count the pieces that the scheduler has at once."""
             # not all of a million; a new process has one, so that no piece dies of another
             return max(64, 4 * sum(client.nthreads().values())) if scheduler else processes
 

@@ -25,7 +25,7 @@ Classify = Callable[[str, Dataset, Measure, Fit], np.ndarray]
 
 
 class Missing(Exception):
-    """A row that cannot be measured where the reader is; the text gives the reason."""
+    """A row that cannot be measured here; the text gives the reason."""
 
 
 class FitOnce:
@@ -52,7 +52,7 @@ class FitOnce:
 
 
 def too_few(dataset: Dataset) -> str | None:
-    """Say why no classifier can be fitted on the folds that it does not predict; None if one can.
+    """State why no classifier can be fitted on the folds that it does not predict; None if one can.
 
     Every class needs an image outside every fold.
     """
@@ -91,7 +91,7 @@ def cross_fit(
     for fold in np.unique(folds[wanted]).tolist():
         learn, own = learnable & (folds != fold), wanted & (folds == fold)
         if not learn.any():
-            raise ValueError("to predict images by the other folds needs at least two folds")
+            raise ValueError("predicting images by the other folds needs at least two folds")
         predict = fit(features[learn], labels[learn], dataset.emotions)
         probability[own] = predict(features[own])
     return probability

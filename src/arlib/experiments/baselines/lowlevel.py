@@ -110,7 +110,9 @@ def learn_words(patches: Sequence[np.ndarray], words: int, seed: int) -> np.ndar
     share = -(-_PATCHES // max(len(patches), 1))
     drawn = [p[rng.permutation(len(p))[:share]] for p in patches]
     if (n := sum(map(len, drawn))) < words:
-        raise ValueError(f"{n} patches of {len(patches)} readable images make no {words} words")
+        raise ValueError(
+            f"{n} patches of {len(patches)} readable images are too few for {words} words"
+        )
     means = MiniBatchKMeans(
         words, batch_size=1024, max_iter=10, n_init=1, max_no_improvement=None, random_state=seed
     )

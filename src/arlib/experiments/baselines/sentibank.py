@@ -118,8 +118,8 @@ class SentiBank:
         try:
             tensors = load_file(path)
             arrays = {name: tensors[name] for name in _TENSORS}
-            if broken := [name for name in _TENSORS if not np.isfinite(arrays[name]).all()]:
-                raise ValueError(f"{', '.join(broken)} not finite")
+            if not_finite := [name for name in _TENSORS if not np.isfinite(arrays[name]).all()]:
+                raise ValueError(f"{', '.join(not_finite)} not finite")
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             problem = f"{path} is no bank of detectors, or damaged"
             raise ValueError(f"{problem} ({one_line(error)}): {again}") from error
