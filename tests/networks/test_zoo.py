@@ -112,6 +112,19 @@ class TestTorchvision:
         assert fast.network is not backbone.network
         assert next(backbone.parameters()).requires_grad
 
+    def test_a_network_whose_last_layer_is_another_is_refused(self):
+        class Disordered(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.last, self.first = nn.Linear(4, 2), nn.Linear(12, 4)
+
+            def forward(self, batch):
+                return self.last(self.first(batch.flatten(1)))
+
+        usual = Preprocessing(2, (0.5,) * 3, (0.5,) * 3)
+        with pytest.raises(ValueError, match=r"mine gives outputs of shape \(3, 2\), and its last"):
+            Backbone("mine", Disordered(), usual)(torch.rand(3, 3, 2, 2))
+
     def test_a_network_without_a_classifier_is_refused(self):
         usual = Preprocessing(2, (0.5,) * 3, (0.5,) * 3)
         with pytest.raises(ValueError, match="without a linear or convolution layer has no class"):

@@ -87,6 +87,11 @@ class Backbone(nn.Module):
             handle.remove()
         features = entering[0] if entering[0].ndim == 2 else entering[0].mean(dim=(2, 3))
         logits = output if isinstance(output, torch.Tensor) else output[0]  # Inception in training
+        if logits.ndim != 2 or logits.shape[1] != self.classes:
+            raise ValueError(
+                f"{self.name} gives outputs of shape {tuple(logits.shape)}, and its last layer "
+                f"{self.classes} classes: a network's classifier is its last layer"
+            )
         return features, logits
 
     def for_inference(self) -> "Backbone":
@@ -124,7 +129,7 @@ class Backbone(nn.Module):
         return {_NUMBERED.sub(r"\1\2", key): tensor for key, tensor in state.items()}
 
     def save(self, path: str | Path) -> None:
-        """Write the weights as safetensors, under torchvision's names of them."""
+        """Write the weights as safetensors, under the network's own names of them."""
         state = {key: value.contiguous() for key, value in self.network.state_dict().items()}
         write_atomic(Path(path), save(state))
 
