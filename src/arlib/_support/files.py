@@ -1,6 +1,7 @@
 """Read files of facts: written by programs, and perhaps damaged or edited since."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,16 @@ def read_json(
         raise ValueError(f"{path} must hold an object, not {one_line(repr(content), 60)}")
     check_types(content, str(path), needed, optional)
     return content
+
+
+def file_name(name: str) -> str:
+    """Turn a name into a part of a file's name, the same where it is one already.
+
+    Example:
+        >>> file_name("mobilenet_v2"), file_name("timm:vit_tiny.augreg"), file_name("nets:build")
+        ('mobilenet_v2', 'timm-vit_tiny.augreg', 'nets-build')
+    """
+    return re.sub(r"[^\w.-]+", "-", name)
 
 
 def check_types(

@@ -23,6 +23,8 @@ _VERSIONS = (
     "pillow",
     "numpy",
     "openvino",
+    "efficientnet-lite-pytorch",
+    "timm",
     "lightning",
     "scikit-learn",
     "scikit-image",

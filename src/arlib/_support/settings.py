@@ -202,7 +202,7 @@ SETTINGS: Mapping[str, Setting] = {
     "max_regions": Setting(int, "N, how many proposals an image", 1, 10_000),
     # what is scored, by what
     "dataset": Setting(str, "images: a name (arlib data list), a table, or a folder"),
-    "backbones": Setting(list, "torchvision's names of networks"),
+    "backbones": Setting(list, "networks, as arlib backbones lists them"),
     "backbone": Setting(str, "the network of the synthetic scenes"),
     "proposals": Setting(str, "how regions are proposed, such as edge_boxes or grid"),
     "crop": Setting(str, "how regions are cropped", choices=("warp", "square")),
@@ -245,7 +245,7 @@ _FINETUNE = {
 }
 
 PROTOCOL: Mapping[str, Setting] = {
-    "backbone": Setting(str, "torchvision's name of the network"),
+    "backbone": Setting(str, "the network, as arlib backbones lists it"),
     "finetune": Setting(dict, "dataset, hold_out and training", of=_FINETUNE),
     "columns": Setting(list, "what is tested: datasets, and the held-out part"),
     "weights": SETTINGS["weights"],

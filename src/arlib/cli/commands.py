@@ -21,7 +21,7 @@ from arlib.cli.runs import runs
 from arlib.cli.score import score
 from arlib.cli.table import table
 from arlib.cli.train import finetune, head
-from arlib.cli.weights import weights
+from arlib.cli.weights import backbones, weights
 
 
 class _Ended(BaseException):
@@ -89,5 +89,8 @@ def app() -> None:
     """Affective regions: predict an image's sentiment and the regions that carry it."""
 
 
-for command in (run, lab, editions, predict, table, runs, score, head, finetune, weights, data):
+for command in (
+    *(run, lab, editions, predict, table, runs, score, head, finetune),
+    *(backbones, weights, data),
+):
     app.add_command(command)

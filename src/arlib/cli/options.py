@@ -41,6 +41,8 @@ FILE = click.Path(path_type=Path)
 
 MODEL = "A trained model: the folder of `arlib finetune`, or X.safetensors of `arlib head`."
 
+BACKBONE = "The network: `arlib backbones` lists them."
+
 MAX_PIXELS = click.option(
     "--max-pixels",
     default=80_000_000,

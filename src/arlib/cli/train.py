@@ -6,15 +6,22 @@ from pathlib import Path
 import click
 
 from arlib._support.settings import SETTINGS
-from arlib.cli.options import FILE, FOLD, MAX_PIXELS, PARAMETERS, PROCESSES, SEED, refuse_input
+from arlib.cli.options import (
+    BACKBONE,
+    FILE,
+    FOLD,
+    MAX_PIXELS,
+    PARAMETERS,
+    PROCESSES,
+    SEED,
+    refuse_input,
+)
 
 
 @click.command()
 @click.argument("dataset")
 @click.option("--out", required=True, type=FILE, help="X.safetensors; X.json goes beside it.")
-@click.option(
-    "--backbone", default="efficientnet_lite0", help="The network: `arlib backbones` lists them."
-)
+@click.option("--backbone", default="efficientnet_lite0", help=BACKBONE)
 @click.option(
     "--seed",
     default=0,
@@ -76,7 +83,7 @@ def _described() -> str:
     type=FILE,
     help="Folder for weights, checkpoints and logs: new, empty, or this training's.",
 )
-@click.option("--backbone", default="vgg16", help="torchvision's name of the network.")
+@click.option("--backbone", default="vgg16", help=BACKBONE)
 @click.option("--weights", default="auto", help="auto, random, or a safetensors file.")
 @click.option(
     "--hold-out", default=1, type=FOLD, help="The fold that validates; 0 trains on everything."

@@ -1,12 +1,46 @@
-"""`arlib weights convert`: weights that other programs trained, for this one."""
+"""`arlib backbones` and `arlib weights convert`: which networks there are, and their weights."""
 
+import json
 import os
 from pathlib import Path
 
 import click
 
-from arlib.cli.options import FILE, refuse_input
+from arlib.cli.options import BACKBONE, FILE, FORMAT, refuse_input
 from arlib.cli.train import to_use
+
+
+@click.command()
+@click.argument("wanted", default="", metavar="[PART]")
+@FORMAT
+def backbones(wanted: str, form: str) -> None:
+    """List the networks that --backbone and `-p backbones` take.
+
+    PART is a part of their names; timm:PART lists timm's (the extra arlib[timm]), such as
+    timm:dinov2. Each with the size of its input in pixels, its parameters, the licence of its
+    weights where their publisher states it, and whether they are here, so that nothing is
+    downloaded.
+    """
+    from arlib.networks import list_backbones
+
+    rows = list_backbones(wanted)
+    if form == "json":
+        click.echo(json.dumps(rows, indent=1))
+        return
+    if not rows:
+        raise ValueError(f"no network whose name holds {wanted!r}")
+    width = max(len(row["name"]) for row in rows)
+    click.echo(f"{'name':<{width}}  input  parameters  weights  licence")
+    for row in rows:
+        millions = row["parameters"] and f"{row['parameters'] / 1e6:.1f} M"
+        here = "here" if row["here"] else "-"
+        facts = (row["size"] or "-", millions or "-", here, row["licence"] or "not stated")
+        click.echo(f"{row['name']:<{width}}  {facts[0]:>5}  {facts[1]:>10}  {here:<7}  {facts[3]}")
+    if not wanted:
+        click.echo(
+            "\n`arlib backbones timm:PART` lists those of timm; a function of one's own is named "
+            "by its import path, my_package.nets:build"
+        )
 
 
 @click.group()
@@ -17,7 +51,7 @@ def weights() -> None:
 @weights.command()
 @click.argument("source", type=FILE, metavar="IN.pth")
 @click.argument("out", type=FILE, metavar="OUT.safetensors")
-@click.option("--backbone", required=True, help="torchvision's name of the network.")
+@click.option("--backbone", required=True, help=BACKBONE)
 @click.option(
     "--emotions", help="Its classes in order, e.g. positive,negative; makes it a --model."
 )

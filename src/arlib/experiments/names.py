@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from arlib import datasets
+from arlib._support.files import file_name
 
 FROZEN, SHIPPED, FOLDS, AUTO = MODES = ("none", "shipped", "folds", "auto")
 """What a network learns from, where it is not the name of a dataset."""
@@ -51,10 +52,12 @@ def run_name(column: str, backbone: str, source: str) -> str:
     'own-my_labels-efficientnet_lite0-shipped'
     >>> run_name("oasis", "mobilenet_v2", "../photos/all.csv")
     'oasis-mobilenet_v2-ft-own-all'
+    >>> run_name("oasis", "my_package.nets:build", "none")
+    'oasis-my_package.nets-build'
     """
     tail = {FROZEN: "", AUTO: "", FOLDS: "-ft", SHIPPED: "-shipped"}.get(source)
     tail = f"-ft-{_word(source)}" if tail is None else tail
-    return f"{_word(column)}-{backbone}{tail}"
+    return f"{_word(column)}-{file_name(backbone)}{tail}"
 
 
 def _word(name: str) -> str:

@@ -41,7 +41,8 @@ class Experiment:
 
     Attributes:
         dataset: a name in `arlib.datasets`, or the path of a table or folder of one's own.
-        backbones: torchvision names; each makes runs of its own.
+        backbones: networks, as `arlib.networks.load_backbone` takes them; each makes runs of its
+            own.
         proposals: a name in `arlib.proposals.make_proposals`.
         max_regions: N, the most regions an image.
         crop: "warp" or "square".
@@ -234,7 +235,7 @@ def fit_dataset_head(
 
     Args:
         name: a labelled dataset in `arlib.datasets`.
-        backbone: torchvision's name of the network.
+        backbone: the network's name, as of `arlib.networks.load_backbone`.
         seed: of the inner folds that pick C.
         max_pixels: of an image, as of `arlib.datasets.read_image`; None takes its default.
 

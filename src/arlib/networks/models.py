@@ -94,6 +94,9 @@ def load_model(path: str | Path) -> Model:
         The model, its network in evaluation mode. Where the JSON names the weights' SHA-256, they
         are those; the network under a head has the weights that `load_backbone` finds.
 
+        A network of one's own is built by the function that the JSON names, which is imported and
+        called: take such models from people whose code you would run.
+
     Raises:
         ValueError: the folder holds no finished training; or a file is missing, damaged, or not of
             one model with the other. It is one line, which names the file.
@@ -104,12 +107,18 @@ def load_model(path: str | Path) -> Model:
         ...
         ValueError: no model nowhere: give the folder of a fine-tuning, or X.safetensors ...
     """
-    from arlib.networks.backbones import load_backbone, names
+    from arlib.networks.backbones import load_backbone
+    from arlib.networks.zoo import check_name
 
     path, described = _files(Path(path))
     backbone, emotions, head, facts = _described(path, described)
-    if backbone not in names():
-        raise ValueError(f"{described} names a network that there is not, {backbone!r}")
+    try:
+        check_name(backbone)
+    except ValueError as error:
+        detail = f" ({error})" if ":" in backbone else ""
+        raise ValueError(
+            f"{described} names a network that there is not, {backbone!r}{detail}"
+        ) from error
     network = load_backbone(backbone, weights="auto" if head else path)
     return _together(network, emotions, head, facts, path, described)
 

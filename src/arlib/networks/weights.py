@@ -7,6 +7,7 @@ import shlex
 import warnings
 from collections.abc import Mapping
 from http.client import HTTPException
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from arlib._support.files import one_line
-from arlib.networks.engines import PACKAGED, local_weights, packaged_weights
+from arlib._support.files import file_name, one_line
+from arlib.networks.engines import PACKAGED, is_own, local_weights, packaged_weights
 from arlib.networks.tiny import NETWORKS
 
 _PICKLED = (b"PK\3\4", b"\x80\2\x8a\n")
@@ -23,6 +24,12 @@ _PICKLED = (b"PK\3\4", b"\x80\2\x8a\n")
 
 _ENTRIES = ("state_dict", "model_state_dict", "model")
 """Under which names training programs save a state dict beside other things."""
+
+TIMM = "timm:"
+"""What stands before timm's name of a network."""
+
+_HUB_FILES = ("model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin")
+"""Names of files of weights on the hub from which timm downloads."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,6 +58,16 @@ def torchvision_models():
     return models
 
 
+def import_timm():
+    """Import timm, of the extra `arlib[timm]`."""
+    try:
+        import timm
+        import timm.data
+    except ImportError as error:
+        raise ImportError("networks timm:NAME need timm: pip install 'arlib[timm]'") from error
+    return timm
+
+
 def weights_at_hand(name: str) -> bool:
     """Check whether a network's weights are on this machine, so that loading downloads nothing.
 
@@ -58,7 +75,8 @@ def weights_at_hand(name: str) -> bool:
         name: as `load_backbone` takes it.
 
     Returns:
-        Whether they are in `ARLIB_DATA/weights/`, in an installed package or in torch's own cache.
+        Whether they are in `ARLIB_DATA/weights/`, in an installed package or in the cache of torch
+        or timm's hub. Those of one's own function are.
 
     Example:
         >>> weights_at_hand("vgg_tiny")  # has no published weights
@@ -69,11 +87,28 @@ def weights_at_hand(name: str) -> bool:
         return True
     if name in PACKAGED:
         return packaged_weights(name) is not None
+    if name.startswith(TIMM):
+        return _in_hub_cache(name)
+    if is_own(name):
+        return True
     return name not in NETWORKS and published_file(name).is_file()
 
 
-def find_weights(name: str, weights: str | Path) -> tuple[Path, dict[str, torch.Tensor]]:
-    """Find a network's weights: the file, and what it holds."""
+def _in_hub_cache(name: str) -> bool:
+    """Tell whether timm's weights were downloaded before."""
+    if find_spec("timm") is None:
+        return False
+    from huggingface_hub import try_to_load_from_cache
+
+    config = import_timm().get_pretrained_cfg(name.removeprefix(TIMM))
+    if config is None or not config.hf_hub_id:
+        return False
+    files = [config.hf_hub_filename] if config.hf_hub_filename else _HUB_FILES
+    return any(isinstance(try_to_load_from_cache(config.hf_hub_id, file), str) for file in files)
+
+
+def find_weights(name: str, weights: str | Path) -> tuple[Path, dict[str, torch.Tensor]] | None:
+    """Find a network's weights: the file, and what it holds; None where its function has them."""
     if weights != "auto":
         return Path(weights), _read(Path(weights), name)
     local = local_weights(name)
@@ -92,6 +127,10 @@ def find_weights(name: str, weights: str | Path) -> tuple[Path, dict[str, torch.
             )
         _check_cached(packaged)
         return packaged, read_foreign(packaged, name)
+    if name.startswith(TIMM):
+        return Path(name), _from_hub(name)
+    if is_own(name):
+        return None
     enum = torchvision_models().get_model_weights(name).DEFAULT
     cached = _cached_file(enum.url)
     _check_cached(cached)
@@ -103,6 +142,20 @@ def find_weights(name: str, weights: str | Path) -> tuple[Path, dict[str, torch.
             f"no weights for {name}: {wanted} does not exist, and torchvision's download failed "
             f"({error}). Put a safetensors file with torchvision's key names there, or connect."
         ) from error
+
+
+def _from_hub(name: str) -> dict[str, torch.Tensor]:
+    """Load timm's published weights, which it downloads where they are not in its cache."""
+    try:
+        network = import_timm().create_model(name.removeprefix(TIMM), pretrained=True)
+    except (OSError, RuntimeError, ValueError, HTTPException) as error:
+        wanted = local_weights(name) or f"ARLIB_DATA/weights/{file_name(name)}.safetensors"
+        raise WeightsError(
+            f"no weights for {name}: {wanted} does not exist, and timm's download failed "
+            f"({one_line(error)}). Put the model.safetensors of its page on the hub there, or "
+            "connect"
+        ) from error
+    return network.state_dict()
 
 
 def _check_cached(path: Path) -> None:
