@@ -161,7 +161,7 @@ class TestClassActivationMaps:
     def test_of_average_pooling_and_a_linear_head_they_are_those_of_zhou(self, name):
         network = load_backbone(name, classes=2, weights="random")
         rng = np.random.default_rng(0)
-        weight = (rng.normal(size=(2, network.n_features)) + [[0.1], [-0.1]]).astype(np.float32)
+        weight = rng.normal([[0.1], [-0.1]], size=(2, network.n_features)).astype(np.float32)
         head = LinearHead(weight, np.float32([3, -3]), ("positive", "negative"), name)
         image = rng.integers(0, 256, (60, 90, 3), dtype=np.uint8)
         shared = SharedPass(network, device="cpu", side=1.0)

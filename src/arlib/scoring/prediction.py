@@ -77,6 +77,8 @@ def predict(
     k: int = 8,
     alpha: float = 1.0,
     beta: float = 0.5,
+    min_sentiment: float | None = None,
+    nms: float | None = None,
     device: str | None = None,
     engine: Engine = "auto",
 ) -> Prediction:
@@ -94,6 +96,8 @@ def predict(
         k: K, how many affective regions, >= 1.
         alpha: of Eq. 2, in [0, 1000].
         beta: of Eq. 3, in [0, 1000].
+        min_sentiment: of Eq. 1, below which a region is dropped; None drops none.
+        nms: overlap with a better region above which one is dropped, in [0, 1]; None drops none.
         device: None takes a GPU if there is one.
         engine: as for `score`.
 
@@ -123,7 +127,9 @@ def predict(
         network, head = trained.network, trained.head
         how["emotions"] = trained.emotions
     scores = score_image(image_or_path, proposals, network, head=head, **how)
-    return prediction_from_scores(scores, k=k, alpha=alpha, beta=beta)
+    return prediction_from_scores(
+        scores, k=k, alpha=alpha, beta=beta, min_sentiment=min_sentiment, nms=nms
+    )
 
 
 def score_image(
@@ -201,7 +207,14 @@ def score_image(
 
 
 def prediction_from_scores(
-    scores: xr.Dataset, *, k: int, alpha: float, beta: float, base: float | str | None = None
+    scores: xr.Dataset,
+    *,
+    k: int,
+    alpha: float,
+    beta: float,
+    base: float | str | None = None,
+    min_sentiment: float | None = None,
+    nms: float | None = None,
 ) -> Prediction:
     """Turn scores of one image into a `Prediction`.
 
@@ -212,6 +225,8 @@ def prediction_from_scores(
         beta: of Eq. 3.
         base: of Eq. 1's logarithm, as for `arlib.method.sentiment_score`; None takes
             `arlib.method.usable_base` of the emotions.
+        min_sentiment: of Eq. 1, as for `arlib.method.affective_regions`.
+        nms: overlap of two regions, likewise.
 
     Returns:
         The prediction.
@@ -229,9 +244,10 @@ def prediction_from_scores(
     def named(values: np.ndarray) -> dict[str, float]:
         return dict(zip(emotions, map(float, values), strict=True))
 
-    base = usable_base(len(emotions)) if base is None else base
-    fused = predict_labels(scores, k=k, alpha=alpha, beta=beta, base=base).isel(image=0)
-    best = affective_regions(scores, k=k, alpha=alpha, base=base).isel(image=0)
+    how: dict[str, Any] = {"k": k, "alpha": alpha, "min_sentiment": min_sentiment, "nms": nms}
+    how["base"] = usable_base(len(emotions)) if base is None else base
+    fused = predict_labels(scores, beta=beta, **how).isel(image=0)
+    best = affective_regions(scores, **how).isel(image=0)
     regions = tuple(
         Region(
             box=tuple(map(float, region.box.values)),  # type: ignore[arg-type]
