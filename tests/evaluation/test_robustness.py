@@ -5,8 +5,8 @@ import pytest
 import xarray as xr
 from hypothesis import given, strategies as st
 
-from arlib.evaluation.metrics import compare
 from arlib.evaluation.boxes import box_iou
+from arlib.evaluation.metrics import compare
 from arlib.evaluation.robustness import overlap, redundancy, sensitivity
 from arlib.evaluation.runs import Run
 from arlib.evaluation.significance import fold_differences, fold_means

@@ -102,7 +102,7 @@ def redundancy(
         predict_labels(run.scores, beta=beta, nms=nms, **settings) for nms in (None, iou)
     )
     shares = [each.probability.transpose("image", "emotion").values for each in (fused, other)]
-    table = compare(*shares, run.labels, folds=run.folds)
+    table = compare(shares[0], shares[1], run.labels, folds=run.folds)
     rows: dict[str, float] = {"redundant": float(1 - stays.mean())}
     names = ["one", "other", "difference", "low", "high", "p"]
     heads = {

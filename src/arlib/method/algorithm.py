@@ -68,8 +68,8 @@ def affective_regions(
         image has no more regions.
 
     Raises:
-        ValueError: Where a setting is none of the above or out of its range, a region's probabilities are no
-            distribution, or Eq. 2 would square a negative sentiment score, which can happen with
+        ValueError: Where a setting is none of the above or out of its range, a region's
+            probabilities are no distribution, or Eq. 2 would square a negative sentiment score, which can happen with
             more than two emotions and ranks the regions of the highest entropy high.
 
     Example:
