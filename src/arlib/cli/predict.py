@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _OVERLAY, _PAGE = ".regions.png", ".explorer.html"
 
-OVERLAP, SENTIMENT = Finite(0, 1), Finite(-1e3, 1)
+OF_1 = Finite(0, 1)
 
 _MARKS = {_OVERLAY: b"Software\0Matplotlib", _PAGE: b'class="arlib-explorer'}
 """What stands in the first bytes of the files that this command writes."""
@@ -41,8 +41,8 @@ _MARKS = {_OVERLAY: b"Software\0Matplotlib", _PAGE: b'class="arlib-explorer'}
 @click.option("--k", default=8, type=REGIONS, help="K, how many affective regions.")
 @click.option("--alpha", default=1.0, type=WEIGHT, help="alpha of Eq. 2.")
 @click.option("--beta", default=0.5, type=WEIGHT, help="beta of Eq. 3.")
-@click.option("--min-sentiment", type=SENTIMENT, help="Drop regions below it by Eq. 1; else none.")
-@click.option("--nms", type=OVERLAP, help="Drop regions that overlap a better one by more.")
+@click.option("--min-sentiment", type=OF_1, help="Drop regions below it by Eq. 1; else none.")
+@click.option("--nms", type=OF_1, help="Drop regions that overlap a better one by more.")
 @click.option(
     "--regions",
     default="proposals",
