@@ -86,15 +86,15 @@ def test_of_two_files_of_one_name_each_is_found_by_its_key_alone(csv_of):
 
 
 def test_a_name_of_two_images_is_refused(csv_of):
-    with pytest.raises(ValueError, match="'1.jpg' may be 'a/1.jpg' or 'b/1.jpg': give their keys"):
+    with pytest.raises(ValueError, match=r"'1.jpg' may be 'a/1.jpg' or 'b/1.jpg': give their keys"):
         bound(csv_of("1.jpg,0,0,5,5,1"), ["a/1.jpg", "b/1.jpg"])
 
 
 def test_a_file_that_names_no_image_is_refused(csv_of):
-    message = "names none of the 2 images: it has 'c.jpg', they are 'a.jpg' and so on"
+    message = r"names none of the 2 images: it has 'c\.jpg', they are 'a\.jpg' and so on"
     with pytest.raises(ValueError, match=message):
         bound(csv_of("c.jpg,0,0,5,5,1"), ["a.jpg", "b.jpg"])
-    with pytest.raises(ValueError, match="it has no box, they are 'a.jpg'"):
+    with pytest.raises(ValueError, match=r"it has no box, they are 'a\.jpg'"):
         bound(csv_of(), ["a.jpg"])
 
 
@@ -119,7 +119,7 @@ def test_cocos_results_are_corner_and_size(json_of, content, key):
 
 def test_a_number_is_an_image_id_only_where_no_name_is_known(json_of):
     listed = {"images": [{"id": 7, "file_name": "a.jpg"}], "annotations": [result(7)]}
-    with pytest.raises(ValueError, match="names none of the 1 images"):
+    with pytest.raises(ValueError, match=r"names none of the 1 images"):
         bound(json_of(listed), ["7.jpg"])
 
 
@@ -171,7 +171,7 @@ def test_wrong_columns_are_named_and_what_there_should_be(csv_of):
 def test_there_must_be_a_file_of_a_known_type(tmp_path):
     with pytest.raises(ValueError, match=r"no file of boxes nowhere.csv: No such file"):
         make_proposals("nowhere.csv")
-    with pytest.raises(ValueError, match="no proposal method 'boxes.txt'; .* and files of boxes"):
+    with pytest.raises(ValueError, match=r"no proposal method 'boxes.txt'; .* and files of boxes"):
         make_proposals("boxes.txt")
     (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match=r"b.csv: 'utf-8' codec"):
@@ -181,7 +181,9 @@ def test_there_must_be_a_file_of_a_known_type(tmp_path):
 def test_a_box_outside_its_image_is_refused_but_for_rounding(csv_of):
     method = bound(csv_of("a.jpg,-0.6,0,50.4,31,1", "b.jpg,0,0,50,32,1"), ["a.jpg", "b.jpg"])
     assert propose_named(method, IMAGE, "a.jpg").boxes.tolist() == [[0, 0, 50, 30]]
-    with pytest.raises(ValueError, match="a box of b.jpg, .*, is not within the image, .* 50 x 30"):
+    with pytest.raises(
+        ValueError, match=r"a box of b.jpg, .*, is not within the image, .* 50 x 30"
+    ):
         propose_named(method, IMAGE, "b.jpg")
 
 

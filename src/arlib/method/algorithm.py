@@ -69,8 +69,9 @@ def affective_regions(
 
     Raises:
         ValueError: Where a setting is none of the above or out of its range, a region's
-            probabilities are no distribution, or Eq. 2 would square a negative sentiment score, which can happen with
-            more than two emotions and ranks the regions of the highest entropy high.
+            probabilities are no distribution, or Eq. 2 would square a negative sentiment score,
+            which can happen with more than two emotions and ranks the regions of the highest
+            entropy high.
 
     Example:
         >>> scores = xr.Dataset({

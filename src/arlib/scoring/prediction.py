@@ -229,7 +229,7 @@ def score_image(
         if isinstance(network, Converted):
             raise ValueError(f"{network.name} is converted for OpenVINO: 'cam' needs PyTorch's")
         shared = _shared_pass(network, device, precision)
-        found, of_regions = shared.cam_regions(image, int(probability[0].argmax()), head)
+        found, of_regions, _ = shared.cam_regions(image, int(probability[0].argmax()), head)
         probability = np.concatenate([probability[:1], of_regions])
         parameters |= {"regions": "cam"}
     scored = row(0, found, probability)
