@@ -267,3 +267,50 @@ def test_a_number_out_of_its_range_is_said_before_anything_is_read(predict):
         code, records, errors = predict(option, "1e308", "absent.jpg")
         assert (code, records) == (2, [])
         assert f"Invalid value for '{option}'" in errors[-1]
+
+
+class TestRegions:
+    def test_of_the_map_stand_in_the_place_of_proposals(self, predict):
+        code, (record,), errors = predict("--no-overlay", "--regions", "cam", images=["a.jpg"])
+        assert (code, errors) == (0, [])
+        own = [region["objectness"] for region in record["regions"]]
+        assert 0 < sum(own) <= 1, "shares of one map"
+
+    def test_of_a_file_are_its_boxes_image_by_image(self, predict, here):
+        rows = ["image,x0,y0,x1,y1,score", "a.jpg,1,2,11,22,0.5", "b.png,0,0,9,9,1"]
+        (here / "boxes.csv").write_text("\n".join(rows) + "\n")
+        images = ["a.jpg", "d/b.png", "c.jpg"]
+        code, records, _ = predict("--no-overlay", "--proposals", "boxes.csv", images=images)
+        assert code == 0
+        boxes = [[region["box"] for region in record["regions"]] for record in records]
+        assert boxes == [[[1, 2, 11, 22]], [[0, 0, 9, 9]], []]
+
+    def test_a_better_one_drops_what_it_covers(self, predict):
+        how = ("--no-overlay", "--proposals", "grid", "--max-regions", "30", "--k", "30")
+        counts = []
+        for more in ((), ("--nms", "0.1"), ("--min-sentiment", "1")):
+            _, (record,), _ = predict(*how, *more, images=["a.jpg"])
+            counts.append(len(record["regions"]))
+        assert counts[0] == 30 > counts[1] > counts[2]
+
+    @pytest.mark.parametrize(
+        ("options", "code", "message"),
+        [
+            (
+                ["--regions", "cam", "--proposals", "grid"],
+                2,
+                "give one of --proposals and --regions",
+            ),
+            (["--html", "--nms", "0.5"], 2, "--html ranks all regions"),
+            (["--nms", "1.5"], 2, "is not in the range 0<=x<=1"),
+            (["--proposals", "nowhere.json"], 1, "no file of boxes nowhere.json: No such file"),
+            (["--proposals", "none.csv"], 1, "none.csv names none of the 1 images: it has no box"),
+        ],
+    )
+    def test_what_cannot_be_is_said_before_anything_is_read(
+        self, predict, here, options, code, message
+    ):
+        (here / "none.csv").write_text("image,x0,y0,x1,y1,score\n")
+        ended, records, errors = predict(*options, "absent.jpg")
+        assert (ended, records) == (code, [])
+        assert message in errors[-1]

@@ -214,7 +214,12 @@ def test_where_no_region_is_known_nothing_is_located():
 def test_first_regions_hit_as_often_as_a_loop_counts(make_scores):
     scores = make_scores(50, 6, seed=4)
     known = scores.box.values[:, [2, 0]].astype(float)  # regions that are proposals, or none
-    table = locate_rules(scores, known, seed=3)
+    own = known[:, 1] + 1  # of another method, near a known region
+    table = locate_rules(scores, known, seed=3, others={"own": own})
+    assert table.index.tolist() == ["Eq. 2", "objectness", "sentiment", "own"]
+    usable = ~np.isnan(known).any(-1).all(-1)
+    assert table.loc["own", "first"] == locate(own[usable], known[usable]).estimate["hit rate"]
+    assert 0 < table.loc["own", "first"] < 1
     hits = {}
     for name, rank_by in {"Eq. 2": "both", "objectness": "objectness"}.items():
         boxes = affective_regions(scores, 1, rank_by=rank_by).box.values[:, 0]

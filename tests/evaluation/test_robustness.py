@@ -5,8 +5,9 @@ import pytest
 import xarray as xr
 from hypothesis import given, strategies as st
 
+from arlib.evaluation.boxes import box_iou
 from arlib.evaluation.metrics import compare
-from arlib.evaluation.robustness import overlap, sensitivity
+from arlib.evaluation.robustness import overlap, redundancy, sensitivity
 from arlib.evaluation.runs import Run
 from arlib.evaluation.significance import fold_differences, fold_means
 from arlib.method import RULE_2018, affective_regions, predict_labels
@@ -264,3 +265,50 @@ def test_an_overlap_of_more_regions_than_there_are_takes_little_memory():
     rule = np.full((600, 10_000), -1)
     rule[:, :2] = [0, 1]
     assert overlap(rule, np.roll(rule, 3, axis=1)) == 1
+
+
+class TestRedundancy:
+    def test_counts_the_best_regions_that_a_better_one_covers(self, run):
+        """Image by image and region by region."""
+        known = run.scores.isel(image=run.labels >= 0)
+        regions = affective_regions(known, 5)
+        best, dropped = 0, 0
+        for index, boxes in zip(regions.region.values, regions.box.values, strict=True):
+            stays = []
+            for box in boxes[index >= 0].astype(float):
+                covers = any(box_iou([box], [other])[0, 0] > 0.2 for other in stays)
+                best, dropped = best + 1, dropped + covers
+                stays += [] if covers else [box]
+        row = redundancy(run, k=5, iou=0.2)
+        assert dropped > 5
+        assert row.redundant == pytest.approx(dropped / best)
+
+    def test_compares_the_predictions_of_the_same_images(self, run):
+        known = run.labelled()
+        shares = [
+            predict_labels(known.scores, 3, alpha=0.3, beta=1.5, nms=nms).probability
+            for nms in (None, 0.1)
+        ]
+        table = compare(*(share.values for share in shares), known.labels, folds=known.folds)
+        row = redundancy(run, k=3, iou=0.1, alpha=0.3, beta=1.5)
+        for metric, names in {
+            "accuracy": ["fused", "suppressed", "gain", "low", "high", "p"],
+            "auc": ["auc", "auc_suppressed", "auc_gain", "auc_low", "auc_high", "auc_p"],
+        }.items():
+            expected = table.loc[metric, ["one", "other", "difference", "low", "high", "p"]]
+            np.testing.assert_array_equal(row[names].values, expected.astype(float))
+        labels = [share.values.argmax(-1) for share in shares]
+        assert row.changed == (labels[0] != labels[1]).sum() > 0
+        net = [(each == known.labels).sum() for each in labels]
+        assert row.corrected - row.degraded == net[1] - net[0]
+
+    def test_where_nothing_overlaps_that_much_nothing_changes(self, run):
+        row = redundancy(run, iou=1.0)
+        assert (row.redundant, row.changed, row.gain, row.auc_gain) == (0, 0, 0, 0)
+
+    def test_without_a_region_there_is_nothing_to_count(self, make_scores):
+        scores = make_scores(20, 3, missing=False)
+        for name in ("objectness", "region_probability", "box"):
+            scores[name][:] = np.nan
+        with pytest.raises(ValueError, match="no image has a region"):
+            redundancy(Run("none", scores))

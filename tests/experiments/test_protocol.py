@@ -151,6 +151,18 @@ def test_other_settings_are_other_folders(stages):
     assert theirs.scores_folder("vso-held-out") != scored
 
 
+def test_boxes_of_a_file_are_known_by_what_it_holds(tmp_path):
+    def folder(name, *rows):
+        text = "\n".join(["image,x0,y0,x1,y1,score", *rows])
+        (tmp_path / name).write_text(text)
+        changed = replace(SMALL, proposals=str(tmp_path / name))
+        return changed.stages(progress=False).scores_folder("vso-held-out")
+
+    first = folder("a.csv", "x.jpg,0,0,5,5,1")
+    assert folder("b.csv", "x.jpg,0,0,5,5,1") == first
+    assert folder("a.csv", "x.jpg,0,0,5,6,1") != first
+
+
 def test_a_row_that_cannot_be_measured_is_a_cell_with_its_reason(runs, data, tmp_path):
     rows = ("sentibank", "vggnet", "deepsentibank")
     lacking = replace(SMALL, rows=rows, anps=str(data / "nowhere"), columns=("twitter2",))

@@ -14,6 +14,7 @@ from arlib.evaluation import further_methods, methods
 from arlib.experiments.baselines import rows as module
 from arlib.experiments.baselines.former_fusion import former_fusion
 from arlib.experiments.baselines.rows import (
+    CAM,
     Missing,
     control_probabilities,
     measure_rows,
@@ -27,7 +28,6 @@ from arlib.scoring import Classifiers, global_outputs, score_cam, score_cross_fo
 
 N, BROKEN = 40, 6
 FF = "VGGNet + ft + obj + senti + ff (K = 1)"
-CAM = "VGGNet + ft + CAM + lf"
 ROWS = ["SentiBank", "PCNN + CaffeNet", "PCNN + VGGNet", "VGGNet", FF, "DeepSentiBank", CAM]
 
 
@@ -191,8 +191,13 @@ def test_cam_is_the_mean_over_the_maps_regions_or_else_the_full_image(
     own = regions.region_probability.values
     own[1] = np.nan  # an image whose map is nowhere positive
     of_regions = regions.assign(region_probability=(regions.region_probability.dims, own))
-    monkeypatch.setattr(module, "score_cam", lambda *_, **__: of_regions.isel(image=[2, 1, 0]))
-    probability = rows(few, kept, classifiers, given)[CAM]()
+    monkeypatch.setattr(module, "score_cam", lambda *_, **__: of_regions.isel(image=slice(3)))
+    row = rows(few, kept, classifiers, given)[CAM]
+    measured = measure_rows(few, {CAM: row})
+    probability = measured.probability.sel({"method": CAM}).values
+    for name, values in (("cam_box", regions.box[:, 0]), ("cam_peak", regions.peak)):
+        np.testing.assert_array_equal(measured[name][:3], values[:3])
+        assert np.isnan(measured[name][3]).all()
     assert np.isnan(probability[3]).all(), "it could not be read"
     np.testing.assert_array_equal(probability[1], kept.global_probability[1])
     for image in (0, 2):

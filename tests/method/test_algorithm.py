@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from arlib.evaluation import box_iou
 from arlib.method.algorithm import affective_regions, predict_labels
 
 
@@ -38,6 +39,45 @@ def test_it_is_algorithm_1_image_by_image(make_scores, k, alpha, beta):
             prediction.probability.values[i], response / response.sum(), rtol=1e-6
         )
         assert prediction.label.values[i] == label
+
+
+@pytest.mark.parametrize("rank_by", ["both", "objectness", "sentiment"])
+def test_filtered_and_suppressed_it_is_algorithm_1_of_the_regions_that_are_left(
+    make_scores, rank_by
+):
+    """Step by step: those of enough sentiment, best first, unless a better one covers them."""
+    scores, least, most, k = make_scores(40, 15), 0.4, 0.02, 3
+    index = affective_regions(scores, k, rank_by=rank_by, min_sentiment=least, nms=most).region
+    shorter = covered = 0
+    for i in range(scores.sizes["image"]):
+        ranked = []
+        for j, s in enumerate(scores.region_probability.values[i].astype(float)):
+            obj = float(scores.objectness.values[i, j])
+            senti = 1 + sum(x * math.log(x) for x in s if x > 0)
+            if obj == obj and senti >= least:
+                score = {"both": math.hypot(obj, senti), "objectness": obj, "sentiment": senti}
+                ranked.append((-score[rank_by], j))
+        stays = []
+        for _, j in sorted(ranked):
+            boxes = scores.box.values[i, [*stays, j]].astype(float)
+            covers = box_iou(boxes[-1:], boxes[:-1]).max(initial=0) > most
+            covered += covers
+            stays += [] if covers else [j]
+        assert index.values[i].tolist() == (stays + [-1] * k)[:k]
+        shorter += 0 < len(ranked) < k
+    assert shorter > 0
+    assert covered > 10
+
+
+def test_an_image_whose_regions_are_all_filtered_is_its_full_image(make_scores):
+    scores = make_scores(10, 6)
+    filtered = predict_labels(scores, 3, min_sentiment=1.0)
+    np.testing.assert_array_equal(filtered.response, scores.global_probability)
+    assert predict_labels(scores, 3, min_sentiment=0.0, nms=1.0).equals(predict_labels(scores, 3))
+    with pytest.raises(ValueError, match="min_sentiment must be at most 1"):
+        predict_labels(scores, 3, min_sentiment=1.01)
+    with pytest.raises(ValueError, match="nms must be between 0 and 1, not 2"):
+        predict_labels(scores, 3, nms=2)
 
 
 def test_the_regions_that_are_returned(make_scores):

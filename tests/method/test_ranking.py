@@ -1,5 +1,7 @@
+import itertools
 import math
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import xarray as xr
 from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from arlib.method.ranking import affective_score, take_regions, top_regions
+from arlib.method.ranking import affective_score, suppress, take_regions, top_regions
 
 # few values, so that ties are common
 TIED = st.sampled_from([0.0, 0.25, 0.5, 1.0, -1.0, math.inf, -math.inf, math.nan])
@@ -43,6 +45,74 @@ def test_top_regions_are_those_of_a_loop(score, k):
 @given(SCORES, st.integers(1, 8))
 def test_a_larger_k_only_adds_regions(score, k):
     np.testing.assert_array_equal(top_regions(score, k + 1)[..., :k], top_regions(score, k))
+
+
+def iou_of(a, b):
+    """Intersection over union of two boxes, side by side."""
+    sides = [max(0, min(a[d + 2], b[d + 2]) - max(a[d], b[d])) for d in (0, 1)]
+    shared = sides[0] * sides[1]
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
+    return Fraction(shared, sum(areas) - shared)
+
+
+def kept_greedily(score, boxes, iou):
+    """The regions that stay, best first: each unless one that stays overlaps it too much."""
+    stays = []
+    for j in best_first(score, sum(not math.isnan(s) for s in score)):
+        if all(iou_of(boxes[i], boxes[j]) <= iou for i in stays):
+            stays.append(j)
+    return stays
+
+
+@st.composite
+def regions(draw):
+    """Scores (n, N) with ties and gaps, and boxes (n, N, 4) of whole, few sides."""
+    shape = draw(st.tuples(st.integers(1, 3), st.integers(0, 7)))
+    score = draw(arrays(np.float32, shape, elements=TIED))
+    corner, side = (draw(arrays(np.int64, (*shape, 2), elements=st.integers(*r))) for r in SPANS)
+    return score, np.concatenate([corner, corner + side], -1)
+
+
+SPANS = (0, 3), (1, 4)
+OVERLAPS = st.sampled_from([Fraction(0), Fraction(1, 3), Fraction(1, 2), Fraction(1)])
+
+
+@given(regions(), OVERLAPS, st.integers(1, 4))
+def test_suppression_is_that_of_a_loop(scored, iou, k):
+    score, boxes = scored
+    left = suppress(score, boxes, float(iou), score.shape[1] + 1)
+    few = top_regions(suppress(score, boxes, float(iou), k), k)
+    assert left.dtype == score.dtype
+    for row, values in enumerate(score.tolist()):
+        stays = kept_greedily(values, boxes[row].tolist(), iou)
+        assert top_regions(left[row], len(values) + 1).tolist() == stays + [-1] * (
+            len(values) + 1 - len(stays)
+        )
+        assert few[row].tolist() == (stays + [-1] * k)[:k], "only the best k are needed"
+        np.testing.assert_array_equal(left[row, stays], score[row, stays])
+
+
+@given(regions(), OVERLAPS)
+def test_what_stays_is_apart_and_stays_again(scored, iou):
+    score, boxes = scored
+    most = score.shape[1] + 1
+    left = suppress(score, boxes, float(iou), most)
+    np.testing.assert_array_equal(suppress(left, boxes, float(iou), most), left)
+    np.testing.assert_array_equal(suppress(score, boxes, 1.0, most), score)
+    for row, stays in enumerate(~np.isnan(left)):
+        apart = boxes[row, stays].tolist()
+        assert all(iou_of(a, b) <= iou for a, b in itertools.combinations(apart, 2))
+
+
+def test_boxes_of_nothing_drop_none():
+    boxes = [[0, 0, 4, 4], [np.nan] * 4, [0, 0, 4, 4]]
+    assert suppress([0.2, np.nan, 0.1], boxes, 0.5, 3).tolist()[:1] == [0.2]
+
+
+@pytest.mark.parametrize("iou", [-0.1, 1.5, math.nan])
+def test_an_overlap_is_a_share(iou):
+    with pytest.raises(ValueError, match="nms must be between 0 and 1"):
+        suppress([0.5], [[0, 0, 1, 1]], iou, 1)
 
 
 def test_many_equal_scores_keep_their_order():

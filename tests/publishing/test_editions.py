@@ -62,6 +62,11 @@ def test_a_dataset_may_be_a_path_of_ones_own(book, tmp_path, monkeypatch):
         (tmp_path / "my photos" / name).mkdir()
         edition = editions.load_edition(book, "fresh", {"dataset": name})
         assert edition.experiment.dataset == str(tmp_path / "my photos" / name), "as it was typed"
+    with pytest.raises(EditionError, match=r"no file of boxes .*absent.csv: No such file"):
+        editions.load_edition(book, "fresh", {"proposals": "absent.csv"})
+    Path("boxes.csv").write_text("image,x0,y0,x1,y1,score\n")
+    edition = editions.load_edition(book, "fresh", {"proposals": "boxes.csv"})
+    assert edition.experiment.proposals == str(Path("boxes.csv").resolve())
     with pytest.raises(EditionError, match=r"no dataset 'absent.csv', and no such file; there are"):
         editions.load_edition(book, "fresh", {"dataset": "absent.csv"})
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,14 +10,16 @@ from PIL import Image
 
 from arlib import predict
 from arlib.datasets import ImageError
+from arlib.evaluation import box_iou
 from arlib.networks import LinearHead, load_backbone
-from arlib.proposals import EdgeBoxes, Grid
+from arlib.proposals import EdgeBoxes, Grid, make_proposals
 from arlib.scoring.prediction import (
     Prediction,
     default_network,
     prediction_from_scores,
     score_image,
 )
+from arlib.scoring.roi_features import SharedPass
 
 
 def algorithm_1(scores, k, alpha, beta):
@@ -116,6 +119,83 @@ def test_an_image_without_any_region_is_predicted_by_the_full_image(network):
     assert prediction.regions == ()
     assert prediction.response == prediction.global_probability
     assert sum(prediction.probability.values()) == pytest.approx(1)
+
+
+class TestRegionsOfTheMap:
+    """Class activation maps in the place of proposals, on the network's own features."""
+
+    @pytest.fixture
+    def image(self):
+        coarse = np.random.default_rng(1).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        return np.kron(coarse, np.ones((12, 12, 1), np.uint8))
+
+    def test_they_are_ranked_and_fused_as_proposals_are(self, image):
+        network = load_backbone("vgg_tiny", classes=2, weights="random")
+        scores = score_image(image, network=network, regions="cam")
+        full = score_image(image, Grid(1), network).global_probability
+        np.testing.assert_allclose(scores.global_probability, full, atol=1e-6)
+        emotion = int(full[0].values.argmax())
+        regions, probability, _ = SharedPass(network).cam_regions(image, emotion)
+        assert len(regions) > 1
+        np.testing.assert_array_equal(scores.box[0], regions.boxes)
+        np.testing.assert_array_equal(scores.objectness[0], regions.objectness)
+        np.testing.assert_allclose(scores.region_probability[0], probability, atol=1e-6)
+        assert scores.attrs["parameters"]["regions"] == "cam"
+        prediction = predict(image, network=network, regions="cam", k=2)
+        assert prediction == prediction_from_scores(scores, k=2, alpha=1.0, beta=0.5)
+
+    def test_a_head_says_what_the_map_is_of(self, image):
+        network = load_backbone("squeezenet1_1", weights="random")
+        weight = np.random.default_rng(0).normal(size=(1, 512)) * [[1], [-1]]
+        bias = np.float32([0.5, 0])
+        head = LinearHead(
+            weight.astype(np.float32), bias, ("positive", "negative"), "squeezenet1_1"
+        )
+        opposite = replace(head, weight=-head.weight, bias=-head.bias)
+        one, other = (
+            score_image(image, network=network, head=each, regions="cam")
+            for each in (head, opposite)
+        )
+        np.testing.assert_allclose(
+            one.global_probability[0], other.global_probability[0, ::-1], atol=1e-5
+        )
+        assert one.sizes["region"] > 0
+        np.testing.assert_allclose(one.box, other.box, atol=1e-3)  # of what is predicted
+        np.testing.assert_allclose(
+            one.region_probability, other.region_probability[..., ::-1], atol=1e-5
+        )
+
+    def test_what_does_not_go_together_is_refused(self, image, network):
+        with pytest.raises(ValueError, match="regions must be 'proposals' or 'cam', not 'x'"):
+            predict(image, network=network, regions="x")
+        with pytest.raises(ValueError, match="the regions of 'cam' are its own"):
+            predict(image, network=network, proposals=Grid(3), regions="cam")
+        vit = load_backbone("vit_b_16", classes=2, weights="random")
+        with pytest.raises(ValueError, match="vit_b_16 cannot be shared"):
+            predict(image, network=vit, regions="cam", engine="torch")
+
+
+def test_regions_of_little_sentiment_and_covered_ones_are_dropped(network):
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    how = {"network": network, "proposals": Grid(max_regions=40), "k": 40}
+    regions = predict(pixels, **how).regions
+    least = float(np.median([region.sentiment_score for region in regions]))
+    enough = [region for region in regions if region.sentiment_score >= least]
+    assert list(predict(pixels, **how, min_sentiment=least).regions) == enough
+    apart = predict(pixels, **how, nms=0.3).regions
+    assert 0 < len(apart) < len(regions)
+    overlap = box_iou(*[[region.box for region in apart]] * 2)
+    assert overlap[~np.eye(len(apart), dtype=bool)].max() <= 0.3
+
+
+def test_a_file_of_boxes_finds_the_image_by_its_path(network, tmp_path):
+    Image.fromarray(np.zeros((60, 80, 3), np.uint8)).save(tmp_path / "x.png")
+    (tmp_path / "b.csv").write_text("image,x0,y0,x1,y1,score\nx.png,1,2,11,22,0.5\n")
+    boxes = make_proposals(str(tmp_path / "b.csv"))
+    (region,) = predict(tmp_path / "x.png", network=network, proposals=boxes).regions
+    assert region.box == (1, 2, 11, 22)
+    with pytest.raises(ValueError, match="names none of the 1 images"):
+        predict(np.zeros((60, 80, 3), np.uint8), network=network, proposals=boxes)
 
 
 def test_it_is_json(network):

@@ -196,8 +196,10 @@ class TestClassActivationMaps:
         network, image = colours()
         shared = SharedPass(network, device="cpu", side=2.0)
         for emotion, inside in ((0, (10, 10, 40, 30)), (1, (70, 30, 90, 50))):
-            regions, probability = shared.cam_regions(image, emotion)
+            regions, probability, peak = shared.cam_regions(image, emotion)
             assert len(regions) == 1
+            assert (inside[:2] <= peak).all()
+            assert (peak <= inside[2:]).all()
             np.testing.assert_allclose(regions.boxes[0], inside, atol=3)
             assert probability[0, emotion] > 0.9
             assert 0.7 < regions.objectness[0] <= 1  # the rest is below the threshold
@@ -224,6 +226,9 @@ class TestClassActivationMaps:
         np.testing.assert_array_equal(found.global_probability, full[[0, 2]])
         assert float(found.region_probability[0, 0, 0]) > 0.9
         assert found.objectness[:, 1].isnull().all()
+        x, y = found.peak.values[0]
+        assert 10 < x < 40
+        assert 10 < y < 30
         with pytest.raises(ValueError, match="not of the 2 images of drawn"):
             score_cam(dataset.subset([0, 2]), scores, classifiers)
 

@@ -204,7 +204,9 @@ SETTINGS: Mapping[str, Setting] = {
     "dataset": Setting(str, "images: a name (arlib data list), a table, or a folder"),
     "backbones": Setting(list, "networks, as arlib backbones lists them"),
     "backbone": Setting(str, "the network of the synthetic scenes"),
-    "proposals": Setting(str, "how regions are proposed, such as edge_boxes or grid"),
+    "proposals": Setting(
+        str, "how regions are proposed, such as edge_boxes or grid, or a file of boxes"
+    ),
     "crop": Setting(str, "how regions are cropped", choices=("warp", "square")),
     "context": Setting(float, "padding around a region, as a share of its sides", 0, 10),
     "weights": Setting(str, "auto, random, or a safetensors file"),

@@ -13,13 +13,13 @@ import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from arlib.cli.options import ENGINE, FILE, MAX_PIXELS, MODEL, REGIONS, WEIGHT
+from arlib.cli.options import ENGINE, FILE, MAX_PIXELS, MODEL, REGIONS, WEIGHT, Finite
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from arlib.scoring import Prediction
 
 _OVERLAY, _PAGE = ".regions.png", ".explorer.html"
+
+OF_1 = Finite(0, 1)
 
 _MARKS = {_OVERLAY: b"Software\0Matplotlib", _PAGE: b'class="arlib-explorer'}
 """What stands in the first bytes of the files that this command writes."""
@@ -39,6 +41,17 @@ _MARKS = {_OVERLAY: b"Software\0Matplotlib", _PAGE: b'class="arlib-explorer'}
 @click.option("--k", default=8, type=REGIONS, help="K, how many affective regions.")
 @click.option("--alpha", default=1.0, type=WEIGHT, help="alpha of Eq. 2.")
 @click.option("--beta", default=0.5, type=WEIGHT, help="beta of Eq. 3.")
+@click.option("--min-sentiment", type=OF_1, help="Drop regions below it by Eq. 1; else none.")
+@click.option("--nms", type=OF_1, help="Drop regions that overlap a better one by more.")
+@click.option(
+    "--regions",
+    default="proposals",
+    type=click.Choice(["proposals", "cam"]),
+    help="Of a proposal method, or of the network's own class activation map.",
+)
+@click.option(
+    "--proposals", help="Proposal method (edge_boxes), or X.csv or X.json: boxes of a file."
+)
 @click.option("--max-regions", default=100, type=REGIONS, help="N, how many proposals.")
 @MAX_PIXELS
 @ENGINE
@@ -49,6 +62,8 @@ _MARKS = {_OVERLAY: b"Software\0Matplotlib", _PAGE: b'class="arlib-explorer'}
 def predict(
     images: tuple[str, ...],
     model: Path | None,
+    regions: Any,
+    proposals: str | None,
     max_regions: int,
     max_pixels: int,
     engine: Any,
@@ -71,14 +86,23 @@ def predict(
     """
     from arlib.datasets import ImageError, read_image
     from arlib.networks import load_predictor
-    from arlib.proposals import EdgeBoxes
+    from arlib.proposals import bound, make_proposals, propose_named
     from arlib.scoring import prediction_from_scores, score_image
+
+    if regions == "cam" and proposals:
+        raise click.UsageError(
+            "give one of --proposals and --regions cam, whose regions are its own"
+        )
+    if html and any(settings[name] is not None for name in ("min_sentiment", "nms")):
+        raise click.UsageError("--html ranks all regions: give no --nms and no --min-sentiment")
+    if regions == "cam" and engine == "auto":
+        engine = "torch"
 
     @cache
     def classifier() -> dict[str, Any]:
         trained = load_predictor(model, engine)
         own = {name: getattr(trained, name) for name in ("network", "head", "emotions")}
-        return {**own, "engine": engine}
+        return {**own, "engine": engine, "regions": regions}
 
     if model is not None:  # the default's weights may have to be downloaded: for an image
         classifier()
@@ -87,12 +111,15 @@ def predict(
         _complain(f"{passed} of the files were written by this command and are passed over")
     failed = not given
     names = names_apart(given)
-    method = EdgeBoxes(max_regions=max_regions)
+    method = None
+    if regions == "proposals":
+        method = bound(make_proposals(proposals or "edge_boxes", max_regions=max_regions), given)
     for text in given:
         path = Path(text)
         try:
             image = read_image(path, max_pixels=max_pixels)
-            scores = score_image(image, method, **classifier())
+            own = method and partial(propose_named, method, key=text)
+            scores = score_image(image, own, **classifier())
             prediction = prediction_from_scores(scores, **settings)
         except (ImageError, MemoryError) as error:
             way_out = _way_out(text) if isinstance(error, ImageError) else "too little memory"
@@ -105,7 +132,8 @@ def predict(
             files["overlay"] = _written(target, write_overlay, image, prediction)
         if html:
             target = overlay / f"{names[text]}{_PAGE}"
-            facts = (image, scores, path.name, settings)
+            shown = {name: settings[name] for name in ("k", "alpha", "beta")}
+            facts = (image, scores, path.name, shown)
             files["html"] = _written(target, write_explorer, *facts)
         failed |= (not no_overlay and not files["overlay"]) or (html and not files["html"])
         if as_json:

@@ -33,7 +33,11 @@ _FILES = ("model", "head", "weights")
 @click.option(
     "--weights", default="auto", help="Of --backbone: auto, random, or a safetensors file."
 )
-@click.option("--proposals", default="edge_boxes", help="Proposal method.")
+@click.option(
+    "--proposals",
+    default="edge_boxes",
+    help="Proposal method, or X.csv or X.json: boxes of a file.",
+)
 @click.option("--max-regions", default=100, type=REGIONS, help="N, how many proposals.")
 @click.option(
     "--crop", default="warp", type=click.Choice(["warp", "square"]), help="How regions are cropped."
@@ -76,15 +80,19 @@ def score(
     Everything after the scores is arithmetic. Finished shards of images are kept in OUT.partial
     until all are complete: after a crash, the same command does the rest.
     """
+    from arlib.proposals import is_file_of_boxes
     from arlib.scoring import score_in_shards
 
     if bool(named["dataset"]) == bool(images):
         raise click.UsageError("give one of --dataset NAME and --images FOLDER")
     who = check_workers(workers, scheduler, resource)
-    refuse_input(out, named["dataset"], images, *(named[each] for each in _FILES))
+    boxes = named["proposals"] if is_file_of_boxes(named["proposals"]) else None
+    refuse_input(out, named["dataset"], images, boxes, *(named[each] for each in _FILES))
     for name in _FILES:  # workers may run elsewhere
         if named[name] and Path(named[name]).exists():
             named[name] = str(Path(named[name]).resolve())
+    if boxes:
+        named["proposals"] = str(Path(boxes).resolve())
     scores, report = score_in_shards(
         {**named, "images": images and str(images.resolve())},
         out.resolve(),

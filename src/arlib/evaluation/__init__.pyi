@@ -18,7 +18,7 @@ from .report import (
     predictions as predictions,
     verdicts as verdicts,
 )
-from .robustness import sensitivity as sensitivity
+from .robustness import redundancy as redundancy, sensitivity as sensitivity
 from .rows import methods as methods
 from .runs import LabelsNeeded as LabelsNeeded, Run as Run
 from .selection import curves as curves

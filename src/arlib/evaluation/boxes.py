@@ -158,6 +158,7 @@ def locate_rules(
     base: float | str = "e",
     iou: float = 0.5,
     seed: int = 0,
+    others: Mapping[str, npt.ArrayLike] | None = None,
 ) -> pd.DataFrame:
     """Compare the region that each rule ranks first with a random proposal of the same image.
 
@@ -168,11 +169,14 @@ def locate_rules(
         base: Eq. 1's logarithm.
         iou: The overlap from which a region counts as hit.
         seed: Of the random proposals.
+        others: Name -> (n, 4) xyxy in pixels, one box an image that something else chose, such as
+            ``cam_box`` of a run's baselines; NaN where there is none.
 
     Returns:
-        Rows "Eq. 2", "objectness" and "sentiment": ``random`` and ``first``, the shares of images
-        in which a random proposal and the first one hit a known region; their difference ``gain``
-        with its limits ``low`` and ``high``, Tango's interval, and ``p``, McNemar's exact test.
+        Rows "Eq. 2", "objectness", "sentiment" and `others`: ``random`` and ``first``, the shares
+        of images in which a random proposal and the first one hit a known region; their difference
+        ``gain`` with its limits ``low`` and ``high``, Tango's interval, and ``p``, McNemar's exact
+        test.
 
     Raises:
         ValueError: No image has a known region, or `iou` is not in (0, 1].
@@ -193,9 +197,13 @@ def locate_rules(
     boxes = scores.box.transpose("image", "region", "corner").values.astype(float)
     random = hit(boxes[np.arange(len(boxes)), drawn.argmax(1)])
     truth, rows = np.zeros(len(random), int), {}
-    for name, rank_by in (("Eq. 2", "both"), ("objectness",) * 2, ("sentiment",) * 2):
-        first = affective_regions(scores, 1, rank_by=rank_by, alpha=alpha, base=base).box
-        rows[name] = compare(random, hit(first.values[:, 0].astype(float)), truth).loc["accuracy"]
+    how: dict[str, Any] = {"alpha": alpha, "base": base}
+    first: dict[str, npt.ArrayLike] = {
+        name: affective_regions(scores, 1, rank_by=rank_by, **how).box.values[:, 0]
+        for name, rank_by in (("Eq. 2", "both"), ("objectness",) * 2, ("sentiment",) * 2)
+    }
+    for name, box in {**first, **(others or {})}.items():
+        rows[name] = compare(random, hit(np.asarray(box, float)), truth).loc["accuracy"]
     names = {"one": "random", "other": "first", "difference": "gain"}
     table = pd.DataFrame(rows).T.rename(columns=names)
     return table[["random", "first", "gain", "low", "high", "p"]].astype(float)

@@ -21,7 +21,7 @@ from arlib.experiments.names import AUTO, FOLDS, FROZEN, SHIPPED, network_words
 from arlib.experiments.planning import duration
 from arlib.experiments.protocol import ROWS, Finetuning, Protocol
 from arlib.networks import LinearHead, load_backbone
-from arlib.proposals import make_proposals
+from arlib.proposals import bound, make_proposals, propose_named
 from arlib.scoring import box_outputs, global_outputs
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Experiment:
         dataset: a name in `arlib.datasets`, or the path of a table or folder of one's own.
         backbones: networks, as `arlib.networks.load_backbone` takes them; each makes runs of its
             own.
-        proposals: a name in `arlib.proposals.make_proposals`.
+        proposals: a name in `arlib.proposals.make_proposals`, or a file of boxes.
         max_regions: N, the most regions an image.
         crop: "warp" or "square".
         context: padding around a region, as a share of its sides.
@@ -204,17 +204,19 @@ def _limits(dataset: Dataset, asked: str, how: str) -> list[str]:
 def _scoring_seconds(stages: "Stages", dataset: Dataset) -> float | None:
     """Estimate what scoring takes by one image, after another; None if they are unreadable."""
     settings = stages.protocol
-    propose = make_proposals(settings.proposals, cached=True, max_regions=settings.max_regions)
+    method = make_proposals(settings.proposals, cached=True, max_regions=settings.max_regions)
+    method = bound(method, dataset.keys)
 
-    def boxes(_: int, image: np.ndarray) -> np.ndarray:
+    def boxes(key: str, _: int, image: np.ndarray) -> np.ndarray:
         full = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
-        return np.concatenate([full, propose(image).boxes])
+        return np.concatenate([full, propose_named(method, image, key).boxes])
 
     seconds, network = None, stages.plain(settings.backbone)
     for index in range(min(2, len(dataset))):
         started = time.perf_counter()
         try:
-            box_outputs(dataset.subset([index]), network, boxes, features=True, progress=False)
+            of_image = partial(boxes, str(dataset.keys[index]))
+            box_outputs(dataset.subset([index]), network, of_image, features=True, progress=False)
         except ValueError:  # which scoring will name
             return None
         seconds = (time.perf_counter() - started) * len(dataset)

@@ -79,7 +79,7 @@ class Protocol:
         anps: the dataset of adjective-noun pairs, for SentiBank; "" takes the fine-tuning set.
         pairs: a file that names the pairs of SentiBank's detectors, one a line; "" takes the 1,200
             whose detectors work best.
-        proposals: a name in `arlib.proposals.make_proposals`.
+        proposals: a name in `arlib.proposals.make_proposals`, or a file of boxes.
         max_regions: N, the most regions an image.
         crop: "warp" or "square", as `arlib.scoring.score`.
         context: padding around a region, as a share of its sides.

@@ -14,7 +14,7 @@ from PIL import Image
 from arlib import datasets
 from arlib.experiments.baselines.lowlevel import Descriptor, low_level
 from arlib.networks import Backbone, Training, load_backbone, make_engine, resolve_device
-from arlib.proposals import make_proposals
+from arlib.proposals import is_file_of_boxes, make_proposals
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,13 @@ def measure_rates(backbone: str, training: Training, proposals: str, max_regions
     run = make_engine(network, precision="bf16" if gpu else "float32")
     size = network.preprocessing.size
     crops = torch.zeros(many, 3, size, size, device=device, dtype=torch.uint8)
-    image, propose = _image(), make_proposals(proposals, max_regions=max_regions)
+    image, searched = _image(), not is_file_of_boxes(proposals)  # boxes of a file are there
+    propose = make_proposals(proposals, max_regions=max_regions)
     return Rates(
         step=fixed,
         trained=trained,
         crop=_seconds(lambda: run(crops)) / many,
-        propose=_seconds(lambda: propose(image)),
+        propose=_seconds(lambda: propose(image)) if searched else 0.0,
         describe=_seconds(lambda: low_level(image, Descriptor())),
         fit=_seconds(_fit),
         decode=_seconds(partial(_decode, _jpeg(image))),

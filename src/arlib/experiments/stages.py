@@ -42,7 +42,7 @@ from arlib.experiments.second_process import second_process
 from arlib.experiments.trainings import BANK, PCNN, Trainings, locked
 from arlib.method import affective_regions, usable_base
 from arlib.networks import learning_curve, resolve_device
-from arlib.proposals import Propose, make_proposals
+from arlib.proposals import Propose, is_file_of_boxes, make_proposals
 from arlib.scoring import Classifiers, open_scores, score_cross_fold
 
 log = logging.getLogger(__name__)
@@ -137,6 +137,8 @@ class Stages(Trainings):
         names = ("proposals", "max_regions", "crop", "context", "precision", "features")
         facts = {name: getattr(settings, name) for name in names}
         facts["networks"] = self._learned_by(column)
+        if is_file_of_boxes(settings.proposals):  # known by what it holds
+            facts["proposals"] = make_proposals(settings.proposals).sha256  # type: ignore[attr-defined]
         return cache_folder("scored", self.facts(dataset, facts), *SCORING, *self.drawn(dataset))
 
     def _learned_by(self, column: str) -> list[Any]:

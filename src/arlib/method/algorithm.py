@@ -8,7 +8,13 @@ import numpy as np
 import xarray as xr
 
 from arlib.method.fusion import late_fusion
-from arlib.method.ranking import affective_score, normalize_objectness, take_regions, top_regions
+from arlib.method.ranking import (
+    affective_score,
+    normalize_objectness,
+    suppress,
+    take_regions,
+    top_regions,
+)
 from arlib.method.sentiment import sentiment_range, sentiment_score
 
 RULE_2018: dict[str, Any] = {
@@ -32,6 +38,8 @@ def affective_regions(
     rank_by: str = "both",
     form: str = "euclidean",
     normalize: str = "none",
+    min_sentiment: float | None = None,
+    nms: float | None = None,
 ) -> xr.Dataset:
     """Choose each image's K most affective regions: Algorithm 1, steps 4 to 8.
 
@@ -46,6 +54,12 @@ def affective_regions(
         form: Eq. 2's form, ``"euclidean"`` or ``"linear"``.
         normalize: How Eq. 2 takes objectness and sentiment score, each within its image:
             ``"none"`` as they are, or as for `normalize_objectness`.
+        min_sentiment: Eq. 1's score below which a region is dropped before anything is ranked: the
+            paper drops regions of little sentiment "at the initial stage" (Sec. 3) and gives no
+            value. None drops none. It takes from the best K those that their objectness alone put
+            there; an image may be left with fewer than K regions, or none.
+        nms: Non-maximum suppression: the intersection over union with a better region above which
+            one is dropped before the best K are taken, in [0, 1]; None drops none.
 
     Returns:
         Best first along ``rank`` = 1 … K: ``region`` (image, rank), the index in `scores` or -1;
@@ -54,9 +68,10 @@ def affective_regions(
         image has no more regions.
 
     Raises:
-        ValueError: Where a setting is none of the above, a region's probabilities are no
-            distribution, or Eq. 2 would square a negative sentiment score, which can happen with
-            more than two emotions and ranks the regions of the highest entropy high.
+        ValueError: Where a setting is none of the above or out of its range, a region's
+            probabilities are no distribution, or Eq. 2 would square a negative sentiment score,
+            which can happen with more than two emotions and ranks the regions of the highest
+            entropy high.
 
     Example:
         >>> scores = xr.Dataset({
@@ -68,6 +83,8 @@ def affective_regions(
         array([[1, 0]])
         >>> affective_regions(scores, k=2, rank_by="objectness").region.values
         array([[0, 1]])
+        >>> affective_regions(scores, k=2, min_sentiment=0.5).region.values
+        array([[ 1, -1]])
     """
     objectness, probability = scores.objectness, scores.region_probability
     low, _ = sentiment_range(scores.sizes["emotion"], base)
@@ -77,6 +94,11 @@ def affective_regions(
             'which Eq. 2 would square: use base="classes", or form="linear"'
         )
     sentiment = sentiment_score(probability, "emotion", base)
+    if min_sentiment is not None:
+        if not min_sentiment <= 1:  # NaN too
+            raise ValueError(f"min_sentiment must be at most 1, Eq. 1's most, not {min_sentiment}")
+        enough = sentiment >= min_sentiment
+        objectness, sentiment = objectness.where(enough), sentiment.where(enough)
     affective = affective_score(
         normalize_objectness(objectness, normalize),
         normalize_objectness(sentiment, normalize),
@@ -86,7 +108,8 @@ def affective_regions(
     ranked = {"both": affective, "objectness": objectness, "sentiment": sentiment}
     if rank_by not in ranked:
         raise ValueError(f'rank_by must be "both", "objectness" or "sentiment", not {rank_by!r}')
-    region = top_regions(ranked[rank_by], k)
+    best = ranked[rank_by]
+    region = top_regions(best if nms is None else suppress(best, scores.box, nms, k), k)
     quantities = {
         "objectness": objectness,
         "sentiment_score": sentiment,
@@ -109,6 +132,8 @@ def predict_labels(
     form: str = "euclidean",
     fusion: str = "sum",
     normalize: str = "none",
+    min_sentiment: float | None = None,
+    nms: float | None = None,
 ) -> xr.Dataset:
     """Predict each image's label from it and its K most affective regions: Algorithm 1.
 
@@ -122,6 +147,8 @@ def predict_labels(
         form: Eq. 2's form, ``"euclidean"`` or ``"linear"``.
         fusion: Eq. 3's form, ``"sum"`` or ``"convex"``.
         normalize: Of objectness and sentiment score, as for `affective_regions`.
+        min_sentiment: Of Eq. 1, below which a region is dropped, as for `affective_regions`.
+        nms: Overlap with a better region above which one is dropped, as for `affective_regions`.
 
     Returns:
         ``response`` (image, emotion), Eq. 3's Y, which sums to 1 + beta (to 1 for an image without
@@ -149,7 +176,15 @@ def predict_labels(
         name = scores.image.values[missing][0] if "image" in scores.coords else missing.argmax()
         raise ValueError(f"global_probability of image {str(name)!r} is NaN: it needs a prediction")
     regions = affective_regions(
-        scores, k, alpha=alpha, base=base, rank_by=rank_by, form=form, normalize=normalize
+        scores,
+        k,
+        alpha=alpha,
+        base=base,
+        rank_by=rank_by,
+        form=form,
+        normalize=normalize,
+        min_sentiment=min_sentiment,
+        nms=nms,
     )
     response = late_fusion(global_probability, regions.probability, beta, fusion)
     return xr.Dataset(

@@ -86,6 +86,47 @@ def top_regions(score: npt.ArrayLike | xr.DataArray, k: int) -> Any:
     ).rename("region")
 
 
+def suppress(
+    score: npt.ArrayLike | xr.DataArray, box: npt.ArrayLike | xr.DataArray, iou: float, k: int
+) -> Any:
+    """Drop the regions that overlap a better one: greedy non-maximum suppression.
+
+    From the best region on, each that is left drops those after it whose intersection over union
+    with it is more than `iou`, as torchvision's ``nms`` does, in all images at once.
+
+    Args:
+        score: Shape (…, N), what to rank by, ties as of `top_regions`; NaN where there is no
+            region. Of a DataArray, N is the dimension ``region``.
+        box: Shape (…, N, 4), xyxy; of a DataArray, 4 is the dimension ``corner``.
+        iou: The most overlap of two regions that both stay, in [0, 1].
+        k: K, how many regions are wanted: of what ranks after an image's first K that stay,
+            nothing need be right.
+
+    Returns:
+        The score, NaN where a region was dropped.
+
+    Raises:
+        ValueError: Where `iou` is out of its range.
+
+    Example:
+        >>> suppress([0.5, 0.9, 0.7], [[0, 0, 9, 9], [0, 0, 9, 8], [5, 5, 9, 9]], iou=0.5, k=3)
+        array([nan, 0.9, 0.7])
+    """
+    if not 0 <= iou <= 1:
+        raise ValueError(f"nms must be between 0 and 1, not {iou}")
+    if not isinstance(score, xr.DataArray):
+        return _suppress(np.asarray(score), np.asarray(box), iou, k)
+    core = [["region"], ["region", "corner"]]
+    return xr.apply_ufunc(
+        _suppress,
+        score,
+        box,
+        input_core_dims=core,
+        output_core_dims=[["region"]],
+        kwargs={"iou": iou, "k": k},
+    )
+
+
 def take_regions(values: npt.ArrayLike | xr.DataArray, index: npt.ArrayLike | xr.DataArray) -> Any:
     """Look up a quantity of the regions that `top_regions` chose.
 
@@ -156,6 +197,25 @@ def _top(score: np.ndarray, k: int) -> np.ndarray:
     order = np.where(np.isnan(np.take_along_axis(score, order, -1)), -1, order)
     missing = [(0, 0)] * (order.ndim - 1) + [(0, k - order.shape[-1])]
     return np.pad(order, missing, constant_values=-1)  # (…, K)
+
+
+def _suppress(score: np.ndarray, box: np.ndarray, iou: float, k: int) -> np.ndarray:
+    score = score if score.dtype.kind == "f" else score.astype(np.float64)
+    order = np.argsort(-score, axis=-1, kind="stable")  # NaN sorts last
+    boxes = np.take_along_axis(box.astype(np.float64), order[..., None], -2)  # (…, N, 4)
+    area = (boxes[..., 2:] - boxes[..., :2]).prod(-1)
+    left = ~np.isnan(np.take_along_axis(score, order, -1))  # (…, N)
+    for rank in range(score.shape[-1]):
+        if (left[..., :rank].sum(-1) >= k).all():
+            break
+        own, later = boxes[..., rank, None, :], boxes[..., rank + 1 :, :]
+        sides = np.minimum(own[..., 2:], later[..., 2:]) - np.maximum(own[..., :2], later[..., :2])
+        shared = np.maximum(sides, 0).prod(-1)  # (…, N - rank - 1)
+        union = area[..., rank, None] + area[..., rank + 1 :] - shared
+        left[..., rank + 1 :] &= ~(left[..., rank, None] & (shared > iou * union))
+    kept = np.empty_like(left)
+    np.put_along_axis(kept, order, left, -1)
+    return np.where(kept, score, np.asarray(np.nan, score.dtype))
 
 
 def _take(values: np.ndarray, index: np.ndarray) -> np.ndarray:

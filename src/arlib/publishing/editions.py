@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import nbformat
 
-from arlib import datasets, evaluation, experiments
+from arlib import datasets, evaluation, experiments, proposals
 from arlib._support.files import one_line
 from arlib._support.settings import (
     PROTOCOL,
@@ -253,6 +253,8 @@ def _experiment(
         for key in {"dataset", "anps"} & settings.keys():
             if settings[key] not in ("scenes", *datasets.names()):
                 settings[key] = _absolute(key, settings[key])  # chapters run elsewhere
+        if proposals.is_file_of_boxes(settings.get("proposals", "")):
+            settings["proposals"] = str(Path(settings["proposals"]).resolve())
         if not raw["protocol"]:
             return experiments.parse_experiment(settings)
         protocol = experiments.parse_experiment({"protocol": settings})

@@ -24,7 +24,7 @@ from arlib.networks import (
     resolve_device,
     resolve_engine,
 )
-from arlib.proposals import Propose, make_proposals
+from arlib.proposals import Propose, bound, make_proposals
 from arlib.scoring.cross_fold import Heads, InnerHeads, check_heads
 
 _NO_KEY = {"batch_size", "workers", "progress", "engine"}  # change no score, or stand resolved
@@ -45,6 +45,8 @@ class Job:
     def __post_init__(self) -> None:
         """Check that the parts belong together."""
         check_heads(self.dataset, self.network, self.head, self.inner)
+        # of all images, of which a shard may hold none that a file of boxes names
+        object.__setattr__(self, "proposals", bound(self.proposals, self.dataset.keys))
 
     @cached_property
     def sha256(self) -> str:

@@ -6,7 +6,7 @@ import os
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -14,7 +14,7 @@ import xarray as xr
 from arlib.datasets import Dataset, read_image
 from arlib.method import affective_regions, predict_labels, usable_base
 from arlib.networks import Converted, Engine, LinearHead, Model, load_predictor
-from arlib.proposals import EdgeBoxes, Propose
+from arlib.proposals import EdgeBoxes, Proposals, Propose, bound
 from arlib.scoring.crops import CropMode
 from arlib.scoring.cross_fold import check_heads, probability_of
 from arlib.scoring.inference import Precision
@@ -23,6 +23,10 @@ from arlib.scoring.scores import pack, row
 
 if TYPE_CHECKING:
     from arlib.networks import Backbone
+    from arlib.scoring.roi_features import SharedPass
+
+Regions = Literal["proposals", "cam"]
+"""Where regions come from: a proposal method, or the class activation map of the network itself."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,9 @@ def predict(
     k: int = 8,
     alpha: float = 1.0,
     beta: float = 0.5,
+    min_sentiment: float | None = None,
+    nms: float | None = None,
+    regions: Regions = "proposals",
     device: str | None = None,
     engine: Engine = "auto",
 ) -> Prediction:
@@ -94,6 +101,10 @@ def predict(
         k: K, how many affective regions, >= 1.
         alpha: of Eq. 2, in [0, 1000].
         beta: of Eq. 3, in [0, 1000].
+        min_sentiment: of Eq. 1, below which a region is dropped; None drops none.
+        nms: overlap with a better region above which one is dropped, in [0, 1]; None drops none.
+        regions: "proposals", or "cam", those of the network's own class activation map, as for
+            `arlib.scoring.score_image`.
         device: None takes a GPU if there is one.
         engine: as for `score`.
 
@@ -115,7 +126,9 @@ def predict(
         >>> round(sum(prediction.response.values()), 5)
         1.5
     """
-    how: dict[str, Any] = {"device": device, "engine": engine}
+    if regions == "cam" and engine == "auto":
+        engine = "torch"
+    how: dict[str, Any] = {"device": device, "engine": engine, "regions": regions}
     if model is not None:
         if network is not None or head is not None:
             raise ValueError("give a model, or a network and head, not both")
@@ -123,7 +136,9 @@ def predict(
         network, head = trained.network, trained.head
         how["emotions"] = trained.emotions
     scores = score_image(image_or_path, proposals, network, head=head, **how)
-    return prediction_from_scores(scores, k=k, alpha=alpha, beta=beta)
+    return prediction_from_scores(
+        scores, k=k, alpha=alpha, beta=beta, min_sentiment=min_sentiment, nms=nms
+    )
 
 
 def score_image(
@@ -139,13 +154,15 @@ def score_image(
     device: str | None = None,
     precision: Precision = "float32",
     features: Features = "crops",
+    regions: Regions = "proposals",
     engine: Engine = "auto",
 ) -> xr.Dataset:
-    """Score one image and all of its proposals, in memory, as `predict` does before it ranks them.
+    """Score one image and all of its regions, in memory, as `predict` does before it ranks them.
 
     Args:
         image_or_path: (H, W, 3) uint8 RGB, or a file.
-        proposals: image -> Proposals; None takes `EdgeBoxes()`.
+        proposals: image -> Proposals; None takes `EdgeBoxes()`. A file of boxes finds the image by
+            its path.
         network: of M classes unless there is a head; None takes the default network,
             EfficientNet-Lite0, under `head` or else the head that ships with the package.
         head: goes on the network's features; its emotions are then taken.
@@ -156,15 +173,20 @@ def score_image(
         device: None takes a GPU if there is one.
         precision: "float32", "bf16" or "auto".
         features: "crops" or "shared".
-        engine: "torch", "openvino" or "auto".
+        regions: "proposals"; or "cam", those of the class activation map of the emotion that the
+            full image predicts, scored on its feature map, as `score_cam` does: a pass in place of
+            one a region, for which crop, context and `features` say nothing. Their ``objectness``
+            is the share of the map that they hold.
+        engine: "torch", "openvino" or "auto"; "cam" is PyTorch's alone.
 
     Returns:
-        Scores of one image, keyed "image", with as many regions as were proposed.
+        Scores of one image, keyed "image", with as many regions as were proposed or found.
 
     Raises:
         ImageError: the file is no readable image.
         WeightsError: the default network's weights cannot be had.
-        ValueError: the network's classes or the head do not fit the emotions.
+        ValueError: the network's classes or the head do not fit the emotions; proposals beside
+            "cam", or a network without a feature map; or a file of boxes without this image.
 
     Example:
         >>> from arlib.networks import load_backbone
@@ -174,12 +196,18 @@ def score_image(
         >>> dict(score_image(image, Grid(max_regions=5), network, head=LinearHead.default()).sizes)
         {'image': 1, 'region': 5, 'corner': 4, 'emotion': 2}
     """
+    if regions not in ("proposals", "cam"):
+        raise ValueError(f"regions must be 'proposals' or 'cam', not {regions!r}")
+    if regions == "cam" and proposals is not None:
+        raise ValueError("the regions of 'cam' are its own: give no proposals")
     # the default network and proposals, where none are given
     if network is None:
-        plain = (features, precision) == ("crops", "float32") and device in (None, "cpu")
+        plain = (features, precision, regions) == ("crops", "float32", "proposals")
+        plain &= device in (None, "cpu")
         network = default_network(engine if plain else "torch")
         head = head or LinearHead.default()
-    proposals = proposals or EdgeBoxes()
+    key = "image" if isinstance(image_or_path, np.ndarray) else str(image_or_path)
+    proposals = bound(_none if regions == "cam" else proposals or EdgeBoxes(), [key])
     image = image_or_path if isinstance(image_or_path, np.ndarray) else read_image(image_or_path)
     # a dataset of this image alone: no label, no fold
     dataset = Dataset(
@@ -193,15 +221,30 @@ def score_image(
     )
     check_heads(dataset, network, head)
     scoring = Scoring(network, head is not None, crop, context, device, precision, features, engine)
-    item = scoring.preparer(proposals)(0, image)
+    item = scoring.preparer(proposals, [key])(0, image)
     ((_, outputs),) = scoring.outputs([item], batch_size)
-    regions = item[0].proposals
-    scored = row(0, regions, probability_of(head, dataset, 0, outputs))
-    return pack([scored], dataset, len(regions)).assign_attrs(parameters=scoring.parameters())
+    found, probability = item[0].proposals, probability_of(head, dataset, 0, outputs)
+    parameters = scoring.parameters()
+    if regions == "cam":
+        if isinstance(network, Converted):
+            raise ValueError(f"{network.name} is converted for OpenVINO: 'cam' needs PyTorch's")
+        shared = _shared_pass(network, device, precision)
+        found, of_regions, _ = shared.cam_regions(image, int(probability[0].argmax()), head)
+        probability = np.concatenate([probability[:1], of_regions])
+        parameters |= {"regions": "cam"}
+    scored = row(0, found, probability)
+    return pack([scored], dataset, len(found)).assign_attrs(parameters=parameters)
 
 
 def prediction_from_scores(
-    scores: xr.Dataset, *, k: int, alpha: float, beta: float, base: float | str | None = None
+    scores: xr.Dataset,
+    *,
+    k: int,
+    alpha: float,
+    beta: float,
+    base: float | str | None = None,
+    min_sentiment: float | None = None,
+    nms: float | None = None,
 ) -> Prediction:
     """Turn scores of one image into a `Prediction`.
 
@@ -212,6 +255,8 @@ def prediction_from_scores(
         beta: of Eq. 3.
         base: of Eq. 1's logarithm, as for `arlib.method.sentiment_score`; None takes
             `arlib.method.usable_base` of the emotions.
+        min_sentiment: of Eq. 1, as for `arlib.method.affective_regions`.
+        nms: overlap of two regions, likewise.
 
     Returns:
         The prediction.
@@ -229,9 +274,10 @@ def prediction_from_scores(
     def named(values: np.ndarray) -> dict[str, float]:
         return dict(zip(emotions, map(float, values), strict=True))
 
-    base = usable_base(len(emotions)) if base is None else base
-    fused = predict_labels(scores, k=k, alpha=alpha, beta=beta, base=base).isel(image=0)
-    best = affective_regions(scores, k=k, alpha=alpha, base=base).isel(image=0)
+    how: dict[str, Any] = {"k": k, "alpha": alpha, "min_sentiment": min_sentiment, "nms": nms}
+    how["base"] = usable_base(len(emotions)) if base is None else base
+    fused = predict_labels(scores, beta=beta, **how).isel(image=0)
+    best = affective_regions(scores, **how).isel(image=0)
     regions = tuple(
         Region(
             box=tuple(map(float, region.box.values)),  # type: ignore[arg-type]
@@ -250,6 +296,19 @@ def prediction_from_scores(
         global_probability=named(scores.global_probability.values[0]),
         regions=regions,
     )
+
+
+def _none(_: np.ndarray) -> Proposals:
+    """Propose nothing."""
+    return Proposals(np.empty((0, 4), np.float32), np.empty(0, np.float32))
+
+
+@lru_cache(maxsize=1)
+def _shared_pass(network: Backbone, device: str | None, precision: Precision) -> SharedPass:
+    """Prepare a network for one pass an image, once for many images."""
+    from arlib.scoring.roi_features import SharedPass
+
+    return SharedPass(network, device=device, precision=precision)
 
 
 def default_network(engine: Engine = "auto") -> Backbone | Converted:

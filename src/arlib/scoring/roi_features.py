@@ -206,16 +206,24 @@ class SharedPass:
         *,
         threshold: float = THRESHOLD,
         max_regions: int = CAM_REGIONS,
-    ) -> tuple[Proposals, np.ndarray]:
-        """Find the regions of an emotion's map, and predict them of the same pass: (N, M)."""
+    ) -> tuple[Proposals, np.ndarray, np.ndarray]:
+        """Find the regions of an emotion's map, and predict them of the same pass.
+
+        Returns:
+            The regions; their probabilities, (N, M); and x, y of the map's peak in pixels, NaN
+            where it is nowhere positive.
+        """
         maps = self.maps(image)
         attended = self.class_map(maps, image, emotion, head)
         regions = regions_of_map(attended, image, threshold=threshold, max_regions=max_regions)
+        highest = np.unravel_index(attended.argmax(), attended.shape)
+        peak = (np.add(highest, 0.5) * image.shape[:2] / attended.shape)[::-1]
+        peak = peak if attended.any() else np.full(2, np.nan)
         with torch.no_grad():
             features, logits = self.outputs(maps, image, regions.boxes)
         if head is not None:
-            return regions, head.probability(features.cpu().numpy())
-        return regions, logits.softmax(dim=1).cpu().numpy()
+            return regions, head.probability(features.cpu().numpy()), peak
+        return regions, logits.softmax(dim=1).cpu().numpy(), peak
 
 
 def shared_forward(
@@ -269,6 +277,7 @@ def score_cam(
         Scores in the layout of the notation page, best region first. ``objectness`` is the share
         of the map's activation that the part holds, in (0, 1]; full images' probabilities, labels
         and folds are those of `scores`. An image whose map is nowhere positive has no region.
+        Beside them ``peak`` (image, axis), x and y of the map's greatest value, in pixels.
 
     Raises:
         ValueError: the images are not those of the scores, a network has no feature map before its
@@ -287,12 +296,13 @@ def score_cam(
         ...     scores = score(scenes, Grid(max_regions=1), network, out=out, progress=False).load()
         >>> classifiers = Classifiers.one(network, scenes)
         >>> dict(score_cam(scenes, scores, classifiers, max_regions=3, progress=False).sizes)
-        {'image': 20, 'region': 3, 'corner': 4, 'emotion': 2}
+        {'image': 20, 'region': 3, 'corner': 4, 'emotion': 2, 'axis': 2}
     """
     if dataset.keys.tolist() != scores.image.values.tolist():
         raise ValueError(f"the scores are not of the {len(dataset)} images of {dataset.name}")
     full = scores.global_probability.transpose("image", "emotion").values
     rows: list[dict[str, Any]] = []
+    peaks: dict[int, np.ndarray] = {}
     unreadable: dict[str, str] = {}
     with progress_bar(total=len(dataset), unit="image", show=progress, desc=dataset.name) as bar:
         for network, mask in classifiers.groups(dataset):
@@ -303,7 +313,7 @@ def score_cam(
             for place, image in images:
                 index = numbers[place]
                 heads, emotion = classifiers.heads, int(full[index].argmax())
-                regions, probability = shared.cam_regions(
+                regions, probability, peaks[index] = shared.cam_regions(
                     image,
                     emotion,
                     None if heads is None else heads[int(dataset.folds[index])],
@@ -316,4 +326,5 @@ def score_cam(
     if not rows:
         raise ValueError(f"no image of {dataset.name} could be read: {unreadable}")
     rows.sort(key=lambda row: row["index"])
-    return pack(rows, dataset, max_regions)
+    peak = np.array([peaks[row["index"]] for row in rows], np.float32)
+    return pack(rows, dataset, max_regions).assign(peak=(("image", "axis"), peak))

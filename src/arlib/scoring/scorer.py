@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +15,7 @@ from arlib import __version__
 from arlib._support.progress import progress_bar
 from arlib.datasets import Dataset
 from arlib.networks import Converted, Engine, resolve_engine
-from arlib.proposals import Proposals, Propose
+from arlib.proposals import Proposals, Propose, bound, propose_named
 from arlib.scoring.crops import CropMode
 from arlib.scoring.cross_fold import (
     Heads,
@@ -104,7 +104,8 @@ def score(
 
     Raises:
         FileExistsError: `out` exists already and `overwrite` is false.
-        ValueError: the network's classes or the heads do not fit the dataset, or no such setting.
+        ValueError: the network's classes or the heads do not fit the dataset, no such setting, or
+            a file of boxes that names none of the images.
         ScoresError: no image could be read.
 
     Example:
@@ -120,6 +121,7 @@ def score(
         {'image': 20, 'region': 3, 'corner': 4, 'emotion': 2}
     """
     check_heads(dataset, network, head, inner)
+    proposals = bound(proposals, dataset.keys)
     scoring = Scoring(network, head is not None, crop, context, device, precision, features, engine)
     regions = int(getattr(proposals, "max_regions"))  # noqa: B009
     unreadable: dict[str, str] = {}
@@ -128,7 +130,7 @@ def score(
         progress_bar(total=len(dataset), unit="image", show=progress, desc=dataset.name) as bar,
     ):
         # threads decode, propose and cut; this one runs the network and writes chunks
-        prepare = scoring.preparer(proposals)
+        prepare = scoring.preparer(proposals, dataset.keys)
         items = prefetch(dataset, prepare, workers or os.cpu_count() or 1, unreadable, bar)
         folds = None if inner is None else left_out(inner)
         rows: list[dict[str, Any]] = []
@@ -191,13 +193,16 @@ class Scoring:
         how: dict[str, Any] = {"device": self.device, "precision": self.precision}
         return resolve_engine(self.network, self.engine, features=self.features, **how)
 
-    def preparer(self, proposals: Propose) -> Callable[[int, np.ndarray], tuple[Image, Crops]]:
+    def preparer(
+        self, proposals: Propose, keys: Sequence[str] | np.ndarray
+    ) -> Callable[[int, np.ndarray], tuple[Image, Crops]]:
         """Make the function (index, image) -> its proposals and crops, the full image first."""
         cut_global = cutter(self.network, "warp", 0.0, self.device)
         cut_region = cutter(self.network, self.crop, self.context, self.device)
 
         def prepare(index: int, image: np.ndarray) -> tuple[Image, Crops]:
-            regions, crops = proposals(image), cut_global(image, image_box(image))
+            regions = propose_named(proposals, image, str(keys[index]))
+            crops = cut_global(image, image_box(image))
             if self.features == "shared":
                 return Image(index, regions, image), crops
             return Image(index, regions, None), [*crops, *cut_region(image, regions.boxes)]

@@ -24,6 +24,8 @@ from arlib.networks import Backbone, LinearHead, TooFewError
 from arlib.proposals import Propose, make_proposals
 from arlib.scoring import Classifiers, classify_boxes, global_outputs, score_cam
 
+CAM = "VGGNet + ft + CAM + lf"
+
 MOST = 20
 """The crops of a grid and of centre crops: as many as the largest K that is evaluated."""
 
@@ -156,24 +158,25 @@ def rows_for(
         "DeepSentiBank": on_features(
             "deepsentibank", lambda images: global_outputs(images, deep(), progress=progress)
         ),
-        "VGGNet + ft + CAM + lf": partial(_cam, dataset, scores, classifiers, progress),
+        CAM: partial(_cam, dataset, scores, classifiers, progress),
     }
 
 
 def _cam(
     dataset: Dataset, scores: xr.Dataset, classifiers: Classifiers, progress: bool
 ) -> np.ndarray:
-    """Give the mean probability of each image's CAM regions, which Eq. 3 adds: (n, M).
+    """Measure (n, M + 4 + 2): what Eq. 3 adds, the first CAM region's box, and the map's peak.
 
-    Without any it is the full image's, so that the fused prediction is that too.
+    What it adds is the mean probability of the regions; without any it is the full image's, so that
+    the fused prediction is that too.
     """
     regions = score_cam(dataset, scores, classifiers, progress=progress)
     mean = regions.region_probability.mean("region")  # NaN where there is none
-    probability = np.full((len(dataset), len(dataset.emotions)), np.nan, np.float32)
-    place = {key: row for row, key in enumerate(dataset.keys.tolist())}
-    rows = [place[key] for key in regions.image.values.tolist()]
-    probability[rows] = mean.fillna(regions.global_probability).transpose("image", "emotion")
-    return probability
+    mean = mean.fillna(regions.global_probability).transpose("image", "emotion")
+    found = np.concatenate([mean, regions.box[:, 0], regions.peak], axis=1)
+    values = np.full((len(dataset), found.shape[1]), np.nan, np.float32)
+    values[np.isin(dataset.keys, regions.image.values.tolist())] = found
+    return values
 
 
 def first_regions(scores: xr.Dataset, base: float | str) -> np.ndarray | dict[int, np.ndarray]:
@@ -194,8 +197,9 @@ def measure_rows(
 
     ``probability`` (method, image, emotion) float32 holds the measured rows; the row "controls",
     if there is one, gives the values of `control_probabilities` of `crops`, which is
-    ``control_probability``; ``agreement`` (image,) is there where it is known; the attribute
-    ``missing`` maps each other row to its reason.
+    ``control_probability``; CAM's also gives ``cam_box`` (image, corner), the first region's, and
+    ``cam_peak`` (image, axis), x and y, both in pixels; ``agreement`` (image,) is there where it is
+    known; the attribute ``missing`` maps each other row to its reason.
     """
     measured: dict[str, np.ndarray] = {}
     missing: dict[str, str] = {}
@@ -204,9 +208,15 @@ def measure_rows(
             measured[name] = measure()
         except Missing as reason:
             missing[name] = str(reason)
-    controls = measured.pop("controls", None)
-    extra = {} if dataset.agreement is None else {"agreement": ("image", dataset.agreement)}
-    shape = (len(measured), len(dataset), len(dataset.emotions))
+    controls, emotions = measured.pop("controls", None), len(dataset.emotions)
+    extra: dict[str, Any] = (
+        {} if dataset.agreement is None else {"agreement": ("image", dataset.agreement)}
+    )
+    if CAM in measured:
+        box, peak = measured[CAM][:, emotions:-2], measured[CAM][:, -2:]
+        extra |= {"cam_box": (("image", "corner"), box), "cam_peak": (("image", "axis"), peak)}
+        measured[CAM] = measured[CAM][:, :emotions]
+    shape = (len(measured), len(dataset), emotions)
     probability = np.array(list(measured.values()), np.float32).reshape(shape)
     coords = {
         "method": np.array(list(measured), object),
