@@ -248,6 +248,7 @@ class TestWhatIsMissing:
         assert baselines.method.values.tolist() == [
             "VGGNet",
             "VGGNet + ft + obj + senti + ff (K = 1)",
+            "VGGNet + ft + CAM + lf",
         ]
         assert np.isfinite(baselines.probability.values).all()
         assert baselines.control.values.tolist() == ["grid", "ten-crop"]

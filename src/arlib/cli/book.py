@@ -38,7 +38,7 @@ MYST = "jupyterlab-myst"
 @click.option(
     "--repository",
     envvar="ARLIB_REPOSITORY",
-    help="The book's public one: pages link to it, Colab and Binder.  [env: ARLIB_REPOSITORY]",
+    help="The book's public repository, for links to it.  [env: ARLIB_REPOSITORY]",
 )
 @click.option(
     "--address",

@@ -78,7 +78,7 @@ def fetch(name: str) -> None:
 @click.option("--objects", default=720, type=N, help="Images of the object set, for ImageNet.")
 @click.option("--tagged", default=400, type=N, help="Images of the tagged set, for Flickr.")
 @click.option("--tested", default=200, type=N, help="Images for each of Twitter I and Twitter II.")
-@click.option("--seed", default=0, type=SEED, help="Of the scenes.")
+@click.option("--seed", default=0, type=SEED, help="Seed of the scenes.")
 @click.option(
     "--local-share",
     default=0.5,

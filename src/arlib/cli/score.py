@@ -24,7 +24,9 @@ _FILES = ("model", "head", "weights")
 
 @click.command()
 @click.option("--dataset", help="A name under ARLIB_DATA, or the path of class folders or a table.")
-@click.option("--images", type=FILE, help="Instead: a folder of images, without labels.")
+@click.option(
+    "--images", type=FILE, help="A folder of images without labels, instead of --dataset."
+)
 @click.option("--out", required=True, type=FILE, help="The store to write, e.g. scores.zarr.")
 @MAX_PIXELS
 @click.option("--model", type=FILE, help=MODEL)
@@ -42,7 +44,9 @@ _FILES = ("model", "head", "weights")
 @click.option(
     "--crop", default="warp", type=click.Choice(["warp", "square"]), help="How regions are cropped."
 )
-@click.option("--context", default=0.0, type=SHARE, help="Padding, share of a region's sides.")
+@click.option(
+    "--context", default=0.0, type=SHARE, help="Context around a region, as a share of its sides."
+)
 @click.option(
     "--features",
     default="crops",
@@ -58,10 +62,10 @@ _FILES = ("model", "head", "weights")
 @ENGINE
 @click.option("--batch-size", default=16, type=N, help="Crops in one pass of the network.")
 @click.option(
-    "--deadline", type=SECONDS, help="Seconds for an image's proposals; then it is left out."
+    "--deadline", type=SECONDS, help="Seconds for an image's proposals, after which it is left out."
 )
 @click.option(
-    "--shard-size", default=1024, type=N, help="Images in a shard, all that a crash can lose."
+    "--shard-size", default=1024, type=N, help="Images in a shard: a crash loses no more than that."
 )
 @with_workers
 @click.option("--overwrite", is_flag=True, help="Replace the scores at --out.")

@@ -26,7 +26,7 @@ from arlib.cli.options import (
     "--seed",
     default=0,
     type=SEED,
-    help="Of the inner folds on which the head's C is chosen.",
+    help="Seed of the inner folds on which the head's C is chosen.",
 )
 @MAX_PIXELS
 def head(dataset: str, out: Path, backbone: str, seed: int, max_pixels: int) -> None:
