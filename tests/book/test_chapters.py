@@ -17,6 +17,7 @@ import pytest
 from pybtex import PybtexEngine
 from scipy.special import xlogy
 from scipy.stats import t
+from sklearn.metrics import roc_auc_score
 
 from arlib.evaluation import box_iou, compare, compare_rows, evaluate, locate_rules, verdicts
 from arlib.experiments import images_of, open_run
@@ -328,6 +329,37 @@ def test_06a_compares_the_regions_of_the_live_runs(glued, live):
     counts = re.search(r"in (\d+) of (\d+) columns, and worse in (\d+)\.$", found["answer"])
     won, columns, lost = counts.groups()
     assert int(won) + int(lost) <= int(columns) == 11
+
+
+def test_08_compares_networks_with_uses_of_regions(glued, live):
+    found = glued("08_beyond")
+    names = ["oasis-mobilenet_v2", "oasis-squeezenet1_1"]
+    recorded = [open_run(RESULTS / name).load() for name in names]
+    areas = []
+    for run in recorded:
+        shares, labels = run.scores.global_probability.values[:, 0], run.labels
+        folds = [run.folds == fold for fold in np.unique(run.folds)]
+        areas.append(np.mean([roc_auc_score(labels[f] == 0, shares[f]) for f in folds]))
+    assert found["exchange"].endswith(f"changes it by up to {abs(areas[0] - areas[1]):.3f}")
+    best = recorded[int(np.argmax(areas))]
+    assert f"on {best.dataset} {best.network} (" in found['first or "by the only network there is"']
+    assert f"AUC {max(areas):.3f})" in found['first or "by the only network there is"']
+    # what is redundant, region by region, of the run whose share is extreme
+    shares = []
+    for scores in (*(run.scores for run in recorded), live("scenes-annotated").load().scores):
+        scores, dropped, best = scores.isel(image=scores.label.values >= 0), 0, 0
+        for boxes in affective_regions(scores, 8).box.values.astype(float):
+            stays = []
+            for box in boxes[~np.isnan(boxes).any(1)]:
+                covers = any(box_iou([box], [other])[0, 0] > 0.5 for other in stays)
+                best, dropped = best + 1, dropped + covers
+                stays += [] if covers else [box]
+        shares.append(f"{100 * dropped / best:.0f}")
+    ends = dict.fromkeys((min(shares, key=float), max(shares, key=float)))
+    assert found['span(views.redundant, ".0f", 100)'] == " to ".join(ends)
+    # an oracle on random crops is measured where the run has them
+    assert found["len(lead)"] == "3"
+    assert found["len(maps)"] == "1", "the recorded runs are older than the row"
 
 
 def test_06b_changes_the_settings_of_the_live_run(glued, live):
