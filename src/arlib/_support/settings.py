@@ -307,8 +307,8 @@ def near(name: object, names: Iterable[str]) -> str:
         (' (did you mean dataset?)', '')
     """
     lower = {each.lower(): each for each in names}
-    found = get_close_matches(str(name).lower(), lower, n=1)
-    return f" (did you mean {lower[found[0]]}?)" if found else ""
+    nearest = get_close_matches(str(name).lower(), lower, n=1)
+    return f" (did you mean {lower[nearest[0]]}?)" if nearest else ""
 
 
 _DEEPEST = 20

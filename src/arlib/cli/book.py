@@ -123,8 +123,8 @@ def check_lab(root: Path) -> list[str]:
     lines = [f"the kernel {KERNEL} is {sys.executable}"]
     version = get_federated_extensions(jupyter_path("labextensions")).get(MYST, {}).get("version")
     if not str(version).startswith("2.6."):
-        found = f"{MYST} 2.6 is not installed here" if version is None else f"{MYST} is {version}"
-        lines.append(f"{found}: chapters show raw markup and no numbers in their text;")
+        problem = f"{MYST} 2.6 is not installed here" if version is None else f"{MYST} is {version}"
+        lines.append(f"{problem}: chapters show raw markup and no numbers in their text;")
         lines.append(f'{sys.executable} -m pip install "{MYST}==2.6.*"')
     data = os.environ.get("ARLIB_DATA")
     if not data:

@@ -200,8 +200,8 @@ def smallest_difference(
 
     def shortfall(difference: float) -> float:
         share = max(discordant, difference)
-        found = stats.binom.sf(limit, counts, (1 + difference / share) / 2)
-        return float(stats.binom.pmf(counts, n, share) @ found) - power
+        finds = stats.binom.sf(limit, counts, (1 + difference / share) / 2)
+        return float(stats.binom.pmf(counts, n, share) @ finds) - power
 
     if shortfall(1.0) < 0:
         return math.nan

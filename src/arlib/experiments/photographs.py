@@ -131,14 +131,14 @@ class Experiment:
         `say` is called with lines of what each will do, which takes the images and the networks;
         `how` is as of `Protocol.stages`.
         """
-        made = self.stages(say=say, **how)
+        stages_of_runs = self.stages(say=say, **how)
         if say:
-            for stages in made:
+            for stages in stages_of_runs:
                 for line in outline(stages):
                     say(line)
         return {
             stages.protocol.run_name(self.dataset): partial(stages.measure, self.dataset)
-            for stages in made
+            for stages in stages_of_runs
         }
 
 

