@@ -254,6 +254,13 @@ class TestTimm:
         before = load_backbone("timm:test_resnet", classes=2, weights="random")
         assert tuned.network.sha256() != before.sha256()
 
+    @pytest.mark.parametrize("name", ["levit_128s", "deit_tiny_distilled_patch16_224"])
+    def test_weights_bring_their_classes_whatever_the_classifier_is_made_of(self, name, tmp_path):
+        saved = load_backbone(f"timm:{name}", classes=3, weights="random")
+        saved.save(tmp_path / "w.safetensors")
+        loaded = load_backbone(f"timm:{name}", weights=tmp_path / "w.safetensors")
+        assert (loaded.classes, loaded.sha256()) == (3, saved.sha256())
+
     def test_files_of_the_hub_are_read_as_timm_reads_them(self, tmp_path):
         """Other programs' names of weights: here those of DINOv2, which has a token for masks."""
         saved = load_backbone("timm:test_vit", weights="random", seed=4)

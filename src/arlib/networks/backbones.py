@@ -192,8 +192,8 @@ class _Timm(Backbone):
         layers = self.network.get_classifier()  # type: ignore[operator]
         first = layers if isinstance(layers, nn.Module) else layers[0]
         (name,) = (name for name, module in self.network.named_modules() if module is first)
-        weight = state.get(f"{name}.weight")
-        return 0 if weight is None else len(weight)
+        sizes = (len(t) for key, t in state.items() if key.startswith(f"{name}.") and t.ndim > 1)
+        return next(sizes, 0)
 
     def _renamed(self, state: dict[str, torch.Tensor], file: Path) -> dict[str, torch.Tensor]:
         """As timm reads files of the hub, some of which have other names."""
