@@ -328,6 +328,13 @@ def test_score_a_folder_with_a_head_of_ones_own(folder, tmp_path):
     twice = arlib_here(*plain, "--out", tmp_path / "a.zarr", cwd=tmp_path, ARLIB_DATA=folder)
     assert twice.returncode == 0, twice.stderr
     assert "1 of 1 shards were kept from before" in twice.stdout
+    (tmp_path / "own.csv").write_text("image,x0,y0,x1,y1,score\ncup.png,1,2,11,22,0.5\n")
+    boxes = ["score", "--images", folder, "--proposals", "own.csv", "--out", "c.zarr"]
+    done = arlib_here(*boxes, cwd=tmp_path, ARLIB_DATA=folder)
+    assert done.returncode == 0, done.stderr
+    of_file = open_scores(tmp_path / "c.zarr")
+    assert of_file.box.values[:, 0].tolist()[1] == [1, 2, 11, 22]
+    assert of_file.objectness.notnull().sum("region").values.tolist() == [0, 1]
     other = [*plain, "--context", 0.1, "--out", tmp_path / "a.zarr"]
     done = arlib_here(*other, cwd=tmp_path, ARLIB_DATA=folder)
     assert done.returncode == 1

@@ -100,6 +100,12 @@ def test_weights_that_are_read_are_an_input(here, capsys, name, option):
     assert "is the input" in refused(here, capsys, *arguments, "--overwrite")
 
 
+def test_boxes_that_are_read_are_an_input(here, capsys):
+    (here / "boxes.csv").write_text("image,x0,y0,x1,y1,score\n")
+    arguments = ["score", "--images", "photos", "--proposals", "boxes.csv", "--out", "boxes.csv"]
+    assert "is the input boxes.csv" in refused(here, capsys, *arguments, "--overwrite")
+
+
 def test_a_dataset_by_its_name_is_an_input(here, capsys):
     for command in (["score", "--dataset", "oasis"], ["finetune", "oasis"]):
         for out in ("data", "data/oasis", "data/oasis/s.zarr"):

@@ -173,8 +173,8 @@ def locate_rules(
             ``cam_box`` of a run's baselines; NaN where there is none.
 
     Returns:
-        Rows "Eq. 2", "objectness", "sentiment" and `others`: ``random`` and ``first``, the shares
-        of images in which a random proposal and the first one hit a known region; their difference
+        Rows "Eq. 2", "objectness", "sentiment" and `others`: ``random`` and ``first``, the shares of
+        images in which a random proposal and the first one hit a known region; their difference
         ``gain`` with its limits ``low`` and ``high``, Tango's interval, and ``p``, McNemar's exact
         test.
 
@@ -197,11 +197,10 @@ def locate_rules(
     boxes = scores.box.transpose("image", "region", "corner").values.astype(float)
     random = hit(boxes[np.arange(len(boxes)), drawn.argmax(1)])
     truth, rows = np.zeros(len(random), int), {}
-    how: dict[str, Any] = {"alpha": alpha, "base": base}
-    first: dict[str, npt.ArrayLike] = {
-        name: affective_regions(scores, 1, rank_by=rank_by, **how).box.values[:, 0]
-        for name, rank_by in (("Eq. 2", "both"), ("objectness",) * 2, ("sentiment",) * 2)
-    }
+    first: dict[str, npt.ArrayLike] = {}
+    for name, rank_by in (("Eq. 2", "both"), ("objectness",) * 2, ("sentiment",) * 2):
+        ranked = affective_regions(scores, 1, rank_by=rank_by, alpha=alpha, base=base)
+        first[name] = ranked.box.values[:, 0]
     for name, box in {**first, **(others or {})}.items():
         rows[name] = compare(random, hit(np.asarray(box, float)), truth).loc["accuracy"]
     names = {"one": "random", "other": "first", "difference": "gain"}

@@ -1,7 +1,11 @@
 from .controls import Grid as Grid, RandomBoxes as RandomBoxes
 from .edge_boxes import EdgeBoxes as EdgeBoxes
 from .edges import edge_map as edge_map
-from .from_file import bound as bound, propose_named as propose_named
+from .from_file import (
+    FileBoxes as FileBoxes,
+    bound as bound,
+    propose_named as propose_named,
+)
 from .registry import is_file_of_boxes as is_file_of_boxes, make_proposals as make_proposals
 from .saliency import (
     Saliency as Saliency,

@@ -121,12 +121,45 @@ class FileBoxes:
 
 
 def bound(method: Propose, keys: Iterable[str]) -> Propose:
-    """Prepare a proposal method for a dataset: a file of boxes finds its images, by their keys."""
+    """Prepare a proposal method for a dataset: a file of boxes finds its images, by their keys.
+
+    Args:
+        method: any proposal method.
+        keys: of all images of the dataset.
+
+    Returns:
+        The method, to be called by `propose_named`; any but a file of boxes is what it was.
+
+    Raises:
+        ValueError: as of `FileBoxes.bind`.
+
+    Example:
+        >>> from arlib.proposals import Grid
+        >>> bound(Grid(max_regions=3), ["a.jpg"])
+        Grid(max_regions=3)
+    """
     return method.bind(keys) if isinstance(method, FileBoxes) else method
 
 
 def propose_named(method: Propose, image: np.ndarray, key: str) -> Proposals:
-    """Propose boxes for an image of the dataset that a method is prepared for, by its key."""
+    """Propose boxes for an image of the dataset that a method is prepared for.
+
+    Args:
+        method: as `bound` gives it.
+        image: (H, W, 3) uint8 RGB.
+        key: the image's in the dataset, by which a file of boxes finds it.
+
+    Returns:
+        Boxes in pixels of the image, best first.
+
+    Raises:
+        ValueError: a box of the file is not within the image, or the key is not of the dataset.
+
+    Example:
+        >>> from arlib.proposals import Grid
+        >>> len(propose_named(Grid(max_regions=3), np.zeros((40, 60, 3), np.uint8), "a.jpg"))
+        3
+    """
     return method(image, key) if isinstance(method, FileBoxes) else method(image)
 
 

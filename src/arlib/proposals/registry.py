@@ -68,5 +68,13 @@ def make_proposals(
 
 
 def is_file_of_boxes(name: str) -> bool:
-    """Tell whether the name of a proposal method is a file's: X.csv or X.json."""
+    """Tell whether the name of a proposal method is that of a file of boxes: X.csv or X.json.
+
+    Args:
+        name: as `make_proposals` takes it.
+
+    Example:
+        >>> is_file_of_boxes("edge_boxes"), is_file_of_boxes("photos/boxes.json")
+        (False, True)
+    """
     return Path(name).suffix.lower() in TYPES
