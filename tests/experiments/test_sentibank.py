@@ -286,7 +286,7 @@ class TestTraining:
         alone = tagged.subset(tagged.tags == tagged.tags[0])
         with pytest.raises(ValueError, match="1 of 1 pairs"):
             train(alone)
-        with pytest.raises(ValueError, match=r"640 patches of 10 readable .* too few for 641 words"):
+        with pytest.raises(ValueError, match=r"640 patches of 10 .* too few for 641 words"):
             train(tagged.subset(slice(10)), descriptor=replace(SMALL, words=641), least=1)
 
 
