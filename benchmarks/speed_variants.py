@@ -321,8 +321,8 @@ def default_weights():
     folder = Path(tempfile.mkdtemp(prefix="arlib-data-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     (folder / "weights").mkdir()
-    network = load_backbone("squeezenet1_1", weights="random")
-    network.save(folder / "weights" / "squeezenet1_1.safetensors")
+    for name in ("efficientnet_lite0", "squeezenet1_1"):  # the default, and that of older commits
+        load_backbone(name, weights="random").save(folder / "weights" / f"{name}.safetensors")
     return {"ARLIB_DATA": str(folder), "ARLIB_CACHE": str(folder / "cache")}
 
 

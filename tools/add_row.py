@@ -45,8 +45,8 @@ def add_row(name):
     apart = float(np.abs(again - run.scores.global_probability.values).max())
     if not apart <= 1e-4:
         sys.exit(f"{name}: the heads predict the full images otherwise, by up to {apart:.2g}")
-    nothing = {"plain": None, "bank": None, "deep": None, "pcnn": {}}
-    rows = rows_for(dataset, run.scores, classifiers, **nothing, classify=None)
+    others = {"plain": stages.plain(stages.protocol.backbone), "bank": None, "deep": None}
+    rows = rows_for(dataset, run.scores, classifiers, **others, pcnn={})
     new = measure_rows(dataset, {CAM: rows[CAM]})
     old = run.baselines
     together = (

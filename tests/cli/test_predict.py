@@ -15,7 +15,7 @@ from PIL import Image
 from arlib import cli
 from arlib.cli.commands import app
 from arlib.cli.predict import names_apart
-from arlib.networks import load_backbone
+from arlib.networks import load_backbone, model_card
 
 LONG = "x" * 245
 """A name that leaves no room for `.regions.png`."""
@@ -53,6 +53,12 @@ def predict(here, capsys):
         return ended.value.code, [*map(json.loads, output.splitlines())], errors.splitlines()
 
     return run
+
+
+def test_about_prints_the_model_card(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["predict", "--about"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, model_card())
 
 
 def paint(path):

@@ -1,6 +1,7 @@
 """Linear heads: scikit-learn's probabilities, saved as a file of a few KB."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,10 @@ from safetensors.numpy import save_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from arlib.networks.heads import LinearHead
+from arlib.networks import LinearHead, model_card
+from arlib.networks.heads import SHIPPED
+
+ROOT = Path(__file__).parents[2]
 
 RNG = np.random.default_rng(0)
 LABELS = np.repeat([0, 1, 2], [40, 30, 30])
@@ -119,6 +123,46 @@ def test_the_shipped_head_reads_efficientnet_features():
     assert head.backbone == "efficientnet_lite0"
     assert head.weight.shape == (2, 1280)
     assert head.provenance["dataset"] == "oasis"
+
+
+class TestTheModelCard:
+    def test_the_page_of_the_guide_is_the_card(self):
+        page = (ROOT / "book" / "guide" / "card.md").read_text(encoding="utf-8")
+        generated = page.partition("<!-- card -->")[2].partition("<!-- /card -->")[0]
+        assert generated.strip() == model_card().strip()
+
+    def test_what_was_measured_is_of_the_head_that_ships(self):
+        record = json.loads(Path(f"{SHIPPED.with_suffix('')}-card.json").read_text())
+        facts = LinearHead.default().provenance
+        assert record["weights_sha256"] == facts["weights_sha256"]
+        plain, oasis = record["failures"]["as they are"], record["runs"]["oasis-efficientnet_lite0"]
+        assert plain["images"] == oasis["full image"]["images"] == facts["images"]
+        for measure in ("accuracy", "auc"):  # the same images and heads, by two programs
+            assert plain[measure] == pytest.approx(oasis["full image"][measure], abs=0.004)
+
+    def test_its_prose_is_true_of_what_was_recorded(self):
+        record = json.loads(Path(f"{SHIPPED.with_suffix('')}-card.json").read_text())
+        for row in record["runs"]["twitter2-efficientnet_lite0-shipped"].values():
+            assert row["accuracy"][0] < row["majority"]
+            assert row["right"]["positive"] < 0.9, "the threshold does not fit"
+        words, plain = (record["failures"][name] for name in ("words", "as they are"))
+        assert words["right"]["positive"] > 0.9 > 0.1 > words["right"]["negative"]
+        for name in ("grey", "dark", "small", "turned"):
+            assert record["failures"][name]["accuracy"][0] < plain["accuracy"][1]
+
+    def test_its_numbers_are_those_that_were_recorded(self, monkeypatch):
+        before = model_card()
+        record = json.loads(Path(f"{SHIPPED.with_suffix('')}-card.json").read_text())
+        record["failures"]["dark"]["accuracy"][0] = 0.1234
+        record["runs"]["twitter2-efficientnet_lite0-shipped"]["fused"]["auc"] = [0.5, 0.25, 0.75]
+        monkeypatch.setattr("arlib.networks.card.read_json", lambda _: record)
+        after = model_card()
+        assert "Dark images, of an eighth of the light: 12.3 %" in after
+        assert "| 0.500 [0.250, 0.750] |" in after
+        assert (
+            sum(a != b for a, b in zip(*(t.splitlines() for t in (before, after)), strict=True))
+            == 2
+        )
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,15 @@ _MARKS = {_OVERLAY: b"Software\0Matplotlib", _PAGE: b'class="arlib-explorer'}
 """What stands in the first bytes of the files that this command writes."""
 
 
+def _about(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    """Print the model card, and end."""
+    if asked and not context.resilient_parsing:
+        from arlib.networks import model_card
+
+        click.echo(model_card(), nl=False)
+        context.exit()
+
+
 @click.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--model", type=FILE, help=MODEL)
@@ -59,6 +68,14 @@ _MARKS = {_OVERLAY: b"Software\0Matplotlib", _PAGE: b'class="arlib-explorer'}
 @click.option("--overlay", default=".", type=FILE, help="Folder for NAME.regions.png.")
 @click.option("--no-overlay", is_flag=True, help="Draw no regions.")
 @click.option("--html", is_flag=True, help="Also write NAME.explorer.html there, with sliders.")
+@click.option(
+    "--about",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_about,
+    help="Print the default classifier's model card: its data, failures and limits.",
+)
 def predict(
     images: tuple[str, ...],
     model: Path | None,

@@ -3,6 +3,7 @@ from .backbones import (
     convert_weights as convert_weights,
     load_backbone as load_backbone,
 )
+from .card import model_card as model_card
 from .devices import memory_for as memory_for, resolve_device as resolve_device
 from .engines import (
     Converted as Converted,

@@ -14,6 +14,9 @@ from scipy.special import softmax
 from arlib._support.files import read_json
 from arlib._support.storage import write_atomic
 
+SHIPPED = Path(__file__).with_name("oasis-efficientnet_lite0.safetensors")
+"""The head that ships with the package."""
+
 
 @dataclass(frozen=True)
 class LinearHead:
@@ -108,7 +111,7 @@ class LinearHead:
             >>> LinearHead.default().emotions
             ('positive', 'negative')
         """
-        return cls.load(Path(__file__).with_name("oasis-efficientnet_lite0.safetensors"))
+        return cls.load(SHIPPED)
 
     @classmethod
     def fit(
