@@ -18,6 +18,7 @@ import zarr
 RESULTS = Path(__file__).parents[1] / "book" / "results"
 ALPHA, BETA, KS = 1.0, 0.5, range(1, 21)
 FULL = "VGGNet + ft"
+CAM = f"{FULL} + CAM + lf"
 THRESHOLDS = sorted((i / 100 for i in range(1, 100)), key=lambda t: abs(t - 0.5))
 
 
@@ -140,8 +141,12 @@ def recompute(run):
     """Recompute the rows of one run: name -> its numbers, and those of K = 8."""
     scores, measured = read(run)
     label, fold, y = scores["label"].astype(int), scores["fold"], scores["global_probability"]
+    maps = measured.pop(CAM, None)
     rows = {name: row(p, y, label, fold) for name, p in {**measured, FULL: y}.items()}
     could = {"could": could_change(y.astype(float))}
+    if maps is not None:  # the mean over the regions of each image's map, which Eq. 3 adds
+        with_maps = np.array([fused(*each, 1) for each in zip(y, maps[:, None], strict=True)])
+        rows[CAM] = row(with_maps, y, label, fold) | could
 
     # every image's fused responses: with the best region by each rule, and by Eq. 2 for every K
     objectness, first = scores["objectness"], {}

@@ -198,7 +198,8 @@ def test_recorded_runs_are_what_their_scores_give(name):
 
 
 def test_the_runs_that_the_book_uses_exist():
-    wanted = {f"{d}-{b}" for d in ("twitter2", "oasis") for b in ("mobilenet_v2", "squeezenet1_1")}
+    networks = ("efficientnet_lite0", "mobilenet_v2", "squeezenet1_1")
+    wanted = {f"{dataset}-{name}" for dataset in ("twitter2", "oasis") for name in networks}
     assert wanted <= {path.name for path in RESULTS.iterdir()}
     bytes_in_all = sum(path.stat().st_size for path in RESULTS.rglob("*") if path.is_file())
-    assert bytes_in_all < 24_000_000  # inner heads' predictions are most of it
+    assert bytes_in_all < 32_000_000  # inner heads' predictions are most of it
