@@ -11,8 +11,7 @@ from tests.experiments.helpers import drawn_dataset
 
 from arlib.networks import load_backbone
 from arlib.proposals import Grid, bound, make_proposals, propose_named
-from arlib.scoring import score, score_cross_fold
-from arlib.scoring.cross_fold import Classifiers
+from arlib.scoring import Classifiers, score, score_cross_fold
 
 IMAGE = np.zeros((30, 50, 3), np.uint8)
 HEAD = "image,x0,y0,x1,y1,score"

@@ -173,8 +173,8 @@ def locate_rules(
             ``cam_box`` of a run's baselines; NaN where there is none.
 
     Returns:
-        Rows "Eq. 2", "objectness", "sentiment" and `others`: ``random`` and ``first``, the shares of
-        images in which a random proposal and the first one hit a known region; their difference
+        Rows "Eq. 2", "objectness", "sentiment" and `others`: ``random`` and ``first``, the shares
+        of images in which a random proposal and the first one hit a known region; their difference
         ``gain`` with its limits ``low`` and ``high``, Tango's interval, and ``p``, McNemar's exact
         test.
 
