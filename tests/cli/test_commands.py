@@ -54,6 +54,7 @@ def with_files(tmp_path, monkeypatch):
     (tmp_path / "_build" / "exported" / "objects").mkdir(parents=True)
     for name in ("photo.jpg", "labels.csv", "photos/labels.csv", "images.parquet"):
         (tmp_path / name).touch()
+    (tmp_path / "boxes.csv").write_text("image,x0,y0,x1,y1,score\n")
     monkeypatch.chdir(tmp_path)
 
 
