@@ -73,10 +73,10 @@ def test_attention_is_eq_3_over_regions_by_their_weights_image_by_image(run):
 
 def test_without_weights_attention_is_eq_3_of_all_regions(run):
     parameters = np.array([0, 0, 0, math.log(0.5), 0, 0])
-    full, regions, _ = inputs = _regions(run, "e")
-    expected = full.copy()
+    inputs, regions = _regions(run, "e"), run.scores.region_probability.values
+    expected = run.scores.global_probability.values.astype(float)
     some = ~np.isnan(regions).all((1, 2))
-    expected[some] += 0.5 * np.nanmean(regions[some], axis=1)
+    expected[some] += 0.5 * np.nanmean(regions[some].astype(float), axis=1)
     expected /= expected.sum(-1, keepdims=True)
     np.testing.assert_allclose(attention(parameters, inputs)[0], expected)
 
@@ -158,6 +158,14 @@ def test_cams_regions_are_fused_by_eq_3(run, beta):
         full = run.scores.global_probability.values[image].astype(float)
         y = [full[m] + beta * float(regions[0, image, m]) for m in range(2)]
         np.testing.assert_allclose(response[image], [value / sum(y) for value in y], atol=1e-6)
+
+
+def test_without_any_region_no_attention_is_learned(run):
+    names = ("objectness", "box", "region_probability")
+    none = run.scores.assign({name: run.scores[name] * np.nan for name in names})
+    with pytest.raises(Unavailable, match="no image has a region"):
+        predict(ATTENTION, Run("none", none))
+    np.testing.assert_allclose(predict(STACKED, Run("none", none)).response.sum(-1), 1)
 
 
 def test_what_cannot_be_learned_gives_the_reason(run):

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from scipy.optimize import minimize
-from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -246,11 +245,12 @@ def _logistic(inputs: np.ndarray, labels: np.ndarray, strength: float) -> Fitted
 
 
 class _Regions(NamedTuple):
-    """What the attention takes; NaN where there is no region."""
+    """What the attention takes; 0 where there is no region."""
 
     full: np.ndarray  # (image, emotion)
     regions: np.ndarray  # (image, region, emotion)
     about: np.ndarray  # (image, region, 3)
+    there: np.ndarray  # (image, region) bool
 
 
 def _regions(run: Run, base: float | str) -> _Regions:
@@ -260,15 +260,21 @@ def _regions(run: Run, base: float | str) -> _Regions:
     area = (box[..., 2] - box[..., 0]) * (box[..., 3] - box[..., 1])
     objectness = run.scores.objectness.transpose("image", "region").values.astype(float)
     about = np.stack([objectness, sentiment_score(regions, base=base), np.log(area)], axis=-1)
-    return _Regions(full, regions, about)
+    there = ~np.isnan(regions).any(-1)
+    regions, about = (np.where(there[..., None], each, 0.0) for each in (regions, about))
+    return _Regions(full, regions, about, there)
 
 
 def _fit_attention(inputs: _Regions, labels: np.ndarray, _folds: np.ndarray) -> Fitted:
     """Fit the weights of the regions, beta and a bias by the least mean log loss."""
-    mean, deviation = (measure(inputs.about, axis=(0, 1)) for measure in (np.nanmean, np.nanstd))
+    if not inputs.there.any():
+        raise Unavailable("no image has a region")
+    about = inputs.about[inputs.there]
+    mean, deviation = about.mean(0), np.maximum(about.std(0), _TINY)
 
     def scaled(inputs: _Regions) -> _Regions:
-        return inputs._replace(about=(inputs.about - mean) / np.maximum(deviation, _TINY))
+        about = (inputs.about - mean) / deviation
+        return inputs._replace(about=np.where(inputs.there[..., None], about, 0.0))
 
     taken = scaled(inputs)
     start = np.zeros(taken.about.shape[-1] + 1 + taken.full.shape[-1])
@@ -289,11 +295,11 @@ def attention(parameters: np.ndarray, inputs: _Regions) -> tuple[np.ndarray, ...
     """
     n = inputs.about.shape[-1]
     weights, beta, bias = parameters[:n], np.exp(parameters[n]), parameters[n + 1 :]
-    missing = np.isnan(inputs.regions).any(-1)
-    logits = np.where(missing, -np.inf, np.nan_to_num(inputs.about) @ weights)  # (image, region)
-    none = missing.all(-1, keepdims=True)
-    share = np.where(none, 0, softmax(np.where(none, 0, logits), axis=-1))
-    pooled = np.einsum("ir,ire->ie", share, np.nan_to_num(inputs.regions))
+    logits = inputs.about @ weights  # (image, region)
+    most = logits.max(-1, keepdims=True, where=inputs.there, initial=logits.min())
+    share = np.where(inputs.there, np.exp(logits - most), 0.0)
+    share /= np.maximum(share.sum(-1, keepdims=True), 1e-300)  # 0 where an image has no region
+    pooled = (share[:, None] @ inputs.regions)[:, 0]  # (image, emotion)
     response = (inputs.full + beta * pooled) * np.exp(bias)
     return response / response.sum(-1, keepdims=True), pooled, share
 
@@ -309,9 +315,9 @@ def attention_loss(
     by_bias = (probability - true) / images  # (image, emotion)
     beta = np.exp(parameters[n])
     by_response = by_bias / (inputs.full + beta * pooled)
-    by_share = beta * np.einsum("ie,ire->ir", by_response, np.nan_to_num(inputs.regions))
+    by_share = beta * (inputs.regions @ by_response[..., None])[..., 0]  # (image, region)
     by_logit = share * (by_share - (share * by_share).sum(-1, keepdims=True))
-    by_weights = np.einsum("ir,irn->n", by_logit, np.nan_to_num(inputs.about))
+    by_weights = by_logit.ravel() @ inputs.about.reshape(-1, n)
     gradient = np.concatenate([by_weights, [(beta * pooled * by_response).sum()], by_bias.sum(0)])
     penalised = parameters.copy()
     penalised[n] -= np.log(0.5)  # beta is drawn to the usual one
