@@ -94,14 +94,14 @@ def numbers(probability: np.ndarray, labels: np.ndarray, folds: np.ndarray | Non
     """Measure predictions, with intervals."""
     table = evaluate(probability, labels, folds=folds)
     facts: dict = {
-        name: [round(float(row[part]), 4) for part in ("estimate", "low", "high")]
+        name: [round(float(row[part]), 6) for part in ("estimate", "low", "high")]
         for name, row in table.iterrows()
     }
     right = probability.argmax(axis=1) == labels
     names = ("positive", "negative")
-    facts["right"] = {n: round(float(right[labels == c].mean()), 4) for c, n in enumerate(names)}
+    facts["right"] = {n: round(float(right[labels == c].mean()), 6) for c, n in enumerate(names)}
     majority = float(table.majority["accuracy"])
-    return {**facts, "majority": round(majority, 4), "images": len(labels)}
+    return {**facts, "majority": round(majority, 6), "images": len(labels)}
 
 
 def failures() -> dict:

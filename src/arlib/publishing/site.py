@@ -280,6 +280,9 @@ _FIXES = {
     'role="doc-biblioentry"': 'role="listitem"',
     # a table that scrolls by itself has to be reached by keyboard
     '<table border="1" class="dataframe': '<table tabindex="0" class="dataframe',
+    '<div class="pst-scrollable-table-container">': (
+        '<div class="pst-scrollable-table-container" tabindex="0">'
+    ),
     # what unfolds pages below another in the sidebar has no name
     '<summary><span class="toctree-toggle"': (
         '<summary aria-label="Pages below"><span class="toctree-toggle"'
