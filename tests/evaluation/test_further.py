@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from scipy.optimize import check_grad
 
-from arlib.evaluation import further_methods, table1
+from arlib.evaluation import further_methods, saturation, table1
 from arlib.evaluation.further import (
     ATTENTION,
     CAM,
@@ -166,6 +166,35 @@ def test_without_any_region_no_attention_is_learned(run):
     with pytest.raises(Unavailable, match="no image has a region"):
         predict(ATTENTION, Run("none", none))
     np.testing.assert_allclose(predict(STACKED, Run("none", none)).response.sum(-1), 1)
+
+
+def test_of_several_emotions_the_oracle_takes_the_region_whose_fused_lead_is_largest():
+    """Not the region's own lead, which is the second's."""
+    scores = xr.Dataset(
+        {
+            "global_probability": (("image", "emotion"), [[0.4, 0.6, 0.0]]),
+            "region_probability": (
+                ("image", "region", "emotion"),
+                [[[0.5, 0.05, 0.45], [0.5, 0.38, 0.12]]],
+            ),
+            "label": ("image", np.int8([0])),
+            "fold": ("image", np.int8([1])),
+        },
+        coords={"image": ["a"], "emotion": ["joy", "fear", "awe"]},
+    )
+    response = predict(ORACLE, Run("three", scores)).response[0]
+    np.testing.assert_allclose(response, [0.4 + 0.25, 0.6 + 0.025, 0.225])
+    assert response.argmax() == 0
+
+
+@pytest.mark.parametrize("ns", [(2, 3, 100), (5,), ()])
+def test_saturation_ends_with_all_regions_that_there_are(run, ns):
+    table = saturation(run, further_methods(), ns)
+    assert sorted(table.n.unique()) == sorted({*(n for n in ns if n < REGIONS), REGIONS})
+    last = table[table.n == REGIONS].set_index("method")
+    assert last.index.tolist() == [STACKED, ATTENTION, ORACLE]
+    (usual,) = table1([run], further=True).values()
+    np.testing.assert_allclose(last.auc, usual.auc[last.index])
 
 
 def test_what_cannot_be_learned_gives_the_reason(run):

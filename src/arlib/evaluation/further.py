@@ -1,8 +1,8 @@
-"""Rows beyond the paper's: how the regions could be fused otherwise, and how much they could add.
+"""Rows beyond the paper's: regions of attention maps, learned fusions, and an oracle.
 
 Two fusions are learned on the other folds, in place of Eq. 2 and 3: one of predictions pooled over
 the regions, one that learns which regions to attend to. The oracle takes each image's region by its
-label: no method could choose better under Eq. 3.
+label: no choice of one region could do better under Eq. 3 with this beta.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def further_methods(
         Method(
             ORACLE,
             lambda run: _oracle(run, beta),
-            "Eq. 3 with the region that favours the image's own label most: an upper bound",
+            "Eq. 3 with the region that favours the image's own label most, which reads the label",
             UNTESTED,
         ),
     ]
@@ -115,7 +115,7 @@ def saturation(
     Args:
         run: With labels; random crops where its controls hold them.
         rows: The methods.
-        ns: Numbers of regions; those above what the run has are left out.
+        ns: Numbers of regions; in place of those above what the run has, as many as it has.
 
     Returns:
         A row a kind of ``regions`` ("proposals" or "random crops"), ``method`` and ``n``, with the
@@ -127,7 +127,8 @@ def saturation(
         scores["random crops"] = crops
     records = []
     for kind, each in scores.items():
-        for n in (n for n in ns if n <= each.sizes["region"]):
+        size = each.sizes["region"]
+        for n in sorted({*(n for n in ns if n < size), size}):
             part = replace(run, scores=each.isel(region=slice(n)))
             for row in rows if kind == "proposals" else [r for r in rows if r.name == ORACLE]:
                 try:
@@ -167,7 +168,11 @@ def _learned(
     inputs_of: Callable[[Run], Any],
     fit: Callable[[Any, np.ndarray, np.ndarray], Fitted],
 ) -> RowPrediction:
-    """Learn a fusion for each fold on the others; where there are inner heads, on their scores."""
+    """Learn a fusion for each fold on the others; where there are inner heads, on their scores.
+
+    The prediction's `without` gives predictions of the other folds in which no label of one fold
+    counts: thresholds for that fold are found on them.
+    """
     folds, labels = run.folds, run.labels
     known = (labels >= 0) & (folds >= 0)
     tested = np.unique(folds[known]).tolist()
@@ -229,7 +234,7 @@ def _fit_stacking(inputs: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> 
 
 
 def _logistic(inputs: np.ndarray, labels: np.ndarray, strength: float) -> Fitted:
-    """Fit it to inputs of mean 0 and deviation 1; an emotion that is not among them is unlikely."""
+    """Fit it to inputs of mean 0 and deviation 1; an emotion without an image gets 1e-6."""
     emotions, present = inputs.shape[1] // _POOLED + 1, np.unique(labels)
     if present.size < 2:
         raise Unavailable("a fusion is learned from images of two emotions or more")
@@ -250,7 +255,7 @@ class _Regions(NamedTuple):
     full: np.ndarray  # (image, emotion)
     regions: np.ndarray  # (image, region, emotion)
     about: np.ndarray  # (image, region, 3)
-    there: np.ndarray  # (image, region) bool
+    exists: np.ndarray  # (image, region) bool
 
 
 def _regions(run: Run, base: float | str) -> _Regions:
@@ -260,21 +265,21 @@ def _regions(run: Run, base: float | str) -> _Regions:
     area = (box[..., 2] - box[..., 0]) * (box[..., 3] - box[..., 1])
     objectness = run.scores.objectness.transpose("image", "region").values.astype(float)
     about = np.stack([objectness, sentiment_score(regions, base=base), np.log(area)], axis=-1)
-    there = ~np.isnan(regions).any(-1)
-    regions, about = (np.where(there[..., None], each, 0.0) for each in (regions, about))
-    return _Regions(full, regions, about, there)
+    exists = ~np.isnan(regions).any(-1)
+    regions, about = (np.where(exists[..., None], each, 0.0) for each in (regions, about))
+    return _Regions(full, regions, about, exists)
 
 
 def _fit_attention(inputs: _Regions, labels: np.ndarray, _folds: np.ndarray) -> Fitted:
     """Fit the weights of the regions, beta and a bias by the least mean log loss."""
-    if not inputs.there.any():
+    if not inputs.exists.any():
         raise Unavailable("no image has a region")
-    about = inputs.about[inputs.there]
+    about = inputs.about[inputs.exists]
     mean, deviation = about.mean(0), np.maximum(about.std(0), _TINY)
 
     def scaled(inputs: _Regions) -> _Regions:
         about = (inputs.about - mean) / deviation
-        return inputs._replace(about=np.where(inputs.there[..., None], about, 0.0))
+        return inputs._replace(about=np.where(inputs.exists[..., None], about, 0.0))
 
     taken = scaled(inputs)
     start = np.zeros(taken.about.shape[-1] + 1 + taken.full.shape[-1])
@@ -290,14 +295,15 @@ def _fit_attention(inputs: _Regions, labels: np.ndarray, _folds: np.ndarray) -> 
 def attention(parameters: np.ndarray, inputs: _Regions) -> tuple[np.ndarray, ...]:
     """Pool regions by attention (Ilse et al. 2018, in place of Eq. 2) and fuse them as Eq. 3.
 
-    `parameters` are a weight a number about a region, log beta, and a bias an emotion. Returns the
-    probabilities and pooled regions (image, emotion), and the attention (image, region).
+    `parameters` (D + 1 + M,): a weight for each of the D descriptors of a region, log beta, and a
+    bias for each emotion. Returns the probabilities and pooled regions (image, emotion), and the
+    attention (image, region).
     """
     n = inputs.about.shape[-1]
     weights, beta, bias = parameters[:n], np.exp(parameters[n]), parameters[n + 1 :]
     logits = inputs.about @ weights  # (image, region)
-    most = logits.max(-1, keepdims=True, where=inputs.there, initial=logits.min())
-    share = np.where(inputs.there, np.exp(logits - most), 0.0)
+    most = logits.max(-1, keepdims=True, where=inputs.exists, initial=logits.min())
+    share = np.where(inputs.exists, np.exp(logits - most), 0.0)
     share /= np.maximum(share.sum(-1, keepdims=True), 1e-300)  # 0 where an image has no region
     pooled = (share[:, None] @ inputs.regions)[:, 0]  # (image, emotion)
     response = (inputs.full + beta * pooled) * np.exp(bias)
@@ -329,9 +335,10 @@ def _oracle(run: Run, beta: float) -> RowPrediction:
     full, regions = _probabilities(run)
     if full.shape[-1] < 2 or not (run.labels >= 0).any():
         raise Unavailable("the oracle chooses by labels")
-    true = np.take_along_axis(regions, np.maximum(run.labels, 0)[:, None, None], axis=-1)[..., 0]
-    others = regions.copy()
-    np.put_along_axis(others, np.maximum(run.labels, 0)[:, None, None], -np.inf, axis=-1)
+    label, fused = np.maximum(run.labels, 0)[:, None, None], full[:, None] + beta * regions
+    true = np.take_along_axis(fused, label, axis=-1)[..., 0]
+    others = fused.copy()
+    np.put_along_axis(others, label, -np.inf, axis=-1)
     lead = np.where(np.isnan(true), -np.inf, true - others.max(-1))  # over the next emotion
     best = np.take_along_axis(regions, lead.argmax(-1)[:, None, None], axis=1)
     response = np.asarray(late_fusion(full, best, beta))
