@@ -340,11 +340,11 @@ def test_08_compares_networks_with_uses_of_regions(glued, live):
         shares, labels = run.scores.global_probability.values[:, 0], run.labels
         folds = [run.folds == fold for fold in np.unique(run.folds)]
         areas.append(np.mean([roc_auc_score(labels[f] == 0, shares[f]) for f in folds]))
-    apart = abs(areas[0] - areas[1])
-    assert f"another network changes it by up to {apart:.3f} [" in found["exchange"]
+    assert f"by another network it is {areas[0] - areas[1]:+.3f} [" in found["exchange"]
     best = recorded[int(np.argmax(areas))]
-    assert f"on {best.dataset} {best.network} (" in found['first or "by the only network there is"']
-    assert f"AUC {max(areas):.3f})" in found['first or "by the only network there is"']
+    best_of = found['first or "not compared here, without photographs"']
+    assert f"on {best.dataset} {best.network} (" in best_of
+    assert f"AUC {max(areas):.3f}; " in best_of
     # what is redundant, region by region, of the run whose share is extreme
     shares = []
     for scores in (*(run.scores for run in recorded), live("scenes-annotated").load().scores):
@@ -352,7 +352,7 @@ def test_08_compares_networks_with_uses_of_regions(glued, live):
         for boxes in affective_regions(scores, 8).box.values.astype(float):
             stays = []
             for box in boxes[~np.isnan(boxes).any(1)]:
-                covers = any(box_iou([box], [other])[0, 0] > 0.5 for other in stays)
+                covers = any(box_iou([box], [other])[0, 0] > 0.3 for other in stays)
                 best, dropped = best + 1, dropped + covers
                 stays += [] if covers else [box]
         shares.append(f"{100 * dropped / best:.0f}")
