@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from arlib.cli.options import ENGINE, FILE, MAX_PIXELS, MODEL, REGIONS, WEIGHT, Finite
+from arlib.cli.options import ENGINE, FILE, MAX_PIXELS, MODEL, REGIONS, TRUST, WEIGHT, Finite
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +47,7 @@ def _about(context: click.Context, _: click.Parameter, asked: bool) -> None:
 @click.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--model", type=FILE, help=MODEL)
+@TRUST
 @click.option("--k", default=8, type=REGIONS, help="K, how many affective regions.")
 @click.option("--alpha", default=1.0, type=WEIGHT, help="alpha of Eq. 2.")
 @click.option("--beta", default=0.5, type=WEIGHT, help="beta of Eq. 3.")
@@ -79,6 +80,7 @@ def _about(context: click.Context, _: click.Parameter, asked: bool) -> None:
 def predict(
     images: tuple[str, ...],
     model: Path | None,
+    trusted: bool,
     regions: Any,
     proposals: str | None,
     max_regions: int,
@@ -117,7 +119,7 @@ def predict(
 
     @cache
     def classifier() -> dict[str, Any]:
-        trained = load_predictor(model, engine)
+        trained = load_predictor(model, engine, trusted=trusted)
         own = {name: getattr(trained, name) for name in ("network", "head", "emotions")}
         return {**own, "engine": engine, "regions": regions}
 

@@ -42,6 +42,7 @@ from arlib.experiments.second_process import second_process
 from arlib.experiments.trainings import BANK, PCNN, Trainings, locked
 from arlib.method import affective_regions, usable_base
 from arlib.networks import learning_curve, resolve_device
+from arlib.networks.engines import names_function
 from arlib.proposals import Propose, is_file_of_boxes, make_proposals
 from arlib.scoring import Classifiers, open_scores, score_cross_fold
 
@@ -95,7 +96,8 @@ class Stages(Trainings):
         elif stage == "finetune":
             self.network  # noqa: B018
             folder = self.tuned_folder(self.protocol.backbone)
-            self.say(f"  the network: arlib predict --model {folder} IMAGE")
+            trust = " --trust-code" if names_function(self.protocol.backbone) else ""
+            self.say(f"  the network: arlib predict --model {folder}{trust} IMAGE")
         for column in columns if stage in ("score", "rows") else ():
             self.scores(column)
             if stage == "rows" and self._labelled(column):

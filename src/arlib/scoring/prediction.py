@@ -92,7 +92,8 @@ def predict(
     Args:
         image_or_path: (H, W, 3) uint8 RGB, or a file.
         model: what was trained, with its emotions: from `arlib.networks.load_predictor` or
-            `load_model`, or the path that they take, which is then loaded for this image alone.
+            `load_model`, or the path that they take, which is then loaded for this image alone,
+            unless it names a function to import: `load_model` takes that, where it is trusted.
         network: instead, a network of the classes positive and negative, or the backbone of `head`.
             None takes EfficientNet-Lite0 with the head that ships with the package (or with `head`,
             if that is given).
