@@ -282,6 +282,14 @@ class TestRegions:
         own = [region["objectness"] for region in record["regions"]]
         assert 0 < sum(own) <= 1, "shares of one map"
 
+    def test_of_a_black_image_there_may_be_none(self, predict, here, monkeypatch):
+        Image.new("RGB", (64, 64)).save(here / "black.png")
+        nowhere = np.zeros((8, 8), np.float32)  # as the published weights' map of it
+        monkeypatch.setattr("arlib.scoring.roi_features.SharedPass.class_map", lambda *_: nowhere)
+        code, (record,), errors = predict("--regions", "cam", "--html", "black.png")
+        assert (code, errors, record["regions"]) == (0, [], [])
+        assert record["response"] == record["global_probability"]
+
     def test_of_a_file_are_its_boxes_image_by_image(self, predict, here):
         rows = ["image,x0,y0,x1,y1,score", "a.jpg,1,2,11,22,0.5", "b.png,0,0,9,9,1"]
         (here / "boxes.csv").write_text("\n".join(rows) + "\n")
