@@ -299,6 +299,13 @@ class TestRegions:
         boxes = [[region["box"] for region in record["regions"]] for record in records]
         assert boxes == [[[1, 2, 11, 22]], [[0, 0, 9, 9]], []]
 
+    def test_of_a_file_where_no_image_is_left(self, predict, here):
+        (here / "boxes.csv").write_text("image,x0,y0,x1,y1,score\na.jpg,1,2,11,22,0.5\n")
+        assert predict("--proposals", "boxes.csv", images=["a.jpg"])[0] == 0
+        code, records, (error,) = predict("--proposals", "boxes.csv", "a.regions.png")
+        assert (code, records) == (1, [])
+        assert error.startswith("arlib: 1 of the files were written by this command")
+
     def test_a_better_one_drops_what_it_covers(self, predict):
         how = ("--no-overlay", "--proposals", "grid", "--max-regions", "30", "--k", "30")
         counts = []

@@ -132,7 +132,8 @@ def predict(
     names = names_apart(given)
     method = None
     if regions == "proposals":
-        method = bound(make_proposals(proposals or "edge_boxes", max_regions=max_regions), given)
+        method = make_proposals(proposals or "edge_boxes", max_regions=max_regions)
+        method = bound(method, given) if given else method
     for text in given:
         path = Path(text)
         try:
