@@ -315,6 +315,9 @@ def plain():
 
 def text():
     return "no network"
+
+def sized(size):
+    return plain()
 """
 
 
@@ -324,6 +327,7 @@ class TestOnesOwn:
         """A package of networks that can be imported, and adds one by an entry point."""
         (tmp_path / "my_package").mkdir()
         (tmp_path / "my_package" / "nets.py").write_text(NETS)
+        (tmp_path / "my_package" / "torn.py").write_text("build(\n")
         (tmp_path / "my_package-1.dist-info").mkdir()
         (tmp_path / "my_package-1.dist-info" / "METADATA").write_text("Name: my_package\n")
         points = "[arlib.backbones]\nmy_net = my_package.nets:build\n"
@@ -403,6 +407,11 @@ class TestOnesOwn:
             ("my_package.nets:", "no network 'my_package.nets:': module 'my_package.nets' has no"),
             ("my_package.nets:INPUT", "no network .*: my_package.nets:INPUT is no function"),
             ("my_package.nets:text", "my_package.nets:text returns no network, but 'no network'"),
+            (
+                "my_package.nets:sized",
+                "nets:sized must be callable without arguments: missing.*size",
+            ),
+            ("my_package.torn:build", "no network 'my_package.torn:build': '\\(' was never closed"),
             ("os:getcwd", "no network 'os:getcwd': os is Python's own"),
             (
                 "absent",
