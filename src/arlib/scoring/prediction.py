@@ -156,6 +156,7 @@ def score_image(
     precision: Precision = "float32",
     features: Features = "crops",
     regions: Regions = "proposals",
+    max_regions: int = 8,
     engine: Engine = "auto",
 ) -> xr.Dataset:
     """Score one image and all of its regions, in memory, as `predict` does before it ranks them.
@@ -178,6 +179,7 @@ def score_image(
             full image predicts, scored on its feature map, as `score_cam` does: a pass in place of
             one a region, for which crop, context and `features` say nothing. Their ``objectness``
             is the share of the map that they hold.
+        max_regions: of "cam", the most regions; a proposal method has its own.
         engine: "torch", "openvino" or "auto"; "cam" is PyTorch's alone.
 
     Returns:
@@ -230,7 +232,9 @@ def score_image(
         if isinstance(network, Converted):
             raise ValueError(f"{network.name} is converted for OpenVINO: 'cam' needs PyTorch's")
         shared = _shared_pass(network, device, precision)
-        found, of_regions, _ = shared.cam_regions(image, int(probability[0].argmax()), head)
+        found, of_regions, _ = shared.cam_regions(
+            image, int(probability[0].argmax()), head, max_regions=max_regions
+        )
         probability = np.concatenate([probability[:1], of_regions])
         parameters |= {"regions": "cam"}
     scored = row(0, found, probability)
