@@ -189,7 +189,7 @@ def test_wrong_columns_are_named_and_what_there_should_be(csv_of):
 def test_there_must_be_a_file_of_a_known_type(tmp_path):
     with pytest.raises(ValueError, match=r"no file of boxes nowhere.csv: No such file"):
         make_proposals("nowhere.csv")
-    with pytest.raises(ValueError, match=r"no proposal method 'boxes.txt'; .* and files of boxes"):
+    with pytest.raises(ValueError, match=r"'boxes.txt'; .*, and a file of boxes, X.csv or X.json"):
         make_proposals("boxes.txt")
     (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match=r"b.csv: 'utf-8' codec"):
