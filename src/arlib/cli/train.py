@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from arlib._support.settings import SETTINGS
+from arlib._support.settings import SETTINGS, names_function
 from arlib.cli.options import (
     BACKBONE,
     FILE,
@@ -52,8 +52,6 @@ def head(dataset: str, out: Path, backbone: str, seed: int, max_pixels: int) -> 
 
 def to_use(model: Path, backbone: str) -> str:
     """Name the command that predicts by a model."""
-    from arlib.networks.engines import names_function
-
     trust = ["--trust-code"] if names_function(backbone) else []
     words = ["arlib", "predict", "--model", str(model), *trust, "IMAGE"]
     return f"to use it: {shlex.join(words)}"

@@ -21,6 +21,7 @@ import numpy as np
 import xarray as xr
 
 from arlib._support.files import one_line, read_json
+from arlib._support.settings import names_function
 from arlib._support.storage import BusyError, cache_folder, write_atomic
 from arlib.datasets import Dataset, DatasetError
 from arlib.experiments.baselines.cross_fit import FitOnce, fit_svm
@@ -42,7 +43,6 @@ from arlib.experiments.second_process import second_process
 from arlib.experiments.trainings import BANK, PCNN, Trainings, locked
 from arlib.method import affective_regions, usable_base
 from arlib.networks import learning_curve, resolve_device
-from arlib.networks.engines import names_function
 from arlib.proposals import Propose, is_file_of_boxes, make_proposals
 from arlib.scoring import Classifiers, open_scores, score_cross_fold
 

@@ -394,11 +394,6 @@ def is_own(name: str) -> bool:
     return ":" in name or (name not in PACKAGED and name in own_names())
 
 
-def names_function(name: str) -> bool:
-    """Tell whether a network is a function by its import path, which no installed package adds."""
-    return ":" in name and not name.startswith("timm:") and name not in own_names()
-
-
 @lru_cache(maxsize=1)
 def own_names() -> frozenset[str]:
     """Name the networks that installed packages add."""

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 from safetensors import SafetensorError, safe_open
 
 from arlib._support.files import read_json
+from arlib._support.settings import names_function
 from arlib._support.storage import write_atomic
 from arlib.networks.engines import (
     Engine,
     keep_converted,
     load_converted,
-    names_function,
+    own_names,
     resolve_engine,
 )
 from arlib.networks.heads import LinearHead
@@ -198,7 +199,7 @@ def _described(
 
 def _check_trusted(backbone: str, described: Path, trusted: bool) -> None:
     """Refuse a function that a model's file names, before anything of it is imported."""
-    if names_function(backbone) and not trusted:
+    if names_function(backbone) and backbone not in own_names() and not trusted:
         raise ValueError(
             f"{described} names a function, {backbone!r}, which would be imported and called: "
             "--trust-code (trusted=True) allows it, for models whose code you would run"
