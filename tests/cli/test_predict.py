@@ -281,6 +281,23 @@ class TestRegions:
         assert (code, errors) == (0, [])
         own = [region["objectness"] for region in record["regions"]]
         assert 0 < sum(own) <= 1, "shares of one map"
+        assert len(own) == 1, "as many as --max-regions at most"
+
+    def test_of_the_map_may_be_more_than_eight(self, predict, monkeypatch):
+        spots = np.zeros((40, 40), np.float32)
+        spots[::8, ::8] = 1
+        monkeypatch.setattr("arlib.scoring.roi_features.SharedPass.class_map", lambda *_: spots)
+        how = ("--no-overlay", "--regions", "cam", "--k", "20", "--max-regions", "12")
+        _, (record,), _ = predict(*how, images=["a.jpg"])
+        assert len(record["regions"]) == 12
+
+    def test_of_a_black_image_there_may_be_none(self, predict, here, monkeypatch):
+        Image.new("RGB", (64, 64)).save(here / "black.png")
+        nowhere = np.zeros((8, 8), np.float32)  # as the published weights' map of it
+        monkeypatch.setattr("arlib.scoring.roi_features.SharedPass.class_map", lambda *_: nowhere)
+        code, (record,), errors = predict("--regions", "cam", "--html", "black.png")
+        assert (code, errors, record["regions"]) == (0, [], [])
+        assert record["response"] == record["global_probability"]
 
     def test_of_a_file_are_its_boxes_image_by_image(self, predict, here):
         rows = ["image,x0,y0,x1,y1,score", "a.jpg,1,2,11,22,0.5", "b.png,0,0,9,9,1"]
@@ -290,6 +307,21 @@ class TestRegions:
         assert code == 0
         boxes = [[region["box"] for region in record["regions"]] for record in records]
         assert boxes == [[[1, 2, 11, 22]], [[0, 0, 9, 9]], []]
+
+    def test_of_a_file_that_are_not_within_an_image_are_its_failure(self, predict, here):
+        rows = ["image,x0,y0,x1,y1,score", "a.jpg,1,2,11,22,0.5", "b.jpg,0,0,99,9,1"]
+        (here / "boxes.csv").write_text("\n".join([*rows, "c.jpg,0,0,9,9,1"]) + "\n")
+        images = ["a.jpg", "b.jpg", "c.jpg"]
+        code, records, (error,) = predict("--proposals", "boxes.csv", images=images)
+        assert (code, [record["image"] for record in records]) == (1, ["a.jpg", "c.jpg"])
+        assert error.startswith("arlib: b.jpg: boxes.csv: a box of b.jpg, [0.0, 0.0, 99.0, 9.0]")
+
+    def test_of_a_file_where_no_image_is_left(self, predict, here):
+        (here / "boxes.csv").write_text("image,x0,y0,x1,y1,score\na.jpg,1,2,11,22,0.5\n")
+        assert predict("--proposals", "boxes.csv", images=["a.jpg"])[0] == 0
+        code, records, (error,) = predict("--proposals", "boxes.csv", "a.regions.png")
+        assert (code, records) == (1, [])
+        assert error.startswith("arlib: 1 of the files were written by this command")
 
     def test_a_better_one_drops_what_it_covers(self, predict):
         how = ("--no-overlay", "--proposals", "grid", "--max-regions", "30", "--k", "30")

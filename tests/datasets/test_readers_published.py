@@ -132,6 +132,26 @@ class TestAttributesOfEmoSet:
             emoset(root, tags="scene")
 
     @pytest.mark.parametrize(
+        "kind", ["../x.json", "/x.json", "image/../../x.json", "link.json", "a\0"]
+    )
+    def test_an_annotation_out_of_the_archive_is_not_read(self, root, kind):
+        inside, outside = root / "archive", root / "x.json"
+        outside.write_text('{"scene": "secret"}')
+        inside.mkdir()
+        for name in ("image", "train.json", "val.json", "test.json", "annotation"):
+            (root / name).rename(inside / name)
+        (inside / "link.json").symlink_to(outside)
+        name = str(outside) if kind == "/x.json" else kind
+        rows = [
+            ["awe", "image/awe/9.jpg", "annotation/awe/9.json"],
+            ["awe", "image/awe/1.jpg", name],
+        ]
+        (inside / "val.json").write_text(json.dumps(rows))
+        name = name.replace("\0", r"\x00")
+        with fails(f"{inside / 'val.json'}, row 2: its annotation, {name}, is not within {inside}"):
+            emoset(inside, tags="scene")
+
+    @pytest.mark.parametrize(
         "row",
         [
             "awe",
@@ -272,6 +292,17 @@ class TestEmotion6:
             "sadness, surprise, neutral"
         ):
             rated("emotion6")(root)
+        write_emotion6(root, [("joy/1.jpg", shares(3)), ("joy/1.png", shares(2))])
+        with fails(
+            "emotion6: the rows joy/1.jpg and joy/1.png are of one image, but for its ending: "
+            "leave one"
+        ):
+            rated("emotion6")(root)
+        (root / "images").rename(root / "photos")
+        write_emotion6(root, [("joy/1.jpg", shares(3))])
+        with fails(f"emotion6: {root} has no folder images; {how('emotion6', 'it')}"):
+            rated("emotion6")(root)
+        (root / "photos").rename(root / "images")
         write_emotion6(root, [("joy/77.jpg", shares(3))])
         with fails(
             f"emotion6: none of the 1 rated images is in {root / 'images'}; {how('emotion6')}"

@@ -30,6 +30,7 @@ from arlib.networks import (
     list_backbones,
     load_backbone,
     load_model,
+    load_predictor,
     resolve_engine,
     weights_at_hand,
     zoo,
@@ -314,6 +315,9 @@ def plain():
 
 def text():
     return "no network"
+
+def sized(size):
+    return plain()
 """
 
 
@@ -323,6 +327,7 @@ class TestOnesOwn:
         """A package of networks that can be imported, and adds one by an entry point."""
         (tmp_path / "my_package").mkdir()
         (tmp_path / "my_package" / "nets.py").write_text(NETS)
+        (tmp_path / "my_package" / "torn.py").write_text("build(\n")
         (tmp_path / "my_package-1.dist-info").mkdir()
         (tmp_path / "my_package-1.dist-info" / "METADATA").write_text("Name: my_package\n")
         points = "[arlib.backbones]\nmy_net = my_package.nets:build\n"
@@ -362,11 +367,37 @@ class TestOnesOwn:
     def test_what_was_trained_of_it_is_a_model(self, package):
         network = load_backbone("my_package.nets:build", classes=3)
         Model(network, ("joy", "fear", "awe")).save(package / "m.safetensors")
-        assert load_model(package / "m.safetensors").network.sha256() == network.sha256()
+        loaded = load_model(package / "m.safetensors", trusted=True)
+        assert loaded.network.sha256() == network.sha256()
         facts = json.loads((package / "m.json").read_text()) | {"backbone": "os:abort"}
         (package / "m.json").write_text(json.dumps(facts))
         with pytest.raises(ValueError, match=r"m\.json names a network that there is not, 'os:abo"):
-            load_model(package / "m.safetensors")
+            load_model(package / "m.safetensors", trusted=True)
+
+    @pytest.mark.parametrize("kind", ["network", "head"])
+    def test_a_function_that_a_model_names_is_not_imported_untrusted(
+        self, package, arlib, kind, monkeypatch
+    ):
+        network, path = load_backbone("my_net"), package / "m.safetensors"
+        head = None
+        if kind == "head":
+            weight = np.zeros((2, network.n_features), np.float32)
+            head = LinearHead(weight, np.zeros(2, np.float32), ("a", "b"), "my_net")
+        Model(network, ("a", "b"), head).save(path)
+        assert load_model(path).network.name == "my_net"  # of an installed package
+        (package / "evil.py").write_text("raise SystemExit('imported')\n")
+        facts = json.loads((package / "m.json").read_text()) | {"backbone": "evil:main"}
+        (package / "m.json").write_text(json.dumps(facts))
+        says = r"m\.json names a function, 'evil:main', which would be imported and called: --trust"
+        for load_it in (load_model, load_predictor, lambda path: predict("x.jpg", model=path)):
+            with pytest.raises(ValueError, match=says):
+                load_it(path)
+        monkeypatch.chdir(package)
+        for command in (["predict", "x.jpg"], ["score", "--images", "none", "--out", "s.zarr"]):
+            assert re.search(says, arlib(*command, "--model", str(path), status=1))
+        assert "evil" not in sys.modules
+        with pytest.raises(SystemExit, match="imported"):
+            load_predictor(path, trusted=True)
 
     @pytest.mark.parametrize(
         ("name", "message"),
@@ -376,6 +407,11 @@ class TestOnesOwn:
             ("my_package.nets:", "no network 'my_package.nets:': module 'my_package.nets' has no"),
             ("my_package.nets:INPUT", "no network .*: my_package.nets:INPUT is no function"),
             ("my_package.nets:text", "my_package.nets:text returns no network, but 'no network'"),
+            (
+                "my_package.nets:sized",
+                "nets:sized must be callable without arguments: missing.*size",
+            ),
+            ("my_package.torn:build", "no network 'my_package.torn:build': '\\(' was never closed"),
             ("os:getcwd", "no network 'os:getcwd': os is Python's own"),
             (
                 "absent",

@@ -95,6 +95,18 @@ def test_a_file_that_names_no_image_is_refused(csv_of):
         bound(csv_of("c.jpg,0,0,5,5,1"), ["a.jpg", "b.jpg"])
     with pytest.raises(ValueError, match=r"it has no box, they are 'a\.jpg'"):
         bound(csv_of(), ["a.jpg"])
+    with pytest.raises(ValueError, match=r"boxes\.csv: no image is given"):
+        bound(csv_of("c.jpg,0,0,5,5,1"), [])
+
+
+def test_images_that_the_file_does_not_name_are_counted(csv_of, caplog):
+    method = csv_of("a.jpg,0,0,5,5,1")
+    bound(bound(method, ["a.jpg", "b.jpg", "c.jpg"]), ["a.jpg", "b.jpg"])
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{method.path} names 1 of 3 images; the others have no regions"
+    ]
+    bound(method, ["a.jpg"])
+    assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize(
@@ -147,7 +159,13 @@ def test_a_row_that_is_no_box_is_named(csv_of, row, wrong):
         ({"images": []}, "not in COCO's form of results: 'annotations'"),
         ([{"image_id": 1, "bbox": [0, 0, 1, 1]}], "result 0: KeyError.*score"),
         ([result(1, box=(0, 0, 5))], "result 0: .*not enough values"),
-        ([result(1, score="high")], "result 0: could not convert"),
+        ([result(1, score="high")], "result 0: .*'high' is not a number"),
+        ([result(1, score="0.5")], "result 0: .*'0.5' is not a number"),
+        ([result(1, score=True)], "result 0: .*True is not a number"),
+        ([result(1, box=("1", "2", "20", "30"))], "result 0: .*'1' is not a number"),
+        ([result(1, box=(0, 0, True, 5))], "result 0: .*True is not a number"),
+        ([result(1, score=10**400)], "result 0: OverflowError"),
+        ([result(1, box=(10**400, 0, 5, 5))], "result 0: OverflowError"),
         ([result(1, box=(0, 0, 0, 5))], "result 0: a box needs x0 < x1"),
         ("[" + json.dumps(result(1, score=float("nan"))) + "]", "result 0: a number is not finite"),
         (
@@ -158,8 +176,9 @@ def test_a_row_that_is_no_box_is_named(csv_of, row, wrong):
     ],
 )
 def test_a_result_that_is_no_box_is_named(json_of, content, wrong):
-    with pytest.raises(ValueError, match=wrong):
+    with pytest.raises(ValueError, match=wrong) as caught:
         json_of(content)
+    assert "\n" not in str(caught.value)
 
 
 def test_wrong_columns_are_named_and_what_there_should_be(csv_of):
@@ -170,7 +189,7 @@ def test_wrong_columns_are_named_and_what_there_should_be(csv_of):
 def test_there_must_be_a_file_of_a_known_type(tmp_path):
     with pytest.raises(ValueError, match=r"no file of boxes nowhere.csv: No such file"):
         make_proposals("nowhere.csv")
-    with pytest.raises(ValueError, match=r"no proposal method 'boxes.txt'; .* and files of boxes"):
+    with pytest.raises(ValueError, match=r"'boxes.txt'; .*, and a file of boxes, X.csv or X.json"):
         make_proposals("boxes.txt")
     (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match=r"b.csv: 'utf-8' codec"):

@@ -232,6 +232,19 @@ class TestClassActivationMaps:
         with pytest.raises(ValueError, match="not of the 2 images of drawn"):
             score_cam(dataset.subset([0, 2]), scores, classifiers)
 
+    def test_of_a_map_that_is_nowhere_positive_there_are_no_regions(self, monkeypatch):
+        network = load_backbone("efficientnet_lite0", weights="random")  # its tail takes no batch
+        head, image = LinearHead.default(), np.zeros((64, 64, 3), np.uint8)
+        monkeypatch.setattr(SharedPass, "class_map", lambda *_: np.zeros((8, 8), np.float32))
+        shared = SharedPass(network)
+        for given, emotions in ((None, network.classes), (head, 2)):
+            regions, probability, peak = shared.cam_regions(image, 0, given)
+            assert (len(regions), probability.shape) == (0, (0, emotions))
+            assert np.isnan(peak).all()
+        scores = score_image(image, None, network, head=head, regions="cam")
+        assert scores.sizes["region"] == 0
+        assert float(scores.global_probability.sum()) == pytest.approx(1)
+
     def test_without_an_image_that_can_be_read_there_are_no_scores(self):
         network, image = colours()
         dataset = drawn_dataset([image], np.array([0], np.int8), np.array([1]), broken=0)

@@ -395,3 +395,13 @@ def check_settings(
         if not fits(value, defaults[name]):
             raise ValueError(f"{name} must be {type(defaults[name]).__name__}, not {value!r}")
     return dict(settings)
+
+
+def names_function(network: str) -> bool:
+    """Tell whether a network's name is the import path of a function.
+
+    Example:
+        >>> names_function("my_nets:build"), names_function("timm:test_vit")
+        (True, False)
+    """
+    return ":" in network and not network.startswith("timm:")

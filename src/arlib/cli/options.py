@@ -41,6 +41,13 @@ FILE = click.Path(path_type=Path)
 
 MODEL = "A trained model: the folder of `arlib finetune`, or X.safetensors of `arlib head`."
 
+TRUST = click.option(
+    "--trust-code",
+    "trusted",
+    is_flag=True,
+    help="Import and call the function that the model's file names as its network.",
+)
+
 BACKBONE = "The network: `arlib backbones` lists them."
 
 MAX_PIXELS = click.option(

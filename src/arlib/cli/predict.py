@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from arlib.cli.options import ENGINE, FILE, MAX_PIXELS, MODEL, REGIONS, WEIGHT, Finite
+from arlib.cli.options import ENGINE, FILE, MAX_PIXELS, MODEL, REGIONS, TRUST, WEIGHT, Finite
 
 if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
+    from arlib.proposals import Proposals, Propose
     from arlib.scoring import Prediction
 
 _OVERLAY, _PAGE = ".regions.png", ".explorer.html"
@@ -47,6 +48,7 @@ def _about(context: click.Context, _: click.Parameter, asked: bool) -> None:
 @click.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--model", type=FILE, help=MODEL)
+@TRUST
 @click.option("--k", default=8, type=REGIONS, help="K, how many affective regions.")
 @click.option("--alpha", default=1.0, type=WEIGHT, help="alpha of Eq. 2.")
 @click.option("--beta", default=0.5, type=WEIGHT, help="beta of Eq. 3.")
@@ -61,7 +63,9 @@ def _about(context: click.Context, _: click.Parameter, asked: bool) -> None:
 @click.option(
     "--proposals", help="Proposal method (edge_boxes), or X.csv or X.json: boxes of a file."
 )
-@click.option("--max-regions", default=100, type=REGIONS, help="N, how many proposals.")
+@click.option(
+    "--max-regions", type=REGIONS, help="N, how many proposals (100), or regions of the map (8)."
+)
 @MAX_PIXELS
 @ENGINE
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one an image.")
@@ -79,9 +83,10 @@ def _about(context: click.Context, _: click.Parameter, asked: bool) -> None:
 def predict(
     images: tuple[str, ...],
     model: Path | None,
+    trusted: bool,
     regions: Any,
     proposals: str | None,
-    max_regions: int,
+    max_regions: int | None,
     max_pixels: int,
     engine: Any,
     as_json: bool,
@@ -98,12 +103,12 @@ def predict(
 
     NAME is the image's name without its type; where images share it, with type and folders:
     a-1.jpg.regions.png. An existing file is replaced only if this command wrote it, and such a file
-    is skipped if it is given as an image. An image that cannot be read or drawn does not end the
-    batch, but the exit status is 1.
+    is skipped if it is given as an image. An image that cannot be read or drawn, or whose box in
+    a file of boxes is not within it, does not end the batch, but the exit status is 1.
     """
     from arlib.datasets import ImageError, read_image
     from arlib.networks import load_predictor
-    from arlib.proposals import bound, make_proposals, propose_named
+    from arlib.proposals import bound, make_proposals
     from arlib.scoring import prediction_from_scores, score_image
 
     if regions == "cam" and proposals:
@@ -117,9 +122,10 @@ def predict(
 
     @cache
     def classifier() -> dict[str, Any]:
-        trained = load_predictor(model, engine)
+        trained = load_predictor(model, engine, trusted=trusted)
         own = {name: getattr(trained, name) for name in ("network", "head", "emotions")}
-        return {**own, "engine": engine, "regions": regions}
+        most = {"max_regions": max_regions} if regions == "cam" and max_regions else {}
+        return {**own, "engine": engine, "regions": regions, **most}
 
     if model is not None:  # the default's weights may have to be downloaded: for an image
         classifier()
@@ -130,12 +136,13 @@ def predict(
     names = names_apart(given)
     method = None
     if regions == "proposals":
-        method = bound(make_proposals(proposals or "edge_boxes", max_regions=max_regions), given)
+        method = make_proposals(proposals or "edge_boxes", max_regions=max_regions or 100)
+        method = bound(method, given) if given else method
     for text in given:
         path = Path(text)
         try:
             image = read_image(path, max_pixels=max_pixels)
-            own = method and partial(propose_named, method, key=text)
+            own = method and partial(_propose, method, text)
             scores = score_image(image, own, **classifier())
             prediction = prediction_from_scores(scores, **settings)
         except (ImageError, MemoryError) as error:
@@ -160,6 +167,17 @@ def predict(
             click.echo(described(path, prediction, files))
     if failed:
         sys.exit(1)
+
+
+def _propose(method: Propose, text: str, image: np.ndarray) -> Proposals:
+    """Propose boxes for an image that was given; where that fails it is this image's failure."""
+    from arlib.datasets import ImageError
+    from arlib.proposals import propose_named
+
+    try:
+        return propose_named(method, image, text)
+    except ValueError as error:  # such as a box of a file that is not within the image
+        raise ImageError(text, str(error)) from error
 
 
 def names_apart(images: Sequence[str]) -> dict[str, str]:

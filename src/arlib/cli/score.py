@@ -13,6 +13,7 @@ from arlib.cli.options import (
     REGIONS,
     SECONDS,
     SHARE,
+    TRUST,
     N,
     check_workers,
     refuse_input,
@@ -31,6 +32,7 @@ _FILES = ("model", "head", "weights")
 @MAX_PIXELS
 @click.option("--model", type=FILE, help=MODEL)
 @click.option("--head", type=FILE, help="A head of `arlib head`; by default the package's own.")
+@TRUST
 @click.option("--backbone", help="Instead of --model and --head: a network with its own classes.")
 @click.option(
     "--weights", default="auto", help="Of --backbone: auto, random, or a safetensors file."

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from arlib._support.settings import SETTINGS
+from arlib._support.settings import SETTINGS, names_function
 from arlib.cli.options import (
     BACKBONE,
     FILE,
@@ -47,12 +47,14 @@ def head(dataset: str, out: Path, backbone: str, seed: int, max_pixels: int) -> 
     out.parent.mkdir(parents=True, exist_ok=True)
     linear_head.save(out)
     click.echo(f"{out}: {linear_head.provenance}")
-    click.echo(to_use(out))
+    click.echo(to_use(out, backbone))
 
 
-def to_use(model: Path) -> str:
+def to_use(model: Path, backbone: str) -> str:
     """Name the command that predicts by a model."""
-    return f"to use it: {shlex.join(['arlib', 'predict', '--model', str(model), 'IMAGE'])}"
+    trust = ["--trust-code"] if names_function(backbone) else []
+    words = ["arlib", "predict", "--model", str(model), *trust, "IMAGE"]
+    return f"to use it: {shlex.join(words)}"
 
 
 def is_head(path: Path) -> bool:
@@ -151,4 +153,4 @@ def finetune(
         click.echo(f"dropped {result.dropped:.1%} of {len(learn)} images, and trained on")
     last = {name: round(value, 4) for name, value in learning_curve(out)[-1].items()}
     click.echo(f"{out / 'network.safetensors'}: {last}")
-    click.echo(to_use(out))
+    click.echo(to_use(out, backbone))

@@ -62,6 +62,7 @@ def convert(source: Path, out: Path, backbone: str, emotions: str | None) -> Non
     prefix of all its names, such as "module.", is dropped. Nothing in it is run: a pickled module
     is refused. Every weight must fit the network.
     """
+    from arlib._support.files import read_json
     from arlib._support.storage import refuse_output
     from arlib.networks import Model, convert_weights, load_backbone, load_model
 
@@ -78,10 +79,14 @@ def convert(source: Path, out: Path, backbone: str, emotions: str | None) -> Non
             f"--emotions must name the {network.classes} classes of {source}, each once"
         )
 
+    def named(facts: Path) -> bool:
+        """Check whether a model's file names the network that was asked for."""
+        return bool(read_json(facts, {"backbone": str})["backbone"] == backbone)
+
     def same(_: Path) -> bool:
         """Check whether the same conversion was done before."""
         try:
-            if classes and load_model(out).emotions != classes:
+            if classes and load_model(out, trusted=named(described)).emotions != classes:
                 return False
             return load_backbone(backbone, weights=out).sha256() == network.sha256()
         except (ValueError, OSError):
@@ -96,7 +101,7 @@ def convert(source: Path, out: Path, backbone: str, emotions: str | None) -> Non
         network.save(out)
     click.echo(f"{out}: {backbone} of {network.classes} classes, SHA-256 {network.sha256()}")
     if classes:
-        click.echo(to_use(out))
+        click.echo(to_use(out, backbone))
         return
     root = os.environ.get("ARLIB_DATA", "ARLIB_DATA")
     place = Path(root, "weights", f"{backbone}.safetensors")

@@ -27,6 +27,7 @@ class _Row(NamedTuple):
     emotion: str
     annotation: str  # its file
     part: str
+    number: int  # in the part's list
 
 
 def emoset(root: str | Path, *, classes: str = "emotions", tags: str | None = None) -> Dataset:
@@ -94,15 +95,24 @@ def _read_list(root: Path, part: str) -> dict[str, _Row]:
         image, annotation = (each.replace("\\", "/") for each in row[-2:])
         if image in rows:
             raise DatasetError(f"{path}, row {number}: {one_line(image)} came already")
-        rows[image] = _Row(row[0], annotation, part)
+        rows[image] = _Row(row[0], annotation, part, number)
     return rows
 
 
 def _read_tags(root: Path, rows: list[_Row], attribute: str) -> list[str]:
     """Read an attribute of each image from its annotation, "" where it has none."""
-    tags = []
+    tags, within = [], root.resolve()
     for row in progress_bar(rows, unit="image", desc=f"emoset, {attribute}", delay=_MOMENT):
         path = root / row.annotation
+        try:
+            inside = path.resolve().is_relative_to(within)
+        except (OSError, ValueError, RuntimeError):  # a name that none can have, links in a circle
+            inside = False
+        if not inside:
+            raise DatasetError(
+                f"{root / row.part}.json, row {row.number}: its annotation, "
+                f"{one_line(row.annotation)}, is not within {root}"
+            )
         content = _read_json(path)
         if not isinstance(content, dict):
             raise DatasetError(f"{path}: no annotation, but {one_line(content)}")

@@ -99,8 +99,20 @@ def rated(name: str) -> Callable[..., Dataset]:
             if twice := sorted(found.keys() & emotion_of.keys()):
                 raise DatasetError(f"{path}: {twice[:5]} came already in {next(iter(tables))}")
             emotion_of |= found
+        row_of: dict[str, str] = {}
+        for key in emotion_of:
+            if (other := row_of.setdefault(_without_ending(key), key)) != key:
+                raise DatasetError(
+                    f"{name}: the rows {other} and {key} are of one image, but for its ending: "
+                    "leave one"
+                )
 
         # the images that are there, whatever they end in
+        if not (root / of.images).is_dir():
+            raise DatasetError(
+                f"{name}: {root} has no folder {of.images}; `arlib data where {name}` says how to "
+                "get it"
+            )
         beside = {path.name for path in tables.values()}
         paths = [each for each in walk(root / of.images) if of.images or each not in beside]
         files: dict[str, str] = {}

@@ -21,6 +21,7 @@ import numpy as np
 import xarray as xr
 
 from arlib._support.files import one_line, read_json
+from arlib._support.settings import names_function
 from arlib._support.storage import BusyError, cache_folder, write_atomic
 from arlib.datasets import Dataset, DatasetError
 from arlib.experiments.baselines.cross_fit import FitOnce, fit_svm
@@ -95,7 +96,8 @@ class Stages(Trainings):
         elif stage == "finetune":
             self.network  # noqa: B018
             folder = self.tuned_folder(self.protocol.backbone)
-            self.say(f"  the network: arlib predict --model {folder} IMAGE")
+            trust = " --trust-code" if names_function(self.protocol.backbone) else ""
+            self.say(f"  the network: arlib predict --model {folder}{trust} IMAGE")
         for column in columns if stage in ("score", "rows") else ():
             self.scores(column)
             if stage == "rows" and self._labelled(column):

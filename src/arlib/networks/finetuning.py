@@ -90,7 +90,7 @@ def finetune(
     }
     _claim(folder, facts)
     if (folder / "network.json").exists():
-        return load_model(folder).network
+        return load_model(folder, trusted=True).network  # of this very backbone
     # train, from the last checkpoint if there is one
     module = Finetuner(network, plan, _class_weights(dataset) if plan.class_weights else None)
     started = time.perf_counter()

@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING, Any, cast
 from safetensors import SafetensorError, safe_open
 
 from arlib._support.files import read_json
+from arlib._support.settings import names_function
 from arlib._support.storage import write_atomic
-from arlib.networks.engines import Engine, keep_converted, load_converted, resolve_engine
+from arlib.networks.engines import (
+    Engine,
+    keep_converted,
+    load_converted,
+    own_names,
+    resolve_engine,
+)
 from arlib.networks.heads import LinearHead
 
 if TYPE_CHECKING:
@@ -82,24 +89,25 @@ class Model:
         write_atomic(path.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
 
 
-def load_model(path: str | Path) -> Model:
+def load_model(path: str | Path, *, trusted: bool = False) -> Model:
     """Load what was trained: a network with its emotions, or a head with its network.
 
     Args:
         path: the folder of a fine-tuning (`arlib finetune`, or a stage of a run), which holds
             `network.safetensors` and `network.json`; or X.safetensors, a network or a linear head
             (`arlib head`), beside its X.json.
+        trusted: allow a network of one's own, by the function that the JSON names, which is then
+            imported and called: only for models of people whose code you would run. Names that
+            installed packages add need no such leave.
 
     Returns:
         The model, its network in evaluation mode. Where the JSON names the weights' SHA-256, they
         are those; the network under a head has the weights that `load_backbone` finds.
 
-        A network of one's own is built by the function that the JSON names, which is imported and
-        called: take such models from people whose code you would run.
-
     Raises:
         ValueError: the folder holds no finished training; or a file is missing, damaged, or not of
-            one model with the other. It is one line, which names the file.
+            one model with the other; or it names a function, and is not `trusted`. It is one line,
+            which names the file.
 
     Example:
         >>> load_model("nowhere")
@@ -112,6 +120,7 @@ def load_model(path: str | Path) -> Model:
 
     path, described = _files(Path(path))
     backbone, emotions, head, facts = _described(path, described)
+    _check_trusted(backbone, described, trusted)
     try:
         check_name(backbone)
     except ValueError as error:
@@ -123,7 +132,9 @@ def load_model(path: str | Path) -> Model:
     return _together(network, emotions, head, facts, path, described)
 
 
-def load_predictor(path: str | Path | None = None, engine: Engine = "auto") -> Model:
+def load_predictor(
+    path: str | Path | None = None, engine: Engine = "auto", *, trusted: bool = False
+) -> Model:
     """Load what predicts: as `load_model`, but for predictions alone, and faster.
 
     Where the engine is OpenVINO, the network is its conversion, which is kept in the cache under
@@ -133,6 +144,7 @@ def load_predictor(path: str | Path | None = None, engine: Engine = "auto") -> M
         path: as for `load_model`; None takes EfficientNet-Lite0 under the head that ships with
             the package.
         engine: as of `resolve_engine`.
+        trusted: as of `load_model`.
 
     Returns:
         The model; it cannot be trained, nor saved, where its network is a conversion.
@@ -151,6 +163,7 @@ def load_predictor(path: str | Path | None = None, engine: Engine = "auto") -> M
     else:
         place = _files(Path(path))
         backbone, emotions, head, facts = _described(*place)
+        _check_trusted(backbone, place[1], trusted)
     weights: str | Path = "auto" if head or place is None else place[0]
     network: Any = load_converted(backbone, weights, engine)
     if network is not None and place is None:
@@ -163,7 +176,7 @@ def load_predictor(path: str | Path | None = None, engine: Engine = "auto") -> M
 
         model = Model(load_backbone(backbone), emotions, head, facts)
     else:
-        model = load_model(path)
+        model = load_model(path, trusted=trusted)
     if resolve_engine(model.network, engine) == "torch":
         return model
     return replace(model, network=cast(Any, keep_converted(model.network, weights)))
@@ -182,6 +195,15 @@ def _described(
     if len(texts) < max(2, len(emotions)):
         raise ValueError(f"{described}: 'emotions' must be two different texts, or more")
     return backbone, emotions, None, facts
+
+
+def _check_trusted(backbone: str, described: Path, trusted: bool) -> None:
+    """Refuse a function that a model's file names, before anything of it is imported."""
+    if names_function(backbone) and backbone not in own_names() and not trusted:
+        raise ValueError(
+            f"{described} names a function, {backbone!r}, which would be imported and called: "
+            "--trust-code (trusted=True) allows it, for models whose code you would run"
+        )
 
 
 def _together(

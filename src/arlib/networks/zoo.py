@@ -105,13 +105,19 @@ def _function(name: str) -> Any:
         found = import_module(module)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
         raise ValueError(
             f"no network {name!r}: {one_line(error)}. It names a function that can be imported, "
             "my_package.nets:build; a folder of modules is found by PYTHONPATH"
         ) from error
     if not (inspect.isfunction(found) or inspect.isclass(found)):
         raise ValueError(f"no network {name!r}: {path} is no function")
+    try:
+        inspect.signature(found).bind()
+    except TypeError as error:
+        raise ValueError(f"{name} must be callable without arguments: {one_line(error)}") from error
+    except ValueError:  # a class of C that does not tell
+        pass
     return found
 
 

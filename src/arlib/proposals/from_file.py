@@ -5,6 +5,7 @@ import csv
 import hashlib
 import io
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ import numpy as np
 
 from arlib._support.files import one_line
 from arlib.proposals.types import Proposals, Propose, check_count, clipped
+
+_LOG = logging.getLogger(__name__)
 
 COLUMNS = ("image", "x0", "y0", "x1", "y1", "score")
 """What a CSV file of boxes must have; others are passed over."""
@@ -77,10 +80,14 @@ class FileBoxes:
     def bind(self, keys: Iterable[str]) -> "FileBoxes":
         """Find the images of a dataset in the file, by their keys; what is bound to them stays so.
 
+        A warning counts the images that the file does not name.
+
         Raises:
-            ValueError: the file names none of the images, or two of them by one name.
+            ValueError: there is no image; or the file names none of them, or two by one name.
         """
         keys = [str(key) for key in keys]
+        if not keys:
+            raise ValueError(f"{self.path}: no image is given")
         if self.names is not None and self.names.keys() >= set(keys):
             return self
         names: dict[str, str | None] = dict.fromkeys(keys)
@@ -99,6 +106,10 @@ class FileBoxes:
                 f"{self.path} names none of the {len(keys)} images: it has {own}, they are "
                 f"{keys[0]!r} and so on"
             )
+        if (missing := [*names.values()].count(None)) > 0:
+            found, of = len(names) - missing, len(names)
+            words = "%s names %d of %d images; the others have no regions"
+            _LOG.warning(words, self.path, found, of)
         bound = copy.copy(self)
         bound.__dict__["names"] = names
         return bound
@@ -232,12 +243,19 @@ def _coco(path: Path, content: bytes) -> Iterator[tuple[str, str, list[Any]]]:
         where = f"{path}, result {number}"
         try:
             image, score = result["image_id"], result["score"]
-            x, y, width, height = result["bbox"]
+            x, y, width, height = map(_number_of, result["bbox"])
             if files and image not in files:
                 raise ValueError(f"image_id {image!r} is not in the list of images")
             name = result.get("file_name") or files.get(image, image)
             name = f"#{name}" if isinstance(name, int) else str(name)
-            values = [x, y, x + width, y + height, score]
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            values = [x, y, x + width, y + height, _number_of(score)]
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"{where}: {one_line(repr(error))}") from error
         yield where, name, values
+
+
+def _number_of(value: Any) -> float:
+    """Take a number of JSON: no text that looks like one, no true."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{one_line(repr(value), 60)} is not a number")
+    return float(value)

@@ -60,7 +60,9 @@ def make_proposals(
         return FileBoxes(name, **check_settings(settings, {"max_regions": 100}, name))
     if name not in _METHODS:
         known = ", ".join(_METHODS)
-        raise ValueError(f"no proposal method {name!r}; there are {known}, and files of boxes")
+        raise ValueError(
+            f"no proposal method {name!r}; there are {known}, and a file of boxes, X.csv or X.json"
+        )
     defaults = {field.name: field.default for field in fields(_METHODS[name])}
     method = _METHODS[name](**check_settings(settings, defaults, name))
     method = Cached(method) if cached else method

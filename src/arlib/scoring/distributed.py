@@ -79,6 +79,7 @@ def score_in_shards(
               scores then keep as `attrs["model"]`; or `head`, a linear head's file; or `backbone`,
               a network that predicts by its own classes, and its `weights` ("auto"), as in
               `arlib.networks.load_backbone`; none of them takes the package's own head;
+            - `trusted` (False), whether a model or head may name a function to import and call;
             - `proposals` ("edge_boxes", or a file of boxes), `max_regions` (100) and `deadline`
               (None), as in `arlib.proposals.make_proposals`.
         out: the store; `OUT.partial` beside it holds finished shards until all are there. On a

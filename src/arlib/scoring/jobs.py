@@ -98,6 +98,7 @@ def named_job(
     images: str | Path | None = None,
     model: str | Path | None = None,
     head: str | Path | None = None,
+    trusted: bool = False,
     backbone: str | None = None,
     weights: str | Path = "auto",
     proposals: str = "edge_boxes",
@@ -122,7 +123,7 @@ def named_job(
     # what predicts, where it knows its emotions: all but a backbone by its own classes
     trained: Model | None = None
     if model or head:
-        trained = load_model(model or head or "")
+        trained = load_model(model or head or "", trusted=trusted)
         if head and trained.head is None:
             raise ValueError(f"{head} is no linear head, but a network: give it as the model")
     elif not backbone:

@@ -92,7 +92,8 @@ def predict(
     Args:
         image_or_path: (H, W, 3) uint8 RGB, or a file.
         model: what was trained, with its emotions: from `arlib.networks.load_predictor` or
-            `load_model`, or the path that they take, which is then loaded for this image alone.
+            `load_model`, or the path that they take, which is then loaded for this image alone,
+            unless it names a function to import: `load_model` takes that, where it is trusted.
         network: instead, a network of the classes positive and negative, or the backbone of `head`.
             None takes EfficientNet-Lite0 with the head that ships with the package (or with `head`,
             if that is given).
@@ -155,6 +156,7 @@ def score_image(
     precision: Precision = "float32",
     features: Features = "crops",
     regions: Regions = "proposals",
+    max_regions: int = 8,
     engine: Engine = "auto",
 ) -> xr.Dataset:
     """Score one image and all of its regions, in memory, as `predict` does before it ranks them.
@@ -177,6 +179,7 @@ def score_image(
             full image predicts, scored on its feature map, as `score_cam` does: a pass in place of
             one a region, for which crop, context and `features` say nothing. Their ``objectness``
             is the share of the map that they hold.
+        max_regions: of "cam", the most regions; a proposal method has its own.
         engine: "torch", "openvino" or "auto"; "cam" is PyTorch's alone.
 
     Returns:
@@ -229,7 +232,9 @@ def score_image(
         if isinstance(network, Converted):
             raise ValueError(f"{network.name} is converted for OpenVINO: 'cam' needs PyTorch's")
         shared = _shared_pass(network, device, precision)
-        found, of_regions, _ = shared.cam_regions(image, int(probability[0].argmax()), head)
+        found, of_regions, _ = shared.cam_regions(
+            image, int(probability[0].argmax()), head, max_regions=max_regions
+        )
         probability = np.concatenate([probability[:1], of_regions])
         parameters |= {"regions": "cam"}
     scored = row(0, found, probability)

@@ -147,7 +147,7 @@ class SharedPass:
             raise ValueError(f"side must be positive, not {side}")
         self.where, self.dtype = resolve_device(device, precision)
         first, second, self.size = split(network)
-        self.side, self.preprocessing = side, network.preprocessing
+        self.side, self.preprocessing, self.classes = side, network.preprocessing, network.classes
         parts = (Backbone(network.name, part, self.preprocessing) for part in (first, second))
         self.trunk, self.tail = (each.for_inference().to(self.where, self.dtype) for each in parts)
 
@@ -210,8 +210,8 @@ class SharedPass:
         """Find the regions of an emotion's map, and predict them of the same pass.
 
         Returns:
-            The regions; their probabilities, (N, M); and x, y of the map's peak in pixels, NaN
-            where it is nowhere positive.
+            The regions, none where the map is nowhere positive; their probabilities, (N, M); and
+            x, y of the map's peak in pixels, NaN where there is none.
         """
         maps = self.maps(image)
         attended = self.class_map(maps, image, emotion, head)
@@ -219,6 +219,9 @@ class SharedPass:
         highest = np.unravel_index(attended.argmax(), attended.shape)
         peak = (np.add(highest, 0.5) * image.shape[:2] / attended.shape)[::-1]
         peak = peak if attended.any() else np.full(2, np.nan)
+        if not len(regions):  # which a network's tail may not take
+            emotions = self.classes if head is None else len(head.emotions)
+            return regions, np.empty((0, emotions), np.float32), peak
         with torch.no_grad():
             features, logits = self.outputs(maps, image, regions.boxes)
         if head is not None:
