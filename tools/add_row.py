@@ -17,62 +17,65 @@ import numpy as np
 import xarray as xr
 
 from arlib._support.provenance import source_commit
-from arlib._support.storage import write_atomic
+from arlib._support.storage import replace_folder, write_atomic
+from arlib._support.stores import write_store
 from arlib.experiments import open_run, parse_experiment
-from arlib.experiments.baselines.rows import CAM, measure_rows, rows_for
-from arlib.experiments.runs import write_baselines
 from arlib.scoring import classify_boxes
 
 RESULTS = Path(__file__).parents[1] / "book" / "results"
+ROW = "VGGNet + ft + CAM + lf"
 
 
 def add_row(name):
     """Measure the row of one run, and write it into its folder."""
     folder = RESULTS / name
     run = open_run(folder).load()
-    if CAM in run.baselines.method:
-        sys.exit(f"{name} has the row")
+    if not run.frozen or ROW in run.baselines.method:
+        sys.exit(f"{name} is not of a frozen network, or has the row")
     (stages,) = parse_experiment(run.facts["experiment"]).stages()
     (column,) = stages.protocol.columns
-    dataset = stages.tested(column)
-    dataset = dataset.subset(np.isin(dataset.keys, run.scores.image.values.tolist()))
-    classifiers = stages.classifiers(column)
-
-    def full(_, image):
-        return np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
-
-    again = classify_boxes(classifiers, dataset, full)[:, 0]
-    apart = float(np.abs(again - run.scores.global_probability.values).max())
+    apart = _full_images_apart(run, stages, column)
     if not apart <= 1e-4:
         sys.exit(f"{name}: the heads predict the full images otherwise, by up to {apart:.2g}")
-    others = {"plain": stages.plain(stages.protocol.backbone), "bank": None, "deep": None}
-    rows = rows_for(dataset, run.scores, classifiers, **others, pcnn={})
-    new = measure_rows(dataset, {CAM: rows[CAM]})
-    old = run.baselines
-    together = (
-        old.drop_vars("probability")
-        .drop_dims("method")
-        .assign(
-            probability=xr.concat([old.probability, new.probability], "method"),
-            cam_box=new.cam_box,
-            cam_peak=new.cam_peak,
-        )
+
+    old, new = run.baselines, stages.add_row(column, ROW, run.scores)
+    together = old.drop_vars(["probability", "method"]).assign(
+        probability=xr.concat([old.probability, new.probability], "method"),
+        cam_box=new.cam_box,
+        cam_peak=new.cam_peak,
     )
+    fresh = folder.with_name(f".{name}.fresh")
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(folder, fresh, ignore=shutil.ignore_patterns("baselines.zarr"))
+    write_store(together.assign_attrs(old.attrs), fresh / "baselines.zarr")
     facts = json.loads((folder / "run.json").read_text())
     facts["added"] = {
-        CAM: {
+        ROW: {
             "command": " ".join(["python tools/add_row.py", name]),
             "commit": source_commit(),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "full_images_apart": apart,
         }
     }
-    shutil.rmtree(folder / "baselines.zarr")
-    write_baselines(folder, together.assign_attrs(old.attrs))
-    write_atomic(folder / "run.json", json.dumps(facts, indent=1) + "\n")
-    print(f"{name}: {len(dataset)} images; full images at most {apart:.1e} apart")
+    write_atomic(fresh / "run.json", json.dumps(facts, indent=1) + "\n")
+    replace_folder(fresh, folder)
+    print(f"{name}: {old.sizes['image']} images; full images at most {apart:.1e} apart")
+
+
+def _full_images_apart(run, stages, column):
+    """Measure how far the heads, fitted anew, are from what is recorded of the full images."""
+    dataset = stages.tested(column)
+    dataset = dataset.subset(np.isin(dataset.keys, run.scores.image.values.tolist()))
+
+    def full(_, image):
+        return np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
+
+    again = classify_boxes(stages.classifiers(column), dataset, full)[:, 0]
+    return float(np.abs(again - run.scores.global_probability.values).max())
 
 
 if __name__ == "__main__":
+    if len(sys.argv) == 1:
+        sys.exit(__doc__)
     for each in sys.argv[1:]:
         add_row(each)

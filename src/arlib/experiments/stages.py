@@ -205,24 +205,8 @@ class Stages(Trainings):
 
     def baselines(self, column: str) -> xr.Dataset:
         """Measure the rows that scores alone cannot fill; each is kept when it is measured."""
-        settings, scores = self.protocol, self.scores(column)
-        dataset = self.tested(column)
-        dataset = dataset.subset(np.isin(dataset.keys, scores.image.values.tolist()))
-        classifiers = self.classifiers(column)
-        rows = rows_for(
-            dataset,
-            scores,
-            classifiers,
-            plain=self.plain(settings.backbone),
-            bank=lambda: self.bank,
-            deep=lambda: self.deep,
-            pcnn={
-                row: partial(self.pcnn_classifiers, column, backbone)
-                for row, backbone in self._pcnn_rows.items()
-            },
-            classify=self._fit_once if settings.fit_on else None,
-            progress=self.progress,
-        )
+        settings, scores, classifiers = self.protocol, self.scores(column), self.classifiers(column)
+        dataset, rows = self._rows(column, scores)
         if settings.fit_on:
             rows[FORMER_FUSION] = partial(self._former_fusion, dataset, scores)
         rows["controls"] = lambda: (
@@ -245,6 +229,31 @@ class Stages(Trainings):
             if row in measured.method.values.tolist()
         }
         return measured
+
+    def add_row(self, column: str, row: str, scores: xr.Dataset) -> xr.Dataset:
+        """Measure a row, by its name in Table 1, of scores that were recorded without it."""
+        dataset, rows = self._rows(column, scores)
+        return measure_rows(dataset, {row: rows[row]})
+
+    def _rows(self, column: str, scores: xr.Dataset) -> tuple[Dataset, dict[str, Row]]:
+        """List how each row of some scores is measured, and their images."""
+        dataset = self.tested(column)
+        dataset = dataset.subset(np.isin(dataset.keys, scores.image.values.tolist()))
+        rows = rows_for(
+            dataset,
+            scores,
+            self.classifiers(column),
+            plain=self.plain(self.protocol.backbone),
+            bank=lambda: self.bank,
+            deep=lambda: self.deep,
+            pcnn={
+                row: partial(self.pcnn_classifiers, column, backbone)
+                for row, backbone in self._pcnn_rows.items()
+            },
+            classify=self._fit_once if self.protocol.fit_on else None,
+            progress=self.progress,
+        )
+        return dataset, rows
 
     def _unasked(self, row: str) -> np.ndarray:
         level = "controls" if row == "controls" else "all"
