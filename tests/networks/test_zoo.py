@@ -374,6 +374,18 @@ class TestOnesOwn:
         with pytest.raises(ValueError, match=r"m\.json names a network that there is not, 'os:abo"):
             load_model(package / "m.safetensors", trusted=True)
 
+    def test_its_fine_tuning_is_resumed_and_no_other_function_imported(self, package):
+        images, plan = load("scenes-annotated", n=20), Training(iterations=1, batch_size=2)
+        network = load_backbone("my_package.nets:build")
+        how = (images, package / "tuned")
+        first = finetune(network, *how, training=plan, progress=False).sha256()
+        network = load_backbone("my_package.nets:build")
+        assert finetune(network, *how, training=plan, progress=False).sha256() == first
+        facts = package / "tuned" / "network.json"
+        facts.write_text(facts.read_text().replace("my_package.nets:build", "evil:main"))
+        with pytest.raises(ValueError, match=r"network\.json names a function, 'evil:main'"):
+            finetune(network, *how, training=plan, progress=False)
+
     @pytest.mark.parametrize("kind", ["network", "head"])
     def test_a_function_that_a_model_names_is_not_imported_untrusted(
         self, package, arlib, kind, monkeypatch

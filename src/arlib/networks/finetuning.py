@@ -90,7 +90,8 @@ def finetune(
     }
     _claim(folder, facts)
     if (folder / "network.json").exists():
-        return load_model(folder, trusted=True).network  # of this very backbone
+        theirs = read_json(folder / "network.json", {"backbone": str})["backbone"]
+        return load_model(folder, trusted=theirs == network.name).network
     # train, from the last checkpoint if there is one
     module = Finetuner(network, plan, _class_weights(dataset) if plan.class_weights else None)
     started = time.perf_counter()
