@@ -340,7 +340,7 @@ def test_08_compares_networks_with_uses_of_regions(glued, live):
         shares, labels = run.scores.global_probability.values[:, 0], run.labels
         folds = [run.folds == fold for fold in np.unique(run.folds)]
         areas.append(np.mean([roc_auc_score(labels[f] == 0, shares[f]) for f in folds]))
-    assert f"by another network it is {areas[0] - areas[1]:+.3f} [" in found["exchange"]
+    assert f"two networks on the same images, {areas[0] - areas[1]:+.3f} [" in found["exchange"]
     best = recorded[int(np.argmax(areas))]
     best_of = found['first or "not compared here, without photographs"']
     assert f"on {best.dataset} {best.network} (" in best_of

