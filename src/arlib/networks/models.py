@@ -12,14 +12,10 @@ from safetensors import SafetensorError, safe_open
 from arlib._support.files import read_json
 from arlib._support.settings import names_function
 from arlib._support.storage import write_atomic
-from arlib.networks.engines import (
-    Engine,
-    keep_converted,
-    load_converted,
-    own_names,
-    resolve_engine,
-)
+from arlib.networks.conversions import keep_converted, load_converted
+from arlib.networks.engines import Engine, resolve_engine
 from arlib.networks.heads import LinearHead
+from arlib.networks.sources import own_names
 
 if TYPE_CHECKING:
     from arlib.networks.backbones import Backbone

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from arlib._support.files import file_name, one_line
-from arlib.networks.engines import PACKAGED, is_own, local_weights, packaged_weights
+from arlib.networks.sources import PACKAGED, is_own, local_weights, packaged_weights
 from arlib.networks.tiny import NETWORKS
 
 _PICKLED = (b"PK\3\4", b"\x80\2\x8a\n")

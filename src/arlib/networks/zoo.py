@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from arlib._support.files import one_line
-from arlib.networks.engines import ENTRY_POINTS, PACKAGED, Preprocessing, own_names
+from arlib.networks.engines import Preprocessing
+from arlib.networks.sources import ENTRY_POINTS, PACKAGED, own_names
 from arlib.networks.tiny import NETWORKS, SIZE
 from arlib.networks.weights import TIMM, import_timm, torchvision_models, weights_at_hand
 
