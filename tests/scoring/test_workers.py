@@ -97,7 +97,22 @@ def test_a_killed_worker_stops_no_other_and_its_piece_is_tried_again(tmp_path):
     assert all(done)
     assert result["parent"] not in done
     tries = {n: len(list(tmp_path.glob(f"{n}-*"))) for n in range(6)}
-    assert tries == {0: 1, 1: 2, 2: 3, 3: 3, 4: 1, 5: 1}
+    # a value is lost where its worker dies before it is fetched: Dask does such a piece again
+    least = {0: 1, 1: 2, 2: 3, 3: 3, 4: 1, 5: 1}
+    assert tries[2] == 3
+    assert all(tries[number] >= least[number] for number in least)
+
+
+def test_a_value_lost_with_its_worker_is_an_error_of_its_piece():
+    class Future:
+        status = "finished"
+
+        def result(self):
+            raise RuntimeError("not twice")
+
+    value, error = workers._ended(Future())
+    assert value is None
+    assert str(error) == "not twice"
 
 
 @pytest.mark.parametrize("there", [0, 1])

@@ -182,7 +182,10 @@ def _share_cores(work: Work, processes: int, number: int) -> Any:
 def _ended(future: "Future") -> tuple[Any, BaseException | None]:
     """Give a future's value, or its error."""
     if future.status == "finished":
-        return future.result(), None
+        try:  # where its worker died after it, and the value with it, Dask does the piece again
+            return future.result(), None
+        except Exception as error:
+            return None, error
     if future.status == "cancelled":  # the scheduler forgot it, as when it was restarted
         return None, ConnectionError("the scheduler lost this piece")
     return None, future.exception()
