@@ -396,10 +396,11 @@ def test_07_varies_the_parameters_on_single_images(glued, book):
             if facts:
                 explorer = json.loads(facts.group(1))
                 explorers[explorer["title"].split(" (")[0]] = explorer
-    names = ["A cup of coffee", "Chelsea the cat", "A synthetic scene", "Plain blue"]
+    photographs = ["A cup of coffee", "Chelsea the cat", "A rocket on its launch pad"]
+    names = [*photographs, "A synthetic scene", "Plain blue"]
     assert list(explorers) == names
     least = {}
-    for name, short in zip(names[:3], ("cup", "cat", "scene"), strict=True):
+    for name, short in zip(names[:4], ("cup", "cat", "rocket", "scene"), strict=True):
         facts = explorers[name]
         d, r = margins(facts, facts["settings"]["k"], 1.0)
         assert (short in found['", ".join(ever) or "none of them"']) == (d * r < 0)
@@ -408,11 +409,8 @@ def test_07_varies_the_parameters_on_single_images(glued, book):
         positive = np.mean([d + beta * r >= 0 for d, r in parts for beta in (0.25, 0.5, 1, 2)])
         least[short] = max(positive, 1 - positive)
     name, stable = found["agree.idxmin()"], found["agree.min():.0%"]
-    if name in least:  # the rocket has no explorer
-        assert least[name] == min(least.values())
-        assert stable == f"{least[name]:.0%}"
-    else:
-        assert 50 <= int(stable.rstrip("%")) <= 100 * min(least.values()) + 0.5
+    assert least[name] == min(least.values())
+    assert stable == f"{least[name]:.0%}"
 
 
 def margins(facts, k, alpha):
