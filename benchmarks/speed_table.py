@@ -1,6 +1,7 @@
 """Records of speed as the book's page shows them; run it to write the page anew."""
 
 import json
+import statistics
 from pathlib import Path
 
 MEGABYTES = "memory"
@@ -36,6 +37,27 @@ def table(record, gpu):
         cells += ["yes" if met else "no", times(same["ratio"]["median"]) if same else "–"]
         cells = [row["title"], row["baseline"], *cells]
         lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+WAITS = {
+    "cold": ("`arlib predict` on one photograph, from the shell", "now"),
+    "predict": ("`arlib.predict` on one more, in a process that has predicted before", "now"),
+    "mobilenet": ("MobileNetV2, a photograph from file to scores, 100 regions", "now"),
+    "vgg16-float32": ("VGG-16, the same regions of one photograph", "float32"),
+    "finetuning": ("VGG-16, a step of fine-tuning with 8 images", "channels last, bf16"),
+    "sweep": ("from the scores of 603 photographs to accuracy over K = 1..20", "sweep K = 1..20"),
+}
+"""What a reader waits for: a row of `bench_speed.py` -> words, and the timing."""
+
+
+def waits(record):
+    """Markdown of the median seconds that a reader waits for."""
+    lines = ["| what | seconds |", "|---|---|"]
+    for name, (words, timing) in WAITS.items():
+        row = record["rows"][name]
+        seconds = statistics.median(row["seconds"][timing]) / row["facts"].get("files", 1)
+        lines.append(f"| {words} | {seconds:.2g} |")
     return "\n".join(lines)
 
 
@@ -195,6 +217,7 @@ def digits(difference):
 def blocks():
     """Every generated block of the page whose record is there: name -> Markdown."""
     makers = {
+        "waits": ("speed", waits),
         "machine": ("speed", conditions),
         "speed": ("speed", with_gpu),
         "gpu": ("gpu", on_gpu),

@@ -30,6 +30,14 @@ def test_the_page_shows_the_record(tables):
     assert block("speed").strip() == tables.with_gpu(json.loads(RECORD.read_text()))
 
 
+def test_the_page_shows_what_a_reader_waits_for(tables):
+    rows = json.loads(RECORD.read_text())["rows"]
+    shown = block("waits").strip()
+    assert shown == tables.waits({"rows": rows})
+    of_four = median(rows["mobilenet"]["seconds"]["now"])
+    assert f"regions | {of_four / 4:.2g} |" in shown
+
+
 def test_the_page_shows_what_a_gpu_did(tables):
     gpu, paper = (
         json.loads((RECORD.parent / f"{n}.json").read_text()) for n in ("gpu", "paper_scenes")
