@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
@@ -296,11 +297,12 @@ def test_nothing_is_learned_without_labels(command, tmp_path, caplog):
     assert caplog.messages == ["zip: no labels: to have bad/, good/ as classes, give zip/photos"]
 
 
-def test_weights_that_cannot_be_had_name_the_file(folder, tmp_path):
+def test_weights_that_cannot_be_had_name_the_file(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(urllib.request, "_opener", None)  # one that exists knows no other proxies
     nowhere = {"ARLIB_DATA": str(tmp_path), "TORCH_HOME": str(tmp_path / "hub")}
     offline = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
     score = ["score", "--images", folder, "--backbone", "squeezenet1_1", "--out", "s.zarr"]
-    done = arlib(*score, cwd=tmp_path, **nowhere, **offline)
+    done = arlib_here(*score, cwd=tmp_path, **nowhere, **offline)
     assert done.returncode == 1
     assert f"{tmp_path}/weights/squeezenet1_1.safetensors does not exist" in done.stderr
     assert "Traceback" not in done.stderr
@@ -341,6 +343,7 @@ def test_score_a_folder_with_a_head_of_ones_own(folder, tmp_path):
     assert "exists already" in done.stderr
 
 
+@pytest.mark.slow  # tests/scoring/test_scores.py kills what writes the store, without a network
 def test_a_killed_score_leaves_no_incomplete_store(folder, tmp_path):
     """Killed while it writes the store."""
     code = f"""
@@ -370,7 +373,7 @@ class TestFinetune:
         return ["finetune", "scenes-annotated", *fixed, *quick, *more]
 
     def test_trains_prints_metrics_and_does_not_train_twice(self, tmp_path):
-        done = arlib(*self.arguments("tuned"), cwd=tmp_path)
+        done = arlib_here(*self.arguments("tuned"), cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "val_accuracy" in done.stdout
         assert done.stdout.splitlines()[-1] == "to use it: arlib predict --model tuned IMAGE"
