@@ -3,15 +3,12 @@
 import csv
 import io
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 import urllib.request
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -20,41 +17,14 @@ import xarray as xr
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
+from tests.cli.helpers import arlib, arlib_here
 
-from arlib import cli
 from arlib._support.stores import write_store
 from arlib.evaluation import further_methods, methods
 from arlib.networks import LinearHead, load_backbone
 from arlib.scoring import open_scores, save_scores
 
 ROOT = Path(__file__).parents[2]
-
-
-def arlib(*arguments, cwd, **environment):
-    """Run `arlib` in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "arlib.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, **environment},
-        check=False,
-    )
-
-
-def arlib_here(*arguments, cwd, **environment):
-    """Run `arlib` in this process, which has done the imports that each process does anew."""
-    output, errors = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(cwd)
-        patch.setattr(sys, "argv", ["arlib", *map(str, arguments)])
-        for name, value in environment.items():
-            patch.setenv(name, str(value))
-        with redirect_stdout(output), redirect_stderr(errors), pytest.raises(SystemExit) as ended:
-            cli.main()
-    return SimpleNamespace(
-        returncode=ended.value.code, stdout=output.getvalue(), stderr=errors.getvalue()
-    )
 
 
 @pytest.fixture(scope="module")
@@ -182,10 +152,14 @@ def test_predict_goes_on_after_a_file_that_is_no_image(folder, tmp_path):
 
 
 def test_an_error_is_one_line_across_the_process_boundary(tmp_path):
-    done = arlib("run", "recorded", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "run this inside a clone of its repository" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    """As of any command; one that starts quickly, and one that reads a book."""
+    for done, cause in (
+        (arlib("data", "where", "flickr", cwd=tmp_path), "no dataset 'flickr' in the catalogue"),
+        (arlib_here("run", "recorded", cwd=tmp_path), "run this inside a clone of its repository"),
+    ):
+        assert done.returncode == 1
+        assert cause in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(
