@@ -25,7 +25,13 @@ def test_every_recorded_run_is_recomputed_without_the_library():
     assert sorted(imports) == ["fractions", "math", "numpy", "pathlib", "sys", "zarr"]
 
 
-@pytest.mark.parametrize("folder", RUNS, ids=lambda folder: folder.name)
+QUICK = {"oasis-squeezenet1_1", "twitter2-mobilenet_v2-ft", "twitter2-squeezenet1_1-ft-oasis"}
+
+
+@pytest.mark.parametrize(
+    "folder",  # one frozen, one fine-tuned on the other folds and one on another set in `make test`
+    [pytest.param(f, marks=[pytest.mark.slow] * (f.name not in QUICK), id=f.name) for f in RUNS],
+)
 def test_recorded_runs_give_what_the_paper_says(folder):
     rows = recompute.recompute(folder)
     fixed = rows.pop("K = 8")

@@ -82,7 +82,9 @@ def test_a_chapter_is_there_as_a_notebook_with_outputs_and_without(book, chapter
 
 def test_without_a_repository_no_page_links_to_one(book):
     for name in PAGES:
-        header = soup_of(book, name).select_one(".article-header-buttons")
+        soup = soup_of(book, name)
+        assert "On Colab, put a cell before the first" not in soup.get_text(), name
+        header = soup.select_one(".article-header-buttons")
         assert header.select("a[href^=http]") == [], name
         assert header.select(".dropdown-launch-buttons, .dropdown-source-buttons") == [], name
 

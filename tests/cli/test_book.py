@@ -116,18 +116,15 @@ print(sys.executable, run.scores.sizes["image"], run.facts["dataset"]["images"],
     assert int(scored) == int(counted) > 100
 
 
-@pytest.mark.parametrize("stem", ["03_sentiment_score", "05_fusion"])
-def test_a_chapter_reads_as_its_page(server, clone, browser, stem):
-    """The quick part of tests/publishing/test_lab_browser.py."""
+def test_a_chapter_reads_as_its_page(server, clone, browser):
+    """By *Run All Cells*; tests/publishing/test_lab_browser.py has others, by Shift+Enter."""
     address, _ = server
-    chapter = on_recorded_run(ROOT / "book" / f"{stem}.ipynb", clone / "book")
+    chapter = on_recorded_run(ROOT / "book" / "05_fusion.ipynb", clone / "book")
     built = build(chapter, clone)
     page = browser.new_page(viewport={"width": 1400, "height": 3000})
     page.set_default_timeout(60_000)
-    done = run_all(page, (address, clone), chapter.name, by_menu=stem == "05_fusion")
-    reads_as_a_page(page, done, built)
-    if stem == "05_fusion":
-        a_control_draws_anew(page)
+    reads_as_a_page(page, run_all(page, (address, clone), chapter.name, by_menu=True), built)
+    a_control_draws_anew(page)
     page.close()
 
 

@@ -3,14 +3,12 @@
 import csv
 import io
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+import urllib.request
 from pathlib import Path
-from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -19,41 +17,14 @@ import xarray as xr
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
+from tests.cli.helpers import arlib, arlib_here
 
-from arlib import cli
 from arlib._support.stores import write_store
 from arlib.evaluation import further_methods, methods
 from arlib.networks import LinearHead, load_backbone
 from arlib.scoring import open_scores, save_scores
 
 ROOT = Path(__file__).parents[2]
-
-
-def arlib(*arguments, cwd, **environment):
-    """Run `arlib` in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "arlib.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, **environment},
-        check=False,
-    )
-
-
-def arlib_here(*arguments, cwd, **environment):
-    """Run `arlib` in this process, which has done the imports that each process does anew."""
-    output, errors = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(cwd)
-        patch.setattr(sys, "argv", ["arlib", *map(str, arguments)])
-        for name, value in environment.items():
-            patch.setenv(name, str(value))
-        with redirect_stdout(output), redirect_stderr(errors), pytest.raises(SystemExit) as ended:
-            cli.main()
-    return SimpleNamespace(
-        returncode=ended.value.code, stdout=output.getvalue(), stderr=errors.getvalue()
-    )
 
 
 @pytest.fixture(scope="module")
@@ -181,10 +152,14 @@ def test_predict_goes_on_after_a_file_that_is_no_image(folder, tmp_path):
 
 
 def test_an_error_is_one_line_across_the_process_boundary(tmp_path):
-    done = arlib("run", "recorded", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "run this inside a clone of its repository" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    """As of any command; one that starts quickly, and one that reads a book."""
+    for done, cause in (
+        (arlib("data", "where", "flickr", cwd=tmp_path), "no dataset 'flickr' in the catalogue"),
+        (arlib_here("run", "recorded", cwd=tmp_path), "run this inside a clone of its repository"),
+    ):
+        assert done.returncode == 1
+        assert cause in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -296,11 +271,12 @@ def test_nothing_is_learned_without_labels(command, tmp_path, caplog):
     assert caplog.messages == ["zip: no labels: to have bad/, good/ as classes, give zip/photos"]
 
 
-def test_weights_that_cannot_be_had_name_the_file(folder, tmp_path):
+def test_weights_that_cannot_be_had_name_the_file(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(urllib.request, "_opener", None)  # one that exists knows no other proxies
     nowhere = {"ARLIB_DATA": str(tmp_path), "TORCH_HOME": str(tmp_path / "hub")}
     offline = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
     score = ["score", "--images", folder, "--backbone", "squeezenet1_1", "--out", "s.zarr"]
-    done = arlib(*score, cwd=tmp_path, **nowhere, **offline)
+    done = arlib_here(*score, cwd=tmp_path, **nowhere, **offline)
     assert done.returncode == 1
     assert f"{tmp_path}/weights/squeezenet1_1.safetensors does not exist" in done.stderr
     assert "Traceback" not in done.stderr
@@ -341,6 +317,7 @@ def test_score_a_folder_with_a_head_of_ones_own(folder, tmp_path):
     assert "exists already" in done.stderr
 
 
+@pytest.mark.slow  # tests/scoring/test_scores.py kills what writes the store, without a network
 def test_a_killed_score_leaves_no_incomplete_store(folder, tmp_path):
     """Killed while it writes the store."""
     code = f"""
@@ -370,7 +347,7 @@ class TestFinetune:
         return ["finetune", "scenes-annotated", *fixed, *quick, *more]
 
     def test_trains_prints_metrics_and_does_not_train_twice(self, tmp_path):
-        done = arlib(*self.arguments("tuned"), cwd=tmp_path)
+        done = arlib_here(*self.arguments("tuned"), cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "val_accuracy" in done.stdout
         assert done.stdout.splitlines()[-1] == "to use it: arlib predict --model tuned IMAGE"

@@ -425,7 +425,7 @@ class Kind:
     files: str
     command: list[str]
     known: Callable[[Path, Done], object] | None = None  # of a verified file: what must stay
-    few: int = 8  # tries in `make test`, of 200
+    few: int = 5  # tries in `make test`, of 200
     also: tuple[
         str, ...
     ] = ()  # what else may be named: the edition that lacks the file or contradicts it
@@ -489,7 +489,7 @@ KINDS = {
     "shard": Kind(
         write_half_scored, "s.zarr.partial/parts/**/*", [*SCORE, *NETWORK], stored, few=4
     ),
-    "lock": Kind(write_half_scored, "s.zarr.partial/lock", [*SCORE, *NETWORK], stored, few=6),
+    "lock": Kind(write_half_scored, "s.zarr.partial/lock", [*SCORE, *NETWORK], stored, few=5),
     "finished store": Kind(write_scored, "s.zarr/**/*", [*SCORE, *NETWORK], stored),
     **{
         f"labels of {name}": Kind(

@@ -1,28 +1,23 @@
-"""`arlib data` across the process boundary: its output and its exit status."""
+"""`arlib data`: its output and its exit status, once across the process boundary."""
 
 import json
-import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.cli.helpers import arlib, arlib_here
 
 from arlib.cli.commands import main
 from arlib.datasets import describe, load
 from arlib.datasets.scenes import export
 
 
-def data(*arguments, cwd, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "arlib.cli", "data", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={k: v for k, v in os.environ.items() if k != "ARLIB_DATA"} | environment,
-        check=False,
-    )
+def data(*arguments, cwd, run=arlib_here, **environment):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("ARLIB_DATA", raising=False)
+        return run("data", *arguments, cwd=cwd, **environment)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +81,7 @@ def test_where_describes_how(tmp_path):
 
 
 def test_check_of_everything_that_is_here(root, tmp_path):
-    done = data("check", cwd=tmp_path, ARLIB_DATA=str(root))
+    done = data("check", cwd=tmp_path, run=arlib, ARLIB_DATA=str(root))
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     lines = done.stdout.splitlines()

@@ -137,7 +137,7 @@ class TestWhatANetworkLearnedFrom:
         assert network.sha256() == run.plain("vgg_tiny").sha256()
         assert trained == []
 
-    @pytest.mark.parametrize("fold", [1, 4])
+    @pytest.mark.parametrize("fold", [1, pytest.param(4, marks=pytest.mark.slow)])
     def test_a_head_is_fitted_on_the_other_folds(self, fold):
         run = protocol("none")
         features = global_outputs(

@@ -155,7 +155,7 @@ def test_measured_again_a_run_is_the_same(tmp_path, results):
     assert set(apart) > {"objectness", "box", "global_probability", "label", "fold", "results"}
 
 
-@pytest.mark.parametrize("fold", [1, 4])
+@pytest.mark.parametrize("fold", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_head_has_not_seen_the_fold_that_it_predicts(results, fold):
     """Fitted again by hand for one fold, it gives the full images' recorded probabilities."""
     dataset = datasets.load("folder")

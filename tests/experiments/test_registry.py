@@ -60,7 +60,7 @@ def refuse(*_, **__):
     raise AssertionError("made again")
 
 
-@pytest.mark.parametrize("name", ["annotated", "folded"])
+@pytest.mark.parametrize("name", ["annotated", pytest.param("folded", marks=pytest.mark.slow)])
 def test_a_run_that_is_not_there_is_made_with_the_default_settings(
     tmp_path, name, monkeypatch, capsys
 ):

@@ -352,21 +352,16 @@ COLAB = "https://colab.research.google.com/github/someone/affective/blob/main/bo
 ON_GITLAB = "https://mybinder.org/v2/gl/someone%2Faffective/main?urlpath=lab/tree/book/one.ipynb"
 
 
-@pytest.mark.parametrize(
-    ("repository", "present", "absent"),
-    [
-        (None, [], ["github", "gitlab", "colab", "mybinder"]),
-        (CLONE, [CLONE, f"{CLONE}/edit/main/book/one.ipynb", BINDER, COLAB], ["gitlab"]),
-        ("https://gitlab.com/someone/affective", [ON_GITLAB], ["colab", "github.com/some"]),
-    ],
-    ids=["nowhere", "github", "gitlab"],
-)
-def test_the_built_pages_have_these_links_and_no_others(
-    stage, tmp_path, repository, present, absent
-):
-    site = build_site(stage, tmp_path / "build", repository=repository).parent
+LINKS = {
+    None: ([], ["github", "gitlab", "colab", "mybinder"]),
+    CLONE: ([CLONE, f"{CLONE}/edit/main/book/one.ipynb", BINDER, COLAB], ["gitlab"]),
+    "https://gitlab.com/someone/affective": ([ON_GITLAB], ["colab", "github.com/some"]),
+}
+
+
+def has_its_links_and_no_others(site, repository):
     page = (site / "book" / "one.html").read_text()
-    links = re.findall(r'<a href="([^"]*)"', page)
+    links, (present, absent) = re.findall(r'<a href="([^"]*)"', page), LINKS[repository]
     for address in present:
         assert address in links
     for word in absent:
@@ -374,8 +369,11 @@ def test_the_built_pages_have_these_links_and_no_others(
     assert ("On Colab, put a cell before the first" in page) == (repository == CLONE)
 
 
-def test_the_front_and_the_first_page_have_the_same_card(stage, tmp_path):
-    site = build_site(stage, tmp_path / "build", address="http://localhost:8000/book").parent
+def test_the_built_pages_have_links_to_their_repository_and_their_card(stage, tmp_path):
+    """The front and the first page have the same card."""
+    address = "http://localhost:8000/book"
+    site = build_site(stage, tmp_path / "build", repository=CLONE, address=address).parent
+    has_its_links_and_no_others(site, CLONE)
     front, first = ((site / name).read_text() for name in ("index.html", "book/index.html"))
     for text in (
         'property="og:title"',
@@ -387,6 +385,15 @@ def test_the_front_and_the_first_page_have_the_same_card(stage, tmp_path):
         assert text in first
     assert '<meta http-equiv="refresh" content="0; url=book/index.html" />' in front
     assert front.endswith("</html>\n")
+
+
+@pytest.mark.slow  # the site of the smoke edition has no repository either
+@pytest.mark.parametrize("repository", [each for each in LINKS if each != CLONE])
+def test_without_a_repository_or_with_one_on_gitlab_there_are_fewer_links(
+    stage, tmp_path, repository
+):
+    site = build_site(stage, tmp_path / "build", repository=repository).parent
+    has_its_links_and_no_others(site, repository)
 
 
 def test_a_page_that_is_missing_or_incomplete_is_refused(stage, tmp_path):

@@ -73,16 +73,27 @@ def heads():
     return {fold: random_head(rng) for fold in (1, 2, 3)}
 
 
+@pytest.fixture(scope="module")
+def scored(drawn, networks, tmp_path_factory):
+    """What one network a fold predicts, as it was returned, and its store."""
+    folder = tmp_path_factory.mktemp("scored")
+    return score_cross_fold(Classifiers(networks), drawn, GRID, folder / "store", **QUIET)[
+        0
+    ], folder
+
+
 def readable(dataset):
     return np.array([number not in UNREADABLE for number in range(len(dataset))])
 
 
 @pytest.mark.parametrize("headed", [False, True])
 def test_several_networks_are_each_fold_alone_in_the_datasets_order(
-    drawn, networks, heads, headed, tmp_path
+    drawn, networks, heads, headed, scored, tmp_path
 ):
-    classifiers = Classifiers(networks, heads if headed else None)
-    together, _ = score_cross_fold(classifiers, drawn, GRID, tmp_path / "all", **QUIET)
+    together, _ = scored
+    if headed:
+        classifiers = Classifiers(networks, heads)
+        together, _ = score_cross_fold(classifiers, drawn, GRID, tmp_path / "all", **QUIET)
     assert together.image.values.tolist() == drawn.keys[readable(drawn)].tolist()
     assert together.fold.values.tolist() == drawn.folds[readable(drawn)].tolist()
     assert together.label.values.tolist() == drawn.labels[readable(drawn)].tolist()
@@ -102,25 +113,25 @@ def test_several_networks_are_each_fold_alone_in_the_datasets_order(
             np.testing.assert_allclose(part[name], alone[name], atol=1e-5)
 
 
-def test_another_folds_network_predicts_something_else(drawn, networks, tmp_path):
+def test_another_folds_network_predicts_something_else(drawn, networks, scored, tmp_path):
     """What the test above would see if networks were mixed up."""
-    right, _ = score_cross_fold(Classifiers(networks), drawn, GRID, tmp_path / "right", **QUIET)
+    right, _ = scored
     mixed = {1: networks[2], 2: networks[3], 3: networks[1]}
     wrong, _ = score_cross_fold(Classifiers(mixed), drawn, GRID, tmp_path / "wrong", **QUIET)
     apart = np.abs(right.global_probability - wrong.global_probability).max("emotion")
     assert float(apart.min()) > 1e-3
 
 
-def test_the_store_holds_what_is_returned(drawn, networks, tmp_path):
-    returned, _ = score_cross_fold(Classifiers(networks), drawn, GRID, tmp_path / "store", **QUIET)
-    stored = open_scores(tmp_path / "store").load()
+def test_the_store_holds_what_is_returned(scored):
+    returned, folder = scored
+    stored = open_scores(folder / "store").load()
     assert stored.equals(returned)
     assert stored.attrs == returned.attrs
-    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+    assert [path.name for path in folder.iterdir()] == ["store"]
 
 
-def test_unreadable_images_of_every_fold_are_listed(drawn, networks, tmp_path):
-    scores, _ = score_cross_fold(Classifiers(networks), drawn, GRID, tmp_path / "store", **QUIET)
+def test_unreadable_images_of_every_fold_are_listed(scored):
+    scores, _ = scored
     assert scores.attrs["unreadable"] == {"p3": "unreadable 3", "p5": "unreadable 5"}
 
 

@@ -40,16 +40,36 @@ def test_no_piece_no_outcome(engine):
     assert list(engine(partial(add, 1), [])) == []
 
 
-def test_a_running_scheduler_does_more_pieces_than_it_is_given_at_once():
+@pytest.fixture(scope="module")
+def scheduler():
+    """The address of a running scheduler, whose worker is a thread of this process."""
     from distributed import LocalCluster
 
     settings = {"n_workers": 1, "processes": False, "protocol": "tcp://", "dashboard_address": None}
     with LocalCluster(**settings, scheduler_kwargs={"dashboard_address": "127.0.0.1:0"}) as cluster:
-        outcomes = list(by_dask(partial(add, 1), range(200), scheduler=cluster.scheduler_address))
-        failing = by_dask(partial(truediv, 6), [0], scheduler=cluster.scheduler_address, tries=2)
-        assert [len(outcome.errors) for outcome in failing] == [2]
+        yield cluster.scheduler_address
+
+
+def test_a_running_scheduler_does_more_pieces_than_it_is_given_at_once(scheduler):
+    outcomes = list(by_dask(partial(add, 1), range(200), scheduler=scheduler))
+    failing = by_dask(partial(truediv, 6), [0], scheduler=scheduler, tries=2)
+    assert [len(outcome.errors) for outcome in failing] == [2]
     assert sorted(outcome.number for outcome in outcomes) == list(range(200))
     assert all(outcome.value == outcome.number + 1 for outcome in outcomes)
+
+
+def test_no_room_for_one_is_no_room_for_all(scheduler, tmp_path):
+    with pytest.raises(NonRetryableError, match=r"^OSError: .* No space left on device$"):
+        list(by_dask(partial(full, tmp_path), [9, 0], scheduler=scheduler))
+    assert len(list(tmp_path.glob("9-*"))) == 1
+
+
+def full(folder, number):
+    """Leave a file for the try; for the piece 9 there is no room."""
+    (folder / f"{number}-{time.time_ns()}").touch()
+    if number == 9:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return number
 
 
 @pytest.mark.parametrize(
@@ -127,12 +147,6 @@ def test_a_new_worker_that_is_late_stops_nothing_unless_none_is_there(there):
         return
     with pytest.raises(TimeoutError, match="Only 0/1"):
         workers._await_workers(Client(), 2)
-
-
-def test_no_room_for_one_is_no_room_for_all(tmp_path):
-    result = finish(start(tmp_path, [9, 0]))
-    assert result == {"non_retryable": "OSError: [Errno 28] No space left on device"}
-    assert len(list(tmp_path.glob("9-*"))) == 1
 
 
 @pytest.mark.parametrize("how", [pytest.param("Ctrl-C", marks=pytest.mark.slow), "kill -9"])
