@@ -14,6 +14,7 @@ RESULTS = ROOT / "book" / "results"
 TITLES = {"twitter2": "Twitter II", "oasis": "OASIS"}
 NETWORKS = {
     "efficientnet_lite0": "EfficientNet-Lite0",
+    "efficientnet_lite2": "EfficientNet-Lite2",
     "mobilenet_v2": "MobileNetV2",
     "squeezenet1_1": "SqueezeNet 1.1",
 }
@@ -99,6 +100,9 @@ def tuned_table(tuned):
         cells = [name, f"{100 * column.majority.max():.1f}"]
         for method in ROWS:
             row = column.loc[method]
+            if np.isnan(row.accuracy):
+                cells.append("–")
+                continue
             marks = ("*" if row.p_holm < 0.05 else "") + row["mark"][:1]
             others = f"{100 * row.balanced_accuracy:.1f}, {row.auc:.3f}"
             cells.append(f"{interval(row, 'accuracy')}{marks}; {others}")
