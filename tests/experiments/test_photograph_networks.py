@@ -14,8 +14,10 @@ from arlib.experiments.baselines.pcnn import Progress
 from arlib.experiments.baselines.rows import Missing
 from arlib.experiments.photographs import Experiment
 from arlib.networks import (
+    FeatureMaps,
     LinearHead,
     WeightsError,
+    fit_coupled,
     load_backbone,
 )
 from arlib.proposals import Grid
@@ -89,6 +91,37 @@ class TestWhatANetworkLearnedFrom:
             others = run.columns(DATASET).keys[run.columns(DATASET).folds != fold].tolist()
             assert learned(trained, network) == set(others)
         assert [name for name, *_ in trained] == ["finetune", "train_on"] * 5
+
+    def test_neither_did_the_one_with_a_coupled_head(self, trained):
+        run = protocol()
+        classifiers = run.coupled_classifiers(DATASET)
+        for fold, network in classifiers.networks.items():
+            others = run.columns(DATASET).keys[run.columns(DATASET).folds != fold].tolist()
+            assert learned(trained, network) == set(others)
+        assert len(trained) == 5
+        again = run.coupled_classifiers(DATASET).networks
+        assert again == classifiers.networks, "each is trained once"
+
+    def test_a_frozen_networks_coupled_heads_saw_the_other_folds_alone(self, trained, monkeypatch):
+        run, seen = protocol("none"), []
+
+        def fit(network, maps, labels, classes, training):
+            seen.append((maps, labels))
+            return fit_coupled(network, maps, labels, classes, training)
+
+        monkeypatch.setattr(trainings, "fit_coupled", fit)
+        networks = run.coupled_classifiers(DATASET).networks
+        assert not trained
+        dataset, plain = run.columns(DATASET), run.plain("vgg_tiny")
+        maps = global_outputs(dataset, FeatureMaps(plain), features=True, progress=False)
+        for (of_others, labels), fold in zip(seen, networks, strict=True):
+            others = dataset.folds != fold
+            np.testing.assert_array_equal(labels, dataset.labels[others])
+            np.testing.assert_allclose(of_others, maps[others], atol=1e-6)
+        shas = {network.sha256() for network in networks.values()}
+        assert len(shas) == 5
+        below = {next(network.parameters()).data_ptr() for network in networks.values()}
+        assert below == {next(plain.parameters()).data_ptr()}, "the network itself"
 
     def test_images_without_label_are_not_learned_from_and_those_without_fold_are(self, trained):
         run = protocol()
@@ -249,6 +282,7 @@ class TestWhatIsMissing:
             "VGGNet",
             "VGGNet + ft + obj + senti + ff (K = 1)",
             "VGGNet + ft + CAM + lf",
+            "WSCNet + VGGNet",
         ]
         assert np.isfinite(baselines.probability.values).all()
         assert baselines.control.values.tolist() == ["grid", "ten-crop"]
