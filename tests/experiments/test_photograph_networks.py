@@ -2,9 +2,12 @@
 
 import shutil
 from dataclasses import replace
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from PIL import Image
 
 from arlib import datasets
@@ -13,6 +16,7 @@ from arlib.experiments import trainings
 from arlib.experiments.baselines.pcnn import Progress
 from arlib.experiments.baselines.rows import Missing
 from arlib.experiments.photographs import Experiment
+from arlib.experiments.runs import open_run
 from arlib.networks import (
     FeatureMaps,
     LinearHead,
@@ -403,3 +407,26 @@ def test_nor_from_a_set_that_holds_them():
 
 def test_the_readers_settings_reach_it():
     assert np.unique(protocol(reader={"n_folds": 3}).columns(DATASET).folds).tolist() == [1, 2, 3]
+
+
+def test_a_row_of_maps_is_added_to_a_run_that_was_recorded_without_it(tmp_path):
+    path = Path(__file__).parents[2] / "tools" / "add_row.py"
+    spec = spec_from_file_location("add_row", path)
+    tool = module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    folder = protocol("none", rows="main").measure(DATASET, tmp_path)
+    before = open_run(folder).load()
+    tool.add_row("wscnet", folder)
+    after, row = open_run(folder).load(), "WSCNet + VGGNet"
+    assert after.baselines.method.values.tolist() == [*before.baselines.method.values, row]
+    xr.testing.assert_equal(
+        after.baselines.drop_vars(["wscnet_box", "wscnet_peak"]).isel(method=slice(-1)),
+        before.baselines,
+    )
+    assert np.isfinite(after.baselines.probability.values[-1]).all()
+    assert after.baselines.wscnet_box.sizes == {"image": 20, "corner": 4}
+    facts = {**after.facts}
+    assert facts.pop("added")[row]["full_images_apart"] < 1e-4
+    assert facts == before.facts
+    with pytest.raises(SystemExit, match="has the row"):
+        tool.add_row("wscnet", folder)
