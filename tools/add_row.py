@@ -1,10 +1,10 @@
-"""Measure the row of class activation maps for recorded runs that are older than the row.
+"""Measure a row of maps for recorded runs that are older than the row.
 
-    ARLIB_DATA=... python tools/add_row.py RUN ...
+    ARLIB_DATA=... python tools/add_row.py ROW RUN ...
 
-RUN is a folder of book/results, of a frozen network. Its heads are fitted anew, and must predict
-the full images as recorded; then the row is written beside those that are there, and run.json says
-by which command and commit.
+ROW is "cam" or "wscnet"; RUN is a folder of book/results, or a path, of a frozen network. Its heads
+are fitted anew, and must predict the full images as recorded; then the row is written beside those
+that are there, and run.json says by which command and commit.
 """
 
 import json
@@ -23,14 +23,14 @@ from arlib.experiments import open_run, parse_experiment
 from arlib.scoring import classify_boxes
 
 RESULTS = Path(__file__).parents[1] / "book" / "results"
-ROW = "VGGNet + ft + CAM + lf"
+ADDED = {"cam": "VGGNet + ft + CAM + lf", "wscnet": "WSCNet + VGGNet"}
 
 
-def add_row(name):
+def add_row(key, name):
     """Measure the row of one run, and write it into its folder."""
-    folder = RESULTS / name
+    folder, row = RESULTS / name, ADDED[key]
     run = open_run(folder).load()
-    if not run.frozen or ROW in run.baselines.method:
+    if not run.frozen or row in run.baselines.method:
         sys.exit(f"{name} is not of a frozen network, or has the row")
     (stages,) = parse_experiment(run.facts["experiment"]).stages()
     (column,) = stages.protocol.columns
@@ -38,20 +38,19 @@ def add_row(name):
     if not apart <= 1e-4:
         sys.exit(f"{name}: the heads predict the full images otherwise, by up to {apart:.2g}")
 
-    old, new = run.baselines, stages.add_row(column, ROW, run.scores)
+    old, new = run.baselines, stages.add_row(column, row, run.scores)
     together = old.drop_vars(["probability", "method"]).assign(
         probability=xr.concat([old.probability, new.probability], "method"),
-        cam_box=new.cam_box,
-        cam_peak=new.cam_peak,
+        **{each: new[each] for each in (f"{key}_box", f"{key}_peak")},
     )
-    fresh = folder.with_name(f".{name}.fresh")
+    fresh = folder.with_name(f".{folder.name}.fresh")
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(folder, fresh, ignore=shutil.ignore_patterns("baselines.zarr"))
     write_store(together.assign_attrs(old.attrs), fresh / "baselines.zarr")
     facts = json.loads((folder / "run.json").read_text())
-    facts["added"] = {
-        ROW: {
-            "command": " ".join(["python tools/add_row.py", name]),
+    facts["added"] = facts.get("added", {}) | {
+        row: {
+            "command": f"python tools/add_row.py {key} {folder.name}",
             "commit": source_commit(),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "full_images_apart": apart,
@@ -59,7 +58,7 @@ def add_row(name):
     }
     write_atomic(fresh / "run.json", json.dumps(facts, indent=1) + "\n")
     replace_folder(fresh, folder)
-    print(f"{name}: {old.sizes['image']} images; full images at most {apart:.1e} apart")
+    print(f"{folder.name}: {old.sizes['image']} images; full images at most {apart:.1e} apart")
 
 
 def _full_images_apart(run, stages, column):
@@ -75,7 +74,7 @@ def _full_images_apart(run, stages, column):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 1:
+    if len(sys.argv) < 3 or sys.argv[1] not in ADDED:
         sys.exit(__doc__)
-    for each in sys.argv[1:]:
-        add_row(each)
+    for each in sys.argv[2:]:
+        add_row(sys.argv[1], each)

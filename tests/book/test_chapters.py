@@ -362,6 +362,8 @@ def test_08_compares_networks_with_uses_of_regions(glued, live):
     # an oracle on random crops is measured where the run has them
     assert found["len(lead)"] == "3"
     assert found["len(maps)"] == "3"
+    recorded_with = [run for run in recorded if "WSCNet + VGGNet" in run.baselines.method]
+    assert found["len(coupled)"] == str(len(recorded_with) + 1), "the live run has the row"
 
 
 def test_06b_changes_the_settings_of_the_live_run(glued, live):

@@ -627,7 +627,7 @@ def test_run_can_only_measure_and_record_the_runs(book, tmp_path, monkeypatch, m
     assert "besides the other rows of Table 1" in seconds
     rows = ["SentiBank", "PCNN + CaffeNet", "PCNN + VGGNet", "VGGNet"]
     rows += ["VGGNet + ft + obj + senti + ff (K = 1)", "DeepSentiBank"]
-    rows += ["VGGNet + ft + CAM + lf", "controls"]
+    rows += ["VGGNet + ft + CAM + lf", "WSCNet + VGGNet", "controls"]
     assert re.sub(r"\d+ s$", "N s", "\n".join(lines), flags=re.MULTILINE).splitlines() == [
         "scoring: twitter2-vgg_tiny",
         *(f"  twitter2: {row}" for row in rows),

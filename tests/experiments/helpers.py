@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from arlib.datasets import Dataset, ImageError
 from arlib.experiments.runs import write_baselines
+from arlib.networks import Training, fit_coupled, split_network
 from arlib.scoring import save_scores
 
 
@@ -29,6 +31,14 @@ def drawn_dataset(images, labels, folds, broken, **columns):
         draw=draw,
         **columns,
     )
+
+
+def with_coupled_head(network):
+    """Put a coupled head on a network, after a step of training on nothing."""
+    size, trunk = network.preprocessing.size, split_network(network)[0]
+    maps = trunk(torch.zeros(2, 3, size, size)).flatten(1).detach().numpy()
+    plan = Training(iterations=1, batch_size=2)
+    return fit_coupled(network, maps, np.array([0, 1]), network.classes, plan)
 
 
 def write_measured_run(folder, scores):

@@ -2,9 +2,12 @@
 
 import shutil
 from dataclasses import replace
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from PIL import Image
 
 from arlib import datasets
@@ -13,9 +16,12 @@ from arlib.experiments import trainings
 from arlib.experiments.baselines.pcnn import Progress
 from arlib.experiments.baselines.rows import Missing
 from arlib.experiments.photographs import Experiment
+from arlib.experiments.runs import open_run
 from arlib.networks import (
+    FeatureMaps,
     LinearHead,
     WeightsError,
+    fit_coupled,
     load_backbone,
 )
 from arlib.proposals import Grid
@@ -89,6 +95,37 @@ class TestWhatANetworkLearnedFrom:
             others = run.columns(DATASET).keys[run.columns(DATASET).folds != fold].tolist()
             assert learned(trained, network) == set(others)
         assert [name for name, *_ in trained] == ["finetune", "train_on"] * 5
+
+    def test_neither_did_the_one_with_a_coupled_head(self, trained):
+        run = protocol()
+        classifiers = run.coupled_classifiers(DATASET)
+        for fold, network in classifiers.networks.items():
+            others = run.columns(DATASET).keys[run.columns(DATASET).folds != fold].tolist()
+            assert learned(trained, network) == set(others)
+        assert len(trained) == 5
+        again = run.coupled_classifiers(DATASET).networks
+        assert again == classifiers.networks, "each is trained once"
+
+    def test_a_frozen_networks_coupled_heads_saw_the_other_folds_alone(self, trained, monkeypatch):
+        run, seen = protocol("none"), []
+
+        def fit(network, maps, labels, classes, training):
+            seen.append((maps, labels))
+            return fit_coupled(network, maps, labels, classes, training)
+
+        monkeypatch.setattr(trainings, "fit_coupled", fit)
+        networks = run.coupled_classifiers(DATASET).networks
+        assert not trained
+        dataset, plain = run.columns(DATASET), run.plain("vgg_tiny")
+        maps = global_outputs(dataset, FeatureMaps(plain), features=True, progress=False)
+        for (of_others, labels), fold in zip(seen, networks, strict=True):
+            others = dataset.folds != fold
+            np.testing.assert_array_equal(labels, dataset.labels[others])
+            np.testing.assert_allclose(of_others, maps[others], atol=1e-6)
+        shas = {network.sha256() for network in networks.values()}
+        assert len(shas) == 5
+        below = {next(network.parameters()).data_ptr() for network in networks.values()}
+        assert below == {next(plain.parameters()).data_ptr()}, "the network itself"
 
     def test_images_without_label_are_not_learned_from_and_those_without_fold_are(self, trained):
         run = protocol()
@@ -249,6 +286,7 @@ class TestWhatIsMissing:
             "VGGNet",
             "VGGNet + ft + obj + senti + ff (K = 1)",
             "VGGNet + ft + CAM + lf",
+            "WSCNet + VGGNet",
         ]
         assert np.isfinite(baselines.probability.values).all()
         assert baselines.control.values.tolist() == ["grid", "ten-crop"]
@@ -369,3 +407,26 @@ def test_nor_from_a_set_that_holds_them():
 
 def test_the_readers_settings_reach_it():
     assert np.unique(protocol(reader={"n_folds": 3}).columns(DATASET).folds).tolist() == [1, 2, 3]
+
+
+def test_a_row_of_maps_is_added_to_a_run_that_was_recorded_without_it(tmp_path):
+    path = Path(__file__).parents[2] / "tools" / "add_row.py"
+    spec = spec_from_file_location("add_row", path)
+    tool = module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    folder = protocol("none", rows="main").measure(DATASET, tmp_path)
+    before = open_run(folder).load()
+    tool.add_row("wscnet", folder)
+    after, row = open_run(folder).load(), "WSCNet + VGGNet"
+    assert after.baselines.method.values.tolist() == [*before.baselines.method.values, row]
+    xr.testing.assert_equal(
+        after.baselines.drop_vars(["wscnet_box", "wscnet_peak"]).isel(method=slice(-1)),
+        before.baselines,
+    )
+    assert np.isfinite(after.baselines.probability.values[-1]).all()
+    assert after.baselines.wscnet_box.sizes == {"image": 20, "corner": 4}
+    facts = {**after.facts}
+    assert facts.pop("added")[row]["full_images_apart"] < 1e-4
+    assert facts == before.facts
+    with pytest.raises(SystemExit, match="has the row"):
+        tool.add_row("wscnet", folder)

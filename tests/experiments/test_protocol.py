@@ -24,7 +24,7 @@ from arlib.experiments.rates import Rates
 
 pytestmark = pytest.mark.xdist_group("protocol")  # one worker makes what they share
 
-CAM = "VGGNet + ft + CAM + lf"
+CAM, WSCNET = "VGGNet + ft + CAM + lf", "WSCNet + VGGNet"
 COLUMNS = ("twitter1-five", "twitter2", "vso-held-out")
 SMALL = Protocol(
     "vgg_tiny",
@@ -121,7 +121,7 @@ def test_the_share_that_pcnn_dropped_is_said_and_kept(runs, said):
 def test_a_row_that_was_not_named_says_so(runs):
     missing = runs["twitter2"].baselines.attrs["missing"]
     reason = "not asked for: the protocol's rows do not name it"
-    assert missing == dict.fromkeys(["DeepSentiBank", CAM, "controls"], reason)
+    assert missing == dict.fromkeys(["DeepSentiBank", CAM, WSCNET, "controls"], reason)
 
 
 def test_what_is_kept_is_not_made_again(runs, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import xarray as xr
-from tests.experiments.helpers import drawn_dataset
+from tests.experiments.helpers import drawn_dataset, with_coupled_head
 
 from arlib._support.stores import open_store
 from arlib.evaluation import further_methods, methods
@@ -15,6 +15,7 @@ from arlib.experiments.baselines import rows as module
 from arlib.experiments.baselines.former_fusion import former_fusion
 from arlib.experiments.baselines.rows import (
     CAM,
+    WSCNET,
     Missing,
     control_probabilities,
     measure_rows,
@@ -28,7 +29,7 @@ from arlib.scoring import Classifiers, global_outputs, score_cam, score_cross_fo
 
 N, BROKEN = 40, 6
 FF = "VGGNet + ft + obj + senti + ff (K = 1)"
-ROWS = ["SentiBank", "PCNN + CaffeNet", "PCNN + VGGNet", "VGGNet", FF, "DeepSentiBank", CAM]
+ROWS = ["SentiBank", "PCNN + CaffeNet", "PCNN + VGGNet", "VGGNet", FF, "DeepSentiBank", CAM, WSCNET]
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +83,7 @@ def given(classifiers):
         "bank": Bank,
         "deep": lambda: network(4, classes=5),
         "pcnn": {"PCNN + CaffeNet": lambda: classifiers, "PCNN + VGGNet": lambda: turned},
+        "coupled": lambda: Classifiers({fold: with_coupled_head(network(fold)) for fold in (1, 2)}),
         "progress": False,
     }
 
@@ -94,14 +96,15 @@ def test_rows_are_those_that_table_1_wants_of_a_run(readable, scores, classifier
     """Those of its methods that scores alone cannot fill."""
     names = list(rows(readable, scores, classifiers, given))
     every = [*methods(), *further_methods()]
-    measured = [row.name for row in every if re.search("PCNN|Bank|^VGGNet$|ff|CAM", row.name)]
+    measured = [row.name for row in every if re.search("PCNN|Bank|^VGGNet$|ff|CAM|WSC", row.name)]
     assert names == ROWS == measured
 
 
 def test_nothing_is_made_before_a_row_is_measured(readable, scores, classifiers, given):
     pcnn = {"PCNN + CaffeNet": never, "PCNN + VGGNet": never}
-    named = rows(readable, scores, classifiers, given, bank=never, deep=never, pcnn=pcnn)
-    for name in ("SentiBank", "DeepSentiBank", *pcnn):
+    changes = {"bank": never, "deep": never, "pcnn": pcnn, "coupled": never}
+    named = rows(readable, scores, classifiers, given, **changes)
+    for name in ("SentiBank", "DeepSentiBank", WSCNET, *pcnn):
         with pytest.raises(AssertionError, match="made too early"):
             named[name]()
 
@@ -204,6 +207,22 @@ def test_cam_is_the_mean_over_the_maps_regions_or_else_the_full_image(
         there = own[image][~np.isnan(own[image]).any(axis=1)]
         assert len(there)
         np.testing.assert_allclose(probability[image], there.mean(axis=0), atol=1e-6)
+
+
+def test_wscnet_is_the_full_image_by_its_folds_coupled_network_and_its_maps_place(
+    readable, scores, classifiers, given
+):
+    few, kept = readable.subset(slice(4)), scores.isel(image=slice(4))
+    row = rows(few, kept, classifiers, given)[WSCNET]
+    measured = measure_rows(few, {WSCNET: row})
+    coupled = given["coupled"]()
+    place = score_cam(few, kept, coupled, progress=False)
+    np.testing.assert_array_equal(measured.wscnet_box, place.box[:, 0])
+    np.testing.assert_array_equal(measured.wscnet_peak, place.peak)
+    for fold, network in coupled.networks.items():
+        mine = few.folds == fold
+        alone = global_outputs(few.subset(mine), network, progress=False)
+        np.testing.assert_allclose(measured.probability[0, mine], alone, atol=1e-5)
 
 
 @pytest.fixture(scope="module")

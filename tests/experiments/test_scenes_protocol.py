@@ -57,6 +57,7 @@ ROWS = {
     "VGGNet",
     "VGGNet + ft + obj + senti + ff (K = 1)",
     "VGGNet + ft + CAM + lf",
+    "WSCNet + VGGNet",
     "DeepSentiBank",
 }
 QUIET = {"progress": False}
@@ -141,7 +142,7 @@ def test_nothing_learned_from_the_held_out_tenth(runs, learned):
     assert tenth == set(stages.source.keys[stages.source.folds == 1].tolist())
     assert len(tenth) == len(stages.source) // 10
     of_tagged = [keys for name, keys in learned if name.startswith("scenes-tagged")]
-    assert len(of_tagged) >= 6, "fine-tuned twice, PCNN twice, by tags, and the bank"
+    assert len(of_tagged) >= 7, "fine-tuned twice, PCNN twice, by tags, coupled, and the bank"
     for keys in of_tagged:
         assert keys == set(stages.source.keys.tolist()) - tenth
 

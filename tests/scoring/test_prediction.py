@@ -171,7 +171,7 @@ class TestRegionsOfTheMap:
         with pytest.raises(ValueError, match="the regions of 'cam' are its own"):
             predict(image, network=network, proposals=Grid(3), regions="cam")
         vit = load_backbone("vit_b_16", classes=2, weights="random")
-        with pytest.raises(ValueError, match="vit_b_16 cannot be shared"):
+        with pytest.raises(ValueError, match="vit_b_16 cannot be split"):
             predict(image, network=vit, regions="cam", engine="torch")
 
 

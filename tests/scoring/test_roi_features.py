@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from tests.experiments.helpers import drawn_dataset
+from tests.experiments.helpers import drawn_dataset, with_coupled_head
 
 from arlib.datasets import load
-from arlib.networks import LinearHead, load_backbone
+from arlib.networks import LinearHead, Training, fit_coupled, load_backbone, split_network
 from arlib.proposals import EdgeBoxes, Grid
 from arlib.scoring import Classifiers, scorer as scoring
 from arlib.scoring.crops import crop_regions
 from arlib.scoring.prediction import score_image
-from arlib.scoring.roi_features import SharedPass, score_cam, shared_forward, split
+from arlib.scoring.roi_features import SharedPass, score_cam, shared_forward
 from arlib.scoring.scores import pack, row
 
 CUT = {
@@ -30,7 +30,7 @@ CUT = {
 @pytest.mark.parametrize("name", CUT)
 def test_trunk_and_tail_are_the_network(name):
     network = load_backbone(name, classes=2, weights="random")
-    trunk, tail, side = split(network)
+    trunk, tail, side = split_network(network)
     assert side == CUT[name]
     size = network.preprocessing.size
     batch = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
@@ -46,8 +46,11 @@ def test_trunk_and_tail_are_the_network(name):
     [("vit_b_16", "reads more than one feature map"), ("maxvit_t", "of its own size alone")],
 )
 def test_what_cannot_be_cut_is_refused(name, reason):
-    with pytest.raises(ValueError, match=f"{name} cannot be shared: .*{reason}"):
-        split(load_backbone(name, classes=2, weights="random"))
+    network = load_backbone(name, classes=2, weights="random")
+    with pytest.raises(ValueError, match=f"{name} cannot be split: .*{reason}"):
+        split_network(network)
+    with pytest.raises(ValueError, match=rf"a coupled head reads .* feature map: {name} cannot"):
+        fit_coupled(network, np.zeros((2, 1)), np.array([0, 1]), 2, Training())
 
 
 class Joined(torch.nn.Module):
@@ -68,9 +71,9 @@ def test_a_classifier_may_read_one_map_alone():
     tiny = load_backbone("vgg_tiny", classes=2, weights="random")
     tiny.network = Joined(skips=True)
     with pytest.raises(ValueError, match="reads more than one feature map"):
-        split(tiny)
+        split_network(tiny)
     tiny.network = Joined(skips=False)
-    trunk, tail, side = split(tiny)
+    trunk, tail, side = split_network(tiny)
     maps = torch.randn(4, 3, side, side)
     expected = tiny.network.fc(maps.mean(dim=(2, 3)))
     np.testing.assert_allclose(tail(maps).detach(), expected.detach(), atol=1e-6)
@@ -203,6 +206,33 @@ class TestClassActivationMaps:
             np.testing.assert_allclose(regions.boxes[0], inside, atol=3)
             assert probability[0, emotion] > 0.9
             assert 0.7 < regions.objectness[0] <= 1  # the rest is below the threshold
+
+    def test_of_a_coupled_network_they_are_its_own(self):
+        """Detectors of red and of blue, weighed about alike: the one map has both spots."""
+        network, image = colours()
+        coupled = with_coupled_head(network)
+        pixels = torch.tensor([[255, 0, 0], [0, 0, 255], [128] * 3], dtype=torch.uint8)
+        values = coupled.preprocessing.normalize(pixels.T[None, :, :, None])[0, :, :, 0].T
+        with torch.no_grad():
+            for emotion in (0, 1):  # 1 on its colour, 0 on the others
+                detector = torch.linalg.solve(values, torch.eye(3)[emotion])
+                coupled.head.detectors.weight[4 * emotion : 4 * emotion + 4, :, 0, 0] = detector
+            coupled.head.detectors.bias.zero_()
+        shared = SharedPass(coupled, device="cpu")
+        maps = shared.maps(image)
+        with torch.no_grad():
+            expected = coupled.head.branches(maps)[2].relu()
+        expected = torch.nn.functional.interpolate(expected, scale_factor=8, mode="bilinear")[0, 0]
+        assert expected.max() > 0
+        for emotion in (0, 1):
+            found = shared.class_map(maps, image, emotion)
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+        scores = score_image(image, network=coupled, regions="cam", engine="torch")
+        boxes = scores.box.values[0][np.argsort(scores.box.values[0, :, 0])]
+        np.testing.assert_allclose(boxes, [(10, 10, 40, 30), (70, 30, 90, 50)], atol=3)
+        run = shared_forward(coupled, features=False, device="cpu")
+        expected = run(image, scores.box.values[0])
+        np.testing.assert_allclose(scores.region_probability[0], expected, atol=1e-6)
 
     def test_scores_of_maps_take_the_predicted_emotion_and_its_folds_head(self):
         """Of two folds with opposite heads each finds its own part; no label counts."""

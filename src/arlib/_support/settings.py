@@ -159,6 +159,7 @@ _TRAINING = {
     "weight_decay": Setting(float, "of SGD", 0, 1),
     "step": Setting(float, "share of the run after which rates drop; 0: never", 0, 1),
     "gamma": Setting(float, "the factor by which they drop", 0, 1, above=True),
+    "head": Setting(str, "its own classifier, or WSCNet's", choices=("linear", "coupled")),
     "class_weights": Setting(bool, "weight classes by the inverse of their share"),
     "augment": Setting(bool, "random crops and mirror images"),
     "resize": Setting(float, "size before a random crop, in the network's", 1, 10),

@@ -1,4 +1,4 @@
-"""Rows beyond the paper's: regions of attention maps, learned fusions, and an oracle.
+"""Rows beyond the paper's: regions of attention maps, WSCNet, learned fusions, and an oracle.
 
 Two fusions are learned on the other folds, in place of Eq. 2 and 3: one of predictions pooled over
 the regions, one that learns which regions to attend to. The oracle takes each image's region by its
@@ -38,6 +38,7 @@ from arlib.method import affective_regions, late_fusion, sentiment_score
 STACKED = f"{REFERENCE} + stacked regions"
 ATTENTION = f"{REFERENCE} + attention pooling"
 CAM = f"{REFERENCE} + CAM + lf"
+WSCNET = "WSCNet + VGGNet"
 ORACLE = f"{REFERENCE} + best region (oracle)"
 
 _CS = np.logspace(-3, 2, 6)
@@ -58,7 +59,7 @@ _TINY = 1e-6
 def further_methods(
     *, k: int = 8, alpha: float = 1.0, beta: float = 0.5, base: float | str = "e"
 ) -> list[Method]:
-    """List the rows beyond the paper's; all but the first are made of the scores.
+    """List the rows beyond the paper's.
 
     Args:
         k: K of Eq. 2's regions, as one of those that are stacked.
@@ -67,11 +68,12 @@ def further_methods(
         base: Eq. 1's logarithm.
 
     Returns:
-        Methods as of `methods`; `table1` corrects their p among themselves.
+        Methods as of `methods`, of which the first two are measured beside the scores; `table1`
+        corrects their p among themselves.
 
     Example:
-        >>> [method.name.removeprefix("VGGNet + ft + ") for method in further_methods()]
-        ['CAM + lf', 'stacked regions', 'attention pooling', 'best region (oracle)']
+        >>> [method.name.removeprefix("VGGNet + ft + ") for method in further_methods()][:3]
+        ['CAM + lf', 'WSCNet + VGGNet', 'stacked regions']
     """
     equations: dict[str, Any] = {"k": k, "alpha": alpha, "base": base}
     return [
@@ -79,6 +81,12 @@ def further_methods(
             CAM,
             lambda run: _with_cam(run, beta),
             "regions of the predicted emotion's class activation map, predicted on the same map",
+            FURTHER,
+        ),
+        Method(
+            WSCNET,
+            _with_coupled_head,
+            "the network with a head that detects a map of sentiment and classifies with it",
             FURTHER,
         ),
         Method(
@@ -157,6 +165,12 @@ def _with_cam(run: Run, beta: float) -> RowPrediction:
     """Fuse by Eq. 3 the full image and the mean over its CAM regions, which was measured."""
     regions = measured_probability(run, CAM)
     return RowPrediction((full_probability(run) + beta * regions) / (1 + beta))
+
+
+def _with_coupled_head(run: Run) -> RowPrediction:
+    """Take what the network with a coupled head predicts of the full image, which was measured."""
+    note = "The network stays frozen: only the head is trained." if run.frozen else ""
+    return RowPrediction(measured_probability(run, WSCNET), note)
 
 
 Fitted = Callable[[Any], np.ndarray]

@@ -63,8 +63,8 @@ class Experiment:
         batch_size: crops in one pass of scoring.
         reader: settings of the dataset's reader, such as `positive_from` of "oasis".
         rows: of Table 1, what is measured beside the scores: "main", those whose cost is small;
-            "controls", also crops of fixed places; "all", also SentiBank, PCNN and DeepSentiBank,
-            for which more is trained.
+            "controls", also crops of fixed places; "all", also SentiBank, PCNN, DeepSentiBank and
+            WSCNet, for which more is trained.
 
     Raises:
         ValueError: a network would be fine-tuned on the images that it predicts; or no such `rows`.

@@ -318,6 +318,8 @@ def _steps(
             seconds *= 2
         elif row == "cam":  # an image of twice the sides is as many pixels as four crops
             work, seconds = f"{tested:,} images", 4 * tested * rates.crop
+        elif row == "wscnet":  # a training, and of each image the map, as for "cam", and a crop
+            work, seconds, disk = steps, takes + 5 * tested * rates.crop, 4 * weights
         elif row == "controls":
             work, seconds = f"{50 * tested:,} crops", 50 * tested * rates.crop
         present = all(kept(partial(stages.row_path, name, row), "") for name in here)

@@ -35,6 +35,7 @@ ROWS = {
     "former-fusion": FORMER_FUSION,
     "deepsentibank": "DeepSentiBank",
     "cam": "VGGNet + ft + CAM + lf",
+    "wscnet": "WSCNet + VGGNet",
     "controls": "controls",
 }
 """What an edition calls what is measured beside the scores -> the row of Table 1."""
@@ -92,7 +93,7 @@ class Protocol:
         reader: settings of the columns' reader, as of `arlib.datasets.load`.
         rows: what is measured beside the scores: "sentibank", "pcnn-caffenet", "pcnn-vggnet",
             "vggnet", "former-fusion", "deepsentibank", "cam", regions of class activation maps,
-            and "controls", crops of fixed places.
+            "wscnet", a coupled head on the network, and "controls", crops of fixed places.
         seed: of the split, of training, of random weights and of synthetic scenes.
         local_share: of synthetic scenes, the share of the sentiment that objects carry, 0 to 1.
         scale: of synthetic scenes, the size of their sets, as `arlib.datasets.scenes.draw_set`.

@@ -77,6 +77,7 @@ def work_ahead() -> None:
         "sentibank": lambda: stages.bank,
         "deepsentibank": lambda: stages.deep,
         "pcnn-vggnet": partial(stages.pcnn, protocol.backbone),
+        "wscnet": stages.coupled,
     }
     steps = [step for row, step in needs.items() if row in protocol.rows]
     steps += [partial(stages.baselines, column) for column in reversed(columns)]

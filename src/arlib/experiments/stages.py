@@ -250,6 +250,7 @@ class Stages(Trainings):
                 row: partial(self.pcnn_classifiers, column, backbone)
                 for row, backbone in self._pcnn_rows.items()
             },
+            coupled=partial(self.coupled_classifiers, column),
             classify=self._fit_once if self.protocol.fit_on else None,
             progress=self.progress,
         )

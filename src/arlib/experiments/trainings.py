@@ -27,10 +27,12 @@ from arlib.experiments.names import FOLDS, FROZEN, SHIPPED
 from arlib.experiments.protocol import Protocol
 from arlib.networks import (
     Backbone,
+    FeatureMaps,
     LinearHead,
     Training,
     WeightsError,
     finetune,
+    fit_coupled,
     load_backbone,
     weights_at_hand,
 )
@@ -61,6 +63,7 @@ class Trainings(Images):
         self._plain: dict[str, Backbone] = {}  # before fine-tuning
         self._hashes: dict[str, str] = {}  # of these
         self._pcnn: dict[Path, Progress] = {}
+        self._coupled: dict[Path, Backbone] = {}
         self._classifiers: dict[str, Classifiers] = {}
 
     def pretrain(self) -> None:
@@ -236,6 +239,45 @@ class Trainings(Images):
                 f"no weights of {backbone}: ARLIB_DATA/weights/{file_name(backbone)}.safetensors "
                 "is not there, and they cannot be downloaded"
             ) from error
+
+    def coupled_folder(self, source: Dataset | None = None) -> Path:
+        """Name the folder of the network that is fine-tuned with a coupled head."""
+        return self.training_folder("coupled", self.protocol.backbone, source)
+
+    def coupled(self, source: Dataset | None = None) -> Backbone:
+        """Fine-tune the network with a coupled head, otherwise as without it."""
+        folder, backbone = self.coupled_folder(source), self.protocol.backbone
+        if folder not in self._coupled:
+            training = {**self.protocol.finetune.training, "head": "coupled"}
+            source = self.source if source is None else source
+            first = self._first(backbone)
+            self._coupled[folder] = self._train(backbone, source, folder, training, first)
+        return self._coupled[folder]
+
+    def coupled_classifiers(self, column: str) -> Classifiers:
+        """Get the network with a coupled head of each fold of a column."""
+        dataset, sources = self.columns(column), self.sources(column)
+        how = self.learns_from(dataset)
+        if how == SHIPPED:
+            raise Missing("the network stays frozen, and labels are too few to train its head")
+        if how == FROZEN:
+            return self._coupled_heads(dataset, [*sources])
+        return Classifiers({fold: self.coupled(sources[fold]) for fold in sources})
+
+    def _coupled_heads(self, dataset: Dataset, folds: list[int]) -> Classifiers:
+        """Train a coupled head for each fold on the others' feature maps; the network is frozen."""
+        network, classes = self.plain(self.protocol.backbone), len(dataset.emotions)
+        training = replace(Training.parse(self.protocol.finetune.training), seed=self.protocol.seed)
+        maps = global_outputs(
+            dataset, FeatureMaps(network), features=True, engine="torch", progress=self.progress
+        )
+        usable = np.isfinite(maps).all(axis=1) & (dataset.labels >= 0)
+
+        def fit(fold: int) -> Backbone:
+            learn = usable & (dataset.folds != fold)
+            return fit_coupled(network, maps[learn], dataset.labels[learn], classes, training)
+
+        return Classifiers({fold: fit(fold) for fold in folds})
 
     @cached_property
     def bank(self) -> SentiBank:

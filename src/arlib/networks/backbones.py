@@ -16,7 +16,9 @@ from torch import nn
 from torch.fx.experimental.optimization import fuse
 
 from arlib._support.storage import write_atomic
+from arlib.networks.coupled import CoupledHead, CoupledNetwork
 from arlib.networks.engines import Preprocessing
+from arlib.networks.feature_maps import split_network
 from arlib.networks.weights import TIMM, WeightsError, find_weights, import_timm, read_foreign
 from arlib.networks.zoo import check_name, make
 
@@ -46,6 +48,9 @@ class Backbone(nn.Module):
         (4, 2)
     """
 
+    kind = "linear"
+    """Of its head, as `Training.head`."""
+
     def __init__(self, name: str, network: nn.Module, preprocessing: Preprocessing):
         super().__init__()
         self.name, self.network, self.preprocessing = name, network, preprocessing
@@ -66,6 +71,15 @@ class Backbone(nn.Module):
     def classifier(self) -> nn.Module:
         """The layer whose outputs are the logits."""
         return _classifier(self.network)[1]
+
+    @property
+    def head(self) -> nn.Module:
+        """The layers that are new where a network is fine-tuned."""
+        return self.classifier
+
+    def supervised(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Logits (N, M) that learn from the labels: those of `forward`, and others."""
+        return (self(batch),)
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """Logits (N, M) float of a normalised batch (N, 3, size, size) float."""
@@ -208,6 +222,72 @@ class _Timm(Backbone):
         except (RuntimeError, ValueError, KeyError):
             return state  # which then does not fit, and is refused
         return network.state_dict()
+
+
+class _Coupled(Backbone):
+    """A network with a coupled head; its features are both pooled maps, twice as many."""
+
+    kind = "coupled"
+    network: CoupledNetwork
+
+    @property
+    def head(self) -> nn.Module:
+        return self.network.head
+
+    def supervised(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return self.network.head.branches(self.network.trunk(batch))[:2]
+
+    def set_classes(self, classes: int) -> None:
+        if classes != self.classes:
+            _check_classes(classes)
+            self.network.head = CoupledHead(self.n_features // 2, classes)
+
+
+def couple(network: Backbone, *, classes: int | None = None, seed: int = 0) -> Backbone:
+    """Put a new coupled head on a network's last feature map; the layers below are its own."""
+    try:
+        trunk, _, _ = split_network(network)
+    except ValueError as error:
+        raise ValueError(f"a coupled head reads a network's last feature map: {error}") from error
+    size = network.preprocessing.size
+    with torch.no_grad():
+        channels = trunk(torch.zeros(1, 3, size, size)).shape[1]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head = CoupledHead(channels, network.classes if classes is None else classes)
+    return _Coupled(network.name, CoupledNetwork(trunk, head), network.preprocessing).eval()
+
+
+def load_coupled(name: str, file: Path) -> Backbone:
+    """Load a network with a coupled head from a safetensors file of it."""
+    check_name(name)
+    state = read_foreign(file, name)
+    with torch.random.fork_rng(devices=[]):
+        backbone = couple(_build(name))
+    backbone.network.load_state_dict(_fit(backbone, state, file))
+    return backbone.eval()
+
+
+class FeatureMaps(Backbone):
+    """A network whose features are its last feature map, flat: of D channels, then rows.
+
+    Args:
+        network: the network, whose layers it has.
+
+    Example:
+        >>> maps = FeatureMaps(load_backbone("vgg_tiny", weights="random"))
+        >>> maps.features(torch.zeros(1, 3, 48, 48)).shape == (1, 128 * 6 * 6)
+        True
+    """
+
+    def __init__(self, network: Backbone):
+        trunk, _, _ = split_network(network)
+        super().__init__(network.name, trunk, network.preprocessing)
+
+    def features_and_logits(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features (N, D h w), and their means over places, (N, D), as logits."""
+        maps = self.network(batch)
+        return maps.flatten(1), maps.mean(dim=(2, 3))
 
 
 def load_backbone(

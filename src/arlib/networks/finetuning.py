@@ -26,9 +26,9 @@ from arlib._support.files import one_line, read_json
 from arlib._support.progress import progress_bar
 from arlib._support.storage import write_atomic
 from arlib.datasets import Dataset, DatasetError
-from arlib.networks.backbones import Backbone
+from arlib.networks.backbones import Backbone, couple
 from arlib.networks.devices import memory_for
-from arlib.networks.finetuner import Finetuner
+from arlib.networks.finetuner import Finetuner, class_weights
 from arlib.networks.loaders import Batch, Schedule, TrainingImages, collate
 from arlib.networks.models import Model, load_model
 from arlib.networks.training import LightningPrecision, TooFewError, Training
@@ -55,7 +55,8 @@ def finetune(
     image of its class, drawn by the seed, takes its place in the batch.
 
     Args:
-        network: with as many outputs as the set has classes; changed in place.
+        network: with as many outputs as the set has classes; changed in place. By `training`'s head
+            "coupled" its classifier is replaced, and the layers below change.
         dataset: the training images.
         folder: takes `network.safetensors`, `network.json`, `checkpoints/`, `logs/` (CSV) and
             `board/` (TensorBoard); an unfinished run is resumed there, a finished one is loaded.
@@ -71,8 +72,9 @@ def finetune(
     Raises:
         TooFewError: the set has too few images, or images of one class only.
         MemoryError: a batch does not fit the memory, or processes that load images were killed.
-        ValueError: network, settings and set do not fit; most images are unreadable; the loss is
-            not finite; or the folder holds another run.
+        ValueError: network, settings and set do not fit, such as a network without a feature map
+            for a coupled head; most images are unreadable; the loss is not finite; or the folder
+            holds another run.
     """
     # check the request, and that the folder is this run's
     folder = Path(folder)
@@ -93,7 +95,10 @@ def finetune(
         theirs = read_json(folder / "network.json", {"backbone": str})["backbone"]
         return load_model(folder, trusted=theirs == network.name).network
     # train, from the last checkpoint if there is one
-    module = Finetuner(network, plan, _class_weights(dataset) if plan.class_weights else None)
+    if plan.head == "coupled" and network.kind != "coupled":
+        network = couple(network, seed=plan.seed)
+    weights = class_weights(dataset.labels, network.classes) if plan.class_weights else None
+    module = Finetuner(network, plan, weights)
     started = time.perf_counter()
     module.train()
     network.network.to(memory_format=torch.channels_last)
@@ -153,6 +158,11 @@ def _check(network: Backbone, dataset: Dataset, plan: Training) -> None:
             f"{network.name} has {network.classes} outputs, {dataset.name} has "
             f"{len(dataset.emotions)} classes: load it with classes={len(dataset.emotions)}"
         )
+    if network.kind == "coupled" and plan.head != "coupled":
+        raise ValueError(
+            f"{network.name} has a coupled head, which is trained on with head 'coupled', not "
+            f"{plan.head!r}"
+        )
     if not len(dataset):
         raise TooFewError(f"{dataset.name} holds no image: is its training fold empty?")
     if (dataset.labels < 0).any():
@@ -199,12 +209,6 @@ def _identity(dataset: Dataset) -> str:
     for array in (dataset.keys, dataset.files, dataset.labels):
         digest.update("\n".join(map(str, array.tolist())).encode())
     return digest.hexdigest()
-
-
-def _class_weights(dataset: Dataset) -> torch.Tensor:
-    """The classes' weights, n / (M n_m): (M,) float32."""
-    counts = np.bincount(dataset.labels, minlength=len(dataset.emotions))
-    return torch.tensor(counts.sum() / (len(counts) * np.maximum(counts, 1)), dtype=torch.float32)
 
 
 def _trainer(

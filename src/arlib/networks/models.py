@@ -66,6 +66,8 @@ class Model:
     def description(self) -> str:
         """What it is and what it learned from, in words."""
         kind = "fine-tuned" if self.head is None else "frozen, under a linear head fitted"
+        if self.facts.get("head") == "coupled":
+            kind += " with a coupled head"
         return f"{self.network.name}, {kind} on {self.facts.get('dataset', 'an unnamed set')}"
 
     def save(self, path: str | Path) -> None:
@@ -78,6 +80,7 @@ class Model:
             "backbone": self.network.name,
             "emotions": list(self.emotions),
             **self.facts,
+            "head": self.network.kind,
             "preprocessing": asdict(self.network.preprocessing),
             "weights_sha256": self.network.sha256(),
         }
@@ -111,7 +114,7 @@ def load_model(path: str | Path, *, trusted: bool = False) -> Model:
         ...
         ValueError: no model nowhere: give the folder of a fine-tuning, or X.safetensors ...
     """
-    from arlib.networks.backbones import load_backbone
+    from arlib.networks.backbones import load_backbone, load_coupled
     from arlib.networks.zoo import check_name
 
     path, described = _files(Path(path))
@@ -124,7 +127,10 @@ def load_model(path: str | Path, *, trusted: bool = False) -> Model:
         raise ValueError(
             f"{described} names a network that there is not, {backbone!r}{detail}"
         ) from error
-    network = load_backbone(backbone, weights="auto" if head else path)
+    if head is None and facts.get("head") == "coupled":
+        network = load_coupled(backbone, path)
+    else:
+        network = load_backbone(backbone, weights="auto" if head else path)
     return _together(network, emotions, head, facts, path, described)
 
 
@@ -190,6 +196,8 @@ def _described(
     texts = {each for each in emotions if isinstance(each, str)}
     if len(texts) < max(2, len(emotions)):
         raise ValueError(f"{described}: 'emotions' must be two different texts, or more")
+    if facts.get("head", "linear") not in ("linear", "coupled"):
+        raise ValueError(f"{described}: 'head' must be 'linear' or 'coupled'")
     return backbone, emotions, None, facts
 
 

@@ -9,6 +9,8 @@ from arlib._support.settings import SETTINGS, read_settings
 
 LightningPrecision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
+HeadKind = Literal["linear", "coupled"]
+
 
 class TooFewError(ValueError):
     """A set with too few images to train on, or with images of one class only."""
@@ -29,6 +31,8 @@ class Training:
         step: share of the run after which the learning rates drop, each time it passes; 0: never.
             2018: 0.2, every 4,000 of 20,000 iterations
         gamma: the factor by which they drop. 2018: 0.1
+        head: "linear", the network's own classifier; or "coupled", WSCNet's, which detects a map of
+            sentiment and classifies with it: a new `arlib.networks.CoupledHead`.
         class_weights: weight classes by the inverse of their share.
         augment: random crop of `resize` times the network's size, and mirror. 2018: likewise
         resize: side of what is cropped from, of the network's size. 2018: 256 / 224
@@ -57,6 +61,7 @@ class Training:
     weight_decay: float = 5e-4
     step: float = 0.2
     gamma: float = 0.1
+    head: HeadKind = "linear"
     class_weights: bool = False
     augment: bool = True
     resize: float = 256 / 224

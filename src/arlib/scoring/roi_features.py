@@ -10,20 +10,20 @@ it too: `score_cam`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
-from torch import fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
+from torch import nn
 from torchvision.ops import roi_align
 from torchvision.transforms.v2.functional import resize
 
 from arlib._support.progress import progress_bar
 from arlib.datasets import Dataset
-from arlib.networks import Backbone, LinearHead, resolve_device
+from arlib.networks import Backbone, CoupledHead, LinearHead, resolve_device, split_network
 from arlib.proposals import Proposals, regions_of_map
 from arlib.scoring.cross_fold import Classifiers
 from arlib.scoring.inference import Precision, prefetch
@@ -41,95 +41,11 @@ CAM_REGIONS = 8
 _STEP = 32  # pixels; sides are multiples of it, so that strides divide them
 
 
-class _Outline(fx.Tracer):
-    """Traces a network as little as it takes to cut it before its classifier."""
-
-    def __init__(self, classifier: nn.Module):
-        super().__init__()
-        self.classifier = classifier
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Look only into sequences, and what holds the classifier."""
-        inside = isinstance(m, nn.Sequential) or self.classifier in set(m.modules())
-        return m is self.classifier or not inside
-
-
-def split(network: Backbone) -> tuple[nn.Module, nn.Module, int]:
-    """Split a network at its last pooling: trunk, tail, and the side s of the tail's map."""
-    # trunk: images (B, 3, H, W) -> maps (B, C, h, w), without a last max pooling
-    # tail: maps of regions (R, C, s, s) -> logits (R, M)
-    size, refused = network.preprocessing.size, f"{network.name} cannot be shared"
-    image = torch.linspace(-2, 2, 3 * size * size).reshape(1, 3, size, size)
-    try:
-        graph = _Outline(network.classifier).trace(network.network.eval())
-        whole = fx.GraphModule(network.network, graph)
-        with torch.no_grad():
-            ShapeProp(whole).propagate(image)
-    except (fx.proxy.TraceError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{refused}: it cannot be traced, {error}") from error
-    # the last map that enters the classifier
-    *nodes, output = graph.nodes
-    (ends,) = (n for n, node in enumerate(nodes) if _module(whole, node) is network.classifier)
-    averages = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
-    maps = [
-        n
-        for n, node in enumerate(nodes[:ends])
-        if _is_map(node) and not isinstance(_module(whole, node), averages)
-    ]
-    if not maps:
-        raise ValueError(f"{refused}: no feature map enters its classifier")
-    cut = nodes[maps[-1]]
-    constant = [node for node in nodes if node.op == "get_attr"]
-    try:
-        tail = _part(whole, [*constant, *nodes[maps[-1] + 1 :]], output.args[0], cut)
-    except KeyError as error:
-        raise ValueError(f"{refused}: its classifier reads more than one feature map") from error
-    side = cut.meta["tensor_meta"].shape[-1]
-    if isinstance(_module(whole, cut), nn.MaxPool2d):
-        cut = cut.args[0]
-    trunk = _part(whole, nodes[: nodes.index(cut) + 1], cut)
-    try:
-        with torch.no_grad():
-            trunk(torch.nn.functional.pad(image, (0, _STEP)))
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"{refused}: it reads images of its own size alone") from error
-    return trunk, tail, side
-
-
-def _part(
-    whole: fx.GraphModule, nodes: Iterable[fx.Node], end: fx.Node, start: fx.Node | None = None
-) -> nn.Module:
-    """Take the nodes of a network between two of them; KeyError where they read others."""
-    graph = fx.Graph()
-    copies: dict[fx.Node, fx.Node] = {}
-    if start is not None:
-        copies[start] = entering = graph.placeholder("maps")
-        for node in start.graph.nodes:  # a batch of maps is as long as that of images was
-            if (node.op, node.target, node.args[1:]) == ("call_method", "size", (0,)):
-                copies[node] = graph.call_method("size", (entering, 0))
-    for node in nodes:
-        copies[node] = graph.node_copy(node, copies.__getitem__)
-    graph.output(copies[end])
-    part = fx.GraphModule(whole, graph)
-    part.graph.eliminate_dead_code()
-    part.recompile()
-    return part.eval()
-
-
-def _module(whole: nn.Module, node: fx.Node) -> nn.Module | None:
-    return whole.get_submodule(str(node.target)) if node.op == "call_module" else None
-
-
-def _is_map(node: fx.Node) -> bool:
-    shape = getattr(node.meta.get("tensor_meta"), "shape", ())
-    return node.op != "placeholder" and len(shape) == 4 and min(shape[2:]) > 1
-
-
 class SharedPass:
     """One pass of a network over an image, of whose feature map regions are predicted.
 
     Args:
-        network: the network, which `split` can cut.
+        network: the network, which `arlib.networks.split_network` can split.
         device: None takes a GPU if there is one.
         precision: of weights and activations.
         side: the longer side of the image, as a multiple of the network's own.
@@ -146,10 +62,13 @@ class SharedPass:
         if not side > 0:
             raise ValueError(f"side must be positive, not {side}")
         self.where, self.dtype = resolve_device(device, precision)
-        first, second, self.size = split(network)
+        first, second, self.size = split_network(network)
         self.side, self.preprocessing, self.classes = side, network.preprocessing, network.classes
         parts = (Backbone(network.name, part, self.preprocessing) for part in (first, second))
         self.trunk, self.tail = (each.for_inference().to(self.where, self.dtype) for each in parts)
+        self.coupled = None  # the head that has a map of its own
+        if isinstance(second, CoupledHead):
+            self.coupled = copy.deepcopy(second).to(self.where)
 
     @torch.no_grad()
     def maps(self, image: np.ndarray) -> torch.Tensor:
@@ -183,8 +102,13 @@ class SharedPass:
 
         (Selvaraju et al. 2017, Eq. 1 and 2), with y the logit of the full image. Where average
         pooling and one linear layer follow the map, it is CAM's, sum_d w_md A^d, but for a factor
-        (Zhou et al. 2016). The map is enlarged eight times, bilinearly.
+        (Zhou et al. 2016). The map of a coupled network is ReLU(M), its own sentiment map's, which
+        is one of all emotions (`arlib.networks.CoupledHead`). The map is enlarged eight times,
+        bilinearly.
         """
+        if self.coupled is not None:
+            with torch.no_grad():
+                return _enlarged(self.coupled.branches(maps)[2])
         full = np.array([[0, 0, image.shape[1], image.shape[0]]])
         with torch.enable_grad():
             entering = maps.detach().clone().requires_grad_()
@@ -194,9 +118,7 @@ class SharedPass:
                 logits = features @ weight.to(self.where).T + bias.to(self.where)
             (gradient,) = torch.autograd.grad(logits[0, emotion], entering)
         weights = gradient.mean(dim=(2, 3), keepdim=True)  # (1, C, 1, 1)
-        attended = (weights * maps).sum(dim=1, keepdim=True).relu()  # (1, 1, h, w)
-        large = nn.functional.interpolate(attended, scale_factor=8, mode="bilinear")
-        return large[0, 0].cpu().numpy()
+        return _enlarged((weights * maps).sum(dim=1, keepdim=True))
 
     def cam_regions(
         self,
@@ -227,6 +149,12 @@ class SharedPass:
         if head is not None:
             return regions, head.probability(features.cpu().numpy()), peak
         return regions, logits.softmax(dim=1).cpu().numpy(), peak
+
+
+def _enlarged(attended: torch.Tensor) -> np.ndarray:
+    """Enlarge what is positive of a map (1, 1, h, w) eight times, bilinearly: (8 h, 8 w)."""
+    large = nn.functional.interpolate(attended.relu(), scale_factor=8, mode="bilinear")
+    return large[0, 0].cpu().numpy()
 
 
 def shared_forward(

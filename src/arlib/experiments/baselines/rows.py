@@ -25,6 +25,9 @@ from arlib.proposals import Propose, make_proposals
 from arlib.scoring import Classifiers, classify_boxes, global_outputs, score_cam
 
 CAM = "VGGNet + ft + CAM + lf"
+WSCNET = "WSCNet + VGGNet"
+_LOCATED = {CAM: "cam", WSCNET: "wscnet"}
+"""Rows of maps, which also find a box and a peak -> what these are called."""
 
 MOST = 20
 """The crops of a grid and of centre crops: as many as the largest K that is evaluated."""
@@ -112,13 +115,15 @@ def rows_for(
     bank: Callable[[], SentiBank],
     deep: Callable[[], Backbone],
     pcnn: Mapping[str, Callable[[], Classifiers]],
+    coupled: Callable[[], Classifiers],
     classify: Classify | None = None,
     progress: bool = True,
 ) -> dict[str, Row]:
     """List how each row is measured; nothing is measured yet.
 
     The images are those of the scores, in their order. `plain` is the backbone before fine-tuning,
-    `deep` the one fine-tuned on adjective-noun pairs; `pcnn` trains a row's classifiers.
+    `deep` the one fine-tuned on adjective-noun pairs; `pcnn` trains a row's classifiers, and
+    `coupled` those with a coupled head.
     `classify` predicts from fixed features; None fits on the other folds, and such a row is
     missing where that cannot be.
     """
@@ -159,6 +164,7 @@ def rows_for(
             "deepsentibank", lambda images: global_outputs(images, deep(), progress=progress)
         ),
         CAM: partial(_cam, dataset, scores, classifiers, progress),
+        WSCNET: lambda: _wscnet(dataset, scores, coupled(), progress),
     }
 
 
@@ -173,10 +179,26 @@ def _cam(
     regions = score_cam(dataset, scores, classifiers, progress=progress)
     mean = regions.region_probability.mean("region")  # NaN where there is none
     mean = mean.fillna(regions.global_probability).transpose("image", "emotion")
-    found = np.concatenate([mean, regions.box[:, 0], regions.peak], axis=1)
-    values = np.full((len(dataset), found.shape[1]), np.nan, np.float32)
-    values[np.isin(dataset.keys, regions.image.values.tolist())] = found
-    return values
+    values = np.full((len(dataset), mean.shape[1]), np.nan, np.float32)
+    values[np.isin(dataset.keys, regions.image.values.tolist())] = mean
+    return _with_place(values, dataset, regions)
+
+
+def _wscnet(
+    dataset: Dataset, scores: xr.Dataset, classifiers: Classifiers, progress: bool
+) -> np.ndarray:
+    """Measure (n, M + 4 + 2): what a coupled network predicts, its map's first box and its peak."""
+    regions = score_cam(dataset, scores, classifiers, progress=progress)
+    probability = classify_boxes(classifiers, dataset, _image_box, progress=progress)[:, 0]
+    return _with_place(probability, dataset, regions)
+
+
+def _with_place(probability: np.ndarray, dataset: Dataset, regions: xr.Dataset) -> np.ndarray:
+    """Put a map's first box and its peak beside the probabilities of every image."""
+    place = np.full((len(dataset), 6), np.nan, np.float32)
+    found = np.isin(dataset.keys, regions.image.values.tolist())
+    place[found] = np.concatenate([regions.box[:, 0], regions.peak], axis=1)
+    return np.concatenate([probability, place], axis=1)
 
 
 def first_regions(scores: xr.Dataset, base: float | str) -> np.ndarray | dict[int, np.ndarray]:
@@ -198,8 +220,9 @@ def measure_rows(
     ``probability`` (method, image, emotion) float32 holds the measured rows; the row "controls",
     if there is one, gives the values of `control_probabilities` of `crops`, which is
     ``control_probability``; CAM's also gives ``cam_box`` (image, corner), the first region's, and
-    ``cam_peak`` (image, axis), x and y, both in pixels; ``agreement`` (image,) is there where it is
-    known; the attribute ``missing`` maps each other row to its reason.
+    ``cam_peak`` (image, axis), x and y, both in pixels, and WSCNet's ``wscnet_box`` and
+    ``wscnet_peak``; ``agreement`` (image,) is there where it is known; the attribute ``missing``
+    maps each other row to its reason.
     """
     measured: dict[str, np.ndarray] = {}
     missing: dict[str, str] = {}
@@ -212,10 +235,10 @@ def measure_rows(
     extra: dict[str, Any] = (
         {} if dataset.agreement is None else {"agreement": ("image", dataset.agreement)}
     )
-    if CAM in measured:
-        box, peak = measured[CAM][:, emotions:-2], measured[CAM][:, -2:]
-        extra |= {"cam_box": (("image", "corner"), box), "cam_peak": (("image", "axis"), peak)}
-        measured[CAM] = measured[CAM][:, :emotions]
+    for row in _LOCATED.keys() & measured.keys():
+        measured[row], box, peak = np.split(measured[row], [emotions, emotions + 4], axis=1)
+        extra[f"{_LOCATED[row]}_box"] = ("image", "corner"), box
+        extra[f"{_LOCATED[row]}_peak"] = ("image", "axis"), peak
     shape = (len(measured), len(dataset), emotions)
     probability = np.array(list(measured.values()), np.float32).reshape(shape)
     coords = {
