@@ -101,7 +101,7 @@ def test_departures_state_the_settings_of_the_runs():
     )
     for folder in sorted((ROOT / "book" / "results").glob("*-ft*")):
         training = open_run(folder).facts["experiment"]["training"]
-        holds("departures", f"{training['epochs']} epochs at {training['lr']}, dropped once")
+        holds("departures", f"{training['epochs']:g} epochs at {training['lr']}, dropped once")
         assert 0.5 < training["step"] < 1, "the learning rate drops once"
         assert training["frozen_norm"], "batch norms as they were"
 

@@ -109,7 +109,7 @@ def test_a_missed_target_is_called_missed(tables):
     }
     record = {"rows": {"x": row, "memory": {**row, "target": 16.0, "megabytes": 16.5}}}
     first, second = tables.with_gpu(record).splitlines()[2:]
-    assert first == "| a | b | >= 4x | 3.99x | 3.00x | 2.00 s of 1.50 s | no | – |"
+    assert first == "| a | b | >= 4x | 3.99x | 3.00x | 2.00 / 1.50 s | no | – |"
     assert second == "| a | b | + <= 16 MB | +16.5 MB |  |  | no | – |"
     row["ratio"]["median"] = 1234.5
-    assert "| 1,234x | 3.00x | 2.00 s of 1.50 s | yes |" in tables.with_gpu(record)
+    assert "| 1,234x | 3.00x | 2.00 / 1.50 s | yes |" in tables.with_gpu(record)

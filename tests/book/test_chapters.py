@@ -327,7 +327,9 @@ def test_06a_compares_the_regions_of_the_live_runs(glued, live):
     assert won + lost <= int(found["len(ahead)"]) == 5 * 7 + 5
     won, lost = (int(found[f"(of_random.gain_{name}).sum()"]) for name in ("low > 0", "high < 0"))
     assert won + lost <= int(found["len(of_random)"]) == 5  # columns of the live runs
-    counts = re.search(r"in (\d+) of (\d+) columns, and worse in (\d+)\.$", found["answer"])
+    counts = re.search(
+        r"in (\d+) of (\d+) columns, and measurably worse in (\d+)\.$", found["answer"]
+    )
     won, columns, lost = counts.groups()
     assert int(won) + int(lost) <= int(columns) == 7
 
@@ -341,7 +343,7 @@ def test_08_compares_networks_with_uses_of_regions(glued, live):
         shares, labels = run.scores.global_probability.values[:, 0], run.labels
         folds = [run.folds == fold for fold in np.unique(run.folds)]
         areas.append(np.mean([roc_auc_score(labels[f] == 0, shares[f]) for f in folds]))
-    assert f"two networks on the same images, {areas[0] - areas[1]:+.3f} [" in found["exchange"]
+    assert f"by another network it is {areas[0] - areas[1]:+.3f} [" in found["exchange"]
     best = recorded[int(np.argmax(areas))]
     best_of = found['first or "not compared here, without photographs"']
     assert f"on {best.dataset} {best.network} (" in best_of

@@ -221,7 +221,8 @@ def plot_pairs(
             table without it, where the interval excludes 0.
         paper: pair -> the paper's gains, as hollow marks on the first line of its band; where it
             is empty, bands have no such line.
-        groups: column -> what it is of, such as "photographs"; a group has its colour and name.
+        groups: column -> what it is of, such as "photographs"; a group has its name, and its
+            colour and mark by the order of the names.
         metric: what is gained: "accuracy", or "auc" of the columns `auc_gain` and so on.
     """
     if metric == "auc":
@@ -229,7 +230,7 @@ def plot_pairs(
         table = table.drop(columns=of_auc.values(), errors="ignore").rename(columns=of_auc)
     pairs = list(dict.fromkeys(table.index.get_level_values(0)))
     styles = zip((COLOURS[0], COLOURS[5], COLOURS[2]), MARKERS, strict=False)
-    looks = dict(zip(dict.fromkeys(groups.values()), styles, strict=False))
+    looks = dict(zip(sorted({*groups.values()}), styles, strict=False))  # whichever are there
     first = 2.6 if paper else 1.3  # line of a band, below its name and the paper's marks
     height = first + 1 + table.groupby(level=0).size().max()
     sure = (table.gain_low > 0) | (table.gain_high < 0)

