@@ -123,8 +123,8 @@ def block(facts):
         "interval at all, where it is not all of them:",
         "",
         "| images | positive | AUC | predicted positive | interval of | accuracy "
-        "| balanced accuracy | AUC | bootstrap: accuracy | balanced accuracy | AUC "
-        "| p < 0.05, McNemar | DeLong |",
+        "| balanced accuracy | AUC | bootstrap: accuracy | bootstrap: balanced accuracy "
+        "| bootstrap: AUC | p < 0.05, McNemar | DeLong |",
         "|" + "---|" * 13,
     ]
     for row in facts["rows"]:

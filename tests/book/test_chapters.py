@@ -439,10 +439,11 @@ def test_02_trains_and_reports_its_results(glued):
     assert found['"more" if ours > scratch else "no more"'] == (
         "more" if auc > scratch else "no more"
     )
-    costs = "costs" if clean > auc else "does not cost"
-    assert found['"costs" if clean > ours else "does not cost"'] == costs
-    sure = float(found["temperature:.2f"]) > 1
-    assert found["sure"] == ("too sure of itself" if sure else "not sure enough")
+    assert float(found["ours - clean:+.3f"]) == pytest.approx(auc - clean, abs=1.5e-3)
+    sure = float(found["temperature:.2f"])
+    expected = "too sure of itself" if sure > 1 else "not sure enough"
+    expected = expected if abs(np.log(sure)) > 0.1 else "about as sure as it should be"
+    assert found["sure"] == expected
     assert float(found['f"{rates.auc.iloc[0]:.3f}".replace("nan", "–")']) == pytest.approx(
         auc, abs=1.5e-3
     )

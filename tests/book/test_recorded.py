@@ -22,6 +22,12 @@ METHODS = {
     "+ obj + senti (K = 8)": {"k": 8},
 }
 
+NO_RANDOM_CROPS = {  # fine-tuned before these were measured; their networks were not kept
+    f"{dataset}-{network}-ft{on}"
+    for network in ("mobilenet_v2", "squeezenet1_1")
+    for dataset, on in (("twitter2", ""), ("oasis", ""), ("twitter2", "-oasis"))
+}
+
 
 def test_01_reports_the_recorded_recall(recorded):
     found = recorded("01_proposals")
@@ -173,7 +179,9 @@ def test_recorded_runs_hold_every_row_or_its_reason(tables):
         assert len(facts["dataset"]["sha256"]) == 64
         assert sum(facts["seconds"].values()) > 0
         controls = run.baselines.control_probability
-        wanted = ["grid", "centre crops", *["random crops"] * run.frozen, "ten-crop"]
+        wanted = ["grid", "centre crops", "random crops", "ten-crop"]
+        if folder in NO_RANDOM_CROPS:
+            wanted.remove("random crops")
         assert controls.control.values.tolist() == wanted
         assert not np.isnan(controls.isel(rank=slice(10))).any()
 
