@@ -23,6 +23,9 @@ BROKEN = """[...document.images].filter(image => !(image.complete && image.natur
 UNTOLD = "[...document.images].filter(image => !image.alt.trim()).map(image => image.src)"
 CUT = """[...document.querySelectorAll("article pre")]
     .filter(block => block.scrollWidth > block.clientWidth + 1).map(block => block.innerText)"""
+# Equations that begin left of what can be scrolled to.
+BEFORE = """[...document.querySelectorAll("div.math mjx-math")]
+    .filter(equation => equation.getBoundingClientRect().left < 0).map(each => each.textContent)"""
 # Images that are not as wide for their height as they should be; cards fit theirs into a frame.
 STRETCHED = """theme => [...document.querySelectorAll(`article img.only-${theme}`)]
     .filter(image => getComputedStyle(image).objectFit === "fill")
@@ -62,6 +65,7 @@ def test_it_fits_a_desktop_and_a_phone(page):
     for width in WIDTHS.values():
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert page.evaluate(BEFORE) == []
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
