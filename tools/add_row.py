@@ -2,9 +2,10 @@
 
     ARLIB_DATA=... python tools/add_row.py ROW RUN ...
 
-ROW is "cam" or "wscnet"; RUN is a folder of book/results, or a path, of a frozen network. Its heads
-are fitted anew, and must predict the full images as recorded; then the row is written beside those
-that are there, and run.json says by which command and commit.
+ROW is "cam" or "wscnet"; RUN is a folder of book/results, or a path. Of a frozen network the heads
+are fitted anew, and must predict the full images as recorded. To a fine-tuned one only WSCNet can
+be added, whose networks have nothing of the recorded ones. The row is written beside those that are
+there, and run.json says by which command and commit.
 """
 
 import json
@@ -30,13 +31,17 @@ def add_row(key, name):
     """Measure the row of one run, and write it into its folder."""
     folder, row = RESULTS / name, ADDED[key]
     run = open_run(folder).load()
-    if not run.frozen or row in run.baselines.method:
-        sys.exit(f"{name} is not of a frozen network, or has the row")
+    if row in run.baselines.method:
+        sys.exit(f"{name} has the row")
+    if not run.frozen and key != "wscnet":
+        sys.exit(f"{name} is not of a frozen network: its networks are not here")
     (stages,) = parse_experiment(run.facts["experiment"]).stages()
     (column,) = stages.protocol.columns
-    apart = _full_images_apart(run, stages, column)
-    if not apart <= 1e-4:
-        sys.exit(f"{name}: the heads predict the full images otherwise, by up to {apart:.2g}")
+    added = {"command": f"python tools/add_row.py {key} {folder.name}", "commit": source_commit()}
+    if run.frozen:
+        added["full_images_apart"] = apart = _full_images_apart(run, stages, column)
+        if not apart <= 1e-4:
+            sys.exit(f"{name}: the heads predict the full images otherwise, by up to {apart:.2g}")
 
     old, new = run.baselines, stages.add_row(column, row, run.scores)
     together = old.drop_vars(["probability", "method"]).assign(
@@ -48,17 +53,11 @@ def add_row(key, name):
     shutil.copytree(folder, fresh, ignore=shutil.ignore_patterns("baselines.zarr"))
     write_store(together.assign_attrs(old.attrs), fresh / "baselines.zarr")
     facts = json.loads((folder / "run.json").read_text())
-    facts["added"] = facts.get("added", {}) | {
-        row: {
-            "command": f"python tools/add_row.py {key} {folder.name}",
-            "commit": source_commit(),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "full_images_apart": apart,
-        }
-    }
+    added["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+    facts["added"] = facts.get("added", {}) | {row: added}
     write_atomic(fresh / "run.json", json.dumps(facts, indent=1) + "\n")
     replace_folder(fresh, folder)
-    print(f"{folder.name}: {old.sizes['image']} images; full images at most {apart:.1e} apart")
+    print(f"{folder.name}: {old.sizes['image']} images, {added}")
 
 
 def _full_images_apart(run, stages, column):

@@ -89,7 +89,7 @@ def given(classifiers):
 
 
 def rows(dataset, scores, classifiers, given, **changes):
-    return rows_for(dataset, scores, classifiers, **{**given, **changes})
+    return rows_for(dataset, scores, lambda: classifiers, **{**given, **changes})
 
 
 def test_rows_are_those_that_table_1_wants_of_a_run(readable, scores, classifiers, given):

@@ -242,7 +242,7 @@ class Stages(Trainings):
         rows = rows_for(
             dataset,
             scores,
-            self.classifiers(column),
+            partial(self.classifiers, column),
             plain=self.plain(self.protocol.backbone),
             bank=lambda: self.bank,
             deep=lambda: self.deep,

@@ -109,7 +109,7 @@ Row = Callable[[], np.ndarray]
 def rows_for(
     dataset: Dataset,
     scores: xr.Dataset,
-    classifiers: Classifiers,
+    classifiers: Callable[[], Classifiers],
     *,
     plain: Backbone,
     bank: Callable[[], SentiBank],
@@ -121,9 +121,9 @@ def rows_for(
 ) -> dict[str, Row]:
     """List how each row is measured; nothing is measured yet.
 
-    The images are those of the scores, in their order. `plain` is the backbone before fine-tuning,
-    `deep` the one fine-tuned on adjective-noun pairs; `pcnn` trains a row's classifiers, and
-    `coupled` those with a coupled head.
+    The images are those of the scores, in their order; `classifiers` made these. `plain` is the
+    backbone before fine-tuning, `deep` the one fine-tuned on adjective-noun pairs; `pcnn` trains a
+    row's classifiers, and `coupled` those with a coupled head.
     `classify` predicts from fixed features; None fits on the other folds, and such a row is
     missing where that cannot be.
     """
@@ -155,7 +155,7 @@ def rows_for(
         "VGGNet + ft + obj + senti + ff (K = 1)": fitted(
             lambda: former_fusion(
                 dataset,
-                classifiers,
+                classifiers(),
                 first_regions(scores, base),
                 progress=progress,
             )
@@ -163,7 +163,7 @@ def rows_for(
         "DeepSentiBank": on_features(
             "deepsentibank", lambda images: global_outputs(images, deep(), progress=progress)
         ),
-        CAM: partial(_cam, dataset, scores, classifiers, progress),
+        CAM: lambda: _cam(dataset, scores, classifiers(), progress),
         WSCNET: lambda: _wscnet(dataset, scores, coupled(), progress),
     }
 
