@@ -27,6 +27,7 @@ NO_RANDOM_CROPS = {  # fine-tuned before these were measured; their networks wer
     for network in ("mobilenet_v2", "squeezenet1_1")
     for dataset, on in (("twitter2", ""), ("oasis", ""), ("twitter2", "-oasis"))
 }
+NO_CONTROLS = {"twitter2-efficientnet_lite2", "oasis-efficientnet_lite2"}  # `-p rows main`
 
 
 def test_01_reports_the_recorded_recall(recorded):
@@ -167,7 +168,7 @@ def test_06_says_what_the_tests_of_the_recorded_runs_say(recorded, tables):
 
 
 def test_recorded_runs_hold_every_row_or_its_reason(tables):
-    assert len(tables) == 12
+    assert len(tables) == 16
     for folder, table in tables.items():
         run = open_run(RESULTS / folder).load()
         for name, row in table.iterrows():
@@ -178,6 +179,9 @@ def test_recorded_runs_hold_every_row_or_its_reason(tables):
         assert facts["command"].startswith("arlib run ")
         assert len(facts["dataset"]["sha256"]) == 64
         assert sum(facts["seconds"].values()) > 0
+        if folder in NO_CONTROLS:
+            assert "control_probability" not in run.baselines
+            continue
         controls = run.baselines.control_probability
         wanted = ["grid", "centre crops", "random crops", "ten-crop"]
         if folder in NO_RANDOM_CROPS:
@@ -206,8 +210,8 @@ def test_recorded_runs_are_what_their_scores_give(name):
 
 
 def test_the_runs_that_the_book_uses_exist():
-    networks = ("efficientnet_lite0", "mobilenet_v2", "squeezenet1_1")
+    networks = ("efficientnet_lite0", "efficientnet_lite2", "mobilenet_v2", "squeezenet1_1")
     wanted = {f"{dataset}-{name}" for dataset in ("twitter2", "oasis") for name in networks}
     assert wanted <= {path.name for path in RESULTS.iterdir()}
     bytes_in_all = sum(path.stat().st_size for path in RESULTS.rglob("*") if path.is_file())
-    assert bytes_in_all < 32_000_000  # inner heads' predictions are most of it
+    assert bytes_in_all < 40_000_000  # inner heads' predictions are most of it

@@ -227,9 +227,19 @@ class TestTraining:
         inside = sentiment_map[:, 0, 1:3, 2:4].mean(dim=(1, 2))
         assert (inside > sentiment_map.mean(dim=(1, 2, 3))).all(), "the map finds the spot"
 
+    def test_the_scale_of_frozen_maps_changes_nothing(self):
+        maps = np.random.default_rng(4).random((20, 128 * 36), np.float32)
+        plan = Training(batch_size=10, epochs=4, lr=0.001)
+        logits = []
+        for scale in np.float32([1, 1000]):
+            fitted = fit_coupled(network(), scale * maps, np.arange(20) % 2, 2, plan)
+            with torch.inference_mode():
+                entering = torch.from_numpy(scale * maps).unflatten(1, (-1, 6, 6))
+                logits.append(fitted.head(entering).numpy())
+        np.testing.assert_allclose(*logits, rtol=1e-4, atol=1e-5)
+
     def test_frozen_maps_on_which_it_diverges_are_an_error(self):
-        maps = np.full((4, 128 * 36), 1e18, np.float32)
-        with pytest.raises(
-            ValueError, match=r"the loss is \w+: lower lr \(0.0001\) or head_factor"
-        ):
-            fit_coupled(network(), maps, np.array([0, 1, 0, 1]), 2, Training(batch_size=4))
+        maps = np.random.default_rng(4).random((4, 128 * 36), np.float32)
+        plan = Training(batch_size=4, epochs=20, lr=1, head_factor=100)
+        with pytest.raises(ValueError, match=r"the loss is \w+: lower lr \(1\) or head_factor"):
+            fit_coupled(network(), maps, np.array([0, 1, 0, 1]), 2, plan)

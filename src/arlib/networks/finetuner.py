@@ -108,7 +108,9 @@ def fit_coupled(
         labels: (n,) int, in 0..classes-1.
         classes: M.
         training: the settings, as for the new layers of a network that is fine-tuned; there is no
-            augmentation, and numbers are float32.
+            augmentation, and numbers are float32. The maps are divided by their root mean square,
+            so that the same rates suit every network; the head is then given its weights for maps
+            as they are.
 
     Returns:
         The network with the coupled head, in evaluation mode.
@@ -135,11 +137,12 @@ def fit_coupled(
     how = {"iterations": plan.iterations, "per_round": plan.round, "seed": plan.seed}
     schedule = Schedule(n, plan.batch_size, **how)
     side = math.isqrt(maps.shape[1] // head.detectors.in_channels)
+    scale = float(np.sqrt(np.square(maps, dtype=np.float64).mean())) or 1.0
     for number in range(schedule.rounds):
         schedule.set_epoch(number)
         for batch in schedule:
             rows = [index for index, _ in batch]
-            entering = torch.from_numpy(maps[rows]).unflatten(1, (-1, side, side))
+            entering = torch.from_numpy(maps[rows] / scale).unflatten(1, (-1, side, side))
             loss = module.loss(head.branches(entering)[:2], torch.from_numpy(labels[rows]).long())
             if not torch.isfinite(loss):
                 raise ValueError(f"the loss is {loss.item()}: lower lr ({plan.lr}) or head_factor")
@@ -147,6 +150,9 @@ def fit_coupled(
             loss.backward()
             optimizer.step()
             drops.step()
+    with torch.no_grad():
+        for layer in (head.detectors, head.classifier):
+            layer.weight /= scale
     return coupled.eval()
 
 
