@@ -130,18 +130,18 @@ def test_table_1_is_that_of_the_fine_tuned_runs(tuned):
 
 
 def test_its_statements_about_the_frozen_runs_hold(frozen):
-    """The words below the first table; Holm's five are its comparisons that can be tested."""
+    """The words below the first table; seven of its comparisons can be tested."""
     text = " ".join((ROOT / "README.md").read_text().split())
     gain = frozen["oasis", "mobilenet_v2"].loc[FUSED]
     assert (gain.corrected, gain.degraded) == (33, 13)
-    assert sum(not np.isnan(table.p[FUSED]) for table in frozen.values()) == 5
-    assert gain.p < 0.05 / 5
+    assert sum(not np.isnan(table.p[FUSED]) for table in frozen.values()) == 7
+    assert gain.p < 0.05 / 7
     assert gain.auc_gain_low < 0 < gain.auc_gain_high
     assert (gain.matched_corrected, gain.matched_degraded) == (29, 29)
     assert f"{split(gain)}, is one of the threshold 0.5" in text
     assert f"matched on the other folds it is {split(gain, 'matched_')}" in text
     assert all(
-        not table.p[FUSED] < 0.05 / 5
+        not table.p[FUSED] < 0.05 / 7
         for name, table in frozen.items()
         if name != ("oasis", "mobilenet_v2")
     )
@@ -155,7 +155,8 @@ def test_its_statements_about_the_frozen_runs_hold(frozen):
     assert f"its threshold chosen on the other folds, reaches {control:.1f} %" in text
     assert control <= 100 * frozen["oasis", "mobilenet_v2"].accuracy[FULL]
     early = [table.loc["VGGNet + ft + obj + senti + ff (K = 1)"] for table in frozen.values()]
-    assert all(row.gain < 0 and row.p_holm < 0.05 for row in early)
+    assert all(row.gain < 0 for row in early)
+    assert sum(row.p_holm < 0.05 for row in early) == len(early) - 1 == 7
 
 
 def test_the_first_page_s_statements_about_frozen_networks_hold(frozen, chosen):
@@ -164,9 +165,9 @@ def test_the_first_page_s_statements_about_frozen_networks_hold(frozen, chosen):
     assert list(better) == [("oasis", "mobilenet_v2")]
     (row,) = better.values()
     counts = f"{row.corrected:.0f} against {row.degraded:.0f} (p = {row.p:.3f})"
-    assert f"in one of the six: MobileNetV2 on OASIS, {counts}" in text
+    assert f"in one of the eight: MobileNetV2 on OASIS, {counts}" in text
     assert f"it is {row.matched_corrected:.0f} against {row.matched_degraded:.0f}" in text
-    assert len(chosen) == 6
+    assert len(chosen) == 8
     assert not any(table.p[FUSED] < 0.05 for table in chosen.values())
 
 
