@@ -171,14 +171,14 @@ def test_the_explorers_of_chapter_7_move_and_follow_the_theme(browser, served, w
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     explorers = page.locator(".arlib-explorer")
     cards = page.locator(".arlib-explorer .card")
-    assert explorers.count() == cards.count() == 4
+    assert explorers.count() == cards.count() == 5
     labels = page.locator(".arlib-explorer .regions caption")
     before = labels.all_inner_texts()
     slider = explorers.nth(1).get_by_label("K, regions")
     slider.focus()
     page.keyboard.press("Home")
     after = labels.all_inner_texts()
-    assert [a != b for a, b in zip(after, before, strict=True)] == [False, True, False, False]
+    assert [a != b for a, b in zip(after, before, strict=True)] == [False, True, False, False, False]
     colours = set()
     for theme in ("light", "dark"):
         page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
