@@ -29,12 +29,13 @@ $(TESTED): $(STAMP) $(SOURCES) $(TESTS)
 	$(MAKE) --no-print-directory -j 3 --keep-going --output-sync=target $(PARTS)  # two cores, and one for tests that wait
 	@mkdir -p $(@D) && touch $@
 
-# Each part of the tests in a process of its own: one that dies ends no other. Each takes as long
-# as the others, and imports PyTorch and all that is tested once: more parts would do so more often.
-PARTS := $(addprefix test-,book work lines)
+# Each part of the tests in a process of its own: one that dies ends no other. Each imports PyTorch
+# and all that is tested once: more parts would do so more often.
+PARTS := $(addprefix test-,book work lines rest)
 test-book:  FILES = tests/book tests/publishing
 test-work:  FILES = $(addprefix tests/,scoring networks proposals benchmarks figures _support) src
-test-lines: FILES = $(addprefix tests/,cli experiments datasets evaluation method) $(wildcard tests/test_*.py)
+test-lines: FILES = tests/cli tests/experiments
+test-rest:  FILES = $(addprefix tests/,datasets evaluation method) $(wildcard tests/test_*.py)
 .PHONY: $(PARTS)
 $(PARTS):
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -p no:cacheprovider $(FILES)

@@ -178,7 +178,8 @@ def test_the_explorers_of_chapter_7_move_and_follow_the_theme(browser, served, w
     slider.focus()
     page.keyboard.press("Home")
     after = labels.all_inner_texts()
-    assert [a != b for a, b in zip(after, before, strict=True)] == [False, True, False, False, False]
+    changed = [a != b for a, b in zip(after, before, strict=True)]
+    assert changed == [False, True, False, False, False]
     colours = set()
     for theme in ("light", "dark"):
         page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")

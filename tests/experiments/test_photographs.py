@@ -264,7 +264,7 @@ class TestFewImages:
                 6,
                 6,
                 {},
-                r"left out: SentiBank, DeepSentiBank \(-p rows all\), controls \(-p rows co",
+                r"left out: SentiBank, DeepSentiBank, WSCNet \+ VGGNet \(-p rows all\), controls",
             ),
             (6, 6, {}, r"scoring takes about \d+ s here$"),
         ],
