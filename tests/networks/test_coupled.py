@@ -24,7 +24,7 @@ from arlib.networks import (
     make_engine,
     split_network,
 )
-from arlib.networks.backbones import couple
+from arlib.networks.feature_maps import couple
 from arlib.networks.loaders import TrainingImages, collate
 
 MAPS = {  # network -> channels and side of its last feature map

@@ -1,6 +1,5 @@
 from .backbones import (
     Backbone as Backbone,
-    FeatureMaps as FeatureMaps,
     convert_weights as convert_weights,
     load_backbone as load_backbone,
 )
@@ -14,7 +13,7 @@ from .engines import (
     make_engine as make_engine,
     resolve_engine as resolve_engine,
 )
-from .feature_maps import split_network as split_network
+from .feature_maps import FeatureMaps as FeatureMaps, split_network as split_network
 from .finetuner import fit_coupled as fit_coupled
 from .finetuning import finetune as finetune, learning_curve as learning_curve
 from .heads import LinearHead as LinearHead

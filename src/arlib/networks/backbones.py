@@ -16,9 +16,7 @@ from torch import nn
 from torch.fx.experimental.optimization import fuse
 
 from arlib._support.storage import write_atomic
-from arlib.networks.coupled import CoupledHead, CoupledNetwork
 from arlib.networks.engines import Preprocessing
-from arlib.networks.feature_maps import split_network
 from arlib.networks.weights import TIMM, WeightsError, find_weights, import_timm, read_foreign
 from arlib.networks.zoo import check_name, make
 
@@ -199,7 +197,7 @@ class _Timm(Backbone):
 
     def set_classes(self, classes: int) -> None:
         if classes != self.classes:
-            _check_classes(classes or 2)  # a network of features only has none
+            check_classes(classes or 2)  # a network of features only has none
             self.network.reset_classifier(classes)  # type: ignore[operator]
 
     def _classes_of(self, state: dict[str, torch.Tensor]) -> int:
@@ -222,72 +220,6 @@ class _Timm(Backbone):
         except (RuntimeError, ValueError, KeyError):
             return state  # which then does not fit, and is refused
         return network.state_dict()
-
-
-class _Coupled(Backbone):
-    """A network with a coupled head; its features are both pooled maps, twice as many."""
-
-    kind = "coupled"
-    network: CoupledNetwork
-
-    @property
-    def head(self) -> nn.Module:
-        return self.network.head
-
-    def supervised(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return self.network.head.branches(self.network.trunk(batch))[:2]
-
-    def set_classes(self, classes: int) -> None:
-        if classes != self.classes:
-            _check_classes(classes)
-            self.network.head = CoupledHead(self.n_features // 2, classes)
-
-
-def couple(network: Backbone, *, classes: int | None = None, seed: int = 0) -> Backbone:
-    """Put a new coupled head on a network's last feature map; the layers below are its own."""
-    try:
-        trunk, _, _ = split_network(network)
-    except ValueError as error:
-        raise ValueError(f"a coupled head reads a network's last feature map: {error}") from error
-    size = network.preprocessing.size
-    with torch.no_grad():
-        channels = trunk(torch.zeros(1, 3, size, size)).shape[1]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        head = CoupledHead(channels, network.classes if classes is None else classes)
-    return _Coupled(network.name, CoupledNetwork(trunk, head), network.preprocessing).eval()
-
-
-def load_coupled(name: str, file: Path) -> Backbone:
-    """Load a network with a coupled head from a safetensors file of it."""
-    check_name(name)
-    state = read_foreign(file, name)
-    with torch.random.fork_rng(devices=[]):
-        backbone = couple(_build(name))
-    backbone.network.load_state_dict(_fit(backbone, state, file))
-    return backbone.eval()
-
-
-class FeatureMaps(Backbone):
-    """A network whose features are its last feature map, flat: of D channels, then rows.
-
-    Args:
-        network: the network, whose layers it has.
-
-    Example:
-        >>> maps = FeatureMaps(load_backbone("vgg_tiny", weights="random"))
-        >>> maps.features(torch.zeros(1, 3, 48, 48)).shape == (1, 128 * 6 * 6)
-        True
-    """
-
-    def __init__(self, network: Backbone):
-        trunk, _, _ = split_network(network)
-        super().__init__(network.name, trunk, network.preprocessing)
-
-    def features_and_logits(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features (N, D h w), and their means over places, (N, D), as logits."""
-        maps = self.network(batch)
-        return maps.flatten(1), maps.mean(dim=(2, 3))
 
 
 def load_backbone(
@@ -331,10 +263,10 @@ def load_backbone(
     found = None if weights == "random" else find_weights(name, weights)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        backbone = _build(name)
+        backbone = build(name)
         if found is not None:
             file, state = found
-            backbone.network.load_state_dict(_fit(backbone, state, file))
+            backbone.network.load_state_dict(fit_weights(backbone, state, file))
         if classes is not None:
             backbone.set_classes(classes)
     return backbone.eval()
@@ -371,18 +303,19 @@ def convert_weights(path: str | Path, name: str) -> Backbone:
     file = Path(path)
     state = read_foreign(file, name)
     with torch.random.fork_rng(devices=[]):
-        backbone = _build(name)
+        backbone = build(name)
     wanted = backbone.network.state_dict().keys()
     while not wanted <= state.keys():
         before = [each for each in _PREFIXES if all(key.startswith(each) for key in state)]
         if not before or not state:
             break
         state = {key.removeprefix(before[0]): tensor for key, tensor in state.items()}
-    backbone.network.load_state_dict(_fit(backbone, state, file))
+    backbone.network.load_state_dict(fit_weights(backbone, state, file))
     return backbone.eval()
 
 
-def _build(name: str) -> Backbone:
+def build(name: str) -> Backbone:
+    """Build a network as its code makes it, before any weights are loaded."""
     made, preprocessing = make(name)
     if isinstance(made, Backbone):
         made.name = name
@@ -393,7 +326,9 @@ def _build(name: str) -> Backbone:
     return kind(name, made.float(), preprocessing)
 
 
-def _fit(backbone: Backbone, state: dict[str, torch.Tensor], file: Path) -> dict[str, torch.Tensor]:
+def fit_weights(
+    backbone: Backbone, state: dict[str, torch.Tensor], file: Path
+) -> dict[str, torch.Tensor]:
     """Give the network as many classes as the weights have; check every name, shape and number."""
     state, name = backbone._renamed(state, file), backbone.name
     backbone.set_classes(backbone._classes_of(state))
@@ -434,7 +369,8 @@ def _classifier(network: nn.Module) -> tuple[str, nn.Module]:
     return layers[-1]
 
 
-def _check_classes(classes: int) -> None:
+def check_classes(classes: int) -> None:
+    """Refuse a number of classes that is none of a classifier."""
     if classes < 2:
         raise ValueError(f"classes must be at least 2, not {classes}")
 
@@ -449,7 +385,7 @@ def _swap_classifier(network: nn.Module, classes: int) -> None:
     name, old = _classifier(network)
     if _outputs(old) == classes:
         return
-    _check_classes(classes)
+    check_classes(classes)
     new: nn.Module
     if isinstance(old, nn.Conv2d):
         new = nn.Conv2d(old.in_channels, classes, old.kernel_size)  # type: ignore[arg-type]

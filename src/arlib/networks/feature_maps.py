@@ -1,18 +1,18 @@
-"""A network split at its last feature map, which other layers than its own may read."""
+"""A network split at its last feature map, and networks made of its lower part."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import torch
 from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
-from arlib.networks.coupled import CoupledNetwork
-
-if TYPE_CHECKING:
-    from arlib.networks.backbones import Backbone
+from arlib.networks.backbones import Backbone, build, check_classes, fit_weights
+from arlib.networks.coupled import CoupledHead, CoupledNetwork
+from arlib.networks.weights import read_foreign
+from arlib.networks.zoo import check_name
 
 _WIDER = 32  # pixels by which an image is wider than the network's own size, to try it
 
@@ -121,3 +121,70 @@ def _module(whole: nn.Module, node: fx.Node) -> nn.Module | None:
 def _is_map(node: fx.Node) -> bool:
     shape = getattr(node.meta.get("tensor_meta"), "shape", ())
     return node.op != "placeholder" and len(shape) == 4 and min(shape[2:]) > 1
+
+
+class _Coupled(Backbone):
+    """A network with a coupled head; its features are both pooled maps, twice as many."""
+
+    kind = "coupled"
+    network: CoupledNetwork
+
+    @property
+    def head(self) -> nn.Module:
+        return self.network.head
+
+    def supervised(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return self.network.head.branches(self.network.trunk(batch))[:2]
+
+    def set_classes(self, classes: int) -> None:
+        if classes != self.classes:
+            check_classes(classes)
+            self.network.head = CoupledHead(self.n_features // 2, classes)
+
+
+def couple(network: Backbone, *, classes: int | None = None, seed: int = 0) -> Backbone:
+    """Put a new coupled head on a network's last feature map; the layers below are its own."""
+    try:
+        trunk, _, _ = split_network(network)
+    except ValueError as error:
+        raise ValueError(f"a coupled head reads a network's last feature map: {error}") from error
+    size = network.preprocessing.size
+    with torch.no_grad():
+        channels = trunk(torch.zeros(1, 3, size, size)).shape[1]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head = CoupledHead(channels, network.classes if classes is None else classes)
+    return _Coupled(network.name, CoupledNetwork(trunk, head), network.preprocessing).eval()
+
+
+def load_coupled(name: str, file: Path) -> Backbone:
+    """Load a network with a coupled head from a safetensors file of it."""
+    check_name(name)
+    state = read_foreign(file, name)
+    with torch.random.fork_rng(devices=[]):
+        backbone = couple(build(name))
+    backbone.network.load_state_dict(fit_weights(backbone, state, file))
+    return backbone.eval()
+
+
+class FeatureMaps(Backbone):
+    """A network whose features are its last feature map, flat: of D channels, then rows.
+
+    Args:
+        network: the network, whose layers it has.
+
+    Example:
+        >>> from arlib.networks import load_backbone
+        >>> maps = FeatureMaps(load_backbone("vgg_tiny", weights="random"))
+        >>> maps.features(torch.zeros(1, 3, 48, 48)).shape == (1, 128 * 6 * 6)
+        True
+    """
+
+    def __init__(self, network: Backbone):
+        trunk, _, _ = split_network(network)
+        super().__init__(network.name, trunk, network.preprocessing)
+
+    def features_and_logits(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features (N, D h w), and their means over places, (N, D), as logits."""
+        maps = self.network(batch)
+        return maps.flatten(1), maps.mean(dim=(2, 3))

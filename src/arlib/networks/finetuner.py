@@ -11,8 +11,9 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch.nn.functional import cross_entropy
 
-from arlib.networks.backbones import Backbone, couple
+from arlib.networks.backbones import Backbone
 from arlib.networks.coupled import CoupledHead
+from arlib.networks.feature_maps import couple
 from arlib.networks.loaders import Batch, Schedule
 from arlib.networks.training import Training
 

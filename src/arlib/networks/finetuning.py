@@ -26,8 +26,9 @@ from arlib._support.files import one_line, read_json
 from arlib._support.progress import progress_bar
 from arlib._support.storage import write_atomic
 from arlib.datasets import Dataset, DatasetError
-from arlib.networks.backbones import Backbone, couple
+from arlib.networks.backbones import Backbone
 from arlib.networks.devices import memory_for
+from arlib.networks.feature_maps import couple
 from arlib.networks.finetuner import Finetuner, class_weights
 from arlib.networks.loaders import Batch, Schedule, TrainingImages, collate
 from arlib.networks.models import Model, load_model

@@ -114,7 +114,8 @@ def load_model(path: str | Path, *, trusted: bool = False) -> Model:
         ...
         ValueError: no model nowhere: give the folder of a fine-tuning, or X.safetensors ...
     """
-    from arlib.networks.backbones import load_backbone, load_coupled
+    from arlib.networks.backbones import load_backbone
+    from arlib.networks.feature_maps import load_coupled
     from arlib.networks.zoo import check_name
 
     path, described = _files(Path(path))
