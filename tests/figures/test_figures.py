@@ -242,14 +242,16 @@ def test_learning_curves_and_chance():
     assert set(line(axes, "chance")[1]) == {0.25}
 
 
-def test_filters_are_stretched_to_their_own_range():
-    filters = RNG.normal(size=(20, 3, 5, 5)) * np.arange(1, 21)[:, None, None, None]
-    (axes,) = figures.show_filters({"a": filters}, most=4).axes
-    row = axes.images[0].get_array()
-    assert row.shape == (5, 4 * 6, 3)
-    for number in range(4):
-        tile = row[:, 6 * number : 6 * number + 5]
-        assert (tile.min(), tile.max()) == (0, 1)
+def test_differences_and_their_intervals():
+    rows = {"a": [0.1, -0.1, 0.4], "b": [-0.2, -0.3, -0.1]}
+    table = pd.DataFrame(rows, index=["difference", "low", "high"]).T
+    (axes,) = figures.plot_differences(table, "AUC").axes
+    assert list(axes.lines[-2].get_xdata()) == [0.1, -0.2]
+    (bars,) = axes.containers
+    ends = [segment[:, 0].tolist() for segment in bars[2][0].get_segments()]
+    np.testing.assert_allclose(ends, [[-0.1, 0.4], [-0.3, -0.1]])
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["a", "b"]
+    assert axes.yaxis_inverted(), "the first row is on top"
 
 
 def test_reliability_beside_the_diagonal():

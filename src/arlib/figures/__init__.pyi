@@ -7,10 +7,10 @@ from .experiments import (
 )
 from .explorer import explore as explore
 from .finetuning import (
+    plot_differences as plot_differences,
     plot_gain as plot_gain,
     plot_learning as plot_learning,
     plot_reliability as plot_reliability,
-    show_filters as show_filters,
     show_rows as show_rows,
 )
 from .fusion import plot_decision as plot_decision, plot_label_changes as plot_label_changes

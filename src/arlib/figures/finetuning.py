@@ -1,4 +1,4 @@
-"""Chapter 2: synthetic scenes, learning curves, filters, calibration."""
+"""Chapter 2: synthetic scenes, learning curves, differences, calibration."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from arlib.figures.style import COLOURS, MARKERS, NEUTRAL, SMALL, WIDTH, draw_lines, new_figure
+from arlib.figures.style import (
+    COLOURS,
+    MARKERS,
+    NEUTRAL,
+    SMALL,
+    WIDTH,
+    draw_intervals,
+    draw_lines,
+    new_figure,
+)
 
 
 def show_rows(rows: Mapping[str, np.ndarray]) -> Figure:
@@ -40,22 +49,19 @@ def plot_learning(curves: Mapping[str, pd.DataFrame], chance: float) -> Figure:
     return figure
 
 
-def show_filters(filters: Mapping[str, np.ndarray], most: int = 16) -> Figure:
-    """Show the first filters of a network's first layer, each stretched to its own range.
+def plot_differences(table: pd.DataFrame, metric: str) -> Figure:
+    """Show how far pairs of networks are apart, with intervals.
 
     Args:
-        filters: name -> (n, 3, h, w) weights.
-        most: how many of the n are shown.
+        table: a row a pair, named by what was changed; columns `difference`, `low` and `high`, as
+            those of `arlib.evaluation.compare`.
+        metric: what is compared.
     """
-    figure, axes = new_figure(1, len(filters), height=0.3 + 0.5 * len(filters))
-    for panel, (name, weights) in zip(np.ravel(axes), filters.items(), strict=True):
-        first = weights[:most]
-        low, high = (f(first, axis=(1, 2, 3), keepdims=True) for f in (np.min, np.max))
-        tiles = ((first - low) / (high - low)).transpose(0, 2, 3, 1)  # (n, h, w, 3)
-        tiles = np.pad(tiles, ((0, 0), (0, 0), (0, 1), (0, 0)), constant_values=1)
-        panel.imshow(np.concatenate(list(tiles), axis=1), interpolation="nearest")
-        panel.set_title(name, fontsize=SMALL, loc="left")
-        panel.set_axis_off()
+    figure, axes = new_figure(height=0.9 + 0.3 * len(table))
+    draw_intervals(axes, table, "difference")
+    axes.axvline(0, color=NEUTRAL, linewidth=1)
+    axes.set_yticks(np.arange(len(table)), table.index, fontsize=SMALL)
+    axes.set_xlabel(f"difference in {metric}, 95 % interval")
     return figure
 
 
