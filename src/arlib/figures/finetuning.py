@@ -61,6 +61,7 @@ def plot_differences(table: pd.DataFrame, metric: str) -> Figure:
     draw_intervals(axes, table, "difference")
     axes.axvline(0, color=NEUTRAL, linewidth=1)
     axes.set_yticks(np.arange(len(table)), table.index, fontsize=SMALL)
+    axes.set_ylim(len(table) - 0.5, -0.5)
     axes.set_xlabel(f"difference in {metric}, 95 % interval")
     return figure
 
