@@ -77,6 +77,7 @@ class TestEveryChapter:
                 assert len(caption[1]) > 30
                 assert meta["figure"]["name"].startswith("fig-")
                 assert len(meta["image"]["alt"]) > 30
+                assert meta["image"]["width"], "without one the theme hides the caption"
         assert figures
 
     def test_it_follows_the_skeleton(self, path):
