@@ -12,7 +12,7 @@ from arlib.figures.style import (
     NEUTRAL,
     SMALL,
     WIDTH,
-    draw_intervals,
+    draw_differences,
     draw_lines,
     new_figure,
 )
@@ -58,11 +58,8 @@ def plot_differences(table: pd.DataFrame, metric: str) -> Figure:
         metric: what is compared.
     """
     figure, axes = new_figure(height=0.9 + 0.3 * len(table))
-    draw_intervals(axes, table, "difference")
-    axes.axvline(0, color=NEUTRAL, linewidth=1)
-    axes.set_yticks(np.arange(len(table)), table.index, fontsize=SMALL)
+    draw_differences(axes, table, "difference", f"difference in {metric}")
     axes.set_ylim(len(table) - 0.5, -0.5)
-    axes.set_xlabel(f"difference in {metric}, 95 % interval")
     return figure
 
 

@@ -81,6 +81,14 @@ def draw_intervals(axes: Axes, table: "pd.DataFrame", estimate: str, *, label: s
     axes.invert_yaxis()
 
 
+def draw_differences(axes: Axes, table: "pd.DataFrame", estimate: str, xlabel: str) -> None:
+    """Draw a table's differences about a line at zero, as `draw_intervals`, each row named."""
+    draw_intervals(axes, table, estimate)
+    axes.axvline(0, color=NEUTRAL, linewidth=1)
+    axes.set_yticks(np.arange(len(table)), table.index, fontsize=SMALL)
+    axes.set_xlabel(f"{xlabel}, 95 % interval")
+
+
 def label_bar(axes: Axes, label: str) -> None:
     """Label the colour bar that seaborn drew for a panel's map, in the size of other text."""
     bar = axes.collections[0].colorbar

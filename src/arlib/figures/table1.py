@@ -14,6 +14,7 @@ from arlib.figures.style import (
     MARKERS,
     NEUTRAL,
     SMALL,
+    draw_differences,
     draw_intervals,
     label_bar,
     new_figure,
@@ -277,9 +278,6 @@ def plot_sensitivity(table: pd.DataFrame) -> Figure:
         table: from `arlib.evaluation.sensitivity`.
     """
     figure, axes = new_figure(height=0.8 + 0.21 * len(table))
-    place = np.arange(len(table))
-    draw_intervals(axes, 100 * table[["gain", "low", "high"]], "gain")
-    axes.axvline(0, color=NEUTRAL, linewidth=1)
-    axes.set_yticks(place, table.index, fontsize=SMALL)
-    axes.set_xlabel("accuracy gained over the full image, points, 95 % interval")
+    gains = 100 * table[["gain", "low", "high"]]
+    draw_differences(axes, gains, "gain", "accuracy gained over the full image, points")
     return figure
