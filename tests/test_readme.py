@@ -94,7 +94,7 @@ ROWS = {
 
 def tuned_table(tuned):
     """Write the README's Table 1 of photographs from every fine-tuned recorded run."""
-    heads = ["run", "majority", *ROWS.values(), "+ lf less + ft"]
+    heads = ["run", "majority", *ROWS.values(), "+ lf minus + ft"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name, column in tuned.items():
         cells = [name, f"{100 * column.majority.max():.1f}"]

@@ -101,6 +101,8 @@ class TestEveryChapter:
             hidden = {"hide-input", "hide-cell"} & {*tags}
             assert folded.get("source_hidden", False) == bool(hidden)
             assert folded.get("outputs_hidden", False) == ("hide-cell" in tags)
+            if hidden:  # of a folded cell JupyterLab shows the first line alone
+                assert cell.source.startswith(("# ", "%matplotlib inline\n")), cell.source
 
     def test_its_expressions_stand_on_one_line_each(self, path):
         for cell in cells(path, "markdown"):
@@ -248,7 +250,8 @@ def test_03_measures_how_confident_the_network_is_on_regions(glued, live):
     assert found["np.median(scored):.2f"] == f"{median:.2f}"
     full = scores.global_probability.values.astype(float)
     apart = round(float(median - np.median(1 + xlogy(full, full).sum(-1))), 2)
-    assert found["more"] == ("more" if apart > 0 else "less" if apart < 0 else "about equally")
+    more = "more" if apart > 0 else "less"
+    assert found["more"] == (more if abs(apart) > 0.02 else "about equally")
     assert found["len(scored):,"] == f"{int(scores.objectness.notnull().sum()):,}"
     assert found["truly:.0%"] == f"{float((scores.label == 0).mean()):.0%}"
 
@@ -289,13 +292,13 @@ def test_06c_gives_each_claim_the_verdict_of_its_tests(glued, live):
     table = compare_rows(runs, {"add": ("VGGNet + ft", last)})
     verdict = verdicts(table).loc["add"]
     assert found["verdict(add)"] == verdict.verdict
-    of = f"of {verdict.tested} that test it" if verdict.tested else "untested"
+    of = f"of the {verdict.tested} that test it" if verdict.tested else "all images one label"
     assert found["evidence(add)"].endswith(of)
     assert f"points in {verdict['columns']} columns" in found["evidence(add)"]
     scores, images = runs[0].scores, images_of(runs[0])
     hits = locate_rules(scores, images.regions).loc["Eq. 2", "first"]
-    assert "hit in" in found['detects("Eq. 2")[1]']
-    assert f"{hits:.0%}" in found['detects("Eq. 2")[1]']
+    assert "hits in" in found['hit_words("Eq. 2")']
+    assert f"{hits:.0%}" in found['hit_words("Eq. 2")']
     words = ("holds", "holds in part", "not shown", "not testable here")
     kinds = [int(found[f"(claims.verdict == '{word}').sum()"]) for word in words]
     kinds.append(
@@ -328,10 +331,11 @@ def test_06a_compares_the_regions_of_the_live_runs(glued, live):
     assert won + lost <= int(found["len(ahead)"]) == 5 * 7 + 5
     won, lost = (int(found[f"(of_random.gain_{name}).sum()"]) for name in ("low > 0", "high < 0"))
     assert won + lost <= int(found["len(of_random)"]) == 5  # columns of the live runs
+    count = r"(\d+|none)"
     counts = re.search(
-        r"in (\d+) of (\d+) columns, and measurably worse in (\d+)\.$", found["answer"]
+        rf"in {count} of (\d+) columns, and measurably worse in {count}\.$", found["answer"]
     )
-    won, columns, lost = counts.groups()
+    won, columns, lost = (number.replace("none", "0") for number in counts.groups())
     assert int(won) + int(lost) <= int(columns) == 7
 
 
@@ -390,7 +394,7 @@ def test_07_varies_the_parameters_on_single_images(glued, book):
     assert found["of_photographs.description"] == described
     assert found["len(changing)"] == "4"
     assert found['plain_scores.sizes["region"]'] == "0"
-    assert found["len(grid)"] == str(4 * 4 * 4)
+    assert found["len(grid)"] == str(7 * 6)
     assert 0 < float(found["difference.max():.3f"]) < 1
     assert int(found["len(known)"]) >= 1
     explorers = {}
@@ -410,13 +414,17 @@ def test_07_varies_the_parameters_on_single_images(glued, book):
         facts = explorers[name]
         d, r = margins(facts, facts["settings"]["k"], 1.0)
         assert (short in found['", ".join(ever) or "none of them"']) == (d * r < 0)
-        grid = product((1, 4, 16, 64), (0.0, 0.1, 1.0, 10.0))
+        grid = product((1, 2, 4, 8, 16, 32, 64), (0.0, 0.1, 0.3, 1.0, 3.0, 10.0))
         parts = [margins(facts, k, alpha) for k, alpha in grid]
-        positive = np.mean([d + beta * r >= 0 for d, r in parts for beta in (0.25, 0.5, 1, 2)])
+        positive = np.mean([d + facts["settings"]["beta"] * r >= 0 for d, r in parts])
         least[short] = max(positive, 1 - positive)
-    name, stable = found["agree.idxmin()"], found["agree.min():.0%"]
-    assert least[name] == min(least.values())
-    assert stable == f"{least[name]:.0%}"
+    lowest = min(least.values())
+    if lowest == 1:
+        assert found["kept"] == "every image has one label"
+    else:
+        name = re.search("image, ([a-z]+), has one label in", found["kept"]).group(1)
+        assert least[name] == lowest
+        assert found["kept"].endswith(f" in {lowest:.0%}")
 
 
 def margins(facts, k, alpha):

@@ -150,14 +150,18 @@ def test_06_says_what_the_tests_of_the_recorded_runs_say(recorded, tables):
         gained = [n for n, row in last.items() if row[f"{of}gain"] > 0]
         found_in = [n for n, row in last.items() if row[f"{of}p_columns"] < 0.05]
         helped = [n for n in found_in if n in gained]
-        assert found[f"names_of({of}sure & {of}up)"] == (", ".join(helped) or "none")
         harmed = [n for n in found_in if n not in gained]
-        assert found[f"names_of({of}sure & ~{of}up)"] == (", ".join(harmed) or "none")
+        what = "AUC" if of else "accuracy"
+        changes = f"changes the {what} beyond chance in no column"
+        if found_in:
+            raised, lowered = ("; ".join(names) or "none" for names in (helped, harmed))
+            changes = f"raises the {what} beyond chance in: {raised}; lowers it in: {lowered}"
+        assert found[f'changes("{what}", {of}sure, {of}up)'] == changes
         tested = sum(not np.isnan(row[f"{of}p"]) for row in last.values())
         assert found[f"numbers.{of}p.count()"] == str(tested)
     assert found["numbers.p.count()"] == "14", "a network that gives every image one label is not"
     for p in ("p", "matched_p"):
-        below = ", ".join(n for n, row in last.items() if row[p] < 0.05)
+        below = "; ".join(n for n, row in last.items() if row[p] < 0.05)
         assert found[f"names_of(numbers.{p} < 0.05)"] == below
     full = [table.loc["VGGNet + ft"] for table in tables.values()]
     signal, over = (sum(row.auc_low > 0.5 for row in full), sum(r.low > r.majority for r in full))

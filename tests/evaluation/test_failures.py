@@ -277,7 +277,9 @@ def test_an_image_without_regions_has_no_frame():
 def test_without_images_that_may_be_shown_there_is_a_note():
     scores, _ = together(WRONG)
     (panel,) = show_failures(causes(scores, 1), None, scores, k=1).axes
-    assert [text.get_text() for text in panel.texts] == ["photographs of others are not shown"]
+    assert [text.get_text() for text in panel.texts] == [
+        "photographs of a published dataset: not shown"
+    ]
     assert not panel.images
 
 

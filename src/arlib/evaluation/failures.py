@@ -19,7 +19,7 @@ CAUSES = {
     "not proposed": "no proposal holds a region that carries the sentiment",
     "not chosen": "a proposal holds one, but it is not among the K",
     "misread": "one of the K regions holds it, and the network predicts it wrongly",
-    "both wrong": "full image and regions agree; where the sentiment lies is not known",
+    "both wrong": "the full image and the regions are wrong; where the sentiment lies is not known",
 }
 """Each cause with its meaning, in the order in which they are tried."""
 

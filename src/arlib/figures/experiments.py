@@ -156,7 +156,9 @@ def show_failures(
         base: Eq. 1's logarithm.
     """
     if dataset is None or failed.empty:
-        return new_note("nothing failed" if failed.empty else "photographs of others are not shown")
+        return new_note(
+            "nothing failed" if failed.empty else "photographs of a published dataset: not shown"
+        )
     first = failed.groupby("cause", sort=False).head(1)
     figure, axes = new_figure(len(first), width=1.9 * max(len(first), 2), height=2.6)
     keys = dataset.keys.tolist()

@@ -69,7 +69,7 @@ class Explorer {
     this.state = { ...this.state, ...change };
     const many = this.data.emotions.length > 2;
     const note = many && this.state.rankBy === "both" ? "With more than two emotions and base e "
-      + "Eq. 1 falls below 0, and Eq. 2 would square it: only base “classes” ranks by both." : "";
+      + "Eq. 1 can be negative, and Eq. 2 would square it: ranking by both needs base “classes”." : "";
     if (note) this.state.base = "classes";
     this.$("input[value=e]").disabled = Boolean(note);
     this.$(".note").textContent = note;

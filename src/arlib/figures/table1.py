@@ -265,6 +265,10 @@ def plot_pairs(
             color=colour,
             fontsize=SMALL,
         )
+    if pairs:  # the names of the groups stand beside the intervals of the first band
+        low, high = axes.get_xlim()
+        reach = 100 * table.loc[pairs[0]].gain_high.max()
+        axes.set_xlim(low, np.nanmax([high, low + (reach - low) / 0.77]))
     what = {"accuracy": "accuracy gained, points", "auc": "AUC gained, hundredths"}
     axes.set(ylim=(height * len(pairs) - 1.2, -1.2), yticks=[], xlabel=what[metric])
     axes.grid(False, axis="y")
