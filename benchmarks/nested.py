@@ -100,7 +100,7 @@ def block(facts):
         for what in (*CHOICES, "early fusion"):
             row = each[what]
             share = f"other regions of {row.get('regions')} % of the images"
-            options = row.get("chosen", ["one region an image", share])
+            options = row.get("chosen", ["the region that ranks first", share])
             cells = [f"{n} ({a:.1f})" for n, a in zip(row["right"], row["accuracy"], strict=True)]
             name = f"`{dataset}`, `{network}`, N = {regions}"
             cells = [name, what, *options, *cells, str(row["differ"])]
