@@ -465,7 +465,7 @@ class TestProgress:
 
     def test_has_the_stage_the_rate_and_what_is_left(self, few, tmp_path, monkeypatch, capsys):
         lines = self.lines(few, tmp_path, monkeypatch, capsys, validation=few)
-        step = r"fine-tuning vgg_tiny: \d+ of 12 steps, [\d.]+ steps/s, 00:\d\d, 00:\d\d left.*"
+        step = r"fine-tuning vgg_tiny: \d+ of 12 steps, [\d.]+ steps/s, \d\d:\d\d, \d\d:\d\d left.*"
         validating = "validating vgg_tiny: 1 of 1 steps, "
         assert sum(re.fullmatch(step, line) is not None for line in lines) >= 10
         assert any(line.startswith(validating) for line in lines)
