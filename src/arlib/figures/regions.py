@@ -185,5 +185,6 @@ def plot_localization(located: Mapping[str, pd.DataFrame]) -> Figure:
             place, list(located) if number == 0 else [""] * len(located), fontsize=SMALL
         )
         panel.set(xlim=(0, 1), title=measure)
+        panel.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
         panel.title.set_fontsize(SMALL)
     return figure

@@ -19,9 +19,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 NEUTRAL = "#555555"
 WIDTH = 5.5
-"""Inches: a point is then about a pixel on a telephone, and text as large as the page's there."""
+"""Inches: a point is then nearly a pixel on a telephone."""
 
-SMALL = 8
+SMALL = 9
 """Points of what is written in figures; axes' labels have one more."""
 
 _SIZES = {

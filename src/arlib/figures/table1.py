@@ -164,7 +164,7 @@ def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
     percent[_MAJORITY] = 100 * np.array([*lines, *paper.attrs["majority"].values()])
     worth = percent.sub(percent[_MAJORITY], axis=0)
     most = np.nanmax(worth.abs().to_numpy(), initial=1)
-    figure, axes = new_figure(height=2.9 + 0.31 * len(percent))
+    figure, axes = new_figure(height=2.9 + 0.33 * len(percent))
     look: dict[str, Any] = {"vmin": -most, "vmax": most, "cmap": "PuOr"}
     look |= {"cbar_kws": {"orientation": "horizontal", "aspect": 40}, "linewidths": 0.5}
     sns.heatmap(worth, ax=axes, annot=percent, fmt=".0f", **look)
@@ -193,7 +193,7 @@ def plot_fusion_gains(tables: Mapping[str, pd.DataFrame]) -> Figure:
     rows = pd.DataFrame({name: table.loc[fused] for name, table in tables.items()}).T
     rows = 100 * rows[["gain", "gain_low", "gain_high"]].astype(float)
     rows.columns = ["gain", "low", "high"]
-    figure, axes = new_figure(height=0.9 + 0.28 * (len(rows) + len(paper)))
+    figure, axes = new_figure(height=0.9 + 0.34 * (len(rows) + len(paper)))
     draw_intervals(axes, rows, "gain")
     theirs = len(rows) + np.arange(len(paper))
     look: Any = {"linestyle": "", "marker": MARKERS[3], "markerfacecolor": "none"}
@@ -203,7 +203,7 @@ def plot_fusion_gains(tables: Mapping[str, pd.DataFrame]) -> Figure:
     heads = ("\n".join(filter(None, table.attrs["heads"])) for table in tables.values())
     labels = [*heads, *(f"the paper\n{name}" for name in paper.index)]
     axes.set_yticks(np.arange(len(labels)), labels, fontsize=SMALL, linespacing=1)
-    axes.set_xlabel("accuracy gained over the full image, points, 95 % interval")
+    axes.set_xlabel("accuracy gained, points")
     return figure
 
 
@@ -283,5 +283,5 @@ def plot_sensitivity(table: pd.DataFrame) -> Figure:
     """
     figure, axes = new_figure(height=0.8 + 0.21 * len(table))
     gains = 100 * table[["gain", "low", "high"]]
-    draw_differences(axes, gains, "gain", "accuracy gained over the full image, points")
+    draw_differences(axes, gains, "gain", "accuracy gained, points")
     return figure
