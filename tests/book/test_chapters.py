@@ -478,7 +478,7 @@ def test_the_recorded_gains_are_those_of_02(glued):
             if gain.mean() > half
             else "loses"
             if gain.mean() < -half
-            else "neither gains nor loses"
+            else "neither gains nor loses measurably"
         )
         assert found[f"effect({name})"] == effect
 
