@@ -6,11 +6,12 @@ Both functions yield one `Outcome` a piece, as it comes. A piece has so many tri
 import errno
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -94,38 +95,41 @@ def by_dask(
     with _connect(processes, scheduler) as client:
         if scheduler is None:
             work = partial(_share_cores, work, processes)
-        todo = iter(numbers)
+        todo, again = iter(numbers), deque[int]()
         pieces: dict[Any, int] = {}  # those that the scheduler has, by the key of their future
-
-        def submit(number: int) -> "Future":
-            needs = dict(resources or {}) or None
-            future = client.submit(work, number, resources=needs, pure=False)
-            pieces[future.key] = number
-            return future
+        waiting = as_completed(loop=client.loop)
 
         def most() -> int:
             """Count the pieces that the scheduler has at once."""
-            # not all of a million; a new process has one, so that no piece dies of another
-            return max(64, 4 * sum(client.nthreads().values())) if scheduler else processes
+            # not all of a million; a process of this machine that is there has one, so that no
+            # piece dies of another: a new one in place of a dead one may take its time
+            threads = client.nthreads()
+            return max(64, 4 * sum(threads.values())) if scheduler else max(1, len(threads))
 
-        # each piece that ends makes room for the next
-        waiting = as_completed([submit(n) for n in islice(todo, most())], loop=client.loop)
+        def submit() -> None:
+            """Give the scheduler as many pieces as it has room for."""
+            for number in islice(chain(_taken(again), todo), max(0, most() - len(pieces))):
+                needs = dict(resources or {}) or None
+                future = client.submit(work, number, resources=needs, pure=False)
+                pieces[future.key] = number
+                waiting.add(future)
+
+        submit()
         for future in waiting:
             number = pieces.pop(future.key)
             value, error = _ended(future)
+            died = isinstance(error, KilledWorker)
             if error is not None:
                 if non_retryable(error):
                     raise NonRetryableError(described(error)) from error
                 errors.setdefault(number, []).append(described(error))
-                died = isinstance(error, KilledWorker)
-                if died and not scheduler:
-                    _await_workers(client, processes)
-                if len(errors[number]) < tries and not (died and scheduler):
-                    waiting.add(submit(number))
-                    continue
-            yield Outcome(number, value, tuple(errors.pop(number, ())))
-            for more in islice(todo, max(0, most() - len(pieces))):
-                waiting.add(submit(more))
+            if died and not scheduler:
+                client.wait_for_workers(1, timeout=_RESTART)
+            if error is not None and len(errors[number]) < tries and not (died and scheduler):
+                again.append(number)
+            else:
+                yield Outcome(number, value, tuple(errors.pop(number, ())))
+            submit()
 
 
 @contextmanager
@@ -160,12 +164,10 @@ def _connect(processes: int, scheduler: str | None) -> Iterator["Client"]:
         logger.setLevel(level)
 
 
-def _await_workers(client: "Client", processes: int) -> None:
-    """Wait until new processes are there for those that died; on a busy machine one is enough."""
-    try:
-        client.wait_for_workers(processes, timeout=_RESTART)
-    except TimeoutError:
-        client.wait_for_workers(1, timeout=_RESTART)
+def _taken(numbers: deque[int]) -> Iterator[int]:
+    """Take the numbers of a queue, one by one."""
+    while numbers:
+        yield numbers.popleft()
 
 
 def _share_cores(work: Work, processes: int, number: int) -> Any:
