@@ -19,6 +19,7 @@ from arlib.figures import (
     table_html,
 )
 from arlib.figures.style import MARKERS
+from arlib.figures.table1 import _grouped
 
 NAMES = [method.name for method in methods()]
 REFERENCE, LAST = "VGGNet + ft", "VGGNet + ft + obj + senti + lf (K)"
@@ -369,18 +370,38 @@ def test_fusions_gains_are_above_the_papers(tables):
     figure.draw_without_rendering()
     (panel,) = figure.axes
     last = [table.loc["VGGNet + ft + obj + senti + lf (K)"] for table in tables.values()]
-    names = [label.get_text() for label in panel.get_yticklabels()]
-    titles = [" · ".join(name.split("\n")) for name in names[: len(tables)]]
-    assert titles == [table.attrs["title"] for table in tables.values()]
-    assert names[len(tables) :] == [f"the paper\n{name}" for name in paper_table()]
-    np.testing.assert_allclose(marks(panel).get_xdata(), [100 * row.gain for row in last])
+    labels = [(name.get_text(), name.get_fontweight()) for name in panel.get_yticklabels()]
+    ours, theirs = labels[:-6], labels[-6:]
+    assert theirs == [("the paper", "bold"), *((name, "normal") for name in paper_table())]
+    lines = [number for number, (_, weight) in enumerate(ours) if weight == "normal"]
+    heads = [next(name for name, bold in ours[number::-1] if bold == "bold") for number in lines]
+    titles = [{head, ours[number][0]} - {""} for head, number in zip(heads, lines, strict=True)]
+    assert titles == [set(table.attrs["title"].split(" · ")) for table in tables.values()]
+    np.testing.assert_array_equal(marks(panel).get_ydata()[lines], lines)
+    drawn = np.full(len(ours), np.nan)
+    drawn[lines] = [100 * row.gain for row in last]
+    np.testing.assert_allclose(marks(panel).get_xdata(), drawn)
     limits = [[100 * row.gain_low, 100 * row.gain_high] for row in last]
-    np.testing.assert_allclose(bars(panel.containers[0]), limits)
-    (theirs,) = (line for line in panel.get_lines() if line.get_marker() == "D")
-    np.testing.assert_allclose(theirs.get_xdata(), [2.38, 4.48, 3.40, 6.67, 0.76], atol=0.005)
-    assert theirs.get_ydata().tolist() == [2, 3, 4, 5, 6]
+    np.testing.assert_allclose(bars(panel.containers[0])[lines], limits)
+    (papers,) = (line for line in panel.get_lines() if line.get_marker() == "D")
+    np.testing.assert_allclose(papers.get_xdata(), [2.38, 4.48, 3.40, 6.67, 0.76], atol=0.005)
+    assert papers.get_ydata().tolist() == [*range(len(ours) + 1, len(labels))]
     low, high = panel.get_ylim()
-    assert low >= 6 > 0 >= high
+    assert low > len(labels) - 1 > 0 > high
+
+
+@pytest.mark.parametrize(
+    ("heads", "groups"),
+    [
+        ([], []),
+        ([("OASIS", "")], [("OASIS", [""])]),
+        ([("A", "x"), ("B", "x"), ("B", "y")], [("x", ["A", "B"]), ("B", ["y"])]),
+        ([("A", ""), ("B", "")], [("A", [""]), ("B", [""])]),
+        ([("A", "x"), ("A", "y"), ("B", "y")], [("A", ["x", "y"]), ("B", ["y"])]),
+    ],
+)
+def test_neighbours_of_one_network_or_dataset_are_a_group(heads, groups):
+    assert _grouped(heads) == groups
 
 
 def test_pairs_of_rows_are_bands_on_one_axis(runs):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import takewhile
 from typing import Any, Literal
 
 import numpy as np
@@ -185,26 +186,48 @@ def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
 def plot_fusion_gains(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """Show what the last row of Table 1 gains in every column, and in the paper's, hollow marks.
 
+    Neighbours of one network, or of one dataset, are a group under its name.
+
     Args:
         tables: columns, from `arlib.evaluation.table1`, at least one.
     """
     full, fused = "VGGNet + ft", "VGGNet + ft + obj + senti + lf (K)"
     paper = 100 * (paper_table().loc[fused] - paper_table().loc[full])
-    rows = pd.DataFrame({name: table.loc[fused] for name, table in tables.items()}).T
-    rows = 100 * rows[["gain", "gain_low", "gain_high"]].astype(float)
-    rows.columns = ["gain", "low", "high"]
-    figure, axes = new_figure(height=0.9 + 0.34 * (len(rows) + len(paper)))
-    draw_intervals(axes, rows, "gain")
-    theirs = len(rows) + np.arange(len(paper))
+    columns = list(tables.values())
+    lines: list[tuple[str, pd.Series | None]] = []
+    for head, names in _grouped([table.attrs["heads"] for table in columns]):
+        lines += [(head, None), *((name, columns.pop(0).loc[fused]) for name in names)]
+    ours = pd.DataFrame([{} if row is None else row for _, row in lines])
+    ours = 100 * ours[["gain", "gain_low", "gain_high"]].astype(float)
+    ours.columns = ["gain", "low", "high"]
+    theirs = len(lines) + 1 + np.arange(len(paper))
+    lines += [("the paper", None), *((name, None) for name in paper.index)]
+    figure, axes = new_figure(height=0.6 + 0.165 * len(lines))
+    draw_intervals(axes, ours, "gain")
     look: Any = {"linestyle": "", "marker": MARKERS[3], "markerfacecolor": "none"}
     axes.plot(paper, theirs, color=COLOURS[5], **look)
     axes.axvline(0, color=NEUTRAL, linewidth=1)
-    axes.axhline(len(rows) - 0.5, color=NEUTRAL, linewidth=1)
-    heads = ("\n".join(filter(None, table.attrs["heads"])) for table in tables.values())
-    labels = [*heads, *(f"the paper\n{name}" for name in paper.index)]
-    axes.set_yticks(np.arange(len(labels)), labels, fontsize=SMALL, linespacing=1)
-    axes.set_xlabel("accuracy gained, points")
+    axes.axhline(theirs[0] - 1.5, color=NEUTRAL, linewidth=1)
+    axes.set_yticks(np.arange(len(lines)), [label for label, _ in lines], fontsize=SMALL)
+    drawn = {*np.flatnonzero(ours.gain.notna()), *theirs}
+    for number, label in enumerate(axes.get_yticklabels()):
+        label.set_fontweight("normal" if number in drawn else "bold")
+    axes.set(ylim=(len(lines) - 0.5, -0.5), xlabel="accuracy gained, points")
+    axes.grid(visible=False, axis="y")
     return figure
+
+
+def _grouped(heads: Sequence[Sequence[str]]) -> list[tuple[str, list[str]]]:
+    """Group neighbours of one network, or of one dataset, whichever are more, by its name."""
+    groups = []
+    while heads:
+        runs = []
+        for own, other in ((0, 1), (1, 0)):  # a dataset's networks, a network's datasets
+            same = list(takewhile(lambda each: each[own] == heads[0][own], heads))  # noqa: B023
+            runs.append((heads[0][own], [each[other] for each in same]))
+        groups.append(max(runs, key=lambda run: len(run[1]) if run[0] else 0))
+        heads = heads[len(groups[-1][1]) :]
+    return groups
 
 
 def plot_pairs(
