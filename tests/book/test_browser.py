@@ -26,6 +26,9 @@ CUT = """[...document.querySelectorAll("article pre")]
 # Equations that begin left of what can be scrolled to.
 BEFORE = """[...document.querySelectorAll("div.math mjx-math")]
     .filter(equation => equation.getBoundingClientRect().left < 0).map(each => each.textContent)"""
+# Formulas within a line that fade at their end, as what can be scrolled does.
+FADED = """[...document.querySelectorAll("mjx-container:not([display])")]
+    .filter(each => getComputedStyle(each).maskImage !== "none").map(each => each.textContent)"""
 # Images that are not as wide for their height as they should be; cards fit theirs into a frame.
 STRETCHED = """theme => [...document.querySelectorAll(`article img.only-${theme}`)]
     .filter(image => getComputedStyle(image).objectFit === "fill")
@@ -86,6 +89,7 @@ def test_its_text_and_mathematics_are_set(page):
     if page.name != "search":
         assert page.locator("h1", has_text=re.compile(r"\w{3}")).count() > 0
     assert page.locator("mjx-merror").count() == 0
+    assert page.evaluate(FADED) == []
     assert page.evaluate(RAW) == []
     if page.name in CHAPTERS:
         assert page.locator("mjx-container").count() > 0

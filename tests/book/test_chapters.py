@@ -101,8 +101,11 @@ class TestEveryChapter:
             hidden = {"hide-input", "hide-cell"} & {*tags}
             assert folded.get("source_hidden", False) == bool(hidden)
             assert folded.get("outputs_hidden", False) == ("hide-cell" in tags)
-            if hidden:  # of a folded cell JupyterLab shows the first line alone
-                assert cell.source.startswith(("# ", "%matplotlib inline\n")), cell.source
+            if hidden:  # of a folded cell JupyterLab shows the first line alone, a page its prompt
+                first, prompts = cell.source.splitlines()[0], cell.metadata["mystnb"]
+                title = {"%matplotlib inline": "# the imports"}.get(first, first).lower()
+                for what in ("show", "hide"):
+                    assert f"# {prompts[f'code_prompt_{what}']}".lower() == f"# {what} {title[2:]}"
 
     def test_its_expressions_stand_on_one_line_each(self, path):
         for cell in cells(path, "markdown"):
