@@ -135,6 +135,20 @@ def test_a_value_lost_with_its_worker_is_an_error_of_its_piece():
     assert str(error) == "not twice"
 
 
+@pytest.mark.parametrize("there", [0, 1])
+def test_a_new_worker_that_is_late_stops_nothing_unless_none_is_there(there):
+    class Client:
+        def wait_for_workers(self, n, timeout):
+            if n > there:
+                raise TimeoutError(f"Only {there}/{n} workers arrived")
+
+    if there:
+        assert workers._await_workers(Client(), 2) is None
+        return
+    with pytest.raises(TimeoutError, match="Only 0/1"):
+        workers._await_workers(Client(), 2)
+
+
 @pytest.mark.parametrize("how", [pytest.param("Ctrl-C", marks=pytest.mark.slow), "kill -9"])
 def test_workers_end_with_their_parent(tmp_path, how):
     parent = start(tmp_path, [7, 7])

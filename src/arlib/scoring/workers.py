@@ -104,7 +104,9 @@ def by_dask(
             # not all of a million; a process of this machine that is there has one, so that no
             # piece dies of another: a new one in place of a dead one may take its time
             threads = client.nthreads()
-            return max(64, 4 * sum(threads.values())) if scheduler else max(1, len(threads))
+            if scheduler:
+                return max(64, 4 * sum(threads.values()))
+            return min(processes, max(1, len(threads)))
 
         def submit() -> None:
             """Give the scheduler as many pieces as it has room for."""
@@ -124,7 +126,7 @@ def by_dask(
                     raise NonRetryableError(described(error)) from error
                 errors.setdefault(number, []).append(described(error))
             if died and not scheduler:
-                client.wait_for_workers(1, timeout=_RESTART)
+                _await_workers(client, processes)
             if error is not None and len(errors[number]) < tries and not (died and scheduler):
                 again.append(number)
             else:
@@ -162,6 +164,14 @@ def _connect(processes: int, scheduler: str | None) -> Iterator["Client"]:
             yield client
     finally:
         logger.setLevel(level)
+
+
+def _await_workers(client: "Client", processes: int) -> None:
+    """Wait until new processes are there for those that died; on a busy machine one is enough."""
+    try:
+        client.wait_for_workers(processes, timeout=_RESTART)
+    except TimeoutError:
+        client.wait_for_workers(1, timeout=_RESTART)
 
 
 def _taken(numbers: deque[int]) -> Iterator[int]:
