@@ -102,6 +102,7 @@ class TestEveryChapter:
             assert folded.get("source_hidden", False) == bool(hidden)
             assert folded.get("outputs_hidden", False) == ("hide-cell" in tags)
             if hidden:  # of a folded cell JupyterLab shows the first line alone, a page its prompt
+                assert cell.source.startswith(("# ", "%matplotlib inline\n")), cell.source
                 first, prompts = cell.source.splitlines()[0], cell.metadata["mystnb"]
                 title = {"%matplotlib inline": "# the imports"}.get(first, first).lower()
                 for what in ("show", "hide"):

@@ -390,6 +390,16 @@ def test_fusions_gains_are_above_the_papers(tables):
     assert low > len(labels) - 1 > 0 > high
 
 
+def test_a_column_without_a_gain_is_no_head(tables):
+    without = {name: table.copy() for name, table in tables.items()}
+    without[DRAWN].loc[LAST, ["gain", "gain_low", "gain_high"]] = np.nan
+    weights = [
+        [label.get_fontweight() for label in plot_fusion_gains(each).axes[0].get_yticklabels()]
+        for each in (tables, without)
+    ]
+    assert weights[0] == weights[1]
+
+
 @pytest.mark.parametrize(
     ("heads", "groups"),
     [

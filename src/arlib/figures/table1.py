@@ -201,7 +201,7 @@ def plot_fusion_gains(tables: Mapping[str, pd.DataFrame]) -> Figure:
     ours = 100 * ours[["gain", "gain_low", "gain_high"]].astype(float)
     ours.columns = ["gain", "low", "high"]
     theirs = len(lines) + 1 + np.arange(len(paper))
-    lines += [("the paper", None), *((name, None) for name in paper.index)]
+    lines += [("the paper", None), *((name, paper) for name in paper.index)]
     figure, axes = new_figure(height=0.6 + 0.165 * len(lines))
     draw_intervals(axes, ours, "gain")
     look: Any = {"linestyle": "", "marker": MARKERS[3], "markerfacecolor": "none"}
@@ -209,9 +209,8 @@ def plot_fusion_gains(tables: Mapping[str, pd.DataFrame]) -> Figure:
     axes.axvline(0, color=NEUTRAL, linewidth=1)
     axes.axhline(theirs[0] - 1.5, color=NEUTRAL, linewidth=1)
     axes.set_yticks(np.arange(len(lines)), [label for label, _ in lines], fontsize=SMALL)
-    drawn = {*np.flatnonzero(ours.gain.notna()), *theirs}
-    for number, label in enumerate(axes.get_yticklabels()):
-        label.set_fontweight("normal" if number in drawn else "bold")
+    for label, (_, row) in zip(axes.get_yticklabels(), lines, strict=True):
+        label.set_fontweight("bold" if row is None else "normal")
     axes.set(ylim=(len(lines) - 0.5, -0.5), xlabel="accuracy gained, points")
     axes.grid(visible=False, axis="y")
     return figure
