@@ -5,23 +5,27 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.ndimage import maximum_filter
 
 from arlib.figures.images import draw_boxes, show_image
 from arlib.figures.style import COLOURS, NEUTRAL, SMALL, draw_lines, new_figure
 
 
 def show_edges(images: Mapping[str, np.ndarray], edges: Mapping[str, np.ndarray]) -> Figure:
-    """Show images above their edge maps; strong edges are dark.
+    """Show images above their edge maps; strong edges are dark, and a thin line stays visible.
 
     Args:
         images: name -> (H, W, 3) uint8 RGB.
         edges: name -> (H, W) in [0, 1].
     """
     figure, axes = new_figure(len(images), 2, height=3.5)
+    figure.set_layout_engine("compressed")  # no band between rows of images that are less high
     axes = axes.reshape(2, -1)
     for column, name in enumerate(images):
         show_image(axes[0, column], images[name], name)
-        show_image(axes[1, column], 1 - edges[name] ** 0.5)  # so that faint ones show
+        # a line of one pixel would fade where its panel has fewer pixels than the image
+        lines = maximum_filter(edges[name], max(1, edges[name].shape[1] // 200))
+        show_image(axes[1, column], 1 - lines**0.5)  # so that faint ones show
     return figure
 
 
@@ -34,6 +38,7 @@ def show_proposals(image: np.ndarray, boxes: Mapping[str, np.ndarray]) -> Figure
     """
     rows = -(-len(boxes) // 2)
     figure, axes = new_figure(min(2, len(boxes)), rows, height=2.6 * rows)
+    figure.set_layout_engine("compressed")
     for panel, (name, proposed) in zip(np.ravel(axes), boxes.items(), strict=False):
         show_image(panel, image, name)
         draw_boxes(panel, proposed[1:], colours=COLOURS[0], linewidth=1)
