@@ -106,6 +106,18 @@ def test_the_chosen_figure_stands_for_its_chapter_in_both_forms(stage):
         assert small.getpixel((9, 9)) == (grey, grey, grey)
 
 
+def test_of_a_tall_figure_a_card_shows_the_top(stage):
+    pixels = np.full((900, 450), 200, np.uint8)
+    pixels[225:] = 90  # what a card twice as wide as high has no room for
+    cells = [new_markdown_cell("# The one"), figure_cell(1, chosen=True, dark=False)]
+    cells[1].outputs[0].data["image/png"] = text(png(pixels))
+    nbformat.write(new_notebook(cells=cells), stage / "book" / "01_one.ipynb")
+    gallery_page(stage)
+    small = Image.open(stage / "book" / "thumbnails" / "01_one.png")
+    assert small.size == (450, 225)
+    assert small.getcolors() == [(450 * 225, (200, 200, 200))]
+
+
 def test_without_a_choice_the_first_stands_and_may_lack_a_dark_form(stage):
     cells = [new_markdown_cell("# The one"), figure_cell(0, dark=False), figure_cell(1)]
     nbformat.write(new_notebook(cells=cells), stage / "book" / "01_one.ipynb")

@@ -109,8 +109,13 @@ def _write_thumbnail(stage: Path, chapter: Path, figure: ChapterFigure) -> str:
 
 
 def _small(png: bytes) -> bytes:
-    """Scale an image down to at most `_WIDTH` pixels."""
+    """Scale an image down to at most `_WIDTH` pixels; one that is higher than wide loses its foot.
+
+    In a card, which is twice as wide as high, the whole of it would be a sliver.
+    """
     image = Image.open(BytesIO(png)).convert("RGB")
+    if image.height > image.width:
+        image = image.crop((0, 0, image.width, image.width // 2))
     image.thumbnail((_WIDTH, _WIDTH))
     file = BytesIO()
     image.save(file, format="PNG", optimize=True)
