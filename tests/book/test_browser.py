@@ -37,7 +37,8 @@ STRETCHED = """theme => [...document.querySelectorAll(`article img.only-${theme}
 # The library's pages repeat one form hundreds of times: a few entries stand for all.
 FEWER = "document.querySelectorAll('dl.py:nth-of-type(n + 6)').forEach(entry => entry.remove())"
 RAW = r"""[...document.querySelectorAll("article p, article li, article td, figcaption")]
-    .map(e => e.innerText).filter(text => /\\\(|\$\$|\{glue|\{ref\}|\{eq\}|\{doc\}/.test(text))"""
+    .map(e => e.innerText)
+    .filter(text => /\\\(|\$\$|<\/|\{glue|\{ref\}|\{eq\}|\{doc\}/.test(text))"""
 
 
 @pytest.fixture(scope="module", params=[*LISTED, "genindex", "search", "404"])
