@@ -32,7 +32,7 @@ def main() -> None:
         prediction,
     )
     file = io.BytesIO()
-    figure.savefig(file, dpi=90)
+    figure.savefig(file, dpi=160)
     Image.open(file).convert("RGB").quantize(128).save(OUT, optimize=True)
     print(f"{OUT}: {OUT.stat().st_size / 1000:.0f} KB; {prediction.label} {prediction.probability}")
 

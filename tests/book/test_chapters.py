@@ -337,7 +337,8 @@ def test_06a_compares_the_regions_of_the_live_runs(glued, live):
     assert won + lost <= int(found["len(of_random)"]) == 5  # columns of the live runs
     count = r"(\d+|none)"
     counts = re.search(
-        rf"in {count} of (\d+) columns, and measurably worse in {count}\.$", found["answer"]
+        rf"^In {count} of (\d+) columns .* better than .*; it does worse in {count}\. Both",
+        found["answer"],
     )
     won, columns, lost = (number.replace("none", "0") for number in counts.groups())
     assert int(won) + int(lost) <= int(columns) == 7
@@ -352,7 +353,8 @@ def test_08_compares_networks_with_uses_of_regions(glued, live):
         shares, labels = run.scores.global_probability.values[:, 0], run.labels
         folds = [run.folds == fold for fold in np.unique(run.folds)]
         areas.append(np.mean([roc_auc_score(labels[f] == 0, shares[f]) for f in folds]))
-    assert f"by another network it is {areas[0] - areas[1]:+.3f} [" in found["exchange"]
+    change = f"another network on the same images is {areas[0] - areas[1]:+.3f} ["
+    assert change in found["exchange"]
     best = recorded[int(np.argmax(areas))]
     best_of = found['first or "not compared here, without photographs"']
     assert f"on {best.dataset} {best.network} (" in best_of

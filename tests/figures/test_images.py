@@ -106,7 +106,7 @@ def test_the_pipeline_shows_every_proposal_and_the_chosen_ones():
     kept = [(r.objectness, r.sentiment_score) for r in PREDICTION.regions]
     np.testing.assert_allclose(chosen.get_offsets(), kept)
     assert len(outlines(fused)) == 2 * 2
-    assert fused.get_title() == "4. positive: 0.55 full image, 0.60 fused, Eq. 3"
+    assert fused.get_title() == "4. positive: 0.55 alone, 0.60 fused"
     bare = Prediction("negative", *({"positive": 0.4, "negative": 0.6},) * 3, regions=())
     none = np.zeros(0)
     assert len(show_pipeline(np.zeros((9, 9, 3), np.uint8), boxes[:0], none, none, bare).axes) == 4

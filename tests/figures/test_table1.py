@@ -403,14 +403,15 @@ def test_a_column_without_a_gain_is_no_head(tables):
 @pytest.mark.parametrize(
     ("heads", "groups"),
     [
-        ([], []),
-        ([("OASIS", "")], [("OASIS", [""])]),
-        ([("A", "x"), ("B", "x"), ("B", "y")], [("x", ["A", "B"]), ("B", ["y"])]),
-        ([("A", ""), ("B", "")], [("A", [""]), ("B", [""])]),
-        ([("A", "x"), ("A", "y"), ("B", "y")], [("A", ["x", "y"]), ("B", ["y"])]),
+        ([], {}),
+        ([("OASIS", "")], {"OASIS": [(0, "")]}),
+        ([("A", "x"), ("B", "x"), ("B", "y")], {"x": [(0, "A"), (1, "B")], "B": [(2, "y")]}),
+        ([("A", ""), ("B", "")], {"A": [(0, "")], "B": [(1, "")]}),
+        ([("A", "x"), ("A", "y"), ("B", "y")], {"A": [(0, "x"), (1, "y")], "B": [(2, "y")]}),
+        ([("A", "x"), ("B", "y"), ("A", "z")], {"A": [(0, "x"), (2, "z")], "B": [(1, "y")]}),
     ],
 )
-def test_neighbours_of_one_network_or_dataset_are_a_group(heads, groups):
+def test_columns_of_one_network_or_dataset_are_a_group(heads, groups):
     assert _grouped(heads) == groups
 
 

@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from arlib.figures.dark import BookFigure
-from arlib.figures.style import COLOURS, NEGATIVE, NEUTRAL, POSITIVE, new_figure
+from arlib.figures.style import COLOURS, NEGATIVE, NEUTRAL, POSITIVE, SMALL, new_figure
 
 if TYPE_CHECKING:
     from arlib.scoring import Prediction
@@ -30,7 +30,7 @@ def draw_image(axes: Axes, image: np.ndarray) -> None:
 def show_image(axes: Axes, image: np.ndarray, title: str = "") -> None:
     """Show an image, (H, W, 3) uint8 RGB or (H, W) in [0, 1], without ticks."""
     draw_image(axes, image)
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, fontsize=SMALL)
     axes.set_axis_off()
 
 
@@ -138,7 +138,7 @@ def show_pipeline(
         4
     """
     height, width = image.shape[:2]
-    figure, panels = new_figure(2, 2, width=9, height=min(10, 1.4 + 8.4 * height / width))
+    figure, panels = new_figure(2, 2, height=min(8, 1.1 + 4.9 * height / width))
     (start, proposed), (plane, fused) = panels
     label, (best, ranks, colours) = prediction.label, _agreement(prediction)
     # the image and its proposals
@@ -150,9 +150,9 @@ def show_pipeline(
     chosen = [(region.objectness, region.sentiment_score) for region in prediction.regions]
     plane.scatter(*np.reshape(chosen, (-1, 2)).T, s=36, c=colours, edgecolors="white")
     plane.set(xlabel="objectness", ylabel="sentiment score, Eq. 1")
-    plane.set_title(f"3. The {len(best)} farthest from the origin, Eq. 2", fontsize=10)
+    plane.set_title(f"3. The {len(best)} farthest from (0, 0), Eq. 2", fontsize=SMALL)
     # the prediction
     shares = (prediction.global_probability[label], prediction.probability[label])
-    show_image(fused, image, "4. {}: {:.2f} full image, {:.2f} fused, Eq. 3".format(label, *shares))
+    show_image(fused, image, "4. {}: {:.2f} alone, {:.2f} fused".format(label, *shares))
     draw_boxes(fused, best, colours=colours, labels=ranks)
     return figure

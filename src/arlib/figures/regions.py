@@ -94,7 +94,7 @@ def plot_plane(
     if not chosen.all():
         tiles = axes.hexbin(objectness[~chosen], sentiment[~chosen], **grid)
         bar = figure.colorbar(tiles, ax=axes)
-        bar.set_label("regions not chosen, a tile", fontsize=SMALL)
+        bar.set_label("regions not chosen, per tile", fontsize=SMALL)
         bar.ax.tick_params(labelsize=SMALL)
     marked = np.flatnonzero(chosen)
     marked = marked[:: max(1, len(marked) // 800)]

@@ -186,7 +186,7 @@ def plot_table(tables: Mapping[str, pd.DataFrame]) -> Figure:
 def plot_fusion_gains(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """Show what the last row of Table 1 gains in every column, and in the paper's, hollow marks.
 
-    Neighbours of one network, or of one dataset, are a group under its name.
+    Columns of one network, or of one dataset, are a group under its name.
 
     Args:
         tables: columns, from `arlib.evaluation.table1`, at least one.
@@ -195,8 +195,8 @@ def plot_fusion_gains(tables: Mapping[str, pd.DataFrame]) -> Figure:
     paper = 100 * (paper_table().loc[fused] - paper_table().loc[full])
     columns = list(tables.values())
     lines: list[tuple[str, pd.Series | None]] = []
-    for head, names in _grouped([table.attrs["heads"] for table in columns]):
-        lines += [(head, None), *((name, columns.pop(0).loc[fused]) for name in names)]
+    for head, group in _grouped([table.attrs["heads"] for table in columns]).items():
+        lines += [(head, None), *((name, columns[number].loc[fused]) for number, name in group)]
     ours = pd.DataFrame([{} if row is None else row for _, row in lines])
     ours = 100 * ours[["gain", "gain_low", "gain_high"]].astype(float)
     ours.columns = ["gain", "low", "high"]
@@ -216,16 +216,22 @@ def plot_fusion_gains(tables: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def _grouped(heads: Sequence[Sequence[str]]) -> list[tuple[str, list[str]]]:
-    """Group neighbours of one network, or of one dataset, whichever are more, by its name."""
-    groups = []
-    while heads:
+def _grouped(heads: Sequence[Sequence[str]]) -> dict[str, list[tuple[int, str]]]:
+    """Group neighbours of one network, or of one dataset, whichever are more, by its name.
+
+    A name's later neighbours join its group: name -> the columns' numbers and their other names.
+    """
+    groups: dict[str, list[tuple[int, str]]] = {}
+    start = 0
+    while start < len(heads):
         runs = []
         for own, other in ((0, 1), (1, 0)):  # a dataset's networks, a network's datasets
-            same = list(takewhile(lambda each: each[own] == heads[0][own], heads))  # noqa: B023
-            runs.append((heads[0][own], [each[other] for each in same]))
-        groups.append(max(runs, key=lambda run: len(run[1]) if run[0] else 0))
-        heads = heads[len(groups[-1][1]) :]
+            name = heads[start][own]
+            same = takewhile(lambda each: each[own] == name, heads[start:])  # noqa: B023
+            runs.append((name, [each[other] for each in same]))
+        name, names = max(runs, key=lambda run: len(run[1]) if run[0] else 0)
+        groups.setdefault(name, []).extend(enumerate(names, start))
+        start += len(names)
     return groups
 
 
