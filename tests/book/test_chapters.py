@@ -353,7 +353,7 @@ def test_08_compares_networks_with_uses_of_regions(glued, live):
         shares, labels = run.scores.global_probability.values[:, 0], run.labels
         folds = [run.folds == fold for fold in np.unique(run.folds)]
         areas.append(np.mean([roc_auc_score(labels[f] == 0, shares[f]) for f in folds]))
-    change = f"another network on the same images is {areas[0] - areas[1]:+.3f} ["
+    change = f"two networks on the same images differ by up to {abs(areas[0] - areas[1]):.3f} "
     assert change in found["exchange"]
     best = recorded[int(np.argmax(areas))]
     best_of = found['first or "not compared here, without photographs"']
@@ -396,7 +396,7 @@ def test_06b_changes_the_settings_of_the_live_run(glued, live):
 def test_07_varies_the_parameters_on_single_images(glued, book):
     found = glued("07_explorer")
     assert found["of_scenes.description"] == "small VGG fine-tuned on tagged scenes"
-    described = "EfficientNet-Lite0, frozen, under the head of OASIS"
+    described = "EfficientNet-Lite0, frozen, with a head fitted on OASIS"
     assert found["of_photographs.description"] == described
     assert found["len(changing)"] == "4"
     assert found['plain_scores.sizes["region"]'] == "0"
@@ -426,11 +426,11 @@ def test_07_varies_the_parameters_on_single_images(glued, book):
         least[short] = max(positive, 1 - positive)
     lowest = min(least.values())
     if lowest == 1:
-        assert found["kept"] == "every image has one label"
+        assert found["kept"] == "every image gets one label"
     else:
-        name = re.search("image, ([a-z]+), has one label in", found["kept"]).group(1)
+        name = re.search("image, ([a-z]+), gets one label in", found["kept"]).group(1)
         assert least[name] == lowest
-        assert found["kept"].endswith(f" in {lowest:.0%}")
+        assert found["kept"].endswith(f" in {lowest:.0%} of them")
 
 
 def margins(facts, k, alpha):

@@ -199,7 +199,7 @@ def test_photographs_are_where_the_data_is(tmp_path, monkeypatch):
         ("oasis-vgg16-ft-own-a", "oasis", "../a.csv", "OASIS", " fine-tuned on a"),
         (
             *("own-my_set-vgg16-shipped", "x/my_set", "shipped"),
-            *("My set", ", frozen, under the head of OASIS"),
+            *("My set", ", frozen, with a head fitted on OASIS"),
         ),
         (
             *("vso-held-out-vgg16-ft-vso", "vso-held-out", "vso"),
@@ -349,7 +349,7 @@ class TestScoresThatBecomeARun:
             (
                 {"head": json.loads(json.dumps(LinearHead.default().provenance))},
                 "own-labels-vgg16-shipped",
-                "VGG-16, frozen, under the head of OASIS",
+                "VGG-16, frozen, with a head fitted on OASIS",
             ),
         ],
     )

@@ -48,7 +48,7 @@ class TestLoadClassifier:
         monkeypatch.setenv("ARLIB_DATA", str(tmp_path))
         for which in ("auto", "efficientnet_lite0"):
             classifier = load_classifier(which, scenes_protocol())
-            described = "EfficientNet-Lite0, frozen, under the head of OASIS"
+            described = "EfficientNet-Lite0, frozen, with a head fitted on OASIS"
             assert classifier.description == described
             assert classifier.head.emotions == LinearHead.default().emotions
         assert load_classifier("scenes", scenes_protocol()).network == "that of scenes"

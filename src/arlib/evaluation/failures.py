@@ -17,8 +17,8 @@ CAUSES = {
     "degraded by fusion": "the full image alone was right",
     "outvoted": "the regions alone were right, the full image was more confident",
     "not proposed": "no proposal holds a region that carries the sentiment",
-    "not chosen": "a proposal holds one, but it is not among the K",
-    "misread": "one of the K regions holds it, and the network predicts it wrongly",
+    "not chosen": "a proposal holds a region that carries the sentiment, but is not among the K",
+    "misread": "one of the K holds a region that carries the sentiment, and is predicted wrongly",
     "both wrong": "the full image and the regions are wrong; where the sentiment lies is not known",
 }
 """Each cause with its meaning, in the order in which they are tried."""

@@ -109,7 +109,7 @@ def network_words(backbone: str, source: str) -> str:
     """
     how = {
         FROZEN: ", frozen",
-        SHIPPED: ", frozen, under the head of OASIS",
+        SHIPPED: ", frozen, with a head fitted on OASIS",
         FOLDS: " fine-tuned on the other folds",
     }.get(source, f" fine-tuned on {datasets.title(source)}")
     return f"{_NETWORKS.get(backbone, backbone)}{how}"

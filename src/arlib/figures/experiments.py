@@ -178,5 +178,6 @@ def show_failures(
         colours = np.where(share[valid] >= 0.5, POSITIVE, NEGATIVE).tolist()
         draw_boxes(panel, box[valid], colours=colours, linewidth=1)
         label = dataset.emotions[int(dataset.labels[keys.index(key)])]
-        panel.set_title(f"{row.cause}\nlabelled {label}, predicted {row.fused:.0%}", fontsize=SMALL)
+        title = f"{row.cause}\nlabelled {label}\nfused: {row.fused:.0%} {label}"
+        panel.set_title(title, fontsize=SMALL)
     return figure

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 METHODS = ("edge_boxes", "selective_search", "grid", "saliency")
 """Proposal methods that the widget offers."""
 
-_NOTE = """This page has no running kernel, so it cannot take a photograph. Open the chapter in
+_NOTE = """This page has no running kernel, so it cannot accept a photograph. Open the chapter in
 JupyterLab (`make lab`) and run all cells; or, without a notebook: `arlib predict --html photo.jpg`.
 """
 
