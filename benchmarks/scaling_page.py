@@ -73,10 +73,10 @@ def block(facts):
         lines.append(f"| {network:,} | {_time(result.hours)} | {result.bottleneck} |")
     lines += [
         "",
-        "**How the efficiency holds up**: 10 million images, shard times as recorded, workers of "
-        "one core each; a tenth of them three times slower, a shard in a hundred that kills its "
-        f"worker, 30 s until a worker has its network, {1e3 * HANDOUT:.0f} ms for the scheduler to "
-        "hand out a shard:",
+        "**Efficiency in a simulation**, useful work over workers times time: 10 million images, "
+        "shard times as recorded, workers of one core each; a tenth of them three times slower, "
+        "a shard in a hundred that kills its worker, 30 s until a worker has its "
+        f"network, {1e3 * HANDOUT:.0f} ms for the scheduler to hand out a shard:",
         "",
         "| images a shard | workers | undisturbed | stragglers | failures | both | begun twice |",
         "|---|---|---|---|---|---|---|",

@@ -59,10 +59,10 @@ def test_departures_count_what_the_replay_of_2018_counted():
     holds(
         "departures",
         f"scores of {of('images'):,} images, {of('regions an image')} regions each",
-        f"| labels that it can change at all | {of('labels that Eq. 3 can')} | "
-        f"{of('labels that the rule of 2018 can')} |",
-        f"| labels that it changes against the full image | {of('labels that Eq. 1 to 3 change')} "
-        f"| {of('labels that the rule of 2018 changes')} |",
+        "| images whose label it could change, whatever their regions | "
+        f"{of('labels that Eq. 3 can')} | {of('labels that the rule of 2018 can')} |",
+        "| images whose label it changes, against the full image | "
+        f"{of('labels that Eq. 1 to 3 change')} | {of('labels that the rule of 2018 changes')} |",
         f"The two rules give {of('labels on which')} images different labels. Of the eight regions "
         f"{both} are the same, where two random choices would share {random}; the first region is "
         f"the same in {first} of the images",
@@ -97,7 +97,7 @@ def test_departures_state_the_settings_of_the_runs():
         f"the best {default['max_regions']}; {scenes.max_regions} on the synthetic scenes",
         f"some {round(tagged, -3):,.0f} tagged scenes",
         f"on {paper['fit_on']:,} images of the 90 %",
-        f"uniform responses would give {2 * np.log(2) - 1:.1%}".replace("%", " %"),
+        f"were uniform, the rule would drop {2 * np.log(2) - 1:.1%}".replace("%", " %"),
     )
     for folder in sorted((ROOT / "book" / "results").glob("*-ft*")):
         training = open_run(folder).facts["experiment"]["training"]
@@ -193,12 +193,13 @@ def test_the_readme_states_the_settings_of_the_recorded_runs():
     soak = (ROOT / "tests" / "scoring" / "soak" / "soak.py").read_text()
     holds(
         "README",
-        f"{default['max_regions']} EdgeBoxes regions an image, K = {fixed}, "
+        f"{default['max_regions']} EdgeBoxes regions per image (terms: `book/glossary.md`), "
+        f"K = {fixed}, "
         f"alpha = {settings['alpha']:g}, beta = {settings['beta']:g}",
         f"scores {int(re.search(r'many.py., ([0-9_]+)', soak)[1]):,} images",
     )
     assert (len(paper_table()), len(methods())) == (10, 12)
-    holds("README", "Ten rows of the paper, an eleventh, a control, and rows beyond the paper's")
+    holds("README", "The paper's ten rows, DeepSentiBank, a control, and rows beyond the paper's")
 
 
 def test_a_number_that_the_page_does_not_hold_is_noticed():

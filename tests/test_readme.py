@@ -165,9 +165,9 @@ def test_the_first_page_s_statements_about_frozen_networks_hold(frozen, chosen):
     assert list(better) == [("oasis", "mobilenet_v2")]
     (row,) = better.values()
     counts = f"{row.corrected:.0f} against {row.degraded:.0f} (p = {row.p:.3f})"
-    assert f"in one of the eight: MobileNetV2 on OASIS, {counts}" in text
+    assert f"in one of them: MobileNetV2 on OASIS, {counts}" in text
     corrected, degraded = row.matched_corrected, row.matched_degraded
-    assert f"{corrected:.0f} labels are corrected and {degraded:.0f} degraded" in text
+    assert f"{corrected:.0f} labels are corrected and {degraded:.0f} become wrong" in text
     assert len(chosen) == 8
     assert not any(table.p[FUSED] < 0.05 for table in chosen.values())
 
@@ -189,7 +189,7 @@ def test_its_statements_about_the_last_row_hold(chosen, tuned):
     assert all(not row.p_holm < 0.05 and not row.auc_p_holm < 0.05 for row in last)
     text = " ".join((ROOT / "README.md").read_text().split())
     most = 100 * max(row.gain_high for row in last)
-    assert f"no interval of its gain reaches beyond {most:+.1f} points" in text
+    assert f"no interval of such a gain of accuracy reaches beyond {most:+.1f} points" in text
     powers = [100 * row.detectable for row in last]
     assert f"gains of {min(powers):.1f} to {max(powers):.1f} points" in text
     paper = paper_table()

@@ -65,23 +65,24 @@ def editions_page(root: Path, name: str, facts: Mapping[str, Any], chapters: Pat
     folders = [root / "book" / "results", *sorted((root / "_build").glob("*/results"))]
     comparable = [record for record in records.values() if record.obstacle is None]
     pairs = [_comparison(one, other) for one, other in combinations(comparable, 2)]
-    alone = "Only this edition was built here: a second one will be compared with it here."
+    alone = "Only this edition was built here. Build a second one to see here what differs."
     blocks = [
+        "---\nhtml_theme.sidebar_secondary.remove: true\n---",  # its tables are wide
         "# Editions and runs",
         "An edition is this book with one set of parameters: `arlib run EDITION` makes one.",
         html_table(
-            ["edition", "title", "built here", "minutes of chapters", "run", *NUMBERS],
+            ["edition", "title", "built here", "minutes, all chapters", "run", *NUMBERS],
             [_edition_row(records[each]) for each in sorted(records)],
             "The editions, and the results of the run that the chapters show",
         ),
         _folded_table(
-            ["name", "run", "below", "regions an image", *NUMBERS, "finished"],
+            ["name", "run", "folder", "regions per image", *NUMBERS, "finished"],
             [row for folder in folders for row in _run_rows(root, folder)],
             "The runs: recorded ones of photographs, and those measured here",
         ),
         "## Two editions compared",
         *(pairs or [alone]),
-        "`arlib editions compare ONE OTHER` prints the same on the command line.",
+        "`arlib editions compare ONE OTHER` prints what differs on the command line.",
     ]
     return "\n\n".join(blocks) + "\n"
 
