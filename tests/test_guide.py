@@ -121,7 +121,7 @@ def test_departures_describe_the_alexnet_that_stands_for_caffenet():
 def test_departures_count_the_pairs_of_vso_that_have_photographs(data_root):
     _, counts = np.unique(load("vso", root=data_root / "vso").tags, return_counts=True)
     assert (counts >= 5).sum() == 6  # a detector takes at least five images
-    holds("departures", "six of VSO's for photographs")
+    holds("departures", "for six of VSO's pairs on photographs")
 
 
 def test_the_page_on_speed_says_what_was_recorded():

@@ -34,12 +34,24 @@ QUICK = [
 ]
 
 
+def lines_of(block):
+    """The words of each line of shell; a line whose quotation is open goes on in the next."""
+    line = ""
+    for part in block.replace("\\\n", " ").splitlines():
+        line = f"{line}\n{part}" if line else part
+        try:
+            yield shlex.split(line, comments=True)
+        except ValueError:
+            continue
+        line = ""
+    assert not line, f"a quotation is not closed: {line}"
+
+
 def commands():
     """Every command of arlib in a block of shell, as its words."""
     for page in PAGES:
         for block in BLOCK.findall(page.read_text()):
-            for line in block.replace("\\\n", " ").splitlines():
-                words = shlex.split(line, comments=True)
+            for words in lines_of(block):
                 while words and "=" in words[0]:
                     words = words[1:]  # a variable for the command
                 if words and Path(words[0]).name == "arlib":

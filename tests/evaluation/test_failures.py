@@ -237,7 +237,7 @@ def test_the_figure_has_a_panel_a_cause_with_its_image():
     figure = show_failures(failed, images_of(draw_image), scores, k=1)
     figure.draw_without_rendering()
     for panel, (key, row) in zip(figure.axes, failed.iterrows(), strict=True):
-        expected = f"{row.cause}\nlabelled positive, predicted {100 * row.fused:.0f}%"
+        expected = f"{row.cause}\nlabelled positive\nfused: {100 * row.fused:.0f}% positive"
         assert panel.get_title() == expected
         pixels = panel.images[0].get_array()
         assert (pixels == draw_image(KEYS.tolist().index(key))).all()
