@@ -186,7 +186,7 @@ def test_few_images_go_through_every_chapter_that_takes_scores(
             assert 0 <= float(said['f"{share:.0%}"'].rstrip("%")) <= 100
     if few == "one label":
         return
-    (lacks,) = [table.iloc[:, 0] for table in tables if "what is missing" in table.columns[0]]
+    (lacks,) = [table.iloc[:, 0] for table in tables if "rows missing" in table.columns[0]]
     assert "SentiBank" in lacks["not asked for: -p rows all"]
     assert lacks["not asked for: -p rows c"] == "grid, centre crops, ten-crop, random crops"
     nested = [why for why in lacks.index if "a choice needs two folds" in why]

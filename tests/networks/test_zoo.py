@@ -480,7 +480,8 @@ def test_the_example_of_the_guide_runs(arlib, tmp_path, monkeypatch):
     code, lines = re.search(
         r"```python\n(# my_nets.*?)```.*?```bash\n(.*?)```", page, re.S
     ).groups()
-    commands = [shlex.split(line, comments=True)[2:] for line in lines.splitlines()][:2]
+    lines = lines.replace("\\\n", " ").splitlines()
+    commands = [shlex.split(line, comments=True)[2:] for line in lines][:2]
     (tmp_path / "my_nets.py").write_text(code)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
