@@ -109,9 +109,9 @@ def _write_thumbnail(stage: Path, chapter: Path, figure: ChapterFigure) -> str:
 
 
 def _small(png: bytes) -> bytes:
-    """Scale an image down to at most `_WIDTH` pixels; one that is higher than wide loses its foot.
+    """Scale an image down to at most `_WIDTH` pixels, or the top of one that is higher than wide.
 
-    In a card, which is twice as wide as high, the whole of it would be a sliver.
+    A card is twice as wide as high: all of a tall figure would be a narrow strip in it.
     """
     image = Image.open(BytesIO(png)).convert("RGB")
     if image.height > image.width:
